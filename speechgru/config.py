@@ -1,0 +1,353 @@
+"""The run configuration: typed, strict, from YAML and dotted overrides.
+
+Every key is explained once, with its unit and reason, in `configs/base.yaml`; a test holds that file and these types
+together. Units stand in the names: `_ms`, `_hz`, `_seconds`, `_db`; anything else is a count or a share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import pydantic
+import yaml
+
+from speechgru.errors import ConfigError
+from speechgru.files import write_text
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+NonNegativeInt = Annotated[int, pydantic.Field(ge=0)]
+Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataConfig(_Section):
+    """Which manifests, and what of them may be used."""
+
+    train: tuple[str, ...] = pydantic.Field(default=(), strict=False)
+    dev: str | None = None
+    sample_rate: Annotated[int, pydantic.Field(ge=4000, le=192000)] = 16000
+    min_duration_seconds: NonNegative = 0.1
+    max_duration_seconds: Positive = 30.0
+    max_skipped_share: Share = 0.1
+    num_workers: Count = 2
+
+    @pydantic.field_validator("train", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class TextConfig(_Section):
+    """How transcripts become labels."""
+
+    lowercase: bool = True
+    remove_punctuation: bool = True
+    characters: str = " 'abcdefghijklmnopqrstuvwxyz"
+
+
+class FeaturesConfig(_Section):
+    """The log-mel front end."""
+
+    frame_length_ms: Positive = 25.0
+    hop_length_ms: Positive = 10.0
+    n_mels: Count = 40
+    f_min_hz: NonNegative = 20.0
+    f_max_hz: Positive | None = None
+    center: bool = True
+    log_floor: Positive = 1e-8
+
+
+class AugmentConfig(_Section):
+    """What training does to the recordings before it hears them."""
+
+    gain_db: NonNegative = 6.0
+    silence_seconds: NonNegative = 0.2
+    noise_probability: Share = 0.5
+    noise_snr_db_min: float = 10.0
+    noise_snr_db_max: float = 40.0
+    time_masks: NonNegativeInt = 2
+    time_mask_share: Share = 0.05
+    frequency_masks: NonNegativeInt = 2
+    frequency_mask_share: Share = 0.2
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> AugmentConfig:
+        if self.noise_snr_db_min > self.noise_snr_db_max:
+            raise ValueError(
+                f"noise_snr_db_min ({self.noise_snr_db_min}) must not exceed noise_snr_db_max ({self.noise_snr_db_max})"
+            )
+        return self
+
+
+class ModelConfig(_Section):
+    """The acoustic model."""
+
+    subsampling_factor: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
+    subsampling_channels: Count = 128
+    direction: Literal["bidirectional", "forward"] = "bidirectional"
+    num_layers: Annotated[int, pydantic.Field(ge=1, le=12)] = 2
+    units: Count = 128
+    dropout: Rate = 0.1
+    reset_after: bool = True
+    update_gate: Literal["keep", "write"] = "keep"
+
+
+class TrainConfig(_Section):
+    """The optimisation."""
+
+    seed: NonNegativeInt = 0
+    batch_size: Count = 32
+    max_steps: Count = 1500
+    learning_rate: Positive = 3e-3
+    warmup_steps: NonNegativeInt = 100
+    weight_decay: NonNegative = 1e-3
+    clip_norm: Positive = 5.0
+    evaluate_every_steps: Count = 250
+    checkpoint_every_steps: Count = 250
+
+
+class RunConfig(_Section):
+    """All of a run's configuration; `load_config` makes one from a file."""
+
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        nyquist = self.data.sample_rate / 2
+        f_max = self.f_max_hz
+        if f_max > nyquist:
+            raise ValueError(
+                f"features.f_max_hz ({f_max:g}) must not exceed half of data.sample_rate ({nyquist:g}); "
+                "leave it null to use that half"
+            )
+        if self.features.f_min_hz >= f_max:
+            raise ValueError(f"features.f_min_hz ({self.features.f_min_hz:g}) must be below f_max_hz ({f_max:g})")
+        if self.hop_length < 1 or self.frame_length < 2:
+            raise ValueError("features.hop_length_ms and frame_length_ms must span at least 1 and 2 samples")
+        if self.data.min_duration_seconds >= self.data.max_duration_seconds:
+            raise ValueError("data.min_duration_seconds must be below data.max_duration_seconds")
+        return self
+
+    @property
+    def f_max_hz(self) -> float:
+        """The highest mel filter's edge in Hz, half the sample rate where none is configured."""
+        return self.data.sample_rate / 2 if self.features.f_max_hz is None else self.features.f_max_hz
+
+    @property
+    def frame_length(self) -> int:
+        """Samples under one window."""
+        return round(self.features.frame_length_ms * self.data.sample_rate / 1000)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.features.hop_length_ms * self.data.sample_rate / 1000)
+
+    @property
+    def n_fft(self) -> int:
+        """Samples under one transform: the smallest power of two that holds a window."""
+        return 1 << (self.frame_length - 1).bit_length()
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds from one output step to the next."""
+        return self.hop_length * self.model.subsampling_factor / self.data.sample_rate
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads a configuration file and applies overrides.
+
+    Manifest paths in the file and in overrides are relative to the current folder, as on any command line; the
+    result holds them absolute.
+
+    Args:
+        path: a YAML file; keys it leaves out keep the defaults that `configs/base.yaml` shows.
+        overrides: `section.key=value` each, the value read as YAML.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: names file, line, key, what was got and what is expected, and for an unknown key the nearest one.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file; start from one in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    document, origins = _parse_yaml(text, str(path))
+    for override in overrides:
+        _apply_override(document, origins, override)
+    config = _validate(document, origins, fallback=str(path))
+    data = config.data.model_copy(
+        update={
+            "train": tuple(str(Path(manifest).absolute()) for manifest in config.data.train),
+            "dev": None if config.data.dev is None else str(Path(config.data.dev).absolute()),
+        }
+    )
+    return config.model_copy(update={"data": data})
+
+
+def save_config(path: str | Path, config: RunConfig) -> None:
+    """Writes a configuration with every key resolved, atomically."""
+    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def known_keys() -> list[str]:
+    """Every dotted key, in the order of the types."""
+    return [
+        f"{section}.{key}"
+        for section, field in RunConfig.model_fields.items()
+        for key in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core scalars: `1e-3` is a number, `12:30` and `2024-01-01` are text. Booleans stay YAML 1.1's."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$", "yYnNtTfFoO"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+Origins = dict[tuple[str, ...], str]
+
+
+def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
+    """The document as a dictionary, and for each key the place it was read from."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return {}, {}
+            if not isinstance(node, yaml.MappingNode):
+                raise ConfigError(f"{name}: expected sections such as 'model:' with keys below them")
+            origins: Origins = {}
+            _collect_origins(node, (), name, origins)
+            return loader.construct_document(node), origins
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise ConfigError(f"{where}: is not valid YAML ({error.problem or error})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: is not valid YAML ({error})") from error
+
+
+def _collect_origins(node: yaml.MappingNode, prefix: tuple[str, ...], name: str, origins: Origins) -> None:
+    for key_node, value_node in node.value:
+        key = (*prefix, str(key_node.value))
+        where = f"{name}:{key_node.start_mark.line + 1}"
+        if key in origins:
+            raise ConfigError(f"{where}: {'.'.join(key)} stands twice; keep one")
+        origins[key] = where
+        if isinstance(value_node, yaml.MappingNode):
+            _collect_origins(value_node, key, name, origins)
+
+
+def _apply_override(document: dict[str, Any], origins: Origins, override: str) -> None:
+    key, separator, value = override.partition("=")
+    parts = tuple(part.strip() for part in key.split("."))
+    if not separator or len(parts) != 2 or not all(parts):
+        raise ConfigError(f"override {override!r}: expected section.key=value, such as train.learning_rate=1e-3")
+    try:
+        parsed = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML ({error})") from error
+    section = document.get(parts[0])
+    if section is None:
+        section = document[parts[0]] = {}
+    if isinstance(section, dict):
+        section[parts[1]] = parsed
+    origins[parts] = f"override {override!r}"
+
+
+def _validate(document: dict[str, Any], origins: Origins, *, fallback: str) -> RunConfig:
+    # An empty section ("augment:" with nothing below) means its defaults.
+    document = {key: {} if value is None else value for key, value in document.items()}
+    try:
+        return RunConfig.model_validate(document)
+    except pydantic.ValidationError as error:
+        problems = [_describe(problem, origins, fallback) for problem in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(problems))) from error
+
+
+def _describe(problem: Any, origins: Origins, fallback: str) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    path = next((location[:n] for n in range(len(location), 0, -1) if location[:n] in origins), location)
+    where = origins.get(path, fallback)
+    key = ".".join(location[:2])
+    value = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {_unknown_key(location)}"
+    if problem["type"] == "model_type":
+        return f"{where}: {key} must be a section with keys below it, got {value!r}"
+    if isinstance(value, bool) and _wants_text(location):
+        return (
+            f"{where}: {key} wants text, got the YAML boolean {str(value).lower()}; "
+            'if you mean a word such as no, yes, on or off, put it in quotes: "no"'
+        )
+    if problem["type"] == "value_error":
+        message = str(problem["ctx"]["error"])
+        return f"{where}: {f'{key}: ' if key else ''}{message}"
+    message = problem["msg"]
+    message = message[0].lower() + message[1:]
+    shown = "nothing" if value is None else repr(value)
+    return f"{where}: {key}: {message.removeprefix('input ')}, got {shown}"
+
+
+def _unknown_key(location: tuple[str, ...]) -> str:
+    key = ".".join(location)
+    known = known_keys()
+    sections, names = list(RunConfig.model_fields), []
+    if len(location) == 1:
+        near = difflib.get_close_matches(key, sections, n=1)
+        elsewhere = [candidate for candidate in known if candidate.endswith(f".{key}")]
+        hint = near or elsewhere[:1]
+    else:
+        names = [candidate.split(".")[1] for candidate in known if candidate.startswith(f"{location[0]}.")]
+        near = [f"{location[0]}.{name}" for name in difflib.get_close_matches(location[1], names, n=1)]
+        everywhere = {candidate.split(".")[1]: candidate for candidate in known}
+        hint = near or [everywhere[name] for name in difflib.get_close_matches(location[1], everywhere, n=1)]
+    advice = f"did you mean {hint[0]}?" if hint else f"the known ones are {', '.join(names or sections)}"
+    return f"unknown key {key}; {advice}"
+
+
+def _wants_text(location: tuple[str, ...]) -> bool:
+    if len(location) < 2:
+        return False
+    section = RunConfig.model_fields[location[0]].annotation
+    field = section.model_fields.get(location[1])  # type: ignore[union-attr]
+    return field is not None and "str" in _type_names(field.annotation)
+
+
+def _type_names(annotation: Any) -> set[str]:
+    arguments = get_args(annotation)
+    if not arguments:
+        return {"str"} if isinstance(annotation, str) else {getattr(annotation, "__name__", "")}
+    return set().union(*(_type_names(argument) for argument in arguments))

@@ -1,0 +1,35 @@
+"""The one family of errors that a user's input can cause."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: a file, a key, a value.
+
+    The message says what was received, what was expected and how to fix it, and names the file or
+    utterance. The command line prints it alone and exits with code 2; it never shows a traceback.
+    """
+
+
+class ConfigError(UserError):
+    """A configuration file or override that cannot be used."""
+
+
+class ManifestError(UserError):
+    """A manifest that cannot be read, or a line of it that is not an utterance."""
+
+
+class AudioError(UserError):
+    """A recording that cannot be turned into samples."""
+
+
+class TextError(UserError):
+    """A transcript or vocabulary that cannot be used."""
+
+
+class CorpusError(UserError):
+    """A corpus that is not where it was said to be, or is not what it should be."""
+
+
+class BundleError(UserError):
+    """A run folder or an exported bundle that is missing, damaged or of another version."""

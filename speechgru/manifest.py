@@ -1,0 +1,157 @@
+"""Manifests: one utterance a line, as JSON Lines, the form that NeMo and lhotse users know.
+
+```
+{"audio_filepath": "audio/0001.flac", "duration": 2.31, "text": "turn on the lights", "speaker": "ada"}
+```
+
+`audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder.
+`duration` and the optional `offset` are seconds; a segment of a long recording has both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechgru.errors import ManifestError
+from speechgru.files import atomic_path
+
+_KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording, or a segment of one, with its transcript.
+
+    Args:
+        audio_filepath: absolute path of the recording.
+        duration: seconds of audio.
+        text: the transcript as written, before normalisation; may be empty.
+        speaker: who speaks, where known.
+        offset: seconds into the recording at which the segment starts.
+        extra: further fields of the line, kept as they are.
+        line: 1-based line of the manifest it was read from; 0 when it was not read from one.
+    """
+
+    audio_filepath: str
+    duration: float
+    text: str
+    speaker: str | None = None
+    offset: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+    line: int = 0
+
+    @property
+    def utterance_id(self) -> str:
+        """A short name for messages: the file's name, and the offset of a segment."""
+        name = os.path.basename(self.audio_filepath)
+        return f"{name}@{self.offset:.3f}" if self.offset else name
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Reads a manifest whole.
+
+    Args:
+        path: a JSON Lines file.
+
+    Returns:
+        The utterances in the file's order, with absolute audio paths.
+
+    Raises:
+        ManifestError: the file is missing, empty, not UTF-8, or a line is not an utterance; names file, line and fix.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ManifestError(f"{path}: is a folder; name a manifest in it, such as {path / 'test.jsonl'}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest; `speechgru prepare` writes manifests") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: is not UTF-8 text ({error}); a manifest is JSON Lines in UTF-8") from error
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    folder = path.absolute().parent
+    utterances = [
+        _parse_line(line, number, path=path, folder=folder)
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+    if not utterances:
+        raise ManifestError(f"{path}: holds no utterance; a manifest has one JSON object a line")
+    return utterances
+
+
+def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utterance:
+    where = f"{path}:{number}"
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        shown = line.strip()[:60]
+        raise ManifestError(
+            f"{where}: is not JSON ({error.msg} at column {error.colno}): {shown!r}; "
+            'expected one object a line, such as {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}'
+        ) from error
+    if not isinstance(record, dict):
+        raise ManifestError(f"{where}: expected a JSON object, got {type(record).__name__}")
+    missing = [key for key in ("audio_filepath", "duration", "text") if key not in record]
+    if missing:
+        raise ManifestError(f"{where}: lacks {' and '.join(missing)}; got the keys {', '.join(record) or '(none)'}")
+    for key, kinds, word in (("audio_filepath", str, "text"), ("text", str, "text"), ("speaker", str, "text")):
+        value = record.get(key)
+        if value is None and key == "speaker":
+            continue
+        if not isinstance(value, kinds):
+            raise ManifestError(f"{where}: {key} must be {word} in quotes, got {value!r}")
+    if not record["audio_filepath"]:
+        raise ManifestError(f"{where}: audio_filepath is empty; give the path of a recording")
+    for key in ("duration", "offset"):
+        value = record.get(key, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            raise ManifestError(f"{where}: {key} must be a number of seconds, 0 or more, got {value!r}")
+    return Utterance(
+        audio_filepath=os.path.join(folder, record["audio_filepath"]),
+        duration=float(record["duration"]),
+        text=record["text"],
+        speaker=record.get("speaker"),
+        offset=float(record.get("offset", 0.0)),
+        extra={key: value for key, value in record.items() if key not in _KNOWN},
+        line=number,
+    )
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
+    """Writes utterances as JSON Lines, atomically.
+
+    Audio inside the manifest's folder is written relative to it, other audio absolute, so that a prepared
+    corpus can be moved as one folder.
+
+    Args:
+        path: the file to write; its folder is made when it is missing.
+        utterances: what to write, in order.
+
+    Returns:
+        `path`.
+    """
+    path = Path(path)
+    folder = path.absolute().parent
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        for utterance in utterances:
+            audio = Path(os.path.abspath(utterance.audio_filepath))
+            record: dict[str, Any] = {
+                "audio_filepath": audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else str(audio),
+                "duration": round(utterance.duration, 6),
+                "text": utterance.text,
+            }
+            if utterance.speaker is not None:
+                record["speaker"] = utterance.speaker
+            if utterance.offset:
+                record["offset"] = round(utterance.offset, 6)
+            record.update(utterance.extra)
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return path
