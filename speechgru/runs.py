@@ -1,0 +1,181 @@
+"""The run folder: where things lie in it, its checkpoints, its history, and where it came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.errors import BundleError
+from speechgru.files import atomic_path, write_text
+
+_VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files by name.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The labels' characters."""
+        return self.path / "vocabulary.txt"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, commit, seed, command, host."""
+        return self.path / "provenance.json"
+
+    @property
+    def skipped(self) -> Path:
+        """JSON Lines: the utterances that were left out, with reasons."""
+        return self.path / "skipped.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """JSON Lines: losses and dev scores by step."""
+        return self.path / "history.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's folder."""
+        return self.path / "logs"
+
+    @property
+    def report(self) -> Path:
+        """Scores and pages."""
+        return self.path / "report"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the lowest dev WER so far."""
+        return self.path / "checkpoints" / "best.npz"
+
+    @property
+    def last(self) -> Path:
+        """The newest state: weights, optimizer and position."""
+        return self.path / "checkpoints" / "last.npz"
+
+    @property
+    def previous(self) -> Path:
+        """The state before `last`, should that be damaged."""
+        return self.path / "checkpoints" / "previous.npz"
+
+    def require(self) -> RunFolder:
+        """This folder, when it holds a run.
+
+        Raises:
+            BundleError: it does not.
+        """
+        if not self.config.is_file():
+            raise BundleError(f"{self.path}: is no run folder (no {self.config.name}); `speechgru train` makes one")
+        return self
+
+    def append_history(self, record: dict[str, Any]) -> None:
+        """Adds one line to the history."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.history, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """The history's records; a line that a crash cut short is left out."""
+        if not self.history.exists():
+            return []
+        records = []
+        for line in self.history.read_text(encoding="utf-8").split("\n"):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
+    def cut_history(self, step: int) -> None:
+        """Drops what was written after `step`: a resumed run writes it again."""
+        kept = [record for record in self.read_history() if record["step"] <= step]
+        write_text(self.history, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+    """Writes arrays and a JSON-ready state into one file, atomically; the file's own checksums cover every byte."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays, **{"state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)})
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads what `save_checkpoint` wrote.
+
+    Raises:
+        BundleError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return arrays, json.loads(arrays.pop("state.json").tobytes())
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such checkpoint; train the run first") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path}: the checkpoint is damaged ({error})") from error
+
+
+def restore_variables(variables: Sequence[Any], arrays: dict[str, np.ndarray], part: str, *, where: Path) -> None:
+    """Puts a checkpoint's arrays back into variables.
+
+    Raises:
+        BundleError: their number or shapes differ.
+    """
+    names = [f"{part}/{k}" for k in range(len(variables))]
+    stored = sum(name.startswith(f"{part}/") for name in arrays)
+    if stored != len(names) or any(arrays[n].shape != tuple(v.shape) for n, v in zip(names, variables, strict=True)):
+        raise BundleError(f"{where}: the checkpoint's weights do not fit the run's configuration")
+    for name, variable in zip(names, variables, strict=True):
+        variable.assign(arrays[name])
+
+
+def make_provenance(*, seed: int, command: Sequence[str] | None = None) -> dict[str, Any]:
+    """Where an artefact came from: versions, commit, seed, command, host, time (UTC)."""
+    versions = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": list(sys.argv if command is None else command),
+        "seed": seed,
+        "commit": _git_commit(),
+        "versions": versions,
+        "host": {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this package runs from; None where it is installed without one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
