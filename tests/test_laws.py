@@ -1,0 +1,239 @@
+"""The laws that hold over the whole way of the data: 1 (invariance), 3 (lengths), 4 (brute force), 5 (export).
+
+Law 2 (one cell) has its own files, test_gru*.py; law 4's decoding half is in test_decoding.py.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru import lengths
+from speechgru.config import RunConfig
+
+tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's graphs; it is not installed")
+
+from speechgru.ctc import ctc_loss  # noqa: E402
+from speechgru.evaluate import make_predictor  # noqa: E402
+from speechgru.export import to_tflite, trace  # noqa: E402
+from speechgru.features import LogMel, mel_filters  # noqa: E402
+from speechgru.model import ConvSubsampling, build_encoder, build_model  # noqa: E402
+
+NUM_CLASSES = 6
+
+
+def small_config(**model):
+    return RunConfig.model_validate(
+        {
+            "data": {"sample_rate": 8000},
+            "features": {"n_mels": 20},
+            "model": {"units": 16, "subsampling_channels": 12, **model},
+        }
+    )
+
+
+def ragged_batch(rng, num_samples):
+    """Noise of different lengths, and past each length garbage that must not matter."""
+    samples_BN = rng.normal(size=[len(num_samples), max(num_samples) + 137]).astype(np.float32)
+    return samples_BN, np.array(num_samples, np.int32)
+
+
+# --- Law 1: an utterance is the same alone and inside any batch ---------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["bidirectional", "forward"])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_law_1_features_and_logits_do_not_change_with_batch_mates_or_padding(direction, factor):
+    model = build_model(small_config(direction=direction, subsampling_factor=factor), NUM_CLASSES)
+    front_end = model.get_layer("front_end")
+    samples_BN, num_samples_B = ragged_batch(np.random.default_rng(factor), [4000, 801, 2399, 160, 3017])
+    log_mel_BTM, num_frames_B = (part.numpy() for part in front_end([samples_BN, num_samples_B]))
+    logits_BSV, num_steps_B = (part.numpy() for part in model([samples_BN, num_samples_B], training=False))
+    for row, count in enumerate(num_samples_B):
+        alone = samples_BN[row : row + 1, :count]
+        one = np.array([count], np.int32)
+        log_mel, frames = (part.numpy() for part in front_end([alone, one]))
+        logits, steps = (part.numpy() for part in model([alone, one], training=False))
+        assert frames[0] == num_frames_B[row] == log_mel.shape[1]
+        assert steps[0] == num_steps_B[row] == logits.shape[1]
+        np.testing.assert_allclose(log_mel_BTM[row, : frames[0]], log_mel[0], atol=2e-5)
+        np.testing.assert_allclose(logits_BSV[row, : steps[0]], logits[0], atol=2e-5)
+        assert not log_mel_BTM[row, frames[0] :].any(), "frames beyond the length must be zeros"
+
+
+# --- Law 3: lengths.py is what really comes out -------------------------------------------------------------------
+
+FRONT_ENDS = [(8, 3, 6), (16, 5, 16), (8, 8, 8), (16, 4, 11), (4, 7, 4)]  # n_fft, hop_length, frame_length
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(("n_fft", "hop_length", "frame_length"), FRONT_ENDS)
+def test_law_3_frames_and_steps_equal_the_real_shapes(n_fft, hop_length, frame_length, center):
+    layer = LogMel(
+        sample_rate=8000, frame_length=frame_length, hop_length=hop_length, n_fft=n_fft, n_mels=1, f_min=0.0,
+        f_max=4000.0, center=center,
+    )  # fmt: skip
+    subsamplings = {factor: ConvSubsampling(factor=factor, channels=1) for factor in (1, 2, 3, 4)}
+    rng = np.random.default_rng(0)
+    for count in range(0, 41):
+        samples_BN = rng.normal(size=[1, count]).astype(np.float32)
+        log_mel_BTM, num_frames_B = layer(samples_BN, np.array([count], np.int32))
+        expected = lengths.num_frames(count, n_fft=n_fft, hop_length=hop_length, center=center)
+        assert log_mel_BTM.shape == layer.compute_output_shape(samples_BN.shape, (1,))[0] == (1, expected, 1)
+        assert int(num_frames_B[0]) == expected
+        if not expected:
+            continue
+        for factor, subsampling in subsamplings.items():
+            outputs_BSD, num_steps_B = subsampling(log_mel_BTM, num_frames_B)
+            steps = lengths.num_steps(expected, subsampling_factor=factor)
+            assert outputs_BSD.shape[1] == int(num_steps_B[0]) == steps == -(-expected // factor)
+
+
+@given(
+    num_samples=st.lists(st.integers(0, 10_000), min_size=1, max_size=8),
+    n_fft=st.integers(1, 600),
+    hop_length=st.integers(1, 300),
+    center=st.booleans(),
+)
+def test_law_3_arrays_and_tensors_have_the_lengths_of_integers(num_samples, n_fft, hop_length, center):
+    settings = {"n_fft": n_fft, "hop_length": hop_length, "center": center}
+    one_by_one = [lengths.num_frames(count, **settings) for count in num_samples]
+    for kind in (np.array, lambda values: tf.constant(values, tf.int32)):
+        assert np.asarray(lengths.num_frames(kind(num_samples), **settings)).tolist() == one_by_one
+    if not center:
+        starts = [len(range(0, count - n_fft + 1, hop_length)) for count in num_samples]
+        assert one_by_one == starts
+
+
+@given(st.lists(st.integers(1, 2), max_size=4), st.integers(0, 7))
+def test_law_3_feasibility_is_whether_a_path_exists(labels, steps):
+    paths = itertools.product(range(3), repeat=steps)
+    spelled = any(collapse(path) == tuple(labels) for path in paths)
+    assert lengths.is_feasible(steps, labels) == (spelled and steps > 0)
+
+
+# --- Law 4: the loss is the sum over all paths --------------------------------------------------------------------
+
+
+def collapse(path):
+    merged = [label for label, _ in itertools.groupby(path)]
+    return tuple(label for label in merged if label != 0)
+
+
+def brute_force_loss(logits_SV, labels):
+    log_probs_SV = logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
+    scores = [
+        sum(log_probs_SV[step, label] for step, label in enumerate(path))
+        for path in itertools.product(range(logits_SV.shape[1]), repeat=len(logits_SV))
+        if collapse(path) == tuple(labels)
+    ]
+    return -np.logaddexp.reduce(scores)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(1, 2), max_size=4)), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_law_4_loss_equals_brute_force_with_empty_and_repeated_labels(rows, seed):
+    rows = [(steps, labels) for steps, labels in rows if lengths.is_feasible(steps, labels)] or [(1, [])]
+    logits_BSV = 2 * np.random.default_rng(seed).normal(size=[len(rows), 6, 3]).astype(np.float32)
+    longest = max(len(labels) for _, labels in rows)
+    labels_BL = np.array([labels + [2] * (longest - len(labels)) for _, labels in rows], np.int32)
+    loss_B = ctc_loss(
+        tf.constant(logits_BSV),
+        tf.constant([steps for steps, _ in rows]),
+        tf.constant(labels_BL.reshape(len(rows), longest)),
+        tf.constant([len(labels) for _, labels in rows]),
+    )
+    for row, (steps, labels) in enumerate(rows):
+        expected = brute_force_loss(logits_BSV[row, :steps].astype(np.float64), labels)
+        assert float(loss_B[row]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_law_4_gradient_is_finite_and_zero_beyond_each_length():
+    logits_BSV = tf.Variable(np.random.default_rng(0).normal(size=[3, 7, 4]).astype(np.float32))
+    with tf.GradientTape() as tape:
+        loss_B = ctc_loss(logits_BSV, [7, 2, 3], tf.constant([[1, 1, 2], [3, 0, 0], [0, 0, 0]]), [3, 1, 0])
+    gradient_BSV = tape.gradient(loss_B, logits_BSV).numpy()
+    assert np.isfinite(gradient_BSV).all()
+    assert not gradient_BSV[1, 2:].any()
+    assert not gradient_BSV[2, 3:].any()
+    assert gradient_BSV[2, :3].any(), "an empty transcript teaches too"
+    np.testing.assert_allclose(gradient_BSV.sum(axis=2), 0, atol=1e-5)  # of a function of a softmax
+
+
+def test_law_4_infeasible_labels_have_no_made_up_loss():
+    assert np.isinf(ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 1]]), [2]).numpy())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"[Nn]ot enough time"):
+        ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 2, 1]]), [3])
+
+
+# --- Law 5: the exported graph hears what Keras hears -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"direction": "bidirectional", "subsampling_factor": 3},
+        {"direction": "forward", "subsampling_factor": 2, "reset_after": False},
+        {"direction": "bidirectional", "subsampling_factor": 2, "update_gate": "write", "num_layers": 1},
+    ],
+    ids=lambda model: "-".join(str(value) for value in model.values()),
+)
+def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from speechgru.export import _save_model
+
+    config = small_config(**model)
+    trained = build_model(config, NUM_CLASSES)
+    rng = np.random.default_rng(1)
+    for variable in trained.trainable_variables:  # biases start at zero, where an order mistake would not show
+        variable.assign(0.3 * rng.normal(size=variable.shape))
+    portable = build_model(config, NUM_CLASSES, implementation="portable")
+    portable.set_weights(trained.get_weights())
+    content = to_tflite(trace(portable), form="none", calibration=lambda: iter(()))
+    interpreter = Interpreter(model_content=content)
+    _save_model(portable, tmp_path / "saved")
+    served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    predict = make_predictor(trained)
+    for count in (80, 161, 1000, 4001, 7999):
+        samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
+        num_samples_B = np.array([count], np.int32)
+        expected_BSV = predict(samples_BN, num_samples_B)[0].numpy()
+        from_saved = served(samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B))
+        np.testing.assert_allclose(from_saved["log_probs"].numpy(), expected_BSV, atol=1e-4)
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [1, count])
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], samples_BN)
+        interpreter.invoke()
+        from_tflite = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        np.testing.assert_allclose(from_tflite, expected_BSV, atol=1e-4)
+
+
+def test_the_mel_filters_are_in_no_matrix_that_quantisation_would_touch():
+    for sample_rate, n_fft, n_mels in ((8000, 256, 40), (16000, 512, 80), (44100, 2048, 128)):
+        settings = {
+            "sample_rate": sample_rate,
+            "n_fft": n_fft,
+            "n_mels": n_mels,
+            "f_min": 20.0,
+            "f_max": sample_rate / 2,
+        }
+        layer = LogMel(**settings, frame_length=n_fft, hop_length=n_fft // 2)
+        assert all(band.size < 1024 for _, band in layer._bands)
+        whole_FM = np.zeros([n_fft // 2 + 1, n_mels], np.float32)
+        mel = 0
+        for first, band in layer._bands:
+            whole_FM[first : first + len(band), mel : mel + band.shape[1]] = band
+            mel += band.shape[1]
+        np.testing.assert_array_equal(whole_FM, mel_filters(**settings))
+
+
+def test_encoder_implementations_have_the_same_weights():
+    config = small_config()
+    encoders = [build_encoder(config, NUM_CLASSES, implementation=name) for name in ("fused", "portable", "reference")]
+    names = [[(v.name, tuple(v.shape)) for v in encoder.trainable_variables] for encoder in encoders]
+    assert names[0] == names[1] == names[2]
