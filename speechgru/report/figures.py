@@ -1,0 +1,319 @@
+"""The figures of a report, as SVG that follows the page's theme and font.
+
+The SVG is written here, because what matplotlib draws has its colours and glyphs built in: it would be white on a
+dark page, and text would be neither searchable nor shaped for every script. matplotlib gives what it does best,
+axis ticks, the colour map and the PNG of the log-mel; only functions without global state are used.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechgru.decoding import Word, greedy_decode
+from speechgru.report.pieces import is_number, percent, text
+from speechgru.report.style import NUM_SERIES
+from speechgru.text import BLANK_ID, Vocabulary
+
+#: A loss that falls by more than this factor is drawn on a logarithmic axis.
+_LOG_AXIS_RATIO = 30
+#: More points than this on one line say nothing more; neighbours are averaged.
+_MAX_POINTS = 400
+#: A label is drawn where it has at least this probability at some step.
+_VISIBLE = 0.02
+
+_PANEL_WIDTH, _PANEL_HEIGHT = 460, 290
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values between `low` and `high` to pixels between `start` and `end`, linearly or logarithmically."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, values: Any) -> Any:
+        low, high, values = (
+            (math.log10(self.low), math.log10(self.high), np.log10(values))
+            if self.log
+            else (self.low, self.high, np.asarray(values, float))
+        )
+        return self.start + (values - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self, most: int) -> list[float]:
+        """At most about so many round values inside the axis."""
+        from matplotlib.ticker import LogLocator, MaxNLocator
+
+        if self.log:
+            for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+                ticks = LogLocator(base=10, subs=steps, numticks=50).tick_values(self.low, self.high)
+                inside = [float(tick) for tick in ticks if self.low <= tick <= self.high]
+                if len(inside) <= most:
+                    break
+            return inside
+        ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        slack = 1e-9 * (self.high - self.low)
+        return [float(tick) for tick in ticks if self.low - slack <= tick <= self.high + slack]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: finite points in drawing order, its name, its colour number and whether it is dashed."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int
+    dashed: bool = False
+    markers: bool = False
+
+
+def loss_chart(history: Sequence[Mapping[str, Any]]) -> str:
+    """The training loss and the dev loss against the steps, as SVG; empty where there is none."""
+    train, every = thinned(points_of(history, kind="train", key="loss"))
+    mean = f", mean of {every}" if every > 1 else ""
+    series = [
+        Series(f"training{mean}", train, 1),
+        Series("dev", points_of(history, kind="dev", key="loss"), 2, dashed=True, markers=True),
+    ]
+    return _chart(series, title="Loss", describe=lambda value: f"{value:.3g}")
+
+
+def error_chart(history: Sequence[Mapping[str, Any]]) -> str:
+    """The dev WER and CER against the steps, as SVG; empty where there is none."""
+    series = [
+        Series("WER", points_of(history, kind="dev", key="wer"), 1, markers=True),
+        Series("CER", points_of(history, kind="dev", key="cer"), 2, dashed=True, markers=True),
+    ]
+    return _chart(series, title="Dev error rates", describe=percent, percentages=True)
+
+
+def num_undrawn(history: Sequence[Mapping[str, Any]], *, keys: Sequence[str]) -> int:
+    """How many values of these keys are in the records but not finite numbers, and so not in a chart."""
+    return sum(
+        1
+        for record in history
+        for key in keys
+        if key in record and not (is_number(record[key]) and math.isfinite(record[key]))
+    )
+
+
+def points_of(history: Sequence[Mapping[str, Any]], *, kind: str, key: str) -> list[tuple[float, float]]:
+    """The steps and values of one kind of record; records without a finite value have no point."""
+    return [
+        (float(record["step"]), float(record[key]))
+        for record in history
+        if record.get("kind") == kind
+        and all(is_number(record.get(name)) and math.isfinite(record[name]) for name in ("step", key))
+    ]
+
+
+def thinned(points: Sequence[tuple[float, float]], *, most: int = _MAX_POINTS) -> tuple[list[tuple[float, float]], int]:
+    """Averages so many neighbours into one that at most `most` points are left; gives the points and that number."""
+    every = -(-len(points) // most) if points else 1
+    groups = [np.mean(points[start : start + every], axis=0) for start in range(0, len(points), every)]
+    return [(float(step), float(value)) for step, value in groups], every
+
+
+def _chart(series: Sequence[Series], *, title: str, describe: Any, percentages: bool = False) -> str:
+    series = [line for line in series if line.points]
+    if not series:
+        return ""
+    steps, values = np.array([point for line in series for point in line.points]).T
+    log = not percentages and values.min() > 0 and values.max() > _LOG_AXIS_RATIO * values.min()
+    low, high = (values.min() / 1.15, values.max() * 1.15) if log else (min(0.0, values.min()), values.max() * 1.05)
+    x = Axis(min(0.0, steps.min()), max(1.0, steps.max()), 52, _PANEL_WIDTH - 24)
+    y = Axis(float(low), float(high) if high > low else float(low) + 1, _PANEL_HEIGHT - 40, 34, log=bool(log))
+
+    parts = []
+    for tick in y.ticks(6):
+        label = f"{100 * tick:.4g}\u202f%" if percentages else f"{tick:.4g}"
+        parts.append(
+            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">{label}</text>'
+        )
+    for tick in x.ticks(5):
+        parts.append(
+            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:,.6g}</text>'
+        )
+    parts.append(f'<text class="tick" text-anchor="end" x="{x.end}" y="{_PANEL_HEIGHT - 5}">step</text>')
+
+    legend = x.start
+    for line in series:
+        stroke = f'style="stroke: var(--series-{line.colour})"'
+        dashes = " dashed" if line.dashed else ""
+        path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in line.points)
+        parts.append(f'<polyline class="line{dashes}" {stroke} points="{path}"/>')
+        if line.markers or len(line.points) == 1:
+            parts.extend(
+                f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="3" style="fill: var(--series-{line.colour})">'
+                f"<title>{text(line.name)} at step {step:,.0f}: {describe(value)}</title></circle>"
+                for step, value in line.points
+            )
+        name = f"{line.name} (last {describe(line.points[-1][1])})"
+        parts.append(
+            f'<line class="line{dashes}" {stroke} x1="{legend}" x2="{legend + 22}" y1="14" y2="14"/>'
+            f'<text x="{legend + 28}" y="18">{text(name)}</text>'
+        )
+        legend += 28 + 7 * len(name) + 22
+    spoken = "; ".join(
+        f"{line.name} from {describe(line.points[0][1])} at step {line.points[0][0]:,.0f} "
+        f"to {describe(line.points[-1][1])} at step {line.points[-1][0]:,.0f}"
+        for line in series
+    )
+    return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"{title}: {spoken}")
+
+
+def speech_picture(
+    log_mel_TM: np.ndarray,
+    log_probs_SV: np.ndarray,
+    *,
+    vocabulary: Vocabulary,
+    frame_seconds: float,
+    step_seconds: float,
+    words: Sequence[Word] | None = None,
+    label: str = "",
+) -> str:
+    """A log-mel, the words found in it, and the probability of every label, one below the other on one time axis.
+
+    Args:
+        log_mel_TM: natural log of mel power, one row a frame.
+        log_probs_SV: natural-log probabilities, one row a step, blank first.
+        vocabulary: the characters of the columns.
+        frame_seconds: seconds from one frame to the next.
+        step_seconds: seconds from one step to the next.
+        words: the words to mark; without, those of greedy decoding.
+        label: what the picture shows, for those who cannot see it.
+
+    Returns:
+        An SVG element, as wide as the recording needs.
+
+    Raises:
+        ValueError: an array has not two axes, or the columns do not fit the vocabulary.
+    """
+    log_mel_TM, log_probs_SV = np.asarray(log_mel_TM), np.asarray(log_probs_SV)
+    if log_mel_TM.ndim != 2:
+        raise ValueError(f"a picture's log_mel must have the axes (frames, mels), got shape {log_mel_TM.shape}")
+    greedy = greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds)
+    words = greedy.words if words is None else words
+    duration = max(len(log_mel_TM) * frame_seconds, len(log_probs_SV) * step_seconds, 1e-3)
+    width = round(min(max(230 * duration, 1000), 4000))
+    x = Axis(0.0, duration, 46, width - 14)
+    mel_top, mel_bottom, lanes_top, lane_height = 6, 156, 162, 21
+    lanes = _lanes(words, x)
+    chart_top = lanes_top + lane_height * max(lanes, default=0) + lane_height + 24
+    y = Axis(0.0, 1.0, chart_top + 130, chart_top)
+    height = round(y.start + 40)
+
+    parts = []
+    if log_mel_TM.size:
+        image = base64.b64encode(log_mel_png(log_mel_TM)).decode()
+        parts.append(
+            f'<image x="{x.start}" y="{mel_top}" width="{x(len(log_mel_TM) * frame_seconds) - x.start:.1f}" '
+            f'height="{mel_bottom - mel_top}" preserveAspectRatio="none" href="data:image/png;base64,{image}"/>'
+        )
+    middle = (mel_top + mel_bottom) / 2
+    parts.append(
+        f'<text class="tick" text-anchor="middle" transform="translate(30 {middle}) rotate(-90)">mel bands</text>'
+    )
+    for value in (0.0, 0.5, 1.0):
+        parts.append(
+            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(value) + 4:.1f}">{value:g}</text>'
+        )
+    for tick in x.ticks(max(4, width // 110)):
+        parts.append(
+            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
+        )
+    parts.append(f'<text class="tick" text-anchor="end" x="{x.end}" y="{height - 4}">seconds</text>')
+    for word, lane in zip(words, lanes, strict=True):
+        parts.append(_word_mark(word, x, top=lanes_top, y=lanes_top + lane_height * lane, bottom=y.start))
+    parts.extend(_label_lines(np.exp(log_probs_SV.astype(float)), x, y, step_seconds=step_seconds))
+    for found, (start, end) in zip(greedy.labels, greedy.spans, strict=True):
+        peak = start + int(log_probs_SV[start:end, found].argmax())
+        character = vocabulary.decode([found])
+        parts.append(
+            f'<text class="peak" style="fill: {_colour(found)}" x="{x((peak + 0.5) * step_seconds):.1f}" '
+            f'y="{y(np.exp(log_probs_SV[peak, found])) - 6:.1f}">{"␣" if character == " " else text(character)}</text>'
+        )
+    return _svg(parts, width=width, height=height, label=label or "Log-mel and label probabilities", fixed=True)
+
+
+def log_mel_png(log_mel_TM: np.ndarray) -> bytes:
+    """A log-mel as a PNG, time to the right, low bands below; the darkest 2 % and brightest 0.5 % are cut off."""
+    import matplotlib
+    from matplotlib.image import imsave
+
+    values = np.where(np.isfinite(log_mel_TM), log_mel_TM, np.nan)
+    low, high = np.nanpercentile(values, [2, 99.5]) if np.isfinite(values).any() else (0.0, 1.0)
+    scaled = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6), 0, 1)
+    stream = io.BytesIO()
+    colours = matplotlib.colormaps["magma"](scaled.T[::-1], bytes=True)
+    imsave(stream, np.ascontiguousarray(colours[..., :3]), format="png")
+    return stream.getvalue()
+
+
+def _label_lines(probs_SV: np.ndarray, x: Axis, y: Axis, *, step_seconds: float) -> list[str]:
+    """The blank as a grey line, every other label as an area where it is more than nothing."""
+    centres_S = (np.arange(len(probs_SV)) + 0.5) * step_seconds
+
+    def path(steps: np.ndarray, label: int) -> str:
+        return " ".join(f"{x(centres_S[step]):.1f},{y(probs_SV[step, label]):.1f}" for step in steps)
+
+    parts = []
+    if len(probs_SV):
+        parts.append(f'<polyline class="blank" points="{path(np.arange(len(probs_SV)), BLANK_ID)}"/>')
+    for label in range(probs_SV.shape[1]):
+        if label == BLANK_ID:
+            continue
+        seen_S = probs_SV[:, label] >= _VISIBLE
+        # one step more at both sides, so that an area rises from the ground
+        wide_S = seen_S | np.append(seen_S[1:], False) | np.insert(seen_S[:-1], 0, False)
+        edges = np.flatnonzero(np.diff(wide_S.astype(int), prepend=0, append=0))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            parts.append(
+                f'<polyline class="area" style="stroke: {_colour(label)}; fill: {_colour(label)}" '
+                f'points="{path(np.arange(start, end), label)}"/>'
+            )
+    return parts
+
+
+def _lanes(words: Sequence[Word], x: Axis) -> list[int]:
+    """For each word the first line of text on which it does not touch the one before it."""
+    free_from: list[float] = []
+    lanes = []
+    for word in words:
+        middle = float(x((word.start_seconds + word.end_seconds) / 2))
+        half = 4.2 * len(word.text) + 4
+        lane = next((lane for lane, free in enumerate(free_from) if free <= middle - half), len(free_from))
+        free_from[lane : lane + 1] = [middle + half]
+        lanes.append(lane)
+    return lanes
+
+
+def _word_mark(word: Word, x: Axis, *, top: float, y: float, bottom: float) -> str:
+    left, right = float(x(word.start_seconds)), float(x(word.end_seconds))
+    return (
+        f'<rect class="band" x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
+        f'<line class="edge" x1="{left:.1f}" x2="{right:.1f}" y1="{top}" y2="{top}"/>'
+        f'<text class="word" x="{(left + right) / 2:.1f}" y="{y + 17}">{text(word.text)}'
+        f"<title>{text(word.text)}: {word.start_seconds:.2f} to {word.end_seconds:.2f} s, "
+        f"confidence {word.confidence:.2f}</title></text>"
+    )
+
+
+def _colour(label: int) -> str:
+    return f"var(--series-{label % NUM_SERIES + 1})"
+
+
+def _svg(parts: Sequence[str], *, width: int, height: int, label: str, fixed: bool = False) -> str:
+    size = f'width="{width}" height="{height}"' if fixed else 'width="100%"'
+    return f'<svg role="img" aria-label="{text(label)}" viewBox="0 0 {width} {height}" {size}>{"".join(parts)}</svg>'

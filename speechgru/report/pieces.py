@@ -1,0 +1,159 @@
+"""The small pieces of a page: escaped text, numbers as people write them, tables, figures, sections.
+
+Every function gives HTML that is safe to join, and takes plain values, which it escapes itself; only parameters
+named `*_html` hold HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+#: What stands where a value is missing.
+MISSING = "\u2013"
+_NARROW_SPACE = "\u202f"
+
+# Lone surrogates cannot be written as UTF-8, and control characters are not allowed in HTML.
+_UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+
+
+def text(value: Any) -> str:
+    """Any value as text that shows itself and nothing else, inside an element or a quoted attribute."""
+    return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, finite or not; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def percent(value: Any) -> str:
+    """A fraction as a percentage: 0.0314 gives 3.1 %, below one per cent 0.31 %; missing gives an en dash."""
+    if not is_number(value) or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return ("-" if value < 0 else "") + "\u221e"
+    hundredths = 100 * value
+    digits = 0 if hundredths == 0 else 1 if abs(hundredths) >= 0.995 else 2
+    return f"{hundredths:.{digits}f}{_NARROW_SPACE}%"
+
+
+def interval(low_and_high: Any) -> str:
+    """Two fractions as a range: 2.4 to 3.9 %; empty where there is none."""
+    if not isinstance(low_and_high, Sequence) or isinstance(low_and_high, str) or len(low_and_high) != 2:
+        return ""
+    low, high = (percent(value) for value in low_and_high)
+    return "" if MISSING in (low, high) else f"{low.removesuffix(f'{_NARROW_SPACE}%')} to {high}"
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands set off: 525,312."""
+    return f"{value:,.0f}" if is_number(value) and math.isfinite(value) else MISSING
+
+
+def size(value: Any) -> str:
+    """Bytes in the decimal units that file managers show: 2.1 MB."""
+    if not is_number(value) or not math.isfinite(value) or value < 0:
+        return MISSING
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g}{_NARROW_SPACE}{unit}"
+    return f"{value:.0f}{_NARROW_SPACE}bytes"
+
+
+def seconds(value: Any) -> str:
+    """A length of time: 0.42 s, 2 min 05 s, 1 h 02 min."""
+    if not is_number(value) or not math.isfinite(value) or value < 0:
+        return MISSING
+    if value < 10:
+        return f"{value:.2f}{_NARROW_SPACE}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{value:.1f}{_NARROW_SPACE}s"
+    if whole < 3600:
+        return f"{whole // 60}{_NARROW_SPACE}min {whole % 60:02d}{_NARROW_SPACE}s"
+    return f"{whole // 3600}{_NARROW_SPACE}h {whole % 3600 // 60:02d}{_NARROW_SPACE}min"
+
+
+def real_time(value: Any) -> str:
+    """A real-time factor in words: 83 times faster than speech; empty where it is missing or not positive."""
+    if not is_number(value) or not math.isfinite(value) or value <= 0:
+        return ""
+    faster = value <= 1
+    return f"{1 / value if faster else value:,.{0 if min(value, 1 / value) < 0.1 else 1}f} times " + (
+        "faster than speech" if faster else "slower than speech"
+    )
+
+
+def plain(value: Any) -> str:
+    """Any JSON value for a cell: numbers short, yes and no, lists with commas, missing as an en dash."""
+    if value is None or value == "":
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else MISSING if math.isnan(value) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(entry) for entry in value)
+    return str(value)
+
+
+def heading_of(key: str) -> str:
+    """A record's key as a column heading: `size_bytes` gives Size bytes."""
+    words = str(key).replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def section(identifier: str, title: str, body_html: str, *, lead: str = "") -> str:
+    """A titled part of the page that the navigation can point to; empty where its body is."""
+    if not body_html:
+        return ""
+    lead_html = f'<p class="lead">{text(lead)}</p>' if lead else ""
+    return (
+        f'<section id="{identifier}" aria-labelledby="{identifier}-title">'
+        f'<h2 id="{identifier}-title">{text(title)}</h2>{lead_html}{body_html}</section>'
+    )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, text_columns: int = 1) -> str:
+    """A table whose first column names the rows, scrolling sideways by itself on a narrow screen.
+
+    Args:
+        headings: one a column.
+        rows: the cells as text; a line break puts what follows in small print.
+        caption: what the table shows, below it and for screen readers.
+        text_columns: how many columns at the left hold text rather than numbers.
+    """
+
+    def cell(value: str, column: int, *, of_head: bool = False) -> str:
+        name = "th" if of_head or column == 0 else "td"
+        scope = ' scope="col"' if of_head else ' scope="row"' if column == 0 else ""
+        kind = ' class="text"' if column < text_columns else ""
+        first, _, small = str(value).partition("\n")
+        return f"<{name}{scope}{kind}>{text(first)}{f'<small>{text(small)}</small>' if small else ''}</{name}>"
+
+    head_html = "".join(cell(heading, column, of_head=True) for column, heading in enumerate(headings))
+    body_html = "".join(
+        "<tr>" + "".join(cell(value, column) for column, value in enumerate(row)) + "</tr>" for row in rows
+    )
+    return scroll(
+        f"<table><caption>{text(caption)}</caption><thead><tr>{head_html}</tr></thead><tbody>{body_html}</tbody></table>",
+        name=caption,
+    )
+
+
+def scroll(inner_html: str, *, name: str, wide: bool = False) -> str:
+    """A box that scrolls sideways instead of the page, with the keyboard too."""
+    kind = "scroll wide" if wide else "scroll"
+    return f'<div class="{kind}" role="region" tabindex="0" aria-label="{text(name)}">{inner_html}</div>'
+
+
+def definitions(pairs: Iterable[tuple[str, Any]], *, kind: str) -> str:
+    """A list of names with their values; empty where there is none."""
+    inner = "".join(f"<div><dt>{text(name)}</dt><dd>{text(plain(value))}</dd></div>" for name, value in pairs)
+    return f'<dl class="{kind}">{inner}</dl>' if inner else ""

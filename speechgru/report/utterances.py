@@ -1,0 +1,142 @@
+"""The worst utterances of an evaluation: what was said over what was heard, and the recording to listen to."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from speechgru.metrics import AlignedPair, align
+from speechgru.report.pieces import is_number, seconds, text
+
+#: Recordings in one page, and the longest of them: a page stays small enough to send by mail.
+MAX_PLAYERS = 5
+MAX_PLAYER_SECONDS = 10.0
+
+LEGEND_HTML = (
+    '<p class="quiet">In each pair what was said stands above what was heard: '
+    '<span class="lost">struck through</span> was said and not heard so, '
+    '<span class="wrong">underlined</span> was heard and not said so, '
+    "\u00b7 marks a word without a partner.</p>"
+)
+
+
+def worst_utterances(utterances: Sequence[Mapping[str, Any]], *, most: int) -> list[Mapping[str, Any]]:
+    """The utterances with word errors, most errors first; of equals the higher rate, then the more confident."""
+
+    def badness(utterance: Mapping[str, Any]) -> tuple[float, float, float]:
+        errors = utterance.get("word_errors") or 0
+        confidence = utterance.get("confidence")
+        return -errors, -errors / max(1, utterance.get("words") or 0), -confidence if is_number(confidence) else 0.0
+
+    wrong = [utterance for utterance in utterances if utterance.get("word_errors")]
+    return sorted(wrong, key=badness)[:most]
+
+
+def aligned(reference: str, hypothesis: str) -> str:
+    """Reference over hypothesis, word by word, with the errors marked; screen readers hear the two texts."""
+    pairs = align(reference.split(), hypothesis.split())
+    return (
+        f'<p class="hidden">Reference: {text(reference) or "(empty)"}. Hypothesis: {text(hypothesis) or "(empty)"}.</p>'
+        '<div class="aligned" aria-hidden="true"><div class="names"><span>said</span><span>heard</span></div>'
+        f'<div class="pairs">{"".join(map(_pair, pairs)) or _pair(AlignedPair("equal", "(nothing)", "(nothing)"))}'
+        "</div></div>"
+    )
+
+
+def _pair(pair: AlignedPair) -> str:
+    def side(word: str | None, kind: str) -> str:
+        if word is None:
+            return '<span class="gap">\u00b7</span>'
+        name = "del" if kind == "lost" else "ins" if kind == "wrong" else "span"
+        inner = f'<{name} class="{kind}">{text(word)}</{name}>' if kind else text(word)
+        return f'<span dir="auto" title="{text(word)}">{inner}</span>'
+
+    right = pair.operation == "equal"
+    return (
+        f'<span class="pair">{side(pair.reference, "" if right else "lost")}'
+        f"{side(pair.hypothesis, '' if right else 'wrong')}</span>"
+    )
+
+
+def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
+    """One utterance with its errors, facts and, where asked for and possible, a player."""
+    errors, words = utterance.get("word_errors"), utterance.get("words")
+    facts = [f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}"]
+    if utterance.get("speaker"):
+        facts.append(f"speaker {utterance['speaker']}")
+    if is_number(utterance.get("duration")):
+        facts.append(seconds(utterance["duration"]))
+    if is_number(utterance.get("confidence")):
+        facts.append(f"confidence {utterance['confidence']:.2f}")
+    player_html = ""
+    if with_player:
+        try:
+            wav = read_wav(
+                utterance.get("audio_filepath"),
+                offset=utterance.get("offset") or 0.0,
+                duration=utterance.get("duration"),
+            )
+        except AudioUnavailableError as error:
+            player_html = f'<p class="quiet">No player: {text(error)}.</p>'
+        else:
+            source = base64.b64encode(wav).decode()
+            name = text(f"Recording of {utterance.get('utterance_id', 'the utterance')}")
+            player_html = (
+                f'<audio controls preload="metadata" aria-label="{name}" src="data:audio/wav;base64,{source}"></audio>'
+            )
+    return (
+        f'<article class="card"><header><h3>{text(utterance.get("utterance_id", "utterance"))}</h3>'
+        f"{''.join(f'<span>{text(fact)}</span>' for fact in facts)}</header>"
+        f"{aligned(str(utterance.get('reference', '')), str(utterance.get('hypothesis', '')))}{player_html}</article>"
+    )
+
+
+class AudioUnavailableError(Exception):
+    """A recording that cannot be put into the page; the message says why, for a reader of the page."""
+
+
+def read_wav(path: str | None, *, offset: float = 0.0, duration: float | None = None) -> bytes:
+    """A recording, or a segment of one, as a mono 16-bit WAV at its own sample rate.
+
+    Args:
+        path: the recording.
+        offset: seconds into it at which the segment starts.
+        duration: seconds of the segment; without, to the end.
+
+    Raises:
+        AudioUnavailableError: it is missing, broken, empty or longer than `MAX_PLAYER_SECONDS`, or soundfile is not
+            installed.
+    """
+    if not path:
+        raise AudioUnavailableError("the evaluation names no recording")
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: the package without its library
+        raise AudioUnavailableError("soundfile is not installed") from error
+    try:
+        with soundfile.SoundFile(path) as recording:
+            start = round(offset * recording.samplerate)
+            length = recording.frames - start
+            if duration is not None:
+                length = min(length, round(duration * recording.samplerate))
+            if length > MAX_PLAYER_SECONDS * recording.samplerate:
+                raise AudioUnavailableError(f"the recording is longer than {MAX_PLAYER_SECONDS:.0f} s")
+            if length <= 0:
+                raise AudioUnavailableError("the recording holds no samples")
+            recording.seek(start)
+            samples_NC = recording.read(length, dtype="float32", always_2d=True)
+            stream = io.BytesIO()
+            soundfile.write(stream, samples_NC.mean(axis=1), recording.samplerate, format="WAV", subtype="PCM_16")
+    except (RuntimeError, OSError, ValueError, TypeError) as error:  # LibsndfileError is a RuntimeError
+        raise AudioUnavailableError("the recording cannot be read") from error
+    return stream.getvalue()
+
+
+def players(number: int) -> Iterator[bool]:
+    """True for the first so many utterances of a page, then False without end."""
+    for _ in range(number):
+        yield True
+    while True:
+        yield False
