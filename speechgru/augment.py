@@ -38,14 +38,41 @@ def augment_samples(
     draws = tf.random.stateless_uniform([5], seed)
     longest = silence_seconds * sample_rate
     pads = tf.cast(draws[:2] * longest, tf.int32)
-    power = tf.reduce_mean(tf.square(samples_N))
-    samples_N = tf.pad(samples_N, [pads])
     snr_db = noise_snr_db_min + draws[2] * (noise_snr_db_max - noise_snr_db_min)
-    noise_level = tf.sqrt(power * tf.pow(10.0, -snr_db / 10.0))
-    noise_level = tf.where(draws[3] < noise_probability, noise_level, 0.0)
-    noise_N = tf.random.stateless_normal(tf.shape(samples_N), seed + 1)
+    noise_level = tf.sqrt(tf.reduce_mean(tf.square(samples_N)) * tf.pow(10.0, -snr_db / 10.0))
+    quiet_N = tf.pad(samples_N, [pads])
+    samples_N = tf.cond(
+        draws[3] < noise_probability,
+        lambda: quiet_N + noise_level * tf.random.stateless_normal(tf.shape(quiet_N), seed + 1),
+        lambda: quiet_N,
+    )
     gain = tf.pow(10.0, (2.0 * draws[4] - 1.0) * gain_db / 20.0)
-    return (samples_N + noise_level * noise_N) * gain
+    return samples_N * gain
+
+
+def warp_frequency(log_mel_BTM: tf.Tensor, seed: tf.Tensor, *, warp_share: float) -> tf.Tensor:
+    """Stretches or squeezes each row's filter axis, as a longer or shorter vocal tract would.
+
+    Filter m takes the value that stood at ``m * factor``, linearly interpolated; past the last filter the last value
+    goes on.
+
+    Args:
+        log_mel_BTM: normalised log-mel; zeros beyond each length stay zeros.
+        seed: int32 [2].
+        warp_share: factors are drawn from 1 - warp_share to 1 + warp_share.
+
+    Returns:
+        `log_mel_BTM`, warped.
+
+    Source: Jaitly and Hinton 2013, "Vocal Tract Length Perturbation", here along the mel axis.
+    """
+    shape = tf.shape(log_mel_BTM)
+    factors_B = tf.random.stateless_uniform([shape[0]], seed, 1.0 - warp_share, 1.0 + warp_share)
+    filters_M = tf.cast(tf.range(shape[2]), tf.float32)
+    places_BM = tf.minimum(factors_B[:, None] * filters_M, tf.cast(shape[2] - 1, tf.float32))
+    # weights[b, i, j]: how much of filter i stands in filter j afterwards
+    weights_BMM = tf.maximum(0.0, 1.0 - tf.abs(filters_M[:, None] - places_BM[:, None, :]))
+    return tf.matmul(log_mel_BTM, weights_BMM)
 
 
 def mask_spectrogram(

@@ -24,6 +24,8 @@ Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, pydantic.Field(gt=0, le=1000)]
 
 
 class _Section(pydantic.BaseModel):
@@ -44,6 +46,8 @@ class DataConfig(_Section):
     @pydantic.field_validator("train", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if not isinstance(value, str | bool | list | tuple):
+            raise ValueError(f"must be a manifest or a list of manifests, got {value!r}")
         return (value,) if isinstance(value, str) else value
 
 
@@ -54,12 +58,22 @@ class TextConfig(_Section):
     remove_punctuation: bool = True
     characters: str = " 'abcdefghijklmnopqrstuvwxyz"
 
+    @pydantic.field_validator("characters")
+    @classmethod
+    def _each_once(cls, value: str) -> str:
+        for character in value:
+            if value.count(character) > 1:
+                raise ValueError(f"holds {character!r} more than once; each character has one label")
+            if character.isspace() and character != " ":
+                raise ValueError(f"holds {character!r}; a transcript's only white space is the space")
+        return value
+
 
 class FeaturesConfig(_Section):
     """The log-mel front end."""
 
-    frame_length_ms: Positive = 25.0
-    hop_length_ms: Positive = 10.0
+    frame_length_ms: Milliseconds = 25.0
+    hop_length_ms: Milliseconds = 10.0
     n_mels: Count = 40
     f_min_hz: NonNegative = 20.0
     f_max_hz: Positive | None = None
@@ -73,8 +87,9 @@ class AugmentConfig(_Section):
     gain_db: NonNegative = 6.0
     silence_seconds: NonNegative = 0.2
     noise_probability: Share = 0.5
-    noise_snr_db_min: float = 10.0
-    noise_snr_db_max: float = 40.0
+    noise_snr_db_min: Finite = 10.0
+    noise_snr_db_max: Finite = 40.0
+    frequency_warp_share: Annotated[float, pydantic.Field(ge=0, le=0.5)] = 0.1
     time_masks: NonNegativeInt = 2
     time_mask_share: Share = 0.05
     frequency_masks: NonNegativeInt = 2
@@ -136,7 +151,9 @@ class RunConfig(_Section):
                 "leave it null to use that half"
             )
         if self.features.f_min_hz >= f_max:
-            raise ValueError(f"features.f_min_hz ({self.features.f_min_hz:g}) must be below f_max_hz ({f_max:g})")
+            raise ValueError(
+                f"features.f_min_hz ({self.features.f_min_hz:g}) must be below features.f_max_hz ({f_max:g})"
+            )
         if self.hop_length < 1 or self.frame_length < 2:
             raise ValueError("features.hop_length_ms and frame_length_ms must span at least 1 and 2 samples")
         if self.data.min_duration_seconds >= self.data.max_duration_seconds:
@@ -207,7 +224,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 def save_config(path: str | Path, config: RunConfig) -> None:
     """Writes a configuration with every key resolved, atomically."""
-    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    text = yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    write_text(path, text)
 
 
 def known_keys() -> list[str]:
@@ -223,6 +241,10 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's core scalars: `1e-3` is a number, `12:30` and `2024-01-01` are text. Booleans stay YAML 1.1's."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would read as another type: `"0123456789"` stays text."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$", "yYnNtTfFoO"),
@@ -231,7 +253,8 @@ for _tag, _pattern, _first in (
     ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 Origins = dict[tuple[str, ...], str]
 
@@ -255,8 +278,11 @@ def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"{where}: is not valid YAML ({error.problem or error})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: is not valid YAML ({error})") from error
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        # The last three are PyYAML's answers to an explicit tag on the wrong value and to an alias of itself.
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{name}: is not valid YAML ({' '.join(str(error).split())})") from error
 
 
 def _collect_origins(node: yaml.MappingNode, prefix: tuple[str, ...], name: str, origins: Origins) -> None:
@@ -277,14 +303,16 @@ def _apply_override(document: dict[str, Any], origins: Origins, override: str) -
         raise ConfigError(f"override {override!r}: expected section.key=value, such as train.learning_rate=1e-3")
     try:
         parsed = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML ({error})") from error
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(f"override {override!r}: the value is not valid YAML ({reason})") from error
     section = document.get(parts[0])
     if section is None:
         section = document[parts[0]] = {}
     if isinstance(section, dict):
         section[parts[1]] = parsed
     origins[parts] = f"override {override!r}"
+    origins.setdefault(parts[:1], origins[parts])
 
 
 def _validate(document: dict[str, Any], origins: Origins, *, fallback: str) -> RunConfig:
@@ -312,8 +340,13 @@ def _describe(problem: Any, origins: Origins, fallback: str) -> str:
             f"{where}: {key} wants text, got the YAML boolean {str(value).lower()}; "
             'if you mean a word such as no, yes, on or off, put it in quotes: "no"'
         )
+    if problem["type"] == "invalid_key":
+        return f"{where}: the key {value!r} is not text; the keys are named in configs/base.yaml"
     if problem["type"] == "value_error":
         message = str(problem["ctx"]["error"])
+        if not location:  # a check across sections: blame the first key it names that somebody set
+            named = (tuple(key.split(".")) for key in re.findall(r"\w+\.\w+", message))
+            where = next((origins[key] for key in named if key in origins), fallback)
         return f"{where}: {f'{key}: ' if key else ''}{message}"
     message = problem["msg"]
     message = message[0].lower() + message[1:]

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from speechgru.audio import load_samples
 from speechgru.augment import augment_samples
-from speechgru.examination import Examined
 from speechgru.config import RunConfig
+from speechgru.examination import Examined
 
 #: Batches whose utterances are sorted by length together: enough to waste little padding, few enough to stay random.
 _BUCKET_BATCHES = 16

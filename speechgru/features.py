@@ -59,8 +59,9 @@ def mel_filters(*, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_ma
     empty = np.flatnonzero(filters_FM.max(axis=0) == 0)
     if len(empty):
         raise ValueError(
-            f"{len(empty)} of {n_mels} mel filters hold no frequency bin (the first one around {edges[empty[0] + 1]:.0f} "
-            f"Hz); use fewer features.n_mels or a longer features.frame_length_ms (n_fft is {n_fft})"
+            f"{len(empty)} of {n_mels} mel filters hold no frequency bin (the first one around "
+            f"{edges[empty[0] + 1]:.0f} Hz); use fewer features.n_mels or a longer features.frame_length_ms "
+            f"(n_fft is {n_fft})"
         )
     return filters_FM.astype(np.float32)
 

@@ -69,7 +69,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     if path.is_dir():
         raise ManifestError(f"{path}: is a folder; name a manifest in it, such as {path / 'test.jsonl'}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; `speechgru prepare` writes manifests") from None
     except UnicodeDecodeError as error:
@@ -91,10 +91,19 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utteranc
     where = f"{path}:{number}"
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"{where}: holds {error.object[error.start : error.end]!r}, half of a character, which UTF-8 cannot hold; "
+            "where it stands in a file's name, rename that file"
+        ) from error
+    except RecursionError as error:
+        raise ManifestError(f"{where}: is nested too deeply to be an utterance") from error
+    except ValueError as error:  # a plain one is a number of thousands of digits
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         shown = line.strip()[:60]
         raise ManifestError(
-            f"{where}: is not JSON ({error.msg} at column {error.colno}): {shown!r}; "
+            f"{where}: is not JSON ({reason}): {shown!r}; "
             'expected one object a line, such as {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}'
         ) from error
     if not isinstance(record, dict):
@@ -112,7 +121,7 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utteranc
         raise ManifestError(f"{where}: audio_filepath is empty; give the path of a recording")
     for key in ("duration", "offset"):
         value = record.get(key, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ManifestError(f"{where}: {key} must be a number of seconds, 0 or more, got {value!r}")
     return Utterance(
         audio_filepath=os.path.join(folder, record["audio_filepath"]),

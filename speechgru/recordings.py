@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import numpy as np
 from speechgru.errors import AudioError
 
 #: A WAV header's way of saying "until the end of the file": written by programs that stream.
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF, 0xFFFFFFFF - 36)
+#: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
+_UNKNOWN_SIZE = 0x7FFFF000
 
 
 @dataclass(frozen=True)
@@ -56,35 +58,45 @@ def read_recording(
     """
     import soundfile
 
-    path = os.fspath(path)
+    path = os.fsdecode(path)
+    if not 0 <= offset < math.inf or not (duration is None or 0 <= duration < math.inf):
+        raise AudioError(f"{path}: a segment's offset and duration are seconds, 0 or more, got {offset} and {duration}")
     try:
         size = os.path.getsize(path)
-    except OSError as error:
-        raise AudioError(f"{path}: no such recording ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # ValueError: no file's name holds a null character
+        raise AudioError(f"{path}: no such recording ({getattr(error, 'strerror', None) or error})") from error
     if os.path.isdir(path):
         raise AudioError(f"{path}: is a folder, not a recording")
     if size == 0:
         raise AudioError(f"{path}: is empty (0 bytes); record or copy it again")
+    if path.lower().endswith(".raw"):
+        raise AudioError(f"{path}: is raw audio, which does not say its rate and form; convert it to WAV or FLAC")
     try:
-        with soundfile.SoundFile(path) as stream:
+        # As bytes, because soundfile does not take every name that a POSIX system allows.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as stream:
             _refuse_truncated(path, stream)
             source_rate, num_channels = stream.samplerate, stream.channels
-            start = round(offset * source_rate)
-            count = -1 if duration is None else round(duration * source_rate)
             # A hundredth of a second of slack: manifests round, and compressed formats pad.
-            if start + max(count, 0) > stream.frames + source_rate // 100:
+            if stream.frames and offset + (duration or 0.0) > stream.frames / source_rate + 0.01:
                 raise AudioError(
                     f"{path}: is {stream.frames / source_rate:.3f} s long, "
                     f"shorter than the segment from {offset:g} s to {offset + (duration or 0):g} s"
                 )
-            stream.seek(min(start, stream.frames))
-            left = stream.frames - stream.tell()
-            expected = left if count < 0 else min(count, left)
-            samples_NC = stream.read(count, dtype="float32", always_2d=True)
+            start = min(round(offset * source_rate), stream.frames)
+            expected = stream.frames - start
+            if duration is not None:
+                expected = min(round(duration * source_rate), expected)
+            if stream.seekable():
+                stream.seek(start)
+            else:  # some telephone codecs in WAV
+                stream.read(start)
+            samples_NC = stream.read(expected, dtype="float32", always_2d=True)
     except AudioError:
         raise
     except (soundfile.LibsndfileError, RuntimeError, UnicodeDecodeError) as error:
         reason = getattr(error, "error_string", None) or str(error)
+        if "does not exist" in reason:  # libsndfile's answer to a text file named .mp3
+            reason = "Format not recognised"
         raise AudioError(
             f"{path}: cannot be decoded ({reason.strip().rstrip('.')}); "
             "it is not a recording in a known format, or is damaged"
@@ -119,9 +131,13 @@ def resample(samples_N: np.ndarray, *, source_rate: int, sample_rate: int) -> np
 
 
 def _refuse_truncated(path: str, stream: Any) -> None:
-    """A WAV that ends before its header says: libsndfile reads what there is, and only its log tells."""
-    found = re.search(r"^data *: (\d+) \(should be (\d+)\)", stream.extra_info, flags=re.MULTILINE)
-    if found and int(found[1]) > int(found[2]) and int(found[1]) not in _UNKNOWN_SIZES:
+    """A file that ends before its header says: libsndfile reads what there is, and only its log tells.
+
+    The chunks are those of WAV and CAF (`data`), W64 (`riff`), RF64 (`Riff size`), AIFF (`SSND`) and AU (`Data Size`).
+    """
+    chunk = r"^ *(?:data|riff|Riff size|SSND|Data Size) *: (\d+) \(should be (\d+)\)"
+    found = re.search(chunk, stream.extra_info, flags=re.MULTILINE)
+    if found and int(found[2]) < int(found[1]) < _UNKNOWN_SIZE:
         raise AudioError(
-            f"{path}: is truncated: its header promises {found[1]} bytes of audio, {found[2]} are there; copy it again"
+            f"{path}: is truncated: its header promises {found[1]} bytes, {found[2]} are there; copy it again"
         )

@@ -130,12 +130,21 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         BundleError: the file is missing or damaged.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            damaged = archive.testzip()  # NumPy alone does not compare a checksum when a header asks for less
+            if damaged is None and len(set(names)) < len(names):
+                damaged = "the index"
+        if damaged is not None:
+            raise BundleError(f"{path}: the checkpoint is damaged (the checksum of {damaged} is wrong)")
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads(arrays.pop("state.json").tobytes())
     except FileNotFoundError:
         raise BundleError(f"{path}: no such checkpoint; train the run first") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except BundleError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path}: the checkpoint is damaged ({error})") from error
 
 

@@ -34,7 +34,8 @@ def normalize_text(text: str, *, lowercase: bool = True, remove_punctuation: boo
     Returns:
         The normalised text; empty where nothing is left.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    # Before NFKC, which takes the acute accent for a space and a combining mark; after it, for what it takes apart.
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
     if lowercase:
         text = text.lower()
     if remove_punctuation:
@@ -69,6 +70,8 @@ class Vocabulary:
         for position, character in enumerate(self.characters):
             if len(character) != 1:
                 raise TextError(f"vocabulary entry {position + 1} must be one character, got {character!r}")
+            if character.isspace() and character != " ":
+                raise TextError(f"vocabulary entry {position + 1} must be a space or no white space, got {character!r}")
         if len(set(self.characters)) != len(self.characters):
             twice = sorted({c for c in self.characters if self.characters.count(c) > 1})
             raise TextError(f"the vocabulary holds {', '.join(map(repr, twice))} more than once")
@@ -144,7 +147,10 @@ class Vocabulary:
             lines.pop()
         if not lines or lines[0] != _BLANK_LINE:
             raise TextError(f"{path}: a vocabulary begins with the line {_BLANK_LINE} (label 0)")
-        return cls([" " if line == _SPACE_LINE else line for line in lines[1:]])
+        try:
+            return cls([" " if line == _SPACE_LINE else line for line in lines[1:]])
+        except TextError as error:
+            raise TextError(f"{path}: {error}") from error
 
 
 def describe_characters(characters: Sequence[str]) -> str:

@@ -1,0 +1,127 @@
+"""What the pipelines share: stages that are skipped when their outputs are there and their inputs have not changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from speechgru.cli import show_progress
+from speechgru.evaluate import evaluate
+from speechgru.files import sha256_of, write_json
+from speechgru.progress import Progress
+
+
+class Story:
+    """The stages of one pipeline, told on the terminal and remembered in `stages.json`.
+
+    A stage is known by its inputs: the values it is given and the contents of the files it reads. Code is not among
+    them: after changing code, delete the folder (or the stage's outputs).
+
+    Args:
+        folder: where the pipeline writes everything.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.console = folder, Console()
+        self._file = folder / "stages.json"
+        self._done: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
+
+    def stage(
+        self,
+        name: str,
+        work: Callable[[Progress], Any],
+        *,
+        inputs: Sequence[Any],
+        outputs: Sequence[Path],
+        resumes: bool = False,
+    ) -> None:
+        """Runs `work`, or skips it.
+
+        Args:
+            name: what the stage does, in a few words.
+            work: the stage; gets a progress listener.
+            inputs: paths of files (by content) and JSON-ready values that decide the outputs.
+            outputs: the files or folders that `work` makes.
+            resumes: whether `work` goes on where an interrupted one stopped, given the same inputs. Otherwise, and
+                when its inputs have changed, old outputs are moved aside first and nothing is lost.
+        """
+        fingerprint = hashlib.sha256(json.dumps([_identity(value) for value in inputs]).encode()).hexdigest()
+        before = self._done.get(name, {})
+        same = before.get("inputs") == fingerprint
+        if same and before.get("finished") and all(output.exists() for output in outputs):
+            self.console.print(f"[dim]{name}: already done[/]")
+            return
+        if not (same and resumes):
+            for output in outputs:
+                if output.is_dir():
+                    self._move_aside(output)
+        self._done[name] = {"inputs": fingerprint, "finished": False}
+        write_json(self._file, self._done)
+        self.console.rule(f"[bold]{name}", align="left")
+        started = time.monotonic()
+        with show_progress() as progress:
+            work(progress)
+        seconds = time.monotonic() - started
+        self._done[name] = {"inputs": fingerprint, "finished": True, "seconds": round(seconds, 1)}
+        write_json(self._file, self._done)
+        self.console.print(f"[dim]{name}: {seconds:.0f} s[/]")
+
+    def evaluate(
+        self, recogniser: Path, manifest: Path, out: Path, *, name: str, form: str | None = None
+    ) -> dict[str, Any]:
+        """Scores a run's best weights, or one form of a bundle, and gives the record, which is kept in `out`."""
+        best = recogniser / "checkpoints" / "best.npz"
+        self.stage(
+            f"evaluate: {name}",
+            lambda progress: write_json(out, evaluate(recogniser, manifest, form=form, name=name, progress=progress)),
+            inputs=[best if best.exists() else recogniser, manifest, form, name],
+            outputs=[out],
+        )
+        return json.loads(out.read_text())
+
+    def tell_results(self, scores: Sequence[dict[str, Any]], heard: Sequence[tuple[str, str]]) -> None:
+        """Prints what each form scored, and what was said and heard."""
+        table = Table("", "WER", "95 % interval", "CER", "kB", "real-time factor", title="What came of it")
+        for record in scores:
+            low, high = record["wer_interval"]
+            size = f"{record['size_bytes'] / 1000:,.0f}" if record["size_bytes"] else "–"
+            table.add_row(
+                record["name"],
+                f"{record['wer']:.2%}",
+                f"{low:.2%} to {high:.2%}",
+                f"{record['cer']:.2%}",
+                size,
+                f"{record['rtf']:.4f}",
+            )
+        self.console.print(table)
+        for reference, hypothesis in heard:
+            self.say(f"said   {reference}\nheard  {hypothesis}")
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _move_aside(self, output: Path) -> None:
+        number = 1
+        while (target := output.with_name(f"{output.name}.old{number}")).exists():
+            number += 1
+        output.rename(target)
+        self.say(f"{output}: its inputs have changed; the old one is kept as {target.name}")
+
+
+def _identity(value: Any) -> Any:
+    """A path stands for its contents, anything else for itself."""
+    if not isinstance(value, Path):
+        return value
+    if value.is_dir():
+        return {
+            file.relative_to(value).as_posix(): sha256_of(file) for file in sorted(value.rglob("*")) if file.is_file()
+        }
+    return sha256_of(value)

@@ -1,0 +1,357 @@
+"""The `speechgru` command: parses arguments, calls a verb, prints what it gave back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from speechgru import __version__
+from speechgru.errors import UserError
+
+app = typer.Typer(
+    help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
+    "The usual way: prepare -> check -> train -> evaluate -> export -> transcribe. "
+    "Each command's --help shows an example.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+_out = Console(markup=False, emoji=False)  # what it prints is names and transcripts
+_err = Console(stderr=True, emoji=False)
+
+#: What a wrong argument raises. Typer has a click of its own since 0.26, an installed one before.
+_UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+_JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
+
+
+def main() -> None:
+    """The entry point of the `speechgru` command."""
+    run_command(lambda: app(standalone_mode=False))
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Runs `command` and ends the process as a command should.
+
+    A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, anything else in its
+    traceback: that one is ours.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter says nothing to a user
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = command()
+    except (typer.Abort, KeyboardInterrupt):
+        _err.print("stopped; what was written before is kept")
+        sys.exit(130)
+    except UserError as error:
+        _fail(str(error))
+    except _UsageError as error:
+        context, message = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
+        if not message:  # no command was given: the help is printed already
+            sys.exit(2)
+        _fail(message + (f" (see `{context.command_path} --help`)" if context else ""))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    _err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        _out.print(f"speechgru {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="synthetic, fsdd, or folder (your own recordings).")],
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
+    source: Annotated[Path | None, typer.Option(help="Folder that holds the corpus already.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
+    utterances: Annotated[int | None, typer.Option(help="synthetic: utterances in all.")] = None,
+    joined: Annotated[int | None, typer.Option(help="fsdd: also join so many digits to one utterance.")] = None,
+) -> None:
+    """Make manifests from a corpus.
+
+    Example: `speechgru prepare folder --source my_recordings --out data/mine`
+    """
+    from speechgru.corpora import prepare as verb
+
+    options = {name: value for name, value in {"utterances": utterances, "joined": joined}.items() if value is not None}
+    with show_progress() as progress:
+        manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **options)
+    from speechgru.manifest import read_manifest
+
+    table = Table("manifest", "utterances", "minutes", title=f"{corpus} in {out}")
+    for path in manifests.values():
+        lines = read_manifest(path)
+        table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
+    _out.print(table)
+
+
+@app.command()
+def check(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests to read.", metavar="MANIFEST...")],
+    config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the clean manifest here (a folder for several).")] = None,
+    as_json: _JsonFlag = False,
+) -> None:
+    """Read every recording and transcript once and say what is wrong with which line.
+
+    Ends with code 1 when something is wrong. Example: `speechgru check data/mine/train.jsonl --out clean.jsonl`
+    """
+    from speechgru.check import check as verb
+    from speechgru.config import load_config
+
+    with show_progress(quiet=as_json) as progress:
+        findings = verb(manifests, config=load_config(config) if config else None, out=out, progress=progress)
+    if as_json:
+        _print_json(
+            [
+                {
+                    "manifest": str(found.manifest),
+                    "usable": len(found.usable),
+                    "counts": found.counts,
+                    "problems": [problem.as_record(found.manifest) for problem in found.problems],
+                }
+                for found in findings
+            ]
+        )
+    else:
+        for found in findings:
+            if found.problems:
+                table = Table("line", "reason", "what is wrong", title=str(found.manifest), show_lines=True)
+                for problem in found.problems:
+                    table.add_row(str(problem.utterance.line), problem.reason, problem.message)
+                _out.print(table)
+            counts = ", ".join(f"{count} {reason}" for reason, count in found.counts.items())
+            _out.print(f"{found.manifest}: {len(found.usable):,} usable" + (f", {counts}" if counts else ""))
+    if any(found.problems for found in findings):
+        raise typer.Exit(1)
+
+
+@app.command(context_settings={"ignore_unknown_options": False})
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML file; configs/base.yaml explains every key.")],
+    run: Annotated[Path, typer.Option(help="The run folder; a run that is there is resumed.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys to set, such as train.learning_rate=1e-3.", metavar="[KEY=VALUE]..."),
+    ] = None,
+) -> None:
+    """Train a recogniser, or go on with the one in the run folder.
+
+    Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
+    """
+    from speechgru.config import load_config
+
+    settings = load_config(config, overrides or ())
+    verb = _needs_training_packages(lambda: _import("speechgru.train").train)
+    with show_progress() as progress:
+        result = verb(settings, run, progress=progress)
+    best = "no dev manifest" if result.best_wer is None else f"best dev WER {result.best_wer:.2%}"
+    _out.print(
+        f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {best}, "
+        f"{result.num_parameters:,} parameters, {result.num_train:,} utterances"
+    )
+    if result.num_skipped:
+        _out.print(
+            f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
+        )
+
+
+@app.command()
+def evaluate(
+    run_or_bundle: Annotated[Path, typer.Argument(help="A run folder or an exported bundle.")],
+    manifest: Annotated[Path, typer.Option(help="What to score on.")],
+    form: Annotated[str | None, typer.Option(help="Which of a bundle's models to run; see `export`.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst utterances to show.")] = 5,
+    as_json: _JsonFlag = False,
+) -> None:
+    """Score a run or a bundle: WER, CER, and every utterance's errors.
+
+    Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl`
+    """
+    if not (run_or_bundle / "bundle.json").exists():
+        _needs_training_packages(lambda: _import("tensorflow"))
+    from speechgru.evaluate import evaluate as verb
+
+    with show_progress(quiet=as_json) as progress:
+        record = verb(run_or_bundle, manifest, form=form, progress=progress)
+    if as_json:
+        _print_json(record)
+        return
+    low, high = record["wer_interval"]
+    table = Table("measure", "value", title=record["name"])
+    for name, value in {
+        "WER": f"{record['wer']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
+        "CER": f"{record['cer']:.2%}",
+        "sentences with errors": f"{record['sentence_error_rate']:.2%}",
+        "substitutions, insertions, deletions": "{substitutions}, {insertions}, {deletions}".format(**record),
+        "words, utterances": f"{record['words']:,}, {record['num_utterances']:,}",
+        "real-time factor": f"{record['rtf']:.4f}",
+        "could not be read": str(record["num_skipped"]),
+    }.items():
+        table.add_row(name, value)
+    _out.print(table)
+    bad = sorted((u for u in record["utterances"] if u["word_errors"]), key=lambda u: -u["word_errors"])[:worst]
+    if bad:
+        table = Table("utterance", "reference", "hypothesis", "errors", title="the worst")
+        for utterance in bad:
+            table.add_row(
+                utterance["utterance_id"],
+                utterance["reference"],
+                utterance["hypothesis"],
+                str(utterance["word_errors"]),
+            )
+        _out.print(table)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
+    quantize: Annotated[
+        str, typer.Option(help="TFLite forms, comma-separated: none, dynamic, float16, int8. The first is the default.")
+    ] = "none",
+    formats: Annotated[str, typer.Option("--format", help="tflite, savedmodel, or both.")] = "tflite",
+    as_json: _JsonFlag = False,
+) -> None:
+    """Write a bundle: one folder that a device runs without TensorFlow.
+
+    Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
+    """
+    verb = _needs_training_packages(lambda: _import("speechgru.export").export)
+    with show_progress(quiet=as_json) as progress:
+        metadata = verb(run, out, quantize=_split(quantize), formats=_split(formats), progress=progress)
+    if as_json:
+        _print_json(metadata)
+        return
+    table = Table("form", "file", "kB", title=str(out))
+    for form, model in metadata["models"].items():
+        table.add_row(form, model["file"], f"{model['size_bytes'] / 1000:,.0f}")
+    if (out / "saved_model").exists():
+        size = sum(path.stat().st_size for path in (out / "saved_model").rglob("*") if path.is_file())
+        table.add_row("SavedModel", "saved_model/", f"{size / 1000:,.0f}")
+    _out.print(table)
+
+
+@app.command()
+def transcribe(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
+    audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count.")],
+    form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
+    as_json: _JsonFlag = False,
+) -> None:
+    """Turn recordings into text with the bundle alone (no TensorFlow).
+
+    Example: `speechgru transcribe bundle hello.wav --json`
+    """
+    from speechgru.transcribe import transcribe as verb
+
+    with show_progress(quiet=as_json) as progress:
+        records = verb(bundle, audio, form=form, progress=progress)
+    if as_json:
+        _print_json(records)
+        return
+    table = Table("recording", "text", "confidence")
+    for record in records:
+        table.add_row(record["audio_filepath"], record["text"], f"{record['confidence']:.2f}")
+    _out.print(table)
+
+
+@contextlib.contextmanager
+def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
+    """A listener for verbs: bars on a terminal, a line every ten seconds and at each stage's end elsewhere."""
+    if quiet:
+        yield lambda stage, done, total, note="": None
+    elif _err.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Bars(*columns, console=_err) as bars:
+            tasks: dict[str, Any] = {}
+
+            def draw(stage: str, done: int, total: int, note: str = "") -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(escape(stage), total=total, note=note)
+                bars.update(tasks[stage], completed=done, total=total, note=escape(note))
+
+            yield draw
+    else:
+        yield line_progress(lambda line: _err.print(line, highlight=False, markup=False, soft_wrap=True))
+
+
+def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) -> Callable[[str, int, int, str], None]:
+    """A listener for logs: a line every so often and when a stage ends.
+
+    Args:
+        write: takes one line.
+        every_seconds: the least time between two lines of a stage.
+    """
+    last: dict[str, float] = {}
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if done >= total or now - last.setdefault(stage, now) >= every_seconds:
+            last[stage] = now
+            write(f"{stage}: {done:,} of {total:,}" + (f", {note}" if note else ""))
+
+    return tell
+
+
+def _needs_training_packages(load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("speechgru"):
+            raise
+        raise UserError(f"this needs the training packages ({error.name}): pip install 'speechgru[train]'") from error
+
+
+def _import(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(name)
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _print_json(value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The stories end to end, at a size that takes a minute: every verb, the report, and the skipping of finished stages."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="the pipelines train")
+pytest.importorskip("espeakng_loader", reason="the quickstart's corpus is spoken by eSpeak NG")
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "model.units=8",
+    "model.num_layers=1",
+    "train.max_steps=4",
+    "train.batch_size=8",
+    "train.evaluate_every_steps=2",
+]
+
+
+def tell(name, *arguments):
+    """Runs a pipeline as a person would and gives what it printed."""
+    command = [sys.executable, str(ROOT / "pipelines" / f"{name}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stages_run(printed):
+    return len(re.findall(r"^── ?", printed, flags=re.MULTILINE))
+
+
+def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
+    out = tmp_path / "quickstart"
+    printed = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    assert "What came of it" in printed and printed.count("heard") >= 3
+    for name in ("report.html", "bundle/bundle.json", "bundle/model.tflite", "run/history.jsonl", "run/config.yaml"):
+        assert (out / name).is_file(), name
+    for name in ("test", "test-none", "test-dynamic"):
+        scores = json.loads((out / "run" / "report" / f"{name}.json").read_text())
+        assert scores["num_utterances"] > 0 and scores["num_skipped"] == 0
+    page = (out / "report.html").read_text()
+    assert "Word error rate" in page and "TFLite dynamic" in page and "<svg" in page
+
+    again = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    assert again.count("already done") == len(json.loads((out / "stages.json").read_text()))
+    assert stages_run(again) == 0
+
+    (out / "transcripts.json").unlink()
+    third = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    assert "transcribe three recordings: already done" not in third and "train: already done" in third
+
+    changed = tell("quickstart", "--out", out, "--utterances", 60, *TINY, "train.max_steps=2")
+    assert "run.old1" in changed, "a run of another configuration is moved aside, not lost"
+    assert "prepare the corpus: already done" in changed and "train: already done" not in changed
+
+
+@pytest.mark.slow  # prepares, checks and scores thousands of real recordings: about two minutes
+def test_fsdd_goes_through_every_verb(tmp_path, shared_data):
+    out = tmp_path / "fsdd"
+    printed = tell("fsdd", "--source", shared_data / "fsdd", "--out", out, *TINY)
+    assert "isolated digits exactly right" in printed
+    assert json.loads((out / "run" / "report" / "joined.json").read_text())["num_utterances"] == 300
+    assert json.loads((out / "run" / "report" / "isolated.json").read_text())["num_utterances"] == 300
+
+
+def test_a_wrong_override_ends_in_one_message_and_code_2(tmp_path):
+    command = [sys.executable, str(ROOT / "pipelines" / "quickstart.py"), "--out", str(tmp_path), "--utterances", "60"]
+    done = subprocess.run([*command, "model.unitz=3"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2 and "did you mean model.units?" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,239 @@
+"""Training: it learns, it resumes exactly (law 7), and it leaves out what it says it leaves out."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+
+from speechgru import train as training  # noqa: E402
+from speechgru.check import check  # noqa: E402
+from speechgru.config import load_config  # noqa: E402
+from speechgru.errors import AudioError, ConfigError, UserError  # noqa: E402
+from speechgru.evaluate import evaluate  # noqa: E402
+from speechgru.export import export  # noqa: E402
+from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
+from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.transcribe import transcribe  # noqa: E402
+
+SAMPLE_RATE = 8000
+#: Two "words" that anybody can tell apart: a low and a high tone.
+TONES = {"a": 500.0, "b": 1500.0}
+
+
+def write_tones(folder, name, text, rng, sample_rate=SAMPLE_RATE):
+    import soundfile
+
+    parts = [0.003 * rng.normal(size=int(sample_rate * 0.1))]
+    for letter in text:
+        count = int(sample_rate * rng.uniform(0.12, 0.2))
+        parts.append(0.3 * np.sin(2 * np.pi * TONES[letter] * np.arange(count) / sample_rate))
+        parts.append(0.003 * rng.normal(size=int(sample_rate * 0.06)))
+    samples_N = np.concatenate(parts)
+    path = folder / name
+    soundfile.write(path, samples_N, sample_rate)
+    return Utterance(str(path), len(samples_N) / sample_rate, text, speaker=f"s{rng.integers(3)}")
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """A corpus of 60 training and 12 dev utterances of tones."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 60), ("dev", 12)):
+        texts = ["".join(rng.choice(["a", "b"], size=rng.integers(1, 5))) for _ in range(count)]
+        utterances = [write_tones(folder, f"{split}{k}.wav", text, rng) for k, text in enumerate(texts)]
+        write_manifest(folder / f"{split}.jsonl", utterances)
+    return folder
+
+
+@pytest.fixture
+def tones_config(tones, tmp_path):
+    def make(*overrides, train="train.jsonl"):
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            f"data: {{train: {json.dumps(str(tones / train))}, dev: {json.dumps(str(tones / 'dev.jsonl'))}, "
+            "sample_rate: 8000}\n"
+            "text: {characters: ab}\n"
+            "features: {n_mels: 20}\n"
+            "augment: {frequency_masks: 0, time_masks: 0}\n"
+            "model: {units: 16, num_layers: 1, subsampling_channels: 16, dropout: 0.2}\n"
+            "train: {batch_size: 8, max_steps: 12, warmup_steps: 2, evaluate_every_steps: 6, "
+            "checkpoint_every_steps: 4, learning_rate: 1e-2}\n"
+        )
+        return load_config(file, overrides)
+
+    return make
+
+
+def weights_of(run, name="last"):
+    return load_checkpoint(getattr(RunFolder(run), name))
+
+
+class Killed(Exception):
+    """Stands for the process's sudden end."""
+
+
+def kill_at(step):
+    def progress(stage, done, total, note=""):
+        if stage == "training" and done == step:
+            raise Killed
+
+    return progress
+
+
+def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_path):
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    config = tones_config("train.max_steps=300", "train.evaluate_every_steps=100", "train.checkpoint_every_steps=100")
+    result = training.train(config, run)
+    assert result.steps == 300 and result.num_skipped == 0
+    scores = evaluate(run, tones / "dev.jsonl")
+    assert scores["cer"] < 0.1, "tones are easy"
+    assert result.best_wer == pytest.approx(scores["wer"]), "the best weights are the ones evaluated"
+    metadata = export(run, bundle, quantize=["none", "dynamic", "float16"], formats=["tflite", "savedmodel"])
+    assert set(metadata["models"]) == {"none", "dynamic", "float16"} and (bundle / "saved_model").is_dir()
+    assert json.loads((bundle / "bundle.json").read_text())["dev"]["wer"] == pytest.approx(scores["wer"])
+    by_file = evaluate(bundle, tones / "dev.jsonl")
+    assert [u["hypothesis"] for u in by_file["utterances"]] == [u["hypothesis"] for u in scores["utterances"]]
+    first = read_manifest(tones / "dev.jsonl")[0]
+    (record,) = transcribe(bundle, [first.audio_filepath])
+    assert record["text"] == by_file["utterances"][0]["hypothesis"]
+    history = RunFolder(run).read_history()
+    losses = [entry["loss"] for entry in history if entry["kind"] == "train"]
+    assert losses[-1] < losses[0] / 3
+    assert json.loads(RunFolder(run).provenance.read_text())["versions"]["keras"]
+    moved = tmp_path / "elsewhere" / "bundle"
+    shutil.copytree(bundle, moved)
+    shutil.rmtree(bundle)
+    assert transcribe(moved, [first.audio_filepath])[0]["text"] == record["text"], "a bundle moves as one folder"
+
+
+@pytest.mark.parametrize("killed_after", [1, 4, 9])
+def test_law_7_a_killed_and_resumed_run_ends_with_the_same_weights(tones_config, tmp_path, killed_after):
+    config = tones_config()
+    training.train(config, tmp_path / "whole")
+    with pytest.raises(Killed):
+        training.train(config, tmp_path / "resumed", progress=kill_at(killed_after))
+    result = training.train(config, tmp_path / "resumed")
+    assert result.steps == 12
+    (whole, state), (resumed, resumed_state) = weights_of(tmp_path / "whole"), weights_of(tmp_path / "resumed")
+    assert whole.keys() == resumed.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, resumed[name], err_msg=name)
+    assert state["best_wer"] == resumed_state["best_wer"]
+    without_time = [
+        [{key: value for key, value in entry.items() if key != "seconds"} for entry in RunFolder(run).read_history()]
+        for run in (tmp_path / "whole", tmp_path / "resumed")
+    ]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_previous_one_used(tones_config, tmp_path):
+    config, run = tones_config(), tmp_path / "run"
+    with pytest.raises(Killed):
+        training.train(config, run, progress=kill_at(9))
+    last = RunFolder(run).last
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    said = []
+    training.train(config, run, progress=lambda stage, done, total, note="": said.append(f"{stage}: {note}"))
+    assert any("resuming" in line and "damaged" in line for line in said)
+    training.train(config, tmp_path / "whole")
+    for name, array in weights_of(tmp_path / "whole")[0].items():
+        np.testing.assert_array_equal(array, weights_of(run)[0][name])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tones_config, tmp_path):
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        training.train(tones_config("train.max_steps=3", f"train.seed={seed}"), tmp_path / name)
+    one, two, three = (weights_of(tmp_path / name)[0] for name in ("one", "two", "three"))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert not all(np.array_equal(one[name], three[name]) for name in one)
+
+
+def test_resuming_with_another_configuration_is_refused_and_names_the_keys(tones_config, tmp_path):
+    training.train(tones_config("train.max_steps=1"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"model\.units \(16 there, 8 now\).*another --run"):
+        training.train(tones_config("train.max_steps=1", "model.units=8"), tmp_path / "run")
+
+
+def test_training_without_a_manifest_says_which_key(tones_config, tmp_path):
+    config = tones_config()
+    config = config.model_copy(update={"data": config.data.model_copy(update={"train": ()})})
+    with pytest.raises(ConfigError, match=r"data\.train names no manifest"):
+        training.train(config, tmp_path / "run")
+
+
+@pytest.fixture
+def faulty(tones):
+    """The training manifest with one fault of each kind among the good lines."""
+    import soundfile
+
+    rng = np.random.default_rng(7)
+    bad = []
+    for name, text in (("truncated", "ab"), ("unknown", "a7"), ("hasty", "aaaaaaaaaaaabbbbbbbbb")):
+        utterance = write_tones(tones, f"{name}.wav", "ab", rng)
+        bad.append(dataclasses.replace(utterance, text=text))
+    truncated = tones / "truncated.wav"
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    (tones / "empty.wav").write_bytes(b"")
+    (tones / "text.wav").write_text("this is no recording at all, it only says so")
+    soundfile.write(tones / "silentless.wav", np.zeros(0), SAMPLE_RATE)
+    for name in ("empty", "text", "silentless", "missing"):
+        bad.append(Utterance(str(tones / f"{name}.wav"), 0.5, "ab"))
+    good = read_manifest(tones / "train.jsonl")
+    write_manifest(tones / "faulty.jsonl", [*good[:20], *bad[:4], *good[20:40], *bad[4:], *good[40:]])
+    return {utterance.audio_filepath for utterance in bad}
+
+
+def test_training_over_a_faulty_manifest_skips_counts_and_lists_what_check_names(tones, tones_config, tmp_path, faulty):
+    config = tones_config("train.max_steps=2", "data.max_skipped_share=0.2", train="faulty.jsonl")
+    (findings,) = check([tones / "faulty.jsonl"], config=config)
+    assert {problem.utterance.audio_filepath for problem in findings.problems} == faulty
+    result = training.train(config, tmp_path / "run")
+    assert result.num_skipped == len(faulty) == 7 and result.num_train == 60
+    listed = [json.loads(line) for line in RunFolder(tmp_path / "run").skipped.read_text().splitlines()]
+    assert {record["audio_filepath"] for record in listed} == faulty
+    assert {record["line"]: record["reason"] for record in listed} == {
+        problem.utterance.line: problem.reason for problem in findings.problems
+    }
+
+
+def test_too_many_faults_stop_training_before_it_starts(tones_config, tmp_path, faulty):
+    with pytest.raises(UserError, match=r"7 of 67 training utterances cannot be used.*max_skipped_share \(0\.05\)"):
+        training.train(tones_config("data.max_skipped_share=0.05", train="faulty.jsonl"), tmp_path / "run")
+
+
+def test_a_recording_that_vanishes_while_training_is_named(tones, tones_config, tmp_path):
+    utterances = read_manifest(tones / "train.jsonl")[:8]
+    gone = tmp_path / "gone.wav"
+    shutil.copy(utterances[0].audio_filepath, gone)
+    write_manifest(tones / "vanishing.jsonl", [dataclasses.replace(utterances[0], audio_filepath=str(gone))])
+
+    def vanish(stage, done, total, note=""):
+        if stage == "measuring the corpus" and done == total:
+            gone.unlink()
+
+    with pytest.raises(AudioError, match=r"gone\.wav: no such recording"):
+        training.train(tones_config(train="vanishing.jsonl"), tmp_path / "run", progress=vanish)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights(tones_config, tmp_path):
+    with pytest.raises(UserError, match=r"not a finite number.*Lower train\.learning_rate"):
+        training.train(tones_config("train.learning_rate=1e38", "train.warmup_steps=0"), tmp_path / "run")
+
+
+def test_weight_decay_leaves_biases_alone(tones_config, tmp_path):
+    training.train(tones_config("train.max_steps=1"), tmp_path / "run")
+    from speechgru.evaluate import load_run
+
+    config, _, model = load_run(tmp_path / "run")
+    optimizer = training.make_optimizer(config)
+    optimizer.build(model.trainable_variables)
+    decays = {variable.path: optimizer._use_weight_decay(variable) for variable in model.trainable_variables}
+    assert any(decays.values())
+    assert not any(decay for path, decay in decays.items() if "bias" in path)
