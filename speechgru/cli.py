@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
 from speechgru import __version__
 from speechgru.errors import UserError
@@ -41,7 +41,7 @@ _JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a progra
 
 def main() -> None:
     """The entry point of the `speechgru` command."""
-    run_command(lambda: app(standalone_mode=False))
+    run_command(lambda: app(prog_name="speechgru", standalone_mode=False))
 
 
 def run_command(command: Callable[[], Any]) -> None:
@@ -102,7 +102,7 @@ def prepare(
         manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **options)
     from speechgru.manifest import read_manifest
 
-    table = Table("manifest", "utterances", "minutes", title=f"{corpus} in {out}")
+    table = Table(_whole("manifest"), "utterances", "minutes", title=f"{corpus} in {out}")
     for path in manifests.values():
         lines = read_manifest(path)
         table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
@@ -140,7 +140,7 @@ def check(
     else:
         for found in findings:
             if found.problems:
-                table = Table("line", "reason", "what is wrong", title=str(found.manifest), show_lines=True)
+                table = Table("line", "reason", _whole("what is wrong"), title=str(found.manifest), show_lines=True)
                 for problem in found.problems:
                     table.add_row(str(problem.utterance.line), problem.reason, problem.message)
                 _out.print(table)
@@ -216,7 +216,7 @@ def evaluate(
     _out.print(table)
     bad = sorted((u for u in record["utterances"] if u["word_errors"]), key=lambda u: -u["word_errors"])[:worst]
     if bad:
-        table = Table("utterance", "reference", "hypothesis", "errors", title="the worst")
+        table = Table(_whole("utterance"), "reference", "hypothesis", "errors", title="the worst")
         for utterance in bad:
             table.add_row(
                 utterance["utterance_id"],
@@ -274,7 +274,7 @@ def transcribe(
     if as_json:
         _print_json(records)
         return
-    table = Table("recording", "text", "confidence")
+    table = Table(_whole("recording"), "text", "confidence")
     for record in records:
         table.add_row(record["audio_filepath"], record["text"], f"{record['confidence']:.2f}")
     _out.print(table)
@@ -342,6 +342,11 @@ def _import(name: str) -> Any:
 
 def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _whole(header: str) -> Column:
+    """A column whose long words, such as paths, go on in the next line and are not cut."""
+    return Column(header, overflow="fold")
 
 
 def _print_json(value: Any) -> None:

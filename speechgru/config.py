@@ -84,15 +84,15 @@ class FeaturesConfig(_Section):
 class AugmentConfig(_Section):
     """What training does to the recordings before it hears them."""
 
-    gain_db: NonNegative = 6.0
-    silence_seconds: NonNegative = 0.2
-    noise_probability: Share = 0.5
+    gain_db: NonNegative = 3.0
+    silence_seconds: NonNegative = 0.1
+    noise_probability: Share = 0.1
     noise_snr_db_min: Finite = 10.0
     noise_snr_db_max: Finite = 40.0
     frequency_warp_share: Annotated[float, pydantic.Field(ge=0, le=0.5)] = 0.1
-    time_masks: NonNegativeInt = 2
+    time_masks: NonNegativeInt = 1
     time_mask_share: Share = 0.05
-    frequency_masks: NonNegativeInt = 2
+    frequency_masks: NonNegativeInt = 1
     frequency_mask_share: Share = 0.2
 
     @pydantic.model_validator(mode="after")
@@ -112,6 +112,7 @@ class ModelConfig(_Section):
     direction: Literal["bidirectional", "forward"] = "bidirectional"
     num_layers: Annotated[int, pydantic.Field(ge=1, le=12)] = 2
     units: Count = 128
+    normalization: Literal["none", "layer"] = "layer"
     dropout: Rate = 0.1
     reset_after: bool = True
     update_gate: Literal["keep", "write"] = "keep"
@@ -120,10 +121,10 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """The optimisation."""
 
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     batch_size: Count = 32
     max_steps: Count = 1500
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 4e-3
     warmup_steps: NonNegativeInt = 100
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0

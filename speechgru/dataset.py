@@ -86,8 +86,8 @@ def evaluation_batches(examples: Sequence[Examined], *, config: RunConfig, batch
 def _batches(examples: Sequence[Examined], plan, *, config: RunConfig, augment: bool) -> tf.data.Dataset:
     utterances = [example.utterance for example in examples]
     paths = tf.constant([utterance.audio_filepath for utterance in utterances])
-    offsets = tf.constant([utterance.offset for utterance in utterances], tf.float32)
-    durations = tf.constant([utterance.duration or -1.0 for utterance in utterances], tf.float32)
+    offsets = tf.constant([utterance.offset for utterance in utterances], tf.float64)
+    durations = tf.constant([utterance.duration or -1.0 for utterance in utterances], tf.float64)
     labels = tf.ragged.constant([example.labels for example in examples], dtype=tf.int32, ragged_rank=1)
     sample_rate, workers, seed = config.data.sample_rate, config.data.num_workers, config.train.seed
     settings = config.augment

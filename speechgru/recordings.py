@@ -17,6 +17,10 @@ from speechgru.errors import AudioError
 _UNKNOWN_SIZE = 0x7FFFF000
 
 
+#: Samples a channel that are read at once: about a minute at 16 kHz.
+_BLOCK = 1 << 20
+
+
 @dataclass(frozen=True)
 class Recording:
     """A decoded recording.
@@ -90,7 +94,7 @@ def read_recording(
                 stream.seek(start)
             else:  # some telephone codecs in WAV
                 stream.read(start)
-            samples_NC = stream.read(expected, dtype="float32", always_2d=True)
+            samples_NC = _read_blocks(stream, expected)
     except AudioError:
         raise
     except (soundfile.LibsndfileError, RuntimeError, UnicodeDecodeError) as error:
@@ -128,6 +132,14 @@ def resample(samples_N: np.ndarray, *, source_rate: int, sample_rate: int) -> np
     import soxr
 
     return soxr.resample(samples_N, source_rate, sample_rate, quality="HQ")
+
+
+def _read_blocks(stream: Any, count: int) -> np.ndarray:
+    """Reads up to `count` samples a channel; a damaged header that promises billions must not take the memory."""
+    blocks = [stream.read(min(count, _BLOCK), dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == _BLOCK and (left := count - _BLOCK * len(blocks)) > 0:
+        blocks.append(stream.read(min(left, _BLOCK), dtype="float32", always_2d=True))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _refuse_truncated(path: str, stream: Any) -> None:

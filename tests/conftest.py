@@ -1,0 +1,118 @@
+"""What several tests share: recordings made on the spot, a tiny corpus, deterministic hypothesis."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples on every machine and no deadline: a busy machine must not fail a test.
+settings.register_profile(
+    "speechgru", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("speechgru")
+
+
+def make_speech(
+    seconds: float, *, sample_rate: int = 16000, num_channels: int = 1, seed: int = 0, level: float = 0.3
+) -> np.ndarray:
+    """Something like speech: voiced syllables of changing pitch and loudness over faint noise, never constant.
+
+    Args:
+        seconds: its length.
+        sample_rate: Hz.
+        num_channels: 1 gives `samples_N`, more give `samples_NC` with different levels.
+        seed: another seed, other syllables.
+        level: the peak.
+    """
+    rng = np.random.default_rng([seed, 7])
+    num_samples = round(seconds * sample_rate)
+    time_N = np.arange(num_samples) / sample_rate
+    pitch_N = rng.uniform(90, 220) * (1 + 0.1 * np.sin(2 * math.pi * rng.uniform(0.3, 1) * time_N))
+    phase_N = 2 * math.pi * np.cumsum(pitch_N) / sample_rate
+    voiced_N = sum(rng.uniform(0.2, 1) / k * np.sin(k * phase_N + rng.uniform(0, 6)) for k in range(1, 9))
+    syllables_N = np.sin(math.pi * rng.uniform(3, 5) * time_N) ** 2
+    samples_N = voiced_N * syllables_N + 0.02 * rng.standard_normal(num_samples)
+    samples_N = (level * samples_N / max(np.abs(samples_N).max(initial=0), 1e-9)).astype(np.float32)
+    if num_channels == 1:
+        return samples_N
+    return samples_N[:, None] * rng.uniform(0.2, 1, num_channels).astype(np.float32)
+
+
+def write_wav(
+    folder: Path,
+    name: str = "a.wav",
+    *,
+    seconds: float = 1.0,
+    sample_rate: int = 16000,
+    num_channels: int = 1,
+    seed: int = 0,
+    **options: str,
+) -> Path:
+    """Writes something like speech.
+
+    Args:
+        folder: where; made when it is missing.
+        name: the file's name; its suffix names the format.
+        seconds: its length.
+        sample_rate: Hz.
+        num_channels: channels.
+        seed: another seed, other syllables.
+        **options: `format` and `subtype` for soundfile.
+    """
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = make_speech(seconds, sample_rate=sample_rate, num_channels=num_channels, seed=seed)
+    soundfile.write(path, samples, sample_rate, **options)
+    return path
+
+
+def write_lines(path: Path, records: Sequence[object]) -> Path:
+    """Writes JSON Lines; text goes in as it is, so that a line can be wrong."""
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(name="write_wav")
+def _write_wav() -> Callable[..., Path]:
+    """The function `write_wav`."""
+    return write_wav
+
+
+@pytest.fixture(name="write_lines")
+def _write_lines() -> Callable[..., Path]:
+    """The function `write_lines`."""
+    return write_lines
+
+
+@pytest.fixture(name="make_speech")
+def _make_speech() -> Callable[..., np.ndarray]:
+    """The function `make_speech`."""
+    return make_speech
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings beside the repository."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip("../shared/data, the folder of real recordings, is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The synthetic corpus with 60 utterances in all: its manifests by split. Read it, do not change it."""
+    pytest.importorskip("espeakng_loader", reason="the synthetic corpus needs espeakng_loader (extra train)")
+    from speechgru.corpora import prepare
+
+    return prepare("synthetic", tmp_path_factory.mktemp("tiny_corpus"), utterances=60, workers=1)

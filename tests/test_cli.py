@@ -1,0 +1,483 @@
+"""The command line: a mistake ends in one readable message and exit code 2, never in a traceback."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import speechgru
+from speechgru import cli
+from speechgru.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+VERBS = ("prepare", "check", "train", "evaluate", "export", "transcribe")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process; gives the exit code, what was printed, and the message of an error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        code = caught.value.code
+        return (0 if code is None else code), out, err
+
+    return run
+
+
+@pytest.fixture
+def mistaken(run):
+    """Runs something that is a mistake; gives its one message."""
+
+    def mistaken(*arguments):
+        code, out, err = run(*arguments)
+        assert code == 2, err
+        assert out == ""
+        message = err[err.index("error: ") :].removeprefix("error: ")
+        assert message.count("\n") == 1, "one line"
+        return message.rstrip("\n")
+
+    return mistaken
+
+
+@pytest.fixture
+def manifest(tmp_path, write_wav, write_lines):
+    """Two good utterances."""
+    lines = [
+        {"audio_filepath": write_wav(tmp_path, f"{k}.wav", seed=k).name, "duration": 1.0, "text": "yes"}
+        for k in range(2)
+    ]
+    return write_lines(tmp_path / "m.jsonl", lines)
+
+
+@pytest.fixture
+def sick(manifest, write_lines):
+    """Two good utterances and two that cannot be used, the second of them with what rich would take for markup."""
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    lines.insert(1, json.dumps({"audio_filepath": "none.wav", "duration": 1.0, "text": "yes"}))
+    lines.append(json.dumps({"audio_filepath": "0.wav", "duration": 1.0, "text": "é [/red] :smile:"}))
+    return write_lines(manifest.with_name("sick.jsonl"), lines)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chek", "m.jsonl"], "No such command 'chek'."),
+        (["--nonsense"], "No such option: --nonsense"),
+        (["check"], "Missing argument 'MANIFEST...'. (see `speechgru check --help`)"),
+        (["check", "m.jsonl", "--oot", "x"], "No such option: --oot"),
+        (["check", "m.jsonl", "--config"], "Option '--config' requires an argument."),
+        (["prepare", "synthetic"], "Missing option '--out'. (see `speechgru prepare --help`)"),
+        (["prepare", "synthetic", "--out", "x", "--utterances", "many"], "Invalid value for '--utterances':"),
+        (
+            ["prepare", "synthetic", "--out", "x", "--utterances", "3"],
+            "utterances must be a whole number, 12 or more, got 3",
+        ),
+        (["evaluate", "x", "--manifest", "m.jsonl", "--worst", "-1"], "Invalid value for '--worst':"),
+        (["transcribe", "bundle"], "Missing argument"),
+        (["train", "x.yaml"], "Missing option '--run'."),
+        (["export", "run"], "Missing option '--out'."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_arguments(mistaken, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in mistaken(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_prints_the_help(run):
+    code, out, err = run()
+    assert code == 2
+    assert all(verb in out + err for verb in VERBS)
+    assert "error:" not in err
+
+
+def test_the_version(run):
+    code, out, err = run("--version")
+    assert (code, out, err) == (0, f"speechgru {speechgru.__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verbs_help_shows_an_example(run, verb):
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"Example: speechgru {verb}" in " ".join(out.split())
+
+
+def test_the_help_teaches_the_usual_way(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "prepare -> check -> train -> evaluate -> export -> transcribe" in " ".join(out.split())
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "none.jsonl"], "none.jsonl: no such manifest; `speechgru prepare` writes manifests"),
+        (["check", "."], ".: is a folder; name a manifest in it, such as test.jsonl"),
+        (
+            ["check", "text.jsonl"],
+            "text.jsonl:1: is not JSON (Expecting value at column 1): 'turn on'; expected one obj",
+        ),
+        (["check", "m.jsonl", "--config", "none.yaml"], "none.yaml: no such configuration file; start from one in con"),
+        (
+            ["check", "m.jsonl", "--config", "key.yaml"],
+            "key.yaml:2: unknown key model.unitz; did you mean model.units?",
+        ),
+        (["check", "m.jsonl", "--config", "no.yaml"], "no.yaml:1: data.dev wants text, got the YAML boolean false; if"),
+        (
+            ["check", "m.jsonl", "--config", "type.yaml"],
+            "type.yaml:1: train.max_steps: should be a valid integer, got 't",
+        ),
+        (["check", "m.jsonl", "--out", "text.jsonl/x"], "text.jsonl/x: cannot be written ("),
+        (
+            ["prepare", "syntetic", "--out", "x"],
+            "no corpus is named 'syntetic'; did you mean 'synthetic'? known are syn",
+        ),
+        (["prepare", "fsdd", "--out", "x", "--source", "none"], "none: no such folder"),
+        (["prepare", "folder", "--out", "x", "--source", "none"], "none: no such folder"),
+        (["prepare", "folder", "--out", "x"], "folder: needs --source, the folder of your recordings"),
+        (["prepare", "synthetic", "--out", "text.jsonl"], "text.jsonl: cannot be written ("),
+        (["prepare", "synthetic", "--out", "x", "--joined", "5"], "synthetic: takes no option 'joined'"),
+        (["transcribe", "none", "0.wav"], "none: is no bundle (no bundle.json); `speechgru export` makes one"),
+        (["transcribe", "0.wav", "0.wav"], "0.wav: is no bundle (no bundle.json); `speechgru export` makes one"),
+        (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
+        (
+            ["transcribe", "newer", "0.wav"],
+            "bundle.json: is of version 999, this speechgru reads up to 1; update speechg",
+        ),
+        (["evaluate", "damaged", "--manifest", "m.jsonl"], "bundle.json: is damaged (Expecting"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_files(mistaken, manifest, monkeypatch, arguments, message):
+    folder = manifest.parent
+    monkeypatch.chdir(folder)
+    (folder / "text.jsonl").write_text("turn on\n", encoding="utf-8")
+    (folder / "key.yaml").write_text("model:\n  unitz: 3\n", encoding="utf-8")
+    (folder / "no.yaml").write_text("data: {dev: no}\n", encoding="utf-8")
+    (folder / "type.yaml").write_text("train: {max_steps: ten}\n", encoding="utf-8")
+    for name, text in (("damaged", "{"), ("newer", '{"bundle_version": 999}')):
+        (folder / name).mkdir()
+        (folder / name / "bundle.json").write_text(text, encoding="utf-8")
+    assert message in mistaken(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "none.yaml", "--run", "r"], "none.yaml: no such configuration file; start from one in configs/"),
+        (
+            ["train", "ok.yaml", "--run", "r", "train.max_stepz=3"],
+            "override 'train.max_stepz=3': unknown key train.max_st",
+        ),
+        (
+            ["train", "ok.yaml", "--run", "r", "train.max_steps=x"],
+            "train.max_steps: should be a valid integer, got 'x'",
+        ),
+        (
+            ["train", "ok.yaml", "--run", "r", "train.max_steps"],
+            "expected section.key=value, such as train.learning_rat",
+        ),
+        (["train", "ok.yaml", "--run", "r"], "data.train names no manifest"),
+        (
+            ["train", "ok.yaml", "--run", "r", "data.train=none.jsonl"],
+            "none.jsonl: no such manifest; `speechgru prepare`",
+        ),
+        (["train", "ok.yaml", "--run", "r", "data.train=text.jsonl"], "text.jsonl:1: is not JSON"),
+        (["evaluate", "none", "--manifest", "m.jsonl"], "none: is neither a run folder (config.yaml) nor a bundle"),
+        (["export", "none", "--out", "b"], "none: is no run folder (no config.yaml); `speechgru train` makes one"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_files_for_training(mistaken, manifest, monkeypatch, arguments, message):
+    pytest.importorskip("tensorflow", reason="needs the training packages (extra train)")
+    monkeypatch.chdir(manifest.parent)
+    (manifest.parent / "ok.yaml").write_text("", encoding="utf-8")
+    (manifest.parent / "text.jsonl").write_text("turn on\n", encoding="utf-8")
+    assert message in mistaken(*arguments)
+    assert not (manifest.parent / "b").exists()
+
+
+def test_several_mistakes_in_a_configuration_are_one_message_of_several_lines(run, manifest):
+    config = manifest.with_name("c.yaml")
+    config.write_text("model: {unitz: 3}\ntrain: {seed: -1}\n", encoding="utf-8")
+    code, _, err = run("check", manifest, "--config", config)
+    assert code == 2
+    assert err.count("error: ") == 1
+    assert "c.yaml:1: unknown key model.unitz" in err
+    assert "c.yaml:2: train.seed: should be" in err
+
+
+def test_training_packages_that_are_not_there_are_told(mistaken, manifest, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    for name in [name for name in sys.modules if name.startswith("speechgru.")]:
+        if name not in ("speechgru.cli", "speechgru.errors"):
+            monkeypatch.delitem(sys.modules, name)
+    message = mistaken("export", tmp_path, "--out", tmp_path / "b")
+    assert message == "this needs the training packages (tensorflow): pip install 'speechgru[train]'"
+
+
+# check
+
+
+def test_check_of_a_healthy_manifest_ends_with_0(run, manifest):
+    code, out, err = run("check", manifest)
+    assert code == 0
+    assert "2 usable" in "".join(out.split("\n"))
+    assert "checking m.jsonl: 2 of 2" in err
+
+
+def test_check_ends_with_1_and_writes_what_can_be_used(run, sick, tmp_path):
+    code, out, _ = run("check", sick, "--out", tmp_path / "clean.jsonl")
+    assert code == 1
+    assert len((tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    table = re.sub(r"[\s│┃|]+", "", out)
+    assert "nosuchrecording" in table
+    assert "'é[/red]:smile:'" in table, "rich must not take a transcript for markup"
+    assert "2usable,1unreadable,1unknowncharacter" in table
+    assert "│ 2    │" in out
+    assert "│ 4    │" in out
+
+
+def test_check_prints_json_and_nothing_else(run, sick, manifest):
+    code, out, err = run("check", sick, manifest, "--json")
+    assert code == 1
+    assert err == ""
+    first, second = json.loads(out)
+    assert (first["manifest"], first["usable"]) == (str(sick), 2)
+    assert first["counts"] == {"unreadable": 1, "unknown character": 1}
+    assert [(problem["line"], problem["reason"]) for problem in first["problems"]] == [
+        (2, "unreadable"),
+        (4, "unknown character"),
+    ]
+    assert all(problem["message"] for problem in first["problems"])
+    assert second == {"manifest": str(manifest), "usable": 2, "counts": {}, "problems": []}
+    assert run("check", manifest, "--json")[0] == 0
+
+
+def test_check_follows_the_configuration(run, sick, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("text: {characters: auto}\n", encoding="utf-8")
+    _, out, _ = run("check", sick, "--config", config, "--json")
+    assert [problem["line"] for problem in json.loads(out)[0]["problems"]] == [2]
+
+
+def test_names_with_brackets_are_no_markup(run, manifest):
+    (manifest.parent / "[").mkdir()
+    odd = manifest.rename(manifest.parent / "[" / "bold]m:smile:.jsonl")
+    (manifest.parent / "0.wav").rename(odd.parent / "0.wav")
+    (manifest.parent / "1.wav").rename(odd.parent / "1.wav")
+    code, out, _ = run("check", odd)
+    assert code == 0
+    assert "[/bold]m:smile:.jsonl" in "".join(out.split("\n"))
+    assert "no such manifest" in run("check", odd.with_name("[red]none.jsonl"))[2]
+
+
+def test_json_is_json_where_the_terminal_knows_no_unicode(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    cli._print_json({"text": "é日"})
+    stream.flush()
+    assert json.loads(stream.buffer.getvalue()) == {"text": "é日"}
+
+
+# prepare, transcribe
+
+
+def test_prepare_tells_what_it_wrote(run, tmp_path):
+    pytest.importorskip("espeakng_loader", reason="the synthetic corpus needs espeakng_loader (extra train)")
+    code, out, err = run("prepare", "synthetic", "--out", tmp_path / "s", "--utterances", 12, "--seed", 3)
+    assert code == 0
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "audio",
+        "dev.jsonl",
+        "test.jsonl",
+        "train.jsonl",
+    ]
+    assert "utterances" in out
+    assert "12 of 12" in err
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """A bundle as far as its metadata goes; the interpreter says nothing but blanks."""
+    import numpy as np
+
+    from speechgru import runtime
+
+    class Silence:
+        def get_input_details(self):
+            return [{"index": 0}]
+
+        get_output_details = get_input_details
+
+        def resize_tensor_input(self, index, shape):
+            self.shape = shape
+
+        def allocate_tensors(self):
+            pass
+
+        def set_tensor(self, index, samples_BN):
+            assert samples_BN.shape == tuple(self.shape)
+
+        def invoke(self):
+            pass
+
+        def get_tensor(self, index):
+            return np.log(np.array([[[0.9, 0.1]] * 5], np.float32))
+
+    monkeypatch.setattr(runtime, "_load_interpreter", lambda path, num_threads: Silence())
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    metadata = {
+        "bundle_version": 1,
+        "sample_rate": 8000,
+        "step_seconds": 0.02,
+        "characters": "a",
+        "text": {"lowercase": True, "remove_punctuation": True},
+        "models": {"none": {"file": "model.tflite"}},
+        "default_form": "none",
+    }
+    (folder / "bundle.json").write_text(json.dumps(metadata), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"turn on the light\n", "cannot be decoded (Format not recognised); it is not a recording in a known format"),
+        (b"", "is empty (0 bytes); record or copy it again"),
+        (None, "no such recording (No such file or directory)"),
+    ],
+)
+def test_transcribing_what_is_no_recording(mistaken, bundle, write_wav, tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "a.wav").write_bytes(content)
+    assert f"a.wav: {message}" in mistaken("transcribe", bundle, write_wav(tmp_path, "good.wav"), tmp_path / "a.wav")
+
+
+def test_transcribing_with_a_form_that_the_bundle_lacks(mistaken, bundle, write_wav, tmp_path):
+    message = mistaken("transcribe", bundle, write_wav(tmp_path), "--form", "int8")
+    assert message.endswith("bundle: holds no form 'int8'; it has none")
+
+
+def test_transcribing_without_the_model_file(bundle, write_wav, tmp_path, mistaken, monkeypatch):
+    from speechgru import runtime
+
+    monkeypatch.undo()  # the real interpreter
+    assert runtime._load_interpreter.__module__ == "speechgru.runtime"
+    done = subprocess.run(
+        [sys.executable, "-m", "speechgru.cli", "transcribe", bundle, write_wav(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "model.tflite: is missing from the bundle; copy the folder whole" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_transcriptions_are_printed_as_a_table_or_as_json(run, bundle, write_wav, tmp_path):
+    paths = [write_wav(tmp_path, "stereo.flac", num_channels=2, sample_rate=44100), write_wav(tmp_path, "[b]mono.ogg")]
+    code, out, _ = run("transcribe", bundle, *paths)
+    assert code == 0
+    assert "[b]mono.ogg" in re.sub(r"[\s│┃|]+", "", out)
+    code, out, err = run("transcribe", bundle, *paths, "--json")
+    assert (code, err) == (0, "")
+    first, second = json.loads(out)
+    assert (first["audio_filepath"], first["source_rate"], first["num_channels"]) == (str(paths[0]), 44100, 2)
+    assert (second["text"], second["words"], second["duration"]) == ("", [], 1.0)
+
+
+# The process
+
+
+def test_an_interrupted_command_ends_with_130(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run_command(interrupted)
+    assert caught.value.code == 130
+    assert "stopped; what was written before is kept" in capsys.readouterr().err
+
+
+def test_a_users_mistake_is_printed_as_it_is(capsys):
+    def mistake():
+        raise UserError("[red]a[/red] :smile: \\[b] " + "long " * 60)
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run_command(mistake)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: [red]a[/red] :smile: \\[b] " + "long " * 60 + "\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    def broken():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run_command(broken)
+
+
+def test_lines_of_progress_are_few(monkeypatch):
+    clock = iter(range(0, 10_000, 3))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    lines = []
+    tell = cli.line_progress(lines.append)
+    for done in range(1, 13):
+        tell("reading", done, 12, "1 left out" if done == 12 else "")
+    assert lines == ["reading: 5 of 12", "reading: 9 of 12", "reading: 12 of 12, 1 left out"]
+
+
+@pytest.mark.parametrize(
+    "module", ["speechgru", "speechgru.runtime", "speechgru.cli", "speechgru.check", "speechgru.transcribe"]
+)
+def test_importing_loads_no_tensorflow(module):
+    code = (
+        f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'librosa', 'tensorflow_io'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "none.jsonl"], "error: none.jsonl: no such manifest; `speechgru prepare` writes manifests\n"),
+        (["chek"], "error: No such command 'chek'."),
+        (["transcribe", "none", "a.wav"], "error: none: is no bundle (no bundle.json); `speechgru export` makes one\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_as_a_process(tmp_path, arguments, message):
+    command = [sys.executable, "-m", "speechgru.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "export", "transcribe"])
+def test_scripts_are_the_verbs(script):
+    text = (ROOT / "scripts" / f"{script}.py").read_text(encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Missing ")
+    assert f'"{script}"' in text

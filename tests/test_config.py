@@ -1,0 +1,331 @@
+"""The run configuration: one file documents it, and every mistake is told by file, line, key and cure."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru.config import RunConfig, TextConfig, known_keys, load_config, save_config
+from speechgru.errors import ConfigError, UserError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a text as a configuration file."""
+
+    def load(text, *overrides):
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, overrides)
+
+    return load
+
+
+@pytest.fixture
+def refused(load, tmp_path):
+    """The message with which a text is refused, without the folder's name."""
+
+    def refused(text, *overrides):
+        with pytest.raises(ConfigError) as caught:
+            load(text, *overrides)
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    return refused
+
+
+# The file and the types
+
+
+def test_base_lists_exactly_the_keys_of_the_types_in_their_order():
+    document = yaml.safe_load((CONFIGS / "base.yaml").read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, keys in document.items() for key in keys] == known_keys()
+
+
+def test_base_shows_every_default():
+    assert load_config(CONFIGS / "base.yaml") == RunConfig()
+
+
+def test_every_key_of_base_has_a_comment():
+    lines = (CONFIGS / "base.yaml").read_text(encoding="utf-8").split("\n")
+    keys = [line for line in lines if re.match(r"  \w+:", line)]
+    assert len(keys) == len(known_keys())
+    assert not [line for line in keys if not re.search(r"  ?# \w.{4,}", line)]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configurations_load(path):
+    assert isinstance(load_config(path), RunConfig)
+
+
+# What is read
+
+
+def test_numbers_are_what_people_mean(load):
+    config = load("train: {learning_rate: 1e-3, weight_decay: 2E-4, clip_norm: 1, seed: 0x10, max_steps: 1_000}")
+    assert config.train.learning_rate == 0.001
+    assert config.train.weight_decay == 2e-4
+    assert (config.train.clip_norm, config.train.seed, config.train.max_steps) == (1.0, 16, 1000)
+
+
+def test_empty_file_and_empty_section_mean_the_defaults(load):
+    assert load("") == load("# only a comment\n") == load("augment:\nmodel:\n") == RunConfig()
+
+
+def test_times_and_dates_stay_text(load):
+    assert load("data: {dev: 2024-01-01}").data.dev.endswith("2024-01-01")
+    assert load("data: {dev: 12:30}").data.dev.endswith("12:30")
+
+
+def test_one_manifest_or_several(load, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load("data: {train: a.jsonl}").data.train == (str(tmp_path / "a.jsonl"),)
+    assert load("data: {train: [a.jsonl, /b.jsonl]}").data.train == (str(tmp_path / "a.jsonl"), "/b.jsonl")
+
+
+def test_overrides_are_read_as_yaml_and_the_last_wins(load):
+    config = load(
+        "model: {units: 64}", "model.units=96", "train.learning_rate=1e-4", " model . units = 7", "data.dev=~"
+    )
+    assert config.model.units == 7
+    assert config.train.learning_rate == 1e-4
+    assert config.data.dev is None
+
+
+def test_an_override_mends_a_wrong_value(load):
+    assert load("model: {units: many}", "model.units=3").model.units == 3
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model:\n  unitz: 3", "run.yaml:2: unknown key model.unitz; did you mean model.units?"),
+        (
+            "model:\n  learning_rate: 3",
+            "run.yaml:2: unknown key model.learning_rate; did you mean train.learning_rate?",
+        ),
+        ("\nmodl:\n  units: 3", "run.yaml:2: unknown key modl; did you mean model?"),
+        ("units: 3", "run.yaml:1: unknown key units; did you mean model.units?"),
+        ("wxyz: 3", "run.yaml:1: unknown key wxyz; the known ones are data, text, features, augment, model, train"),
+        ("model:\n  units: 3\n  units: 4", "run.yaml:3: model.units stands twice; keep one"),
+        ("model: {}\ntrain: {}\nmodel: {}", "run.yaml:3: model stands twice; keep one"),
+        ("model: 3", "run.yaml:1: model must be a section with keys below it, got 3"),
+        ("model:\n  no: 3", "run.yaml:1: the key False is not text; the keys are named in configs/base.yaml"),
+        ("- a", "run.yaml: expected sections such as 'model:' with keys below them"),
+        ("model:\n\tunits: 3", "run.yaml:2: is not valid YAML (found character '\\t' that cannot start any token)"),
+        ("train: {max_steps: ten}", "run.yaml:1: train.max_steps: should be a valid integer, got 'ten'"),
+        ("train: {max_steps: 1.5}", "run.yaml:1: train.max_steps: should be a valid integer, got 1.5"),
+        ("train: {seed: true}", "run.yaml:1: train.seed: should be a valid integer, got True"),
+        ("train: {max_steps: }", "run.yaml:1: train.max_steps: should be a valid integer, got nothing"),
+        ('train: {clip_norm: "1"}', "run.yaml:1: train.clip_norm: should be a valid number, got '1'"),
+        ("train: {clip_norm: .nan}", "run.yaml:1: train.clip_norm: should be a finite number, got nan"),
+        (
+            "augment: {noise_snr_db_max: .inf}",
+            "run.yaml:1: augment.noise_snr_db_max: should be a finite number, got inf",
+        ),
+        ("text: {lowercase: 1}", "run.yaml:1: text.lowercase: should be a valid boolean, got 1"),
+        ("model: {direction: sideways}", "model.direction: should be 'bidirectional' or 'forward', got 'sideways'"),
+        ("data: {train: 3}", "run.yaml:1: data.train: must be a manifest or a list of manifests, got 3"),
+        ("text: {characters: abca}", "text.characters: holds 'a' more than once; each character has one label"),
+        ('text: {characters: "a\\tb"}', "text.characters: holds '\\t'; a transcript's only white space is the space"),
+    ],
+)
+def test_mistakes_are_told_by_place_and_cure(refused, text, message):
+    assert message in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["data: {dev: no}", "data: {train: no}", "text: {characters: off}", "model: {direction: on}"]
+)
+def test_a_bare_no_where_text_is_wanted_says_to_quote_it(refused, text):
+    message = refused(text)
+    assert re.search(r"run.yaml:1: \w+\.\w+ wants text, got the YAML boolean (true|false)", message)
+    assert message.endswith('put it in quotes: "no"')
+
+
+def test_a_quoted_no_is_text_and_a_bare_one_a_switch(load):
+    assert load('text: {characters: "no"}').text.characters == "no"
+    assert load("text: {lowercase: no}").text.lowercase is False
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "bound"),
+    [
+        ("data.sample_rate", 100, "greater than or equal to 4000"),
+        ("data.max_skipped_share", 1.5, "less than or equal to 1"),
+        ("data.num_workers", 0, "greater than or equal to 1"),
+        ("features.hop_length_ms", 0, "greater than 0"),
+        ("features.frame_length_ms", "1e9", "less than or equal to 1000"),
+        ("augment.time_mask_share", -0.1, "greater than or equal to 0"),
+        ("model.dropout", 1, "less than 1"),
+        ("model.subsampling_factor", 9, "less than or equal to 8"),
+        ("model.num_layers", 0, "greater than or equal to 1"),
+        ("train.seed", -1, "greater than or equal to 0"),
+        ("train.seed", 2**31, "less than 2147483648"),
+        ("train.learning_rate", 0, "greater than 0"),
+    ],
+)
+def test_ranges_are_checked(refused, key, value, bound):
+    assert f"override '{key}={value}': {key}: should be {bound}, got" in refused("", f"{key}={value}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "features:\n  f_max_hz: 9000",
+            "run.yaml:2: features.f_max_hz (9000) must not exceed half of data.sample_rate (8000)",
+        ),
+        (
+            "data: {sample_rate: 8000}\nfeatures:\n  f_min_hz: 4000",
+            "run.yaml:3: features.f_min_hz (4000) must be below",
+        ),
+        (
+            "features: {hop_length_ms: 0.01}",
+            "run.yaml:1: features.hop_length_ms and frame_length_ms must span at least",
+        ),
+        ("data: {min_duration_seconds: 40}", "run.yaml:1: data.min_duration_seconds must be below data.max_duration"),
+        ("augment: {noise_snr_db_min: 50}", "run.yaml:1: augment: noise_snr_db_min (50.0) must not exceed"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_told(refused, text, message):
+    assert message in refused(text)
+
+
+@pytest.mark.parametrize(
+    "override", ["", "=", "a=b", "model.units", "model=3", "model.units.x=3", ".units=3", "model.=3"]
+)
+def test_an_override_of_another_form_is_refused(refused, override):
+    expected = f"override {override!r}: expected section.key=value, such as train.learning_rate=1e-3"
+    assert refused("", override) == expected
+
+
+def test_an_override_is_named_in_its_error(refused):
+    assert refused("", "modle.units=3") == "override 'modle.units=3': unknown key modle; did you mean model?"
+    assert refused("", "model.unit=3").startswith(
+        "override 'model.unit=3': unknown key model.unit; did you mean model."
+    )
+    assert refused("model: {units: 4}", "model.units=x").startswith("override 'model.units=x': model.units: should be")
+    assert refused("", "model.units=[").startswith("override 'model.units=[': the value is not valid YAML")
+    assert "\n" not in refused("", "model.units=[")
+
+
+def test_all_mistakes_are_told_at_once(refused):
+    assert len(refused("model: {unitz: 3}\ntrain: {max_steps: 0, seed: x}").split("\n")) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: &x {units: *x}", "train: {seed: !!int abc}", "train: {clip_norm: !!float abc}", "a: !!timestamp x",
+        "!!int abc: 3", "model: !!python/object:os.system {}", "? [a, b]\n: c", "a: b\n---\nc: d", 'x: "\x01"', "a: *b",
+        "model: {units: 3\n",
+    ],
+)  # fmt: skip
+def test_broken_yaml_is_one_message(refused, text):
+    message = refused(text)
+    assert re.match(r"run.yaml(:\d+)?: is not valid YAML \(.+\)$", message), message
+
+
+@given(st.text(alphabet="mode l:units{}[]&*!?-#'\"\n\t|>%@`,1.e~", max_size=40))
+def test_any_text_is_a_configuration_or_one_readable_error(tmp_path, text):
+    path = tmp_path / "any.yaml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        loaded, message = load_config(path), str(path)
+    except ConfigError as error:
+        loaded, message = RunConfig(), str(error)
+    assert isinstance(loaded, RunConfig)
+    assert message.startswith(str(path))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such configuration file; start from one in configs/"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read \(.*[Dd]irectory"):
+        load_config(tmp_path)
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.yaml: cannot be read"):
+        load_config(binary)
+
+
+# What is kept
+
+
+#: YAML reads some of these as numbers, booleans or nothing where they stand without quotes.
+_TRICKY = [
+    "0123456789",
+    "1e3",
+    "no",
+    "yes",
+    "~",
+    "null",
+    ".5",
+    "0x1f",
+    "12:3",
+    "=",
+    "",
+    "-",
+    "? ",
+    "#a",
+    "{a",
+    "é日😀",
+    "auto",
+]
+_CHARACTERS = st.sampled_from(_TRICKY) | st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]) | st.just(" "), max_size=12
+).map(lambda text: "".join(dict.fromkeys(text)))
+
+
+@given(
+    characters=_CHARACTERS,
+    rate=st.floats(1e-12, 1e12),
+    floor=st.floats(1e-300, 1),
+    dropout=st.floats(0, 1, exclude_max=True),
+    steps=st.integers(1, 10**9),
+    f_max_hz=st.none() | st.floats(100, 8000),
+    dev=st.none() | st.text("ab/é: #'\"no~-", min_size=1, max_size=9).map(lambda name: f"/x{name}y"),
+)
+def test_a_saved_configuration_loads_as_itself(tmp_path, characters, rate, floor, dropout, steps, f_max_hz, dev):
+    config = RunConfig.model_validate(
+        {
+            "data": {"dev": dev},
+            "text": {"characters": characters},
+            "features": {"log_floor": floor, "f_max_hz": f_max_hz},
+            "model": {"dropout": dropout},
+            "train": {"learning_rate": rate, "max_steps": steps},
+        }
+    )
+    save_config(tmp_path / "saved.yaml", config)
+    assert load_config(tmp_path / "saved.yaml") == config
+
+
+def test_a_saved_configuration_holds_every_key(tmp_path):
+    save_config(tmp_path / "saved.yaml", RunConfig(text=TextConfig(characters="ab")))
+    document = yaml.safe_load((tmp_path / "saved.yaml").read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, keys in document.items() for key in keys] == known_keys()
+
+
+def test_a_configuration_cannot_be_changed_after_it_is_made():
+    config = RunConfig()
+    with pytest.raises(ValueError, match="frozen"):
+        config.model.units = 3
+
+
+def test_lengths_in_samples():
+    config = RunConfig.model_validate({"data": {"sample_rate": 8000}, "model": {"subsampling_factor": 3}})
+    assert (config.frame_length, config.hop_length, config.n_fft) == (200, 80, 256)
+    assert (config.f_max_hz, config.step_seconds) == (4000, 0.03)
+
+
+def test_its_errors_are_user_errors():
+    assert issubclass(ConfigError, UserError)
+    assert issubclass(UserError, ValueError)

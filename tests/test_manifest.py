@@ -1,0 +1,166 @@
+"""Manifests: what is written is read again, and a line that is no utterance is named."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru.errors import ManifestError
+from speechgru.manifest import Utterance, read_manifest, write_manifest
+
+GOOD = {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+seconds = st.integers(0, 10**9).map(lambda microseconds: microseconds / 10**6)
+utterances = st.builds(
+    Utterance,
+    audio_filepath=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=20)
+    .filter(lambda name: name not in (".", ".."))
+    .map(lambda name: f"/corpus/{name}"),
+    duration=seconds,
+    text=texts,
+    speaker=st.none() | texts,
+    offset=seconds,
+    extra=st.dictionaries(
+        st.sampled_from(["rate", "snr_db", "überhaupt"]), st.integers() | texts | st.none() | st.booleans(), max_size=3
+    ),
+)
+
+
+@given(st.lists(utterances, min_size=1, max_size=5))
+def test_what_is_written_is_read_again(tmp_path, given_utterances):
+    path = write_manifest(tmp_path / "m.jsonl", given_utterances)
+    expected = [
+        Utterance(u.audio_filepath, u.duration, u.text, u.speaker, u.offset, u.extra, line)
+        for line, u in enumerate(given_utterances, start=1)
+    ]
+    assert read_manifest(path) == expected
+
+
+def test_a_corpus_moves_as_one_folder(tmp_path):
+    inside, outside = tmp_path / "corpus" / "audio" / "a.wav", tmp_path / "other" / "b.wav"
+    path = write_manifest(
+        tmp_path / "corpus" / "m.jsonl", [Utterance(str(inside), 1.0, "a"), Utterance(str(outside), 1.0, "b")]
+    )
+    written = [json.loads(line)["audio_filepath"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert written == ["audio/a.wav", str(outside)]
+    (tmp_path / "corpus").rename(tmp_path / "moved")
+    read = [utterance.audio_filepath for utterance in read_manifest(tmp_path / "moved" / "m.jsonl")]
+    assert read == [str(tmp_path / "moved" / "audio" / "a.wav"), str(outside)]
+
+
+def test_paths_are_relative_to_the_manifest_not_to_the_current_folder(tmp_path, write_lines, monkeypatch):
+    (tmp_path / "data").mkdir()
+    write_lines(tmp_path / "data" / "m.jsonl", [GOOD])
+    monkeypatch.chdir(tmp_path)
+    (utterance,) = read_manifest("data/m.jsonl")
+    assert utterance.audio_filepath == str(tmp_path / "data" / "a.wav")
+
+
+def test_optional_fields_and_fields_of_others_are_kept(tmp_path, write_lines):
+    record = {**GOOD, "speaker": "ada", "offset": 0.25, "snr_db": 20.5, "tags": ["a", {"b": None}]}
+    (utterance,) = read_manifest(write_lines(tmp_path / "m.jsonl", [record]))
+    assert (utterance.speaker, utterance.offset, utterance.duration) == ("ada", 0.25, 1.5)
+    assert utterance.extra == {"snr_db": 20.5, "tags": ["a", {"b": None}]}
+    assert utterance.utterance_id == "a.wav@0.250"
+    written = write_manifest(tmp_path / "again.jsonl", [utterance])
+    assert json.loads(written.read_text(encoding="utf-8")) == record
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path, write_lines):
+    path = write_lines(tmp_path / "m.jsonl", ["", GOOD, "   ", {**GOOD, "text": "a\u2028b\u0085c"}, GOOD, ""])
+    assert [utterance.line for utterance in read_manifest(path)] == [2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda text: text.replace("\n", "\r\n").encode(), lambda text: text.encode("utf-8-sig")]
+)
+def test_what_other_systems_editors_write_is_read(tmp_path, encode):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(encode(json.dumps(GOOD) + "\n" + json.dumps(GOOD) + "\n"))
+    assert [utterance.text for utterance in read_manifest(path)] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "turn on the light",
+            "is not JSON (Expecting value at column 1): 'turn on the light'; expected one object a line",
+        ),
+        ('{"audio_filepath": "a.wav", ', "is not JSON (Expecting property name"),
+        ("{'audio_filepath': 'a.wav'}", 'such as {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}'),
+        ("[]", "expected a JSON object, got list"),
+        ("null", "expected a JSON object, got NoneType"),
+        ("{}", "lacks audio_filepath and duration and text; got the keys (none)"),
+        ({"audio_filepath": "a.wav", "dur": 1}, "lacks duration and text; got the keys audio_filepath, dur"),
+        ({**GOOD, "audio_filepath": ""}, "audio_filepath is empty; give the path of a recording"),
+        ({**GOOD, "audio_filepath": 7}, "audio_filepath must be text in quotes, got 7"),
+        ({**GOOD, "text": None}, "text must be text in quotes, got None"),
+        ({**GOOD, "text": 7}, "text must be text in quotes, got 7"),
+        ({**GOOD, "speaker": 7}, "speaker must be text in quotes, got 7"),
+        ({**GOOD, "duration": "1.5"}, "duration must be a number of seconds, 0 or more, got '1.5'"),
+        ({**GOOD, "duration": True}, "duration must be a number of seconds, 0 or more, got True"),
+        ({**GOOD, "duration": None}, "duration must be a number of seconds, 0 or more, got None"),
+        ({**GOOD, "duration": -1}, "duration must be a number of seconds, 0 or more, got -1"),
+        ({**GOOD, "offset": float("nan")}, "offset must be a number of seconds, 0 or more, got nan"),
+        ({**GOOD, "offset": float("inf")}, "offset must be a number of seconds, 0 or more, got inf"),
+        ({**GOOD, "text": "\ud800"}, "half of a character, which UTF-8 cannot hold"),
+        ("[" * 100_000, ":2: is n"),  # "not JSON" or "nested too deeply", by the version of Python
+        ('{"duration": ' + "9" * 5000 + "}", "is not JSON ("),
+    ],
+)
+def test_a_line_that_is_no_utterance_is_named(tmp_path, write_lines, line, message):
+    path = write_lines(tmp_path / "m.jsonl", [GOOD, line, GOOD])
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert str(caught.value).startswith(f"{path}:2: ")
+    assert message in str(caught.value)
+
+
+@given(st.binary(max_size=60) | st.text("{}[]\"':,audio_filepath0.1e9 \n\\u", max_size=60).map(str.encode))
+def test_any_file_is_a_manifest_or_one_readable_error(tmp_path, content):
+    path = tmp_path / "any.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ManifestError, match=r"none\.jsonl: no such manifest; `speechgru prepare` writes manifests"):
+        read_manifest(tmp_path / "none.jsonl")
+    with pytest.raises(ManifestError, match=r"is a folder; name a manifest in it, such as .*test\.jsonl"):
+        read_manifest(tmp_path)
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"empty\.jsonl: holds no utterance; a manifest has one JSON object a line"):
+        read_manifest(empty)
+    empty.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(
+        ManifestError, match=r"empty\.jsonl: is not UTF-8 text \(.*\); a manifest is JSON Lines in UTF-8"
+    ):
+        read_manifest(empty)
+
+
+def test_a_crash_while_writing_leaves_the_old_manifest(tmp_path):
+    path = write_manifest(tmp_path / "m.jsonl", [Utterance("/a.wav", 1.0, "old")])
+
+    def crashing():
+        yield Utterance("/a.wav", 1.0, "new")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_manifest(path, crashing())
+    assert [utterance.text for utterance in read_manifest(path)] == ["old"]
+    assert os.listdir(tmp_path) == ["m.jsonl"]
+
+
+def test_a_relative_path_is_written_relative_to_the_manifest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_manifest("data/m.jsonl", [Utterance("data/audio/../a.wav", 1.0, "a"), Utterance("b.wav", 1.0, "b")])
+    read = [utterance.audio_filepath for utterance in read_manifest("data/m.jsonl")]
+    assert read == [str(tmp_path / "data" / "a.wav"), str(Path(tmp_path) / "b.wav")]

@@ -1,0 +1,147 @@
+"""Transcripts: the normaliser and the vocabulary."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru.errors import TextError
+from speechgru.text import BLANK_ID, Vocabulary, describe_characters, normalize_text
+
+#: Characters that a vocabulary can have: any that survives in a normalised transcript.
+CHARACTERS = st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"]) | st.just(" ")
+VOCABULARIES = st.lists(CHARACTERS, min_size=1, max_size=30, unique=True).map(Vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Turn ON the lights!", "turn on the lights"),
+        ("  a \t b\n\nc\u00a0d ", "a b c d"),
+        ("well-kept, isn't it?", "well kept isn't it"),
+        ("'quoted' rock 'n' roll dogs'", "quoted rock n roll dogs"),
+        ("don\u2019t don\u2018t don\u02bct don`t don\u00b4t don\uff07t", " ".join(["don't"] * 6)),
+        ("ﬁne Ｆｕｌｌ ½", "fine full 1 2"),
+        ("e\u0301te\u0301 = \u00e9t\u00e9", "été été"),
+        ("GRÖSSE Straße", "grösse straße"),
+        ("$5 + 3% #1 a_b", "5 3 1 a b"),
+        ("...", ""),
+        ("", ""),
+        ("東京タワー。ﾀﾜｰ", "東京タワー タワー"),
+    ],
+)
+def test_normalising(text, expected):
+    assert normalize_text(text) == expected
+
+
+def test_normalising_less():
+    assert normalize_text("Don\u2019t STOP, now!", lowercase=False) == "Don't STOP now"
+    assert normalize_text("Don\u2019t  STOP, now!", remove_punctuation=False) == "don't stop, now!"
+
+
+@given(st.text(max_size=30))
+def test_a_normalised_text_is_clean(text):
+    normal = normalize_text(text)
+    assert normal == normal.strip()
+    assert "  " not in normal
+    assert not [c for c in normal if (c.isspace() and c != " ") or (unicodedata.category(c)[0] in "PS" and c != "'")]
+
+
+@given(st.text("aB'’´` -,.!ßÉéｶﾞ½ﬁ\t", max_size=30), st.booleans(), st.booleans())
+def test_normalising_twice_changes_nothing(text, lowercase, remove_punctuation):
+    normal = normalize_text(text, lowercase=lowercase, remove_punctuation=remove_punctuation)
+    assert normalize_text(normal, lowercase=lowercase, remove_punctuation=remove_punctuation) == normal
+
+
+@given(st.lists(st.text("ab c'é", min_size=1), min_size=1).filter(lambda texts: any(texts)))
+def test_encoding_and_decoding_give_the_text_back(texts):
+    vocabulary = Vocabulary.from_texts(texts)
+    for text in texts:
+        labels = vocabulary.encode(text)
+        assert vocabulary.decode(labels) == text
+        assert all(BLANK_ID < label < len(vocabulary) for label in labels)
+
+
+def test_the_blank_is_label_0_and_counts():
+    vocabulary = Vocabulary(" ab")
+    assert BLANK_ID == 0
+    assert len(vocabulary) == 4
+    assert vocabulary.encode("ba b") == [3, 2, 1, 3]
+
+
+def test_a_vocabulary_from_texts_is_sorted_whatever_their_order():
+    assert Vocabulary.from_texts(["cab", "b a"]).characters == (" ", "a", "b", "c")
+    assert Vocabulary.from_texts(["b a", "cab"]) == Vocabulary(" abc")
+    assert hash(Vocabulary("ab")) == hash(Vocabulary(["a", "b"]))
+    assert Vocabulary("ab") != Vocabulary("ba")
+
+
+def test_texts_without_a_character_make_no_vocabulary():
+    for texts in ([], ["", ""]):
+        with pytest.raises(TextError, match="no transcript holds a character; a vocabulary needs at least one"):
+            Vocabulary.from_texts(texts)
+
+
+def test_unknown_characters_are_named_with_their_code_points():
+    vocabulary = Vocabulary("abc")
+    assert vocabulary.unknown("aßb7ß") == ["ß", "7"]
+    with pytest.raises(TextError) as caught:
+        vocabulary.encode("aßb7ß", where="a.wav")
+    assert str(caught.value) == (
+        "a.wav: 'ß' (U+00DF), '7' (U+0037) are not in the vocabulary; "
+        "spell the transcript with known characters or train with a vocabulary that has them"
+    )
+    assert describe_characters(["😀"]) == "'😀' (U+1F600) is"
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        (["a", "bc"], "vocabulary entry 2 must be one character, got 'bc'"),
+        (["", "b"], "vocabulary entry 1 must be one character, got ''"),
+        ("abcab", "the vocabulary holds 'a', 'b' more than once"),
+        ("a\nb", r"vocabulary entry 2 must be a space or no white space, got '\\n'"),
+        ("\u2028", r"vocabulary entry 1 must be a space or no white space, got '\\u2028'"),
+    ],
+)
+def test_what_cannot_be_a_vocabulary_is_told(characters, message):
+    with pytest.raises(TextError, match=message):
+        Vocabulary(characters)
+
+
+@given(VOCABULARIES)
+def test_a_saved_vocabulary_loads_as_itself(tmp_path, vocabulary):
+    path = tmp_path / "vocabulary.txt"
+    vocabulary.save(path)
+    assert Vocabulary.load(path) == vocabulary
+
+
+def test_the_file_can_be_read_by_people(tmp_path):
+    Vocabulary(" <b").save(tmp_path / "vocabulary.txt")
+    assert (tmp_path / "vocabulary.txt").read_text(encoding="utf-8") == "<blank>\n<space>\n<\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a vocabulary begins with the line <blank>"),
+        (b"a\nb\n", "a vocabulary begins with the line <blank>"),
+        (b"<blank>\nab\n", "vocabulary entry 1 must be one character, got 'ab'"),
+        (b"<blank>\na\n\nb\n", "vocabulary entry 2 must be one character, got ''"),
+        (b"<blank>\na\na\n", "the vocabulary holds 'a' more than once"),
+        (b"<blank>\n\xff\n", "the vocabulary is not UTF-8 text"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, content, message):
+    path = tmp_path / "vocabulary.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextError) as caught:
+        Vocabulary.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TextError, match=r"none\.txt: the vocabulary cannot be read \(No such file"):
+        Vocabulary.load(tmp_path / "none.txt")
