@@ -89,6 +89,8 @@ def build_encoder(config: RunConfig, num_classes: int, *, implementation: str = 
         outputs = keras.layers.Dropout(settings.dropout, seed=config.train.seed + number, name=f"dropout_{number}")(
             outputs
         )
+        if settings.normalization == "layer":
+            outputs = keras.layers.LayerNormalization(name=f"norm_{number}")(outputs)
         outputs = layer_type(
             settings.units,
             reset_after=settings.reset_after,
