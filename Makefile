@@ -1,0 +1,40 @@
+# Two commands for a new user: `make quickstart` and `make test`. Each alone takes a fresh clone to its end.
+
+VENV ?= .venv
+PYTHON ?= $(shell sh scripts/find_python.sh 3.11 3.12 3.10)
+LATEST ?= $(shell sh scripts/find_python.sh 3.13)
+PYTEST_FLAGS ?=
+# `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
+EXTRAS ?= dev
+
+.PHONY: quickstart test test-slow test-latest lint format clean
+
+quickstart: $(VENV)/installed
+	$(VENV)/bin/python pipelines/quickstart.py
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+
+test-slow: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -m slow $(PYTEST_FLAGS)
+
+# The same suite on Python 3.13 with the newest TensorFlow and no tensorflow-io.
+test-latest:
+	@test -n "$(LATEST)" || { echo "make test-latest needs Python 3.13, and none was found"; exit 2; }
+	$(MAKE) test VENV=$(VENV)-latest PYTHON=$(LATEST)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: $(VENV)/installed
+	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+# The environment is made anew when what it holds has changed.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "speechgru needs Python 3.10, 3.11 or 3.12; set PYTHON=/path/to/python"; exit 2; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-latest build .pytest_cache .ruff_cache .hypothesis
