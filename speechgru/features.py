@@ -124,8 +124,8 @@ class LogMel(keras.layers.Layer):
         log_floor: float = 1e-8,
         **kwargs: Any,
     ):
-        kwargs["dtype"] = "float32"
-        super().__init__(trainable=False, **kwargs)
+        # Statistics and filters are not learnt, and log-mel needs float32's range under every policy.
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         if n_fft < frame_length:
             raise ValueError(f"n_fft ({n_fft}) must be at least frame_length ({frame_length})")
         self.sample_rate, self.frame_length, self.hop_length, self.n_fft = sample_rate, frame_length, hop_length, n_fft
@@ -207,8 +207,8 @@ class GlobalNormalization(keras.layers.Layer):
     """
 
     def __init__(self, *, n_mels: int, **kwargs: Any):
-        kwargs["dtype"] = "float32"
-        super().__init__(trainable=False, **kwargs)
+        # Statistics and filters are not learnt, and log-mel needs float32's range under every policy.
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.n_mels = n_mels
         self.mean_M = self.add_weight(name="mean", shape=(n_mels,), initializer="zeros", trainable=False)
         self.deviation_M = self.add_weight(name="deviation", shape=(n_mels,), initializer="ones", trainable=False)
