@@ -1,4 +1,4 @@
-"""The stories end to end, at a size that takes a minute: every verb, the report, and the skipping of finished stages."""
+"""The stories end to end at the size of a minute: every verb, the report, and the skipping of finished stages."""
 
 import json
 import re
