@@ -17,6 +17,8 @@ for distribution in importlib.metadata.distributions():
     print(distribution.metadata["Name"].lower().replace("_", "-"), distribution.version)
 """
 LEFT_OUT = {"speechgru", "pip", "setuptools", "wheel"}
+#: What PyTorch's build for GPUs brings along, and its build for CPUs does not.
+LEFT_OUT_PREFIXES = ("nvidia-", "cuda-", "triton")
 
 
 def main() -> None:
@@ -28,8 +30,8 @@ def main() -> None:
         pythons.append(python)
         for line in filter(None, lines):
             name, version = line.split()
-            if name not in LEFT_OUT:
-                versions[name][python] = version
+            if name not in LEFT_OUT and not name.startswith(LEFT_OUT_PREFIXES):
+                versions[name][python] = version.partition("+")[0]  # "2.13.0+cpu" is a build of 2.13.0
     pythons.sort(key=lambda python: tuple(map(int, python.split("."))))
     lines = [f"# The set that passed the tests on Python {', '.join(pythons)}; scripts/make_constraints.py writes it."]
     for name, by_python in sorted(versions.items()):
