@@ -1,0 +1,14 @@
+"""The GRU of this project: one set of equations, four ways to run them, and converters from and to other libraries.
+
+    from speechgru.gru import BiGRU
+    outputs_BTD = BiGRU(256)(inputs_BTF, lengths=lengths_B)
+
+Modules: `cell` (equations, weights), `layer` (GRU and BiGRU), `fused` (CPU training), `cudnn` (NVIDIA GPU), `portable`
+(TFLite), `convert` (Keras, PyTorch, ONNX weights).
+"""
+
+from speechgru.gru import convert
+from speechgru.gru.cell import GRUCell
+from speechgru.gru.layer import GRU, BiGRU
+
+__all__ = ["GRU", "BiGRU", "GRUCell", "convert"]

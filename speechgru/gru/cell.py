@@ -1,0 +1,170 @@
+"""One step of the GRU: the equations, the weights and the dropout masks."""
+
+import keras
+from keras import ops
+
+UPDATE_GATES = ("keep", "write")
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class GRUCell(keras.layers.GRUCell):
+    """Gated recurrent unit, one step: `(inputs_BF, [h_BU]) -> (h_BU, [h_BU])`; usable under `keras.layers.RNN`.
+
+    With x the input, h the state before the step, h' the state after it, s the logistic function and * elementwise:
+
+        z = s(x W_z + b_z + h R_z + c_z)                    update gate
+        r = s(x W_r + b_r + h R_r + c_r)                    reset gate
+        n = tanh(x W_h + b_h + r * (h R_h + c_h))           candidate, reset_after=True  (cuDNN's form)
+        n = tanh(x W_h + b_h + (r * h) R_h)                 candidate, reset_after=False (the textbook's form)
+        h' = z * h + (1 - z) * n                            update_gate="keep"  (Keras, cuDNN, PyTorch, ONNX)
+        h' = (1 - z) * h + z * n                            update_gate="write" (the textbook)
+
+    "keep" and "write" are the same family of functions: negating W_z, R_z, b_z and c_z turns one into the other
+    (`convert.flip_update_gate`). The two candidate forms are not: no weights of one give the other in general.
+
+    Weights (those of `keras.layers.GRUCell`; gates in the order z, r, h along the last axis, U = units):
+
+        kernel            [F, 3U]   W
+        recurrent_kernel  [U, 3U]   R
+        bias              [2, 3U]   b and c, reset_after=True;   [3U]  b, reset_after=False;   absent, use_bias=False
+
+    Dropout is variational (Gal & Ghahramani 2016): one mask a sequence, the same at every step and for the three gates.
+    `dropout` multiplies x; `recurrent_dropout` multiplies h inside the products with R only, so that a kept state is
+    kept exactly (`keras.layers.GRUCell` draws a mask a gate when `recurrent_dropout` is set).
+
+    The class derives from `keras.layers.GRUCell` because that is Keras's only public way for a cell to be told by
+    `keras.layers.RNN` when a sequence begins and ends, hence when to draw new masks.
+
+    Sources: Cho et al. 2014, arXiv:1406.1078v3, equations 5-8 (textbook, there with z as the "keep" gate); Chung et al.
+    2014, arXiv:1412.3555 ("write"); cuDNN developer guide, cudnnRNNMode_t, CUDNN_GRU (reset after the product).
+
+    Args:
+        units: width U of the state, positive.
+        reset_after: whether the reset gate is applied after the recurrent product (cuDNN's form).
+        update_gate: "keep" or "write", see above.
+        use_bias: whether there are biases.
+        kernel_initializer, recurrent_initializer, bias_initializer: as in `keras.layers.GRUCell`.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: as in `keras.layers.GRUCell`.
+        kernel_constraint, recurrent_constraint, bias_constraint: as in `keras.layers.GRUCell`.
+        dropout: share of the inputs dropped, 0 <= dropout < 1.
+        recurrent_dropout: share of the state dropped in the recurrent products, 0 <= recurrent_dropout < 1.
+        seed: seed of the dropout masks.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        units,
+        *,
+        reset_after=True,
+        update_gate="keep",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        if update_gate not in UPDATE_GATES:
+            raise ValueError(f"update_gate is {update_gate!r}; expected one of {UPDATE_GATES}.")
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0.0 <= rate < 1.0:
+                raise ValueError(f"{name} is {rate!r}; expected a number with 0 <= {name} < 1.")
+        super().__init__(
+            units,
+            reset_after=reset_after,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            **kwargs,
+        )
+        self.update_gate = update_gate
+        self._input_mask = None
+        self._state_mask = None
+
+    def call(self, inputs, states, training=False):
+        inputs_BF = inputs
+        nested = isinstance(states, (list, tuple))
+        h_BU = states[0] if nested else states
+        if training and self.dropout > 0:
+            inputs_BF = inputs_BF * self.get_dropout_mask(inputs_BF)
+        masked_h_BU = h_BU
+        if training and self.recurrent_dropout > 0:
+            masked_h_BU = h_BU * self.get_recurrent_dropout_mask(h_BU)
+
+        input_bias, recurrent_bias = self.biases()
+        x_BG = ops.matmul(inputs_BF, self.kernel)
+        if input_bias is not None:
+            x_BG = x_BG + input_bias
+        x_z, x_r, x_h = ops.split(x_BG, 3, axis=-1)
+        if self.reset_after:
+            m_BG = ops.matmul(masked_h_BU, self.recurrent_kernel)
+            if recurrent_bias is not None:
+                m_BG = m_BG + recurrent_bias
+            m_z, m_r, m_h = ops.split(m_BG, 3, axis=-1)
+            z, r = ops.sigmoid(x_z + m_z), ops.sigmoid(x_r + m_r)
+            candidate = ops.tanh(x_h + r * m_h)
+        else:
+            recurrent_zr, recurrent_h = ops.split(self.recurrent_kernel, [2 * self.units], axis=-1)
+            m_z, m_r = ops.split(ops.matmul(masked_h_BU, recurrent_zr), 2, axis=-1)
+            z, r = ops.sigmoid(x_z + m_z), ops.sigmoid(x_r + m_r)
+            candidate = ops.tanh(x_h + ops.matmul(r * masked_h_BU, recurrent_h))
+        keep = z if self.update_gate == "keep" else 1 - z
+        new_BU = keep * h_BU + (1 - keep) * candidate
+        return new_BU, [new_BU] if nested else new_BU
+
+    def biases(self):
+        """Returns (b, c), each [3U] or None: the biases beside the input product and beside the recurrent one."""
+        if self.bias is None:
+            return None, None
+        if self.reset_after:
+            return self.bias[0], self.bias[1]
+        return self.bias, None
+
+    # keras.layers.RNN calls these four around a sequence. They are all overridden so that there is one mask for the
+    # three gates whatever the version of Keras.
+
+    def get_dropout_mask(self, step_input):
+        if self._input_mask is None and self.dropout > 0:
+            self._input_mask = self._draw(step_input, self.dropout)
+        return self._input_mask
+
+    def get_recurrent_dropout_mask(self, step_input):
+        if self._state_mask is None and self.recurrent_dropout > 0:
+            self._state_mask = self._draw(step_input, self.recurrent_dropout)
+        return self._state_mask
+
+    def reset_dropout_mask(self):
+        self._input_mask = None
+
+    def reset_recurrent_dropout_mask(self):
+        self._state_mask = None
+
+    def _draw(self, like, rate):
+        return keras.random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
+
+    def get_config(self):
+        config = super().get_config()
+        # The fused, cuDNN and portable forms are derived for these two functions only, so they are no arguments here.
+        del config["activation"], config["recurrent_activation"]
+        return {**config, "update_gate": self.update_gate}

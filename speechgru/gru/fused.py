@@ -1,0 +1,314 @@
+"""The GRU for training on a CPU: large products outside the loop, a small loop, and a hand-derived backward pass.
+
+Keras's loop does a dozen small operations a frame in both passes, and lets autodiff keep every intermediate. Here:
+
+- frames are run in blocks of `BLOCK`: the input product, the copies and the factors of the backward pass that do not
+  depend on the state are large operations, once a block; a step has one product and a few elementwise operations;
+- the backward loop does one small product a step; the gradients of the weights are large products after the loop;
+- a frame that is not valid has u = 0 (its pre-activation is lowered by a large number), so that the state passes
+  through it unchanged, in value and gradient, whatever the padding and its position;
+- the two directions of a bidirectional layer are two loops without a common input except x, which TensorFlow runs side
+  by side.
+
+Measured and left out (B=16, T=400, F=U=256, 2 cores): both directions as one batched product a step; XLA; a product by
+`transpose_b` every step in place of one transposed copy (half as long again); the factors of the backward pass applied
+by broadcasting (15 us a step against 3); frames written to the list one by one in place of a block (no difference);
+both full recurrent gradients kept, [T, B, 6U] in place of [T, B, 4U] (a quarter more memory, no faster); blocks of 8 to
+50 frames (no difference beyond the noise; tracing grows with the block).
+"""
+
+import tensorflow as tf
+
+from speechgru.gru.fused_steps import ResetAfter, ResetBefore, column_sums
+
+BLOCK = 16
+# s(-CLOSED) is 0 (or so near that h + u * (n - h) == h) in every float type; 1e4 is still a float16.
+CLOSED = 1e4
+
+
+def fused_gru(
+    inputs_TBF,
+    *,
+    initial_state_BU,
+    kernel_FG,
+    recurrent_kernel_UG,
+    input_bias_G=None,
+    recurrent_bias_G=None,
+    valid_TB=None,
+    recurrent_mask_BU=None,
+    reset_after=True,
+    update_gate="keep",
+    backwards=False,
+    recompute=False,
+):
+    """Runs one direction of a GRU over whole sequences; differentiable once.
+
+    Args:
+        inputs_TBF: time-major inputs.
+        initial_state_BU: the state before the first processed frame.
+        kernel_FG, recurrent_kernel_UG: weights, gates in the order z, r, h.
+        input_bias_G, recurrent_bias_G: biases or None; `recurrent_bias_G` only where `reset_after`.
+        valid_TB: booleans; at a frame that is not valid the state passes unchanged. None: all are.
+        recurrent_mask_BU: recurrent dropout's mask, multiplies the state in the recurrent products.
+        reset_after, update_gate: see `GRUCell`.
+        backwards: from the last frame to the first.
+        recompute: keep only the states for the backward pass and compute the gates again there: about 5 times less
+            memory, a third more time.
+
+    Returns:
+        states_TBU, aligned with the inputs: the state after each frame.
+
+    Raises:
+        NotImplementedError: a gradient of the gradient is asked for.
+    """
+    units = recurrent_kernel_UG.shape[0]
+    dtype = inputs_TBF.dtype
+    bias_G = tf.zeros([3 * units], dtype) if input_bias_G is None else input_bias_G
+    recurrent_bias_U = None
+    if recurrent_bias_G is not None:
+        # The recurrent biases of z and r stand beside the input ones; only that of h is inside the reset product.
+        recurrent_zr, recurrent_bias_U = tf.split(recurrent_bias_G, [2 * units, units])
+        bias_G = bias_G + tf.concat([recurrent_zr, tf.zeros([units], dtype)], axis=0)
+    if update_gate == "keep":  # the loops compute u = 1 - z = s(-a)
+        sign_G = tf.concat([-tf.ones([units], dtype), tf.ones([2 * units], dtype)], axis=0)
+        kernel_FG, recurrent_kernel_UG, bias_G = kernel_FG * sign_G, recurrent_kernel_UG * sign_G, bias_G * sign_G
+    invalid_TB1 = None if valid_TB is None else tf.cast(~valid_TB, dtype)[:, :, tf.newaxis]
+    weights = [kernel_FG, bias_G, recurrent_kernel_UG] + ([] if recurrent_bias_U is None else [recurrent_bias_U])
+    run = _Run(reset_after, invalid_TB1, recurrent_mask_BU, backwards, recompute)
+    return run(inputs_TBF, initial_state_BU, weights)
+
+
+class _Run:
+    """One call of `fused_gru`: what its forward and backward passes share."""
+
+    def __init__(self, reset_after, invalid_TB1, recurrent_mask_BU, backwards, recompute):
+        self.form_class = ResetAfter if reset_after else ResetBefore
+        self.invalid_TB1 = invalid_TB1
+        self.mask_BU = recurrent_mask_BU
+        self.backwards = backwards
+        self.recompute = recompute
+
+    def __call__(self, inputs_TBF, initial_state_BU, weights):
+        @tf.custom_gradient
+        def sequence(inputs_TBF, initial_state_BU, *weights):
+            states_TBU, kept = self.forward(inputs_TBF, initial_state_BU, weights)
+
+            def gradient(upstream_TBU):
+                @tf.custom_gradient
+                def once(upstream_TBU):
+                    return self.backward(inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU), _refuse
+
+                return once(upstream_TBU)
+
+            return states_TBU, gradient
+
+        return sequence(inputs_TBF, initial_state_BU, *weights)
+
+    def segments(self, num_frames):
+        """Splits T frames into whole blocks and a rest of single frames: [(frames a block, blocks, first frame)].
+
+        They are in the order of processing; the blocks of a segment are numbered by time.
+        """
+        if isinstance(num_frames, int) and num_frames < BLOCK:
+            return [(num_frames, 1, 0)] if num_frames else [(1, 0, 0)]
+        blocks = num_frames // BLOCK
+        rest = num_frames - blocks * BLOCK
+        main = (BLOCK, blocks, rest if self.backwards else 0)
+        if isinstance(rest, int):
+            return [main] + ([(rest, 1, 0 if self.backwards else blocks * BLOCK)] if rest else [])
+        return [main, (1, rest, 0 if self.backwards else blocks * BLOCK)]
+
+    def in_time(self, pieces):
+        """Joins one piece a segment, [blocks, frames a block, B, ...], into [T, B, ...]."""
+        pieces = [tf.reshape(piece, [-1, tf.shape(piece)[2], piece.shape[3]]) for piece in pieces]
+        if self.backwards:
+            pieces = pieces[::-1]
+        return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=0)
+
+    def order(self, size):
+        return list(range(size))[:: -1 if self.backwards else 1]
+
+    def gate_inputs(self, inputs_TBF, weights):
+        """What `block_gates` needs: inputs, with a column that closes the update gate at frames that are not valid.
+
+        The column makes the mask a part of the product: adding it afterwards costs a pass over all pre-activations.
+        """
+        kernel_FG, bias_G = weights[:2]
+        units = weights[2].shape[0]
+        if self.invalid_TB1 is not None:
+            inputs_TBF = tf.concat([inputs_TBF, self.invalid_TB1], axis=-1)
+            closing_G = tf.concat([tf.fill([units], -CLOSED), tf.zeros([2 * units])], axis=0)
+            closing_G = tf.cast(closing_G, bias_G.dtype)
+            kernel_FG = tf.concat([kernel_FG, closing_G[tf.newaxis]], axis=0)
+        sizes = [2 * units, units]
+        return inputs_TBF, tf.split(kernel_FG, sizes, axis=-1), tf.split(bias_G, sizes)
+
+    def block_gates(self, gate_inputs, start, size):
+        """The pre-activations of a block without the recurrent part: gates [K, B, 2U], candidate [K, B, U]."""
+        inputs_TBF, kernels, biases = gate_inputs
+        block = inputs_TBF[start : start + size]
+        rows = tf.reshape(block, [-1, block.shape[-1]])
+        return [
+            tf.reshape(tf.nn.bias_add(tf.matmul(rows, kernel), bias), [size, tf.shape(block)[1], kernel.shape[1]])
+            for kernel, bias in zip(kernels, biases, strict=True)
+        ]
+
+    def form(self, weights):
+        return self.form_class(weights[2], weights[3] if len(weights) > 3 else None, self.mask_BU)
+
+    def forward(self, inputs_TBF, h_BU, weights):
+        form = self.form(weights)
+        units = weights[2].shape[0]
+        kept_widths = [] if self.recompute else form.kept_widths
+        segments = self.segments(_num_frames(inputs_TBF))
+        gate_inputs = self.gate_inputs(inputs_TBF, weights)
+        states, kept = [], []
+        for size, blocks, first in segments:
+
+            def body(q, h_BU, size=size, first=first):
+                start = first + q * size
+                gates, candidate = self.block_gates(gate_inputs, start, size)
+                order = self.order(size)
+                states_KBU, kept = form.forward(gates, candidate, h_BU, order)
+                last = states_KBU[order[-1]]
+                return last, [states_KBU] if self.recompute else [states_KBU, *kept]
+
+            h_BU, arrays = _loop(blocks, h_BU, body, size=size, widths=[units, *kept_widths], descending=self.backwards)
+            states.append(arrays[0].stack())
+            kept.append(arrays[1:])
+        states_TBU = self.in_time(states)
+        states_TBU.set_shape([inputs_TBF.shape[0], inputs_TBF.shape[1], weights[2].shape[0]])
+        return states_TBU, kept
+
+    def backward(self, inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU):
+        form = self.form(weights)
+        segments = self.segments(_num_frames(inputs_TBF))
+        units = weights[2].shape[0]
+        # before_TBU[t] is the state before frame t is processed. (Cut to T frames for the sake of T = 0.)
+        if self.backwards:
+            before_TBU = tf.concat([states_TBU[1:], initial_state_BU[tf.newaxis]], axis=0)
+        else:
+            before_TBU = tf.concat([initial_state_BU[tf.newaxis], states_TBU[:-1]], axis=0)
+        before_TBU = before_TBU[: _num_frames(inputs_TBF)]
+        gate_inputs = self.gate_inputs(inputs_TBF, weights) if self.recompute else None
+        d_BU = tf.zeros_like(initial_state_BU)
+        pieces = []
+        for (size, blocks, first), arrays in zip(reversed(segments), reversed(kept), strict=True):
+
+            def body(q, d_BU, size=size, first=first, arrays=arrays):
+                start = first + q * size
+                order = self.order(size)
+                before = before_TBU[start : start + size]
+                if self.recompute:
+                    gates, candidate = self.block_gates(gate_inputs, start, size)
+                    parts = form.recompute(gates, candidate, before)
+                else:
+                    parts = [array.read(q) for array in arrays]
+                return form.backward(parts, before, upstream_TBU[start : start + size], d_BU, order)
+
+            d_BU, arrays = _loop(
+                blocks, d_BU, body, size=size, widths=form.gradient_widths, descending=not self.backwards
+            )
+            pieces.append([array.stack() for array in arrays])
+        d_inputs_NG, extra = (
+            tf.reshape(self.in_time(part[::-1]), [-1, width])
+            for part, width in zip(zip(*pieces, strict=True), form.gradient_widths, strict=True)
+        )
+        rows_NF = tf.reshape(inputs_TBF, [-1, inputs_TBF.shape[-1]])
+        before_NU = tf.reshape(before_TBU if self.mask_BU is None else before_TBU * self.mask_BU, [-1, units])
+        d_inputs_TBF = tf.reshape(tf.matmul(d_inputs_NG, weights[0], transpose_b=True), tf.shape(inputs_TBF))
+        d_kernel_FG = tf.matmul(rows_NF, d_inputs_NG, transpose_a=True)
+        d_recurrent_UG, d_recurrent_bias_U = form.recurrent_gradients(before_NU, d_inputs_NG, extra)
+        d_weights = [d_kernel_FG, column_sums(d_inputs_NG), d_recurrent_UG, d_recurrent_bias_U][: len(weights)]
+        return d_inputs_TBF, d_BU, *d_weights
+
+
+def _loop(count, carry, body, *, size, widths, descending):
+    """Runs `body(q, carry) -> carry, outputs` for i = 0..count-1, q = i or count-1-i; collects outputs at q.
+
+    The outputs are [size, B, width], one for each of `widths`.
+    """
+    if isinstance(count, int) and count == 1:
+        carry, outputs = body(0, carry)
+        return carry, [_Single(output) for output in outputs]
+    batch = tf.shape(carry)[0]
+    lists = [
+        _Blocks.reserve(count, [size, carry.shape[0], width], tf.stack([size, batch, width]), carry.dtype)
+        for width in widths
+    ]
+
+    def turn(i, carry, *handles):
+        q = count - 1 - i if descending else i
+        carry, outputs = body(q, carry)
+        handles = (
+            tf.raw_ops.TensorListSetItem(input_handle=handle, index=q, item=output)
+            for handle, output in zip(handles, outputs, strict=True)
+        )
+        return i + 1, carry, *handles
+
+    _, carry, *handles = tf.while_loop(
+        lambda i, *_: i < count,
+        turn,
+        [tf.constant(0), carry, *(blocks.handle for blocks in lists)],
+        parallel_iterations=1,
+    )
+    return carry, [blocks.with_handle(handle) for blocks, handle in zip(lists, handles, strict=True)]
+
+
+class _Blocks:
+    """A list of equally shaped tensors.
+
+    `tf.TensorArray` over the same operations cannot stack an empty list whose batch is unknown while tracing: here the
+    shape of an element is a tensor.
+    """
+
+    def __init__(self, handle, static_shape, shape, dtype):
+        self.handle, self.static_shape, self.shape, self.dtype = handle, static_shape, shape, dtype
+
+    @classmethod
+    def reserve(cls, count, static_shape, shape, dtype):
+        handle = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=count, element_dtype=dtype)
+        return cls(handle, static_shape, shape, dtype)
+
+    def with_handle(self, handle):
+        return _Blocks(handle, self.static_shape, self.shape, self.dtype)
+
+    def read(self, q):
+        element = tf.raw_ops.TensorListGetItem(
+            input_handle=self.handle, index=q, element_shape=self.shape, element_dtype=self.dtype
+        )
+        element.set_shape(self.static_shape)
+        return element
+
+    def stack(self):
+        stacked = tf.raw_ops.TensorListStack(
+            input_handle=self.handle, element_shape=self.shape, element_dtype=self.dtype
+        )
+        stacked.set_shape([None, *self.static_shape])
+        return stacked
+
+
+class _Single:
+    """`_Blocks` of one element."""
+
+    def __init__(self, element):
+        self.element = element
+
+    def read(self, q):
+        del q
+        return self.element
+
+    def stack(self):
+        return self.element[tf.newaxis]
+
+
+def _num_frames(inputs_TBF):
+    """T, as an int where it is known."""
+    return tf.shape(inputs_TBF)[0] if inputs_TBF.shape[0] is None else inputs_TBF.shape[0]
+
+
+def _refuse(*upstream):
+    raise NotImplementedError(
+        "speechgru's fused GRU has no second-order gradient: build the layer with implementation='reference' to "
+        "differentiate a gradient."
+    )
