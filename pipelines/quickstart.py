@@ -31,7 +31,7 @@ FORMS = ("none", "dynamic")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/quickstart"), help="folder for everything made")
-    parser.add_argument("--utterances", type=int, default=None, help="size of the corpus")
+    parser.add_argument("--utterances", type=int, default=10_000, help="size of the corpus")
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     args = parser.parse_args()
@@ -42,11 +42,10 @@ def main() -> None:
 
     # 1. A corpus: household commands and digits, spoken by eSpeak NG's voices. Train, dev and test share no voice and
     #    no sentence.
-    size = {} if args.utterances is None else {"utterances": args.utterances}
     story.stage(
         "prepare the corpus",
-        lambda progress: prepare("synthetic", corpus, seed=args.seed, progress=progress, **size),
-        inputs=["synthetic", args.seed, size],
+        lambda progress: prepare("synthetic", corpus, seed=args.seed, progress=progress, utterances=args.utterances),
+        inputs=["synthetic", args.seed, args.utterances],
         outputs=[train_manifest, dev_manifest, test_manifest],
     )
 

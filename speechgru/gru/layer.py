@@ -117,7 +117,7 @@ class _Sequence(keras.layers.Layer):
         if valid_BT is not None:
             # Padding may hold anything; a NaN there would come back through 0 * NaN in the gradient of the weights.
             inputs_BTF = tf.where(valid_BT[:, :, tf.newaxis], inputs_BTF, tf.zeros([], inputs_BTF.dtype))
-        batch = tf.shape(inputs_BTF)[0]
+        batch = inputs_BTF.shape[0] or tf.shape(inputs_BTF)[0]
         if initial_states is None:
             initial_states = [None] * len(runs)
         initial_states = [

@@ -28,7 +28,9 @@ def portable_gru(
         outputs_BTU aligned with the inputs.
     """
     units = recurrent_kernel_UG.shape[0]
-    batch, num_frames = tf.shape(inputs_BTF)[0], tf.shape(inputs_BTF)[1]
+    # A batch known while tracing keeps its size through TFLite's converter; a measured one becomes unknown there.
+    batch = inputs_BTF.shape[0] or tf.shape(inputs_BTF)[0]
+    num_frames = tf.shape(inputs_BTF)[1]
     x_BTG = tf.matmul(inputs_BTF, kernel_FG)
     if input_bias_G is not None:
         x_BTG = x_BTG + input_bias_G
