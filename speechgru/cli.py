@@ -50,7 +50,7 @@ def run_command(command: Callable[[], Any]) -> None:
     A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, anything else in its
     traceback: that one is ours.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter says nothing to a user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter says nothing to a user
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -33,7 +33,7 @@ _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("form", "Model", pieces.plain),
     ("size_bytes", "Size", pieces.size),
     ("wer", "WER", pieces.percent),
-    ("rtf", "Real-time factor", lambda value: _with_aside(pieces.plain(value), pieces.real_time(value))),
+    ("rtf", "Real-time factor", lambda value: _with_aside(pieces.real_time_factor(value), pieces.real_time(value))),
     ("parameters", "Parameters", pieces.count),
 )
 
@@ -136,7 +136,7 @@ def headline(evaluations: Sequence[Record]) -> str:
         right = 1 - first["sentence_error_rate"]
         numbers.append(("Utterances without an error", pieces.percent(right), _of_all(first)))
     if pieces.is_number(first.get("rtf")):
-        numbers.append(("Real-time factor", pieces.plain(float(first["rtf"])), pieces.real_time(first["rtf"])))
+        numbers.append(("Real-time factor", pieces.real_time_factor(first["rtf"]), pieces.real_time(first["rtf"])))
     inner = "".join(
         f'<div><dt>{pieces.text(name)}</dt><dd><span class="value">{pieces.text(value)}</span>'
         + (f'<br><span class="aside">{pieces.text(aside)}</span>' if aside else "")
@@ -211,7 +211,7 @@ def evaluation_table(evaluations: Sequence[Record]) -> str:
                 pieces.count(entry.get("num_utterances")),
                 pieces.seconds(entry["audio_seconds"]) if pieces.is_number(entry.get("audio_seconds")) else "",
             ),
-            pieces.plain(entry.get("rtf")),
+            pieces.real_time_factor(entry.get("rtf")),
         ]
         for entry in evaluations
     ]

@@ -88,6 +88,11 @@ def real_time(value: Any) -> str:
     )
 
 
+def real_time_factor(value: Any) -> str:
+    """A real-time factor to two digits: more is the machine's mood."""
+    return f"{value:.2g}" if is_number(value) else MISSING
+
+
 def plain(value: Any) -> str:
     """Any JSON value for a cell: numbers short, yes and no, lists with commas, missing as an en dash."""
     if value is None or value == "":
