@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs without an installation
 
 # batch, frames, inputs, units, layers
 MAIN = (16, 400, 256, 256, 1)
@@ -56,9 +56,9 @@ def _tensorflow(name, shape):
     # Dynamic time and batch, as in training on bucketed batches.
     signature = [tf.TensorSpec([None, None, inputs])]
 
-    def run(x_BTF):
+    def run(x_BTF, training=False):
         for layer in stack:
-            x_BTF = layer(x_BTF)
+            x_BTF = layer(x_BTF, training=training)
         return x_BTF
 
     run(x_BTF[:, :2])  # builds the weights
@@ -66,7 +66,7 @@ def _tensorflow(name, shape):
     def train(x_BTF, upstream_BTD):
         with tf.GradientTape() as tape:
             tape.watch(x_BTF)
-            outputs_BTD = run(x_BTF)
+            outputs_BTD = run(x_BTF, training=True)
         weights = [weight.value for layer in stack for weight in layer.trainable_weights]
         return tape.gradient(outputs_BTD, [x_BTF, *weights], output_gradients=upstream_BTD)
 
@@ -107,7 +107,7 @@ def medians(functions, repetitions):
     seconds = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():
-            time.sleep(0.005)  # lets the threads of the last library go to sleep
+            time.sleep(0.25)  # the threads of the last library spin for a while before they sleep, PyTorch's longest
             start = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - start)

@@ -37,7 +37,7 @@ def problem(seed, batch=3, frames=11, inputs=4, units=5, dtype="float32"):
     return x_BTF, lengths_B, states, upstream
 
 
-def gradients(layer, x_BTF, lengths_B, states, upstream, *, training=False):
+def gradients(layer, x_BTF, lengths_B, states, upstream, *, training=True):
     """Gradients of the inputs, the initial states and every weight; the final states take part in the loss."""
     with tf.GradientTape() as tape:
         tape.watch([x_BTF, *states])
@@ -151,7 +151,7 @@ def test_dynamic_batch_and_time_train_at_every_number_of_frames(frames, recomput
     @tf.function(input_signature=signature)
     def run(x_BTF, lengths_B):
         with tf.GradientTape() as tape:
-            results = layer(x_BTF, lengths=lengths_B)
+            results = layer(x_BTF, lengths=lengths_B, training=True)
             loss = sum(tf.reduce_sum(tf.sin(result)) for result in results)
         return [*results, *tape.gradient(loss, layer.trainable_weights)]
 
@@ -170,7 +170,7 @@ def test_dynamic_batch_and_time_train_at_every_number_of_frames(frames, recomput
 @pytest.mark.parametrize("recompute", [False, True])
 def test_a_tape_outside_the_graph_differentiates_too(recompute):
     layer = make(GRU, 5, 4, implementation="fused", recompute=recompute)
-    call = tf.function(layer, input_signature=[tf.TensorSpec([None, None, 4])])
+    call = tf.function(lambda x: layer(x, training=True), input_signature=[tf.TensorSpec([None, None, 4])])
     x_BTF = tf.constant(np.random.default_rng(0).normal(size=[2, 11, 4]).astype("float32"))
     results = []
     for run in (call, layer):
@@ -178,6 +178,13 @@ def test_a_tape_outside_the_graph_differentiates_too(recompute):
             loss = tf.reduce_sum(run(x_BTF) ** 2)
         results.append(tape.gradient(loss, layer.trainable_weights))
     assert_relative(*results, 1e-5)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_outside_training_nothing_is_kept_and_a_gradient_is_right_all_the_same(reset_after):
+    layer = make(BiGRU, 5, 4, implementation="fused", reset_after=reset_after, return_state=True)
+    given = problem(3, frames=9, inputs=4, units=5)
+    assert_relative(gradients(layer, *given, training=False), gradients(layer, *given), 1e-5)
 
 
 @pytest.mark.parametrize("in_graph", [True, False])
@@ -189,7 +196,7 @@ def test_a_second_gradient_is_refused_with_a_way_out(in_graph):
             outer.watch(x_BTF)
             with tf.GradientTape() as inner:
                 inner.watch(x_BTF)
-                loss = tf.reduce_sum(layer(x_BTF) ** 2)
+                loss = tf.reduce_sum(layer(x_BTF, training=True) ** 2)
             gradient = inner.gradient(loss, x_BTF)
         return outer.gradient(gradient, x_BTF)
 

@@ -184,7 +184,8 @@ class _Sequence(keras.layers.Layer):
                 valid_TB=valid_TB,
                 recurrent_mask_BU=state_mask_BU,
                 reset_after=cell.reset_after,
-                recompute=self.recompute,
+                # Outside training nothing is kept for a backward pass; should one come, it computes the gates again.
+                recompute=self.recompute or not training,
                 **common,
             )
             final_BU = _last(states_TBU, state_BU, backwards)
@@ -272,7 +273,8 @@ class GRU(_Sequence):
         return_state: whether to return the final state as well.
         go_backwards: process from the last frame to the first and return outputs in that order, as Keras does.
         implementation: see above.
-        recompute: "fused" only: keep the states alone for the backward pass (less memory, more time).
+        recompute: "fused" only: keep the states alone for the backward pass (less memory, more time). Outside training
+            it is always so.
         **kwargs: the keyword arguments of `GRUCell` (reset_after, update_gate, use_bias, dropout, recurrent_dropout,
             seed, initializers, ...) and of `keras.layers.Layer`.
 
