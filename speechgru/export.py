@@ -27,7 +27,15 @@ from speechgru.runtime import BUNDLE_VERSION
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 FORMATS = ("tflite", "savedmodel")
 
-#: Recordings that a full int8 export is calibrated on.
+#: Operators that the int8 form leaves in floats; the convolution and the products remain.
+_FLOAT_OPERATORS = (
+    *("ADD", "SUB", "MUL", "DIV", "NEG", "SQUARE", "SQUARED_DIFFERENCE", "RSQRT", "MEAN", "SUM", "MAXIMUM", "MINIMUM"),
+    *("LOGISTIC", "TANH", "RELU", "SOFTMAX", "LOG_SOFTMAX", "WHILE", "BATCH_MATMUL", "FILL", "SELECT", "SELECT_V2"),
+    *("CONCATENATION", "PAD", "PADV2", "RESHAPE", "STRIDED_SLICE", "SLICE", "GATHER", "TRANSPOSE", "SPLIT", "SPLIT_V"),
+    *("PACK", "UNPACK", "EXPAND_DIMS", "SQUEEZE", "REVERSE_V2", "REVERSE_SEQUENCE", "DYNAMIC_UPDATE_SLICE"),
+)
+
+#: Recordings that an int8 export is calibrated on.
 _CALIBRATION_UTTERANCES = 64
 
 
@@ -45,7 +53,8 @@ def export(
         run: the run folder.
         out: the bundle folder; one that is there is replaced once the new one is whole.
         quantize: TFLite forms: `none` (float32), `dynamic` (int8 weights), `float16` (float16 weights), `int8`
-            (weights and activations, calibrated on the run's dev recordings). The first is the bundle's default.
+            (weights and activations outside the front end and the recurrent loop, calibrated on the run's dev
+            recordings). The first is the bundle's default.
         formats: `tflite`, `savedmodel`, or both.
         progress: told before each form.
 
@@ -134,18 +143,57 @@ def to_tflite(function: Any, *, form: str, calibration: Callable[[], Iterator[np
     Raises:
         UserError: an operator has no TFLite built-in; the message holds the converter's.
     """
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if form != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if form == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if form == "int8":
-        converter.representative_dataset = lambda: ([samples_N[None]] for samples_N in calibration())
     try:
+        if form == "int8":
+            return _to_int8(function, calibration)
+        converter = _converter(function)
+        if form != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if form == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
+    except UserError:
+        raise
     except Exception as error:  # the converter raises its own kinds, some of them plain Exception
         raise UserError(f"the TFLite form {form!r} cannot be made: {error}") from error
+
+
+def _converter(function: Any) -> tf.lite.TFLiteConverter:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def _to_int8(function: Any, calibration: Callable[[], Iterator[np.ndarray]]) -> bytes:
+    """Static 8-bit weights and activations in the convolution and the products outside the recurrent loop.
+
+    The front end keeps its floats: samples and mel power span more decades than 8 bits. So does the loop, whose states
+    the converter cannot carry in 8 bits. The converter's quantisation debugger is its public way to leave parts out.
+    """
+
+    def recordings() -> Iterator[list[np.ndarray]]:
+        return ([samples_N[None]] for samples_N in calibration())
+
+    names = _tensor_names(_converter(function).convert())
+    converter = _converter(function)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = recordings
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=recordings,
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_nodes=[name for name in names if "front_end" in name], denylisted_ops=list(_FLOAT_OPERATORS)
+        ),
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def _tensor_names(content: bytes) -> list[str]:
+    """The names of a TFLite model's tensors; one made by joining several operators counts under each of their names."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    names = {tensor["name"] for tensor in Interpreter(model_content=content).get_tensor_details()}
+    return sorted(names | {part for name in names for part in name.split(";")})
 
 
 def _save_model(model: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ from speechgru.check import check  # noqa: E402
 from speechgru.config import load_config  # noqa: E402
 from speechgru.errors import AudioError, ConfigError, UserError  # noqa: E402
 from speechgru.evaluate import evaluate  # noqa: E402
-from speechgru.export import export  # noqa: E402
+from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.transcribe import transcribe  # noqa: E402
@@ -93,8 +93,10 @@ def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_
     scores = evaluate(run, tones / "dev.jsonl")
     assert scores["cer"] < 0.1, "tones are easy"
     assert result.best_wer == pytest.approx(scores["wer"]), "the best weights are the ones evaluated"
-    metadata = export(run, bundle, quantize=["none", "dynamic", "float16"], formats=["tflite", "savedmodel"])
-    assert set(metadata["models"]) == {"none", "dynamic", "float16"} and (bundle / "saved_model").is_dir()
+    metadata = export(run, bundle, quantize=QUANTIZATIONS, formats=["tflite", "savedmodel"])
+    assert set(metadata["models"]) == set(QUANTIZATIONS) and (bundle / "saved_model").is_dir()
+    for form in QUANTIZATIONS:
+        assert evaluate(bundle, tones / "dev.jsonl", form=form)["cer"] <= scores["cer"] + 0.05, form
     assert json.loads((bundle / "bundle.json").read_text())["dev"]["wer"] == pytest.approx(scores["wer"])
     by_file = evaluate(bundle, tones / "dev.jsonl")
     assert [u["hypothesis"] for u in by_file["utterances"]] == [u["hypothesis"] for u in scores["utterances"]]
