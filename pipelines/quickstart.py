@@ -18,11 +18,8 @@ from speechgru.cli import run_command
 from speechgru.config import load_config
 from speechgru.corpora import prepare
 from speechgru.export import export
-from speechgru.files import write_json
-from speechgru.manifest import read_manifest
 from speechgru.report.of_run import report_run
 from speechgru.train import train
-from speechgru.transcribe import transcribe
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 FORMS = ("none", "dynamic")
@@ -95,17 +92,7 @@ def main() -> None:
         scores.append(story.evaluate(bundle, test_manifest, out, name=f"TFLite {form}", form=form))
 
     # 7. Three recordings through the bundle, as a device would hear them.
-    test = read_manifest(test_manifest)
-    chosen = test[:: max(1, len(test) // 3)][:3]
-    transcripts = args.out / "transcripts.json"
-    story.stage(
-        "transcribe three recordings",
-        lambda progress: write_json(
-            transcripts, transcribe(bundle, [utterance.audio_filepath for utterance in chosen], progress=progress)
-        ),
-        inputs=[bundle, test_manifest],
-        outputs=[transcripts],
-    )
+    heard = story.transcribe(bundle, test_manifest, args.out / "transcripts.json", count=3)
 
     # 8. A page to look at.
     report = args.out / "report.html"
@@ -123,9 +110,8 @@ def main() -> None:
         outputs=[report],
     )
 
-    heard = [record["text"] for record in json.loads(transcripts.read_text())]
-    story.tell_results(scores, [(u.text, text) for u, text in zip(chosen, heard, strict=True)])
-    story.say(f"report   {report}\nbundle   {bundle}\ntry it   speechgru transcribe {bundle} RECORDING.wav")
+    story.tell_results(scores, heard)
+    story.tell_where(report, bundle)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ from rich.table import Table
 from speechgru.cli import show_progress
 from speechgru.evaluate import evaluate
 from speechgru.files import sha256_of, write_json
+from speechgru.manifest import read_manifest
 from speechgru.progress import Progress
+from speechgru.transcribe import transcribe
 
 
 class Story:
@@ -90,6 +93,20 @@ class Story:
         )
         return json.loads(out.read_text())
 
+    def transcribe(self, bundle: Path, manifest: Path, out: Path, *, count: int) -> list[tuple[str, str]]:
+        """Hears a few of a manifest's recordings as a device would; gives what was said and what was heard."""
+        utterances = read_manifest(manifest)
+        chosen = utterances[:: max(1, len(utterances) // count)][:count]
+        paths = [utterance.audio_filepath for utterance in chosen]
+        self.stage(
+            f"transcribe {count} recordings",
+            lambda progress: write_json(out, transcribe(bundle, paths, progress=progress)),
+            inputs=[bundle, manifest, count],
+            outputs=[out],
+        )
+        heard = [record["text"] for record in json.loads(out.read_text())]
+        return [(utterance.text, text) for utterance, text in zip(chosen, heard, strict=True)]
+
     def tell_results(self, scores: Sequence[dict[str, Any]], heard: Sequence[tuple[str, str]]) -> None:
         """Prints what each form scored, and what was said and heard."""
         table = Table("", "WER", "95 % interval", "CER", "kB", "real-time factor", title="What came of it")
@@ -107,6 +124,11 @@ class Story:
         self.console.print(table)
         for reference, hypothesis in heard:
             self.say(f"said   {reference}\nheard  {hypothesis}")
+
+    def tell_where(self, report: Path, bundle: Path) -> None:
+        """Prints where to look and what to type next."""
+        command = os.path.relpath(Path(sys.executable).with_name("speechgru"))
+        self.say(f"report   {report}\nbundle   {bundle}\ntry it   {command} transcribe {bundle} RECORDING.wav")
 
     def say(self, line: str) -> None:
         """Prints a line."""

@@ -51,7 +51,7 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
 
     (out / "transcripts.json").unlink()
     third = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
-    assert "transcribe three recordings: already done" not in third and "train: already done" in third
+    assert "transcribe 3 recordings: already done" not in third and "train: already done" in third
 
     changed = tell("quickstart", "--out", out, "--utterances", 60, *TINY, "train.max_steps=2")
     assert "run.old1" in changed, "a run of another configuration is moved aside, not lost"
