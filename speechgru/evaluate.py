@@ -30,12 +30,14 @@ class Decoded:
         examples: the utterances.
         hypotheses: one each.
         seconds: processing time, from samples to text.
+        audio_seconds: duration of what was read.
         problems: records of the utterances that could not be read, and are scored by nobody.
     """
 
     examples: list[Examined]
     hypotheses: list[Hypothesis]
     seconds: float
+    audio_seconds: float
     problems: list[dict[str, Any]]
 
 
@@ -58,8 +60,8 @@ def evaluate(
 
     Returns:
         A JSON-ready record: `form` and `size_bytes` of the model, `wer`, `cer`, `wer_interval` (95 %, bootstrap over
-        utterances), counts, `rtf`,
-        `num_skipped` with `skipped`, and `utterances` with each reference, hypothesis and its errors.
+        utterances), counts, `rtf`, `num_skipped` with `skipped`, and `utterances` with each reference, hypothesis and
+        its errors.
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -99,11 +101,10 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000) -> dict[str, An
     pairs = [(e.text, h.text) for e, h in zip(decoded.examples, decoded.hypotheses, strict=True)]
     words = [metrics.word_errors(reference, hypothesis) for reference, hypothesis in pairs]
     total = metrics.total(words)
-    audio_seconds = sum(example.utterance.duration for example in decoded.examples)
     record: dict[str, Any] = {
         "name": name,
         "num_utterances": len(pairs),
-        "audio_seconds": audio_seconds,
+        "audio_seconds": decoded.audio_seconds,
         "wer": total.rate,
         "cer": metrics.total(metrics.character_errors(*pair) for pair in pairs).rate,
         "sentence_error_rate": metrics.sentence_error_rate(words),
@@ -111,7 +112,7 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000) -> dict[str, An
         "substitutions": total.substitutions,
         "insertions": total.insertions,
         "deletions": total.deletions,
-        "rtf": metrics.real_time_factor(decoded.seconds, audio_seconds),
+        "rtf": metrics.real_time_factor(decoded.seconds, decoded.audio_seconds),
         "num_skipped": len(decoded.problems),
         "skipped": decoded.problems,
     }
@@ -192,7 +193,7 @@ def decode_examples(
         seconds += time.perf_counter() - started
         done += len(num_steps_B)
         progress("scoring", done, len(examples), "")
-    return Decoded(list(examples), hypotheses, seconds, [])
+    return Decoded(list(examples), hypotheses, seconds, _audio_seconds(examples, config.data.sample_rate), [])
 
 
 def _decode_with_run(path: Path, manifest: Path, progress: Progress) -> Decoded:
@@ -215,7 +216,11 @@ def _decode_with_bundle(recognizer: Recognizer, manifest: Path, progress: Progre
         hypotheses.append(recognizer.transcribe(recording.samples_N, recognizer.sample_rate))
         seconds += time.perf_counter() - started
         progress("scoring", done, len(examples), "")
-    return Decoded(examples, hypotheses, seconds, problems)
+    return Decoded(examples, hypotheses, seconds, _audio_seconds(examples, recognizer.sample_rate), problems)
+
+
+def _audio_seconds(examples: Sequence[Examined], sample_rate: int) -> float:
+    return sum(example.num_samples for example in examples) / sample_rate
 
 
 def read_for_scoring(
@@ -228,7 +233,7 @@ def read_for_scoring(
 
     Raises:
         ManifestError: the manifest cannot be read.
-        UserError: no recording of it can be read.
+        UserError: no recording of it can be read, or no reference holds a word.
     """
     examples, problems = [], []
     for utterance in read_manifest(manifest):
@@ -239,4 +244,6 @@ def read_for_scoring(
             examples.append(result)
     if not examples:
         raise UserError(f"{manifest}: none of its {len(problems)} recordings can be read: {problems[0]['message']}")
+    if not any(example.text for example in examples):
+        raise UserError(f"{manifest}: no reference holds a word, so there is no word error rate; add transcripts")
     return examples, problems

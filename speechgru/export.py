@@ -15,13 +15,13 @@ import tensorflow as tf
 from speechgru import __version__
 from speechgru.config import RunConfig
 from speechgru.errors import BundleError, UserError
-from speechgru.evaluate import load_run
+from speechgru.evaluate import load_run, read_for_scoring
 from speechgru.examination import read_utterance
 from speechgru.files import write_json
-from speechgru.manifest import read_manifest
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION
+from speechgru.text import BLANK_ID
 
 #: How the weights of a TFLite file may be stored.
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
@@ -80,7 +80,7 @@ def export(
         "step_seconds": config.step_seconds,
         "subsampling_factor": config.model.subsampling_factor,
         "characters": "".join(vocabulary.characters),
-        "blank_id": 0,
+        "blank_id": BLANK_ID,
         "text": config.text.model_dump(include={"lowercase", "remove_punctuation"}),
         "features": {
             **config.features.model_dump(),
@@ -218,9 +218,10 @@ def _save_model(model: Any, path: Path) -> None:
 def _calibration(config: RunConfig) -> Iterator[np.ndarray]:
     if config.data.dev is None:
         raise UserError("int8 needs recordings to calibrate on; train with data.dev, or quantize dynamic")
-    utterances = read_manifest(config.data.dev)
-    for utterance in utterances[:: max(1, len(utterances) // _CALIBRATION_UTTERANCES)][:_CALIBRATION_UTTERANCES]:
-        yield read_utterance(utterance, sample_rate=config.data.sample_rate).samples_N
+    # The same recordings that training scored itself on: what it could not read is left out here too.
+    examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text)
+    for example in examples[:: max(1, len(examples) // _CALIBRATION_UTTERANCES)][:_CALIBRATION_UTTERANCES]:
+        yield read_utterance(example.utterance, sample_rate=config.data.sample_rate).samples_N
 
 
 def _best_dev_scores(folder: RunFolder) -> dict[str, Any] | None:

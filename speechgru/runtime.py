@@ -23,7 +23,7 @@ from speechgru.text import Vocabulary
 BUNDLE_VERSION = 1
 
 #: What a bundle's metadata must hold.
-_REQUIRED = ("sample_rate", "step_seconds", "characters", "text", "models")
+_REQUIRED = ("sample_rate", "step_seconds", "characters", "text", "models", "default_form")
 
 
 class Recognizer:

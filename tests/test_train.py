@@ -239,3 +239,14 @@ def test_weight_decay_leaves_biases_alone(tones_config, tmp_path):
     decays = {variable.path: optimizer._use_weight_decay(variable) for variable in model.trainable_variables}
     assert any(decays.values())
     assert not any(decay for path, decay in decays.items() if "bias" in path)
+
+
+def test_a_test_set_without_a_word_is_refused_and_unknown_durations_are_measured(tones, tones_config, tmp_path):
+    training.train(tones_config("train.max_steps=1"), tmp_path / "run")
+    dev = read_manifest(tones / "dev.jsonl")
+    write_manifest(tones / "unknown.jsonl", [dataclasses.replace(u, duration=0.0) for u in dev])
+    scores = evaluate(tmp_path / "run", tones / "unknown.jsonl")
+    assert scores["audio_seconds"] == pytest.approx(sum(u.duration for u in dev), rel=1e-3) and scores["rtf"] > 0
+    write_manifest(tones / "wordless.jsonl", [dataclasses.replace(u, text="") for u in dev])
+    with pytest.raises(UserError, match=r"wordless\.jsonl: no reference holds a word"):
+        evaluate(tmp_path / "run", tones / "wordless.jsonl")
