@@ -23,9 +23,16 @@ NonNegativeInt = Annotated[int, pydantic.Field(ge=0)]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+HalfAtMost = Annotated[float, pydantic.Field(ge=0, le=0.5)]
 Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Milliseconds = Annotated[float, pydantic.Field(gt=0, le=1000)]
+
+
+#: What `check` may suspect of an utterance that could be used all the same.
+Suspicion = Literal[
+    "silent", "clipped", "dc offset", "duration mismatch", "empty text", "text length", "duplicate", "conflict", "leak"
+]
 
 
 class _Section(pydantic.BaseModel):
@@ -36,11 +43,13 @@ class DataConfig(_Section):
     """Which manifests, and what of them may be used."""
 
     train: tuple[str, ...] = pydantic.Field(default=(), strict=False)
+    train_weights: tuple[Positive, ...] = pydantic.Field(default=(), strict=False)
     dev: str | None = None
     sample_rate: Annotated[int, pydantic.Field(ge=4000, le=192000)] = 16000
     min_duration_seconds: NonNegative = 0.1
     max_duration_seconds: Positive = 30.0
     max_skipped_share: Share = 0.1
+    audio_engine: Literal["auto", "soundfile", "tensorflow_io"] = "auto"
     num_workers: Count = 2
 
     @pydantic.field_validator("train", mode="before")
@@ -49,6 +58,26 @@ class DataConfig(_Section):
         if not isinstance(value, str | bool | list | tuple):
             raise ValueError(f"must be a manifest or a list of manifests, got {value!r}")
         return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _a_weight_each(self) -> DataConfig:
+        if self.train_weights and len(self.train_weights) != len(self.train):
+            raise ValueError(
+                f"train_weights has {len(self.train_weights)} numbers for {len(self.train)} manifests in train; "
+                "give one for each, or none"
+            )
+        return self
+
+
+class CheckConfig(_Section):
+    """When a recording or transcript is suspect, and which suspects are left out."""
+
+    silent_below_db: Annotated[float, pydantic.Field(le=0, allow_inf_nan=False)] = -60.0
+    clipped_share: Share = 0.005
+    dc_offset: Share = 0.05
+    duration_tolerance_seconds: NonNegative = 0.1
+    text_outlier_deviations: Positive = 5.0
+    leave_out: tuple[Suspicion, ...] = pydantic.Field(default=("silent", "duration mismatch"), strict=False)
 
 
 class TextConfig(_Section):
@@ -75,32 +104,55 @@ class FeaturesConfig(_Section):
     frame_length_ms: Milliseconds = 25.0
     hop_length_ms: Milliseconds = 10.0
     n_mels: Count = 40
+    mel_scale: Literal["slaney", "htk"] = "slaney"
     f_min_hz: NonNegative = 20.0
     f_max_hz: Positive | None = None
+    spectrum: Literal["power", "magnitude"] = "power"
     center: bool = True
+    preemphasis: Rate = 0.0
+    dither: NonNegative = 0.0
     log_floor: Positive = 1e-8
+    deltas: Annotated[int, pydantic.Field(ge=0, le=2)] = 0
+    normalization: Literal["global", "utterance", "none"] = "global"
 
 
 class AugmentConfig(_Section):
     """What training does to the recordings before it hears them."""
 
-    gain_db: NonNegative = 3.0
+    ramp_epochs: NonNegative = 0.0
+    speed_share: HalfAtMost = 0.0
+    reverb_probability: Share = 0.0
+    reverb_seconds_min: Positive = 0.1
+    reverb_seconds_max: Annotated[float, pydantic.Field(gt=0, le=10)] = 0.6
+    reverb_manifest: str | None = None
     silence_seconds: NonNegative = 0.1
     noise_probability: Share = 0.1
+    noise_kinds: tuple[Literal["white", "pink", "babble", "recorded"], ...] = pydantic.Field(
+        default=("white",), strict=False
+    )
+    noise_manifest: str | None = None
     noise_snr_db_min: Finite = 10.0
     noise_snr_db_max: Finite = 40.0
-    frequency_warp_share: Annotated[float, pydantic.Field(ge=0, le=0.5)] = 0.1
+    gain_db: NonNegative = 3.0
+    frequency_warp_share: HalfAtMost = 0.1
     time_masks: NonNegativeInt = 1
+    time_masks_per_second: NonNegative = 0.0
     time_mask_share: Share = 0.05
     frequency_masks: NonNegativeInt = 1
     frequency_mask_share: Share = 0.2
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> AugmentConfig:
-        if self.noise_snr_db_min > self.noise_snr_db_max:
-            raise ValueError(
-                f"noise_snr_db_min ({self.noise_snr_db_min}) must not exceed noise_snr_db_max ({self.noise_snr_db_max})"
-            )
+        for name in ("noise_snr_db", "reverb_seconds"):
+            least, most = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+            if least > most:
+                raise ValueError(f"{name}_min ({least}) must not exceed {name}_max ({most})")
+        if self.noise_probability and not self.noise_kinds:
+            raise ValueError("noise_kinds is empty; name a kind, or set noise_probability to 0")
+        if len(set(self.noise_kinds)) < len(self.noise_kinds):
+            raise ValueError(f"noise_kinds names a kind twice: {', '.join(self.noise_kinds)}")
+        if ("recorded" in self.noise_kinds) != (self.noise_manifest is not None):
+            raise ValueError("noise_kinds holds 'recorded' where noise_manifest names the recordings, and only there")
         return self
 
 
@@ -123,6 +175,7 @@ class TrainConfig(_Section):
 
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     batch_size: Count = 32
+    batch_frames: Count | None = None
     max_steps: Count = 1500
     learning_rate: Positive = 4e-3
     warmup_steps: NonNegativeInt = 100
@@ -136,6 +189,7 @@ class RunConfig(_Section):
     """All of a run's configuration; `load_config` makes one from a file."""
 
     data: DataConfig = DataConfig()
+    check: CheckConfig = CheckConfig()
     text: TextConfig = TextConfig()
     features: FeaturesConfig = FeaturesConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -157,6 +211,13 @@ class RunConfig(_Section):
             )
         if self.hop_length < 1 or self.frame_length < 2:
             raise ValueError("features.hop_length_ms and frame_length_ms must span at least 1 and 2 samples")
+        if self.train.batch_frames is not None:
+            longest = round(self.data.max_duration_seconds * self.data.sample_rate / self.hop_length) + 1
+            if self.train.batch_frames < longest:
+                raise ValueError(
+                    f"train.batch_frames ({self.train.batch_frames:,}) must hold an utterance of "
+                    f"data.max_duration_seconds ({self.data.max_duration_seconds:g}: {longest:,} frames)"
+                )
         if self.data.min_duration_seconds >= self.data.max_duration_seconds:
             raise ValueError("data.min_duration_seconds must be below data.max_duration_seconds")
         return self
@@ -180,6 +241,11 @@ class RunConfig(_Section):
     def n_fft(self) -> int:
         """Samples under one transform: the smallest power of two that holds a window."""
         return 1 << (self.frame_length - 1).bit_length()
+
+    @property
+    def num_features(self) -> int:
+        """Numbers a frame: the mel filters, and as many again for each order of deltas."""
+        return self.features.n_mels * (1 + self.features.deltas)
 
     @property
     def step_seconds(self) -> float:
@@ -217,10 +283,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     data = config.data.model_copy(
         update={
             "train": tuple(str(Path(manifest).absolute()) for manifest in config.data.train),
-            "dev": None if config.data.dev is None else str(Path(config.data.dev).absolute()),
+            "dev": _absolute(config.data.dev),
         }
     )
-    return config.model_copy(update={"data": data})
+    augment = config.augment.model_copy(
+        update={name: _absolute(getattr(config.augment, name)) for name in ("noise_manifest", "reverb_manifest")}
+    )
+    return config.model_copy(update={"data": data, "augment": augment})
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
 
 
 def save_config(path: str | Path, config: RunConfig) -> None:

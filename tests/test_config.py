@@ -113,7 +113,10 @@ def test_an_override_mends_a_wrong_value(load):
         ),
         ("\nmodl:\n  units: 3", "run.yaml:2: unknown key modl; did you mean model?"),
         ("units: 3", "run.yaml:1: unknown key units; did you mean model.units?"),
-        ("wxyz: 3", "run.yaml:1: unknown key wxyz; the known ones are data, text, features, augment, model, train"),
+        (
+            "wxyz: 3",
+            "run.yaml:1: unknown key wxyz; the known ones are data, check, text, features, augment, model, train",
+        ),
         ("model:\n  units: 3\n  units: 4", "run.yaml:3: model.units stands twice; keep one"),
         ("model: {}\ntrain: {}\nmodel: {}", "run.yaml:3: model stands twice; keep one"),
         ("model: 3", "run.yaml:1: model must be a section with keys below it, got 3"),
