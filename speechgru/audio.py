@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
+import struct
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import AudioError, UserError
-from speechgru.recordings import read_recording
+from speechgru.recordings import Header, read_header, read_recording, require_sound, resample
 
 Engine = Literal["auto", "soundfile", "tensorflow_io"]
+
+#: How tensorflow-io stores the samples of PCM. It takes those of a 32-bit WAV for floats, whatever its header says.
+_DTYPES = {
+    "PCM_S8": tf.uint8,
+    "PCM_U8": tf.uint8,
+    "PCM_16": tf.int16,
+    "PCM_24": tf.int32,
+    "PCM_32": tf.float32,
+    "FLOAT": tf.float32,
+}
+_TENSORFLOW_IO_READS = "WAV (8, 16, 24 and 32 bits, float32), FLAC (8, 16 and 24 bits), Ogg Vorbis and MP3"
 
 
 def load_samples(
@@ -23,30 +37,39 @@ def load_samples(
     sample_rate: int,
     engine: Engine = "auto",
 ) -> tf.Tensor:
-    """Reads one recording, or a segment of it, inside a graph.
+    """Reads one recording, or a segment of it, inside a graph or outside.
 
-    `auto` is soundfile: on FLAC and WAV it decodes and resamples several times as fast as tensorflow-io, and it
-    tells a truncated file from a whole one. It is also what the device runs.
+    Both engines give the same samples to one 16-bit step: they check the same things, and they resample with the same
+    filter. `auto` takes the faster one, and that is soundfile for every format: it was faster than tensorflow-io on
+    WAV, FLAC, Ogg Vorbis and MP3, reads a segment without the rest, and reads more formats. It is also what the
+    device runs.
 
     Args:
         path: string scalar.
         offset: float scalar, seconds at which to start.
         duration: float scalar, seconds to read; below 0 reads to the end.
         sample_rate: Hz of the result.
-        engine: `soundfile`, or `tensorflow_io` for graph ops alone.
+        engine: `soundfile`; `tensorflow_io` for its decoding ops; `auto` for the faster one.
 
     Returns:
         `samples_N`, float32 in [-1, 1], channels averaged.
 
     Raises:
-        tf.errors.OpError: the recording cannot be read; the message holds `recordings.read_recording`'s.
-        UserError: tensorflow-io was asked for and is not installed.
+        tf.errors.OpError: inside a graph, the recording cannot be read; `error_of` takes the reader's message out.
+        AudioError: outside a graph, the same.
+        UserError: the engine is none of these, or tensorflow-io was asked for and is not installed.
     """
+    readers = {
+        "auto": _read_with_soundfile,
+        "soundfile": _read_with_soundfile,
+        "tensorflow_io": _read_with_tensorflow_io,
+    }
+    if engine not in readers:
+        raise UserError(f"there is no audio engine {engine!r}; use one of {', '.join(readers)}")
     if engine == "tensorflow_io":
-        samples_N = _load_with_tensorflow_io(path, offset, duration, sample_rate=sample_rate)
-    else:
-        read = functools.partial(_read_with_soundfile, sample_rate=sample_rate)
-        samples_N = tf.numpy_function(read, [path, offset, duration], tf.float32)
+        _import_tensorflow_io()
+    read = functools.partial(readers[engine], sample_rate=sample_rate)
+    samples_N = tf.numpy_function(read, [path, offset, duration], tf.float32)
     samples_N.set_shape([None])
     return samples_N
 
@@ -62,37 +85,110 @@ def error_of(error: tf.errors.OpError) -> str | None:
     return tail.split("\n", 1)[0].strip() if found else None
 
 
-def _read_with_soundfile(path: bytes, offset: np.floating, duration: np.floating, *, sample_rate: int) -> np.ndarray:
-    name = np.asarray(path).item().decode()  # eager code hands over an array, a graph bytes
-    seconds = None if duration < 0 else float(duration)
-    return read_recording(name, sample_rate=sample_rate, offset=float(offset), duration=seconds).samples_N
-
-
-def _load_with_tensorflow_io(path: tf.Tensor, offset: tf.Tensor, duration: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
+def _import_tensorflow_io():
     try:
-        import tensorflow_io as tfio
+        import tensorflow_io
     except ImportError as error:
         raise UserError(
             "the engine tensorflow_io is not installed here (it needs Python 3.10 to 3.12 and TensorFlow 2.17); "
             "use the engine soundfile"
         ) from error
-    # In a graph the samples' type must be known beforehand: 16-bit recordings, the only ones it is asked for.
-    recording = tfio.audio.AudioIOTensor(path, dtype=None if tf.executing_eagerly() else tf.int16)
-    samples_NC = recording.to_tensor()
-    if samples_NC.dtype.is_integer:
-        samples_NC = tf.cast(samples_NC, tf.float32) / float(samples_NC.dtype.max + 1)
-    source_rate = tf.cast(recording.rate, tf.int64)
-    start, count = (
-        tf.cast(tf.round(tf.cast(seconds, tf.float64) * tf.cast(source_rate, tf.float64)), tf.int64)
-        for seconds in (offset, duration)
-    )
-    samples_NC = samples_NC[start:] if duration < 0 else samples_NC[start : start + count]
-    samples_N = tf.reduce_mean(samples_NC, axis=1)
-    if source_rate == sample_rate:
-        return samples_N
-    # Its filter answers late, by 32 samples of the slower rate: so much is added at the end and taken off the front.
-    rate = tf.constant(sample_rate, tf.int64)
-    slower = tf.minimum(source_rate, rate)
-    padded_N = tf.pad(samples_N, [[0, 32 * source_rate // slower]])
-    late_N = tfio.audio.resample(padded_N, source_rate, rate)
-    return late_N[32 * rate // slower :]
+    return tensorflow_io
+
+
+def _arguments(path: bytes, offset: np.floating, duration: np.floating) -> tuple[str, float, float | None]:
+    """What `numpy_function` hands over, as Python's own: eager code gives arrays, a graph bytes and scalars."""
+    return os.fsdecode(np.asarray(path).item()), float(offset), None if duration < 0 else float(duration)
+
+
+def _read_with_soundfile(path: bytes, offset: np.floating, duration: np.floating, *, sample_rate: int) -> np.ndarray:
+    name, start, seconds = _arguments(path, offset, duration)
+    return read_recording(name, sample_rate=sample_rate, offset=start, duration=seconds).samples_N
+
+
+def _read_with_tensorflow_io(
+    path: bytes, offset: np.floating, duration: np.floating, *, sample_rate: int
+) -> np.ndarray:
+    """Decodes the whole file with one of tensorflow-io's ops and takes the segment.
+
+    Its ops alone would not do. `AudioIOTensor` keeps the file in a resource that all its calls share: from parallel
+    workers, or with two of them alive, it gave one file's samples for another's. The `decode_*` ops keep nothing, but
+    need the samples' type, give no rate, and an op that fails inside a graph does not say which file. So the header
+    is read first, and the op is called here, where its error can be caught and given the name.
+    """
+    name, offset_seconds, seconds = _arguments(path, offset, duration)
+    header = read_header(name)
+    start, count = header.segment(offset_seconds, seconds)
+    samples_NC = _decode_with_tensorflow_io(header)
+    if samples_NC.shape != (header.num_samples, header.num_channels):
+        raise AudioError(
+            f"{name}: tensorflow-io finds {samples_NC.shape[0]} samples of {samples_NC.shape[1]} channels, the header "
+            f"says {header.num_samples} of {header.num_channels}; use the engine soundfile"
+        )
+    samples_N = samples_NC[start : start + count].mean(axis=1, dtype=np.float32)
+    require_sound(samples_N, path=name)
+    if len(samples_N):
+        samples_N = resample(samples_N, source_rate=header.sample_rate, sample_rate=sample_rate)
+    return samples_N
+
+
+def _decode_with_tensorflow_io(header: Header) -> np.ndarray:
+    """All samples of a file, float32.
+
+    Raises:
+        AudioError: tensorflow-io has no decoder for it, or its decoder fails.
+    """
+    audio = _import_tensorflow_io().audio
+    dtype = _DTYPES.get(header.encoding)
+    if header.container in ("WAV", "WAVEX") and dtype is not None:
+        decode = functools.partial(audio.decode_wav, dtype=dtype)
+    elif header.container == "FLAC" and dtype is not None:
+        decode = functools.partial(audio.decode_flac, dtype=dtype)
+    elif (header.container, header.encoding) == ("OGG", "VORBIS"):
+        decode = audio.decode_vorbis
+    elif (header.container, header.encoding) == ("MP3", "MPEG_LAYER_III"):
+        decode = audio.decode_mp3
+    else:
+        raise AudioError(
+            f"{header.path}: is {header.container} with {header.encoding}, which tensorflow-io does not read "
+            f"(it reads {_TENSORFLOW_IO_READS}); use the engine soundfile"
+        )
+    try:
+        content = Path(header.path).read_bytes()
+        if header.container.startswith("WAV"):
+            content = _plain_wav(content, num_samples=header.num_samples)
+        samples_NC = decode(content).numpy()
+    except (tf.errors.OpError, NotImplementedError, OSError) as error:
+        # "{{function_node ...}} the reason [Op:...]"
+        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0].split("\n", 1)[0]
+        raise AudioError(
+            f"{header.path}: tensorflow-io cannot read it ({reason.strip()}); use the engine soundfile"
+        ) from error
+    if header.encoding == "PCM_32":
+        samples_NC = samples_NC.view(np.int32)
+    if samples_NC.dtype == np.uint8:
+        return (samples_NC.astype(np.float32) - 128) / 128
+    if samples_NC.dtype.kind == "i":
+        return samples_NC.astype(np.float32) / -float(np.iinfo(samples_NC.dtype).min)
+    return samples_NC
+
+
+def _plain_wav(content: bytes, *, num_samples: int) -> bytes:
+    """A WAV of the chunks `fmt ` and `data` alone, with sizes that hold.
+
+    tensorflow-io's op does not skip the byte that fills a chunk of odd size (8 and 24 bits have such, and texts), and
+    does not know the sizes that stand for "until the end".
+    """
+    place, form = 12, b""
+    while place + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, place)
+        place += 8
+        if name == b"fmt ":
+            form = content[place : place + size]
+        elif name == b"data":
+            bytes_a_sample = int.from_bytes(form[12:14], "little")
+            data = content[place : place + num_samples * bytes_a_sample]
+            chunks = b"WAVE" + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", len(data))
+            return struct.pack("<4sI", b"RIFF", len(chunks) + len(data)) + chunks + data
+        place += size + size % 2
+    return content
