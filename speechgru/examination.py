@@ -1,29 +1,33 @@
-"""Which utterances can be used, and why the others cannot: the one set of rules that `check` and training follow."""
+"""Which utterances can be used, and why the others cannot: the one judgement that `check` and training follow.
+
+`measurement` reads a recording once, `rules` holds what is asked of it; here every line is judged by them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru import lengths
 from speechgru.config import RunConfig, TextConfig
 from speechgru.errors import AudioError
 from speechgru.manifest import Utterance
+from speechgru.measurement import MeasurementLog, measure_all
 from speechgru.progress import Progress, silent
 from speechgru.recordings import Recording, read_recording
-from speechgru.text import Vocabulary, describe_characters, normalize_text
+from speechgru.rules import COMPARISONS, PROBLEMS, SUSPICIONS, Case, HeldOut, Rule
+from speechgru.text import Vocabulary, normalize_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an utterance cannot be used.
+    """Why an utterance cannot be used, or what is suspected of it.
 
     Args:
         utterance: the line.
         reason: a short code: `unreadable`, `no samples`, `too short`, `too long`, `unknown character`,
-            `too few steps`.
+            `too few steps`, or one of `config.Suspicion`.
         message: what is wrong and how to mend it.
     """
 
@@ -42,7 +46,7 @@ class Problem:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """A usable utterance with what reading it told.
 
@@ -59,6 +63,38 @@ class Examined:
     num_samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said about one line.
+
+    Args:
+        case: the line.
+        problem: why it is left out; None where it is used.
+        suspicions: what else is suspected.
+    """
+
+    case: Case
+    problem: Problem | None
+    suspicions: tuple[Problem, ...] = ()
+
+    @property
+    def accusations(self) -> tuple[Problem, ...]:
+        """All that is said, the reason for leaving it out first."""
+        return self.suspicions if self.problem is None else (self.problem, *self.suspicions)
+
+    def and_suspect(self, suspicion: Problem) -> Judgement:
+        """The same with one suspicion more, which leaves the line out where `check.leave_out` names it."""
+        if self.problem is None and suspicion.reason in self.case.config.check.leave_out:
+            return dataclasses.replace(self, problem=suspicion)
+        return dataclasses.replace(self, suspicions=(*self.suspicions, suspicion))
+
+    def examined(self) -> Examined:
+        """The usable utterance; only where there is no problem."""
+        case = self.case
+        labels = case.vocabulary.encode(case.text, where=case.name)
+        return Examined(case.utterance, case.text, tuple(labels), case.measurement.num_samples)
+
+
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
     """The configured characters, or with `text.characters: auto` those of the training transcripts."""
     if config.text.characters == "auto":
@@ -73,23 +109,107 @@ def examine(
     vocabulary: Vocabulary,
     progress: Progress = silent,
     stage: str = "reading recordings",
+    held_out: Sequence[Utterance] = (),
 ) -> tuple[list[Examined], list[Problem]]:
     """Reads every recording and transcript and sorts the usable from the rest, each in the given order.
 
     Args:
         utterances: what to read.
-        config: sample rate, limits, front end and subsampling.
+        config: sample rate, limits, front end and subsampling, and the suspicions to leave out.
         vocabulary: the characters that a transcript may hold.
         progress: told after each utterance.
         stage: the words that `progress` gets.
+        held_out: what must not be trained on; read only where `check.leave_out` names `leak`.
+
+    Returns:
+        The usable, and one problem for each of the others.
     """
+    kept_away = []
+    if held_out and "leak" in config.check.leave_out:
+        cases = iterate_cases(
+            held_out, config=config, vocabulary=vocabulary, progress=progress, stage="reading held-out"
+        )
+        kept_away = [HeldOut("the held-out recordings", list(cases))]
+    cases = iterate_cases(utterances, config=config, vocabulary=vocabulary, progress=progress, stage=stage)
+    if any(reason in config.check.leave_out for reason, _ in COMPARISONS):
+        judgements: Iterable[Judgement] = judge(list(cases), held_out=kept_away)
+    else:  # each by itself, so that of a large corpus only the examined lines stay in memory
+        judgements = map(judge_alone, cases)
     usable, problems = [], []
-    with ThreadPoolExecutor(config.data.num_workers) as pool:
-        results = pool.map(lambda utterance: _examine_one(utterance, config, vocabulary), utterances)
-        for done, result in enumerate(results, start=1):
-            (usable if isinstance(result, Examined) else problems).append(result)  # type: ignore[arg-type]
-            progress(stage, done, len(utterances), f"{len(problems)} left out" if problems else "")
+    for judgement in judgements:
+        if judgement.problem is None:
+            usable.append(judgement.examined())
+        else:
+            problems.append(judgement.problem)
     return usable, problems
+
+
+def iterate_cases(
+    utterances: Sequence[Utterance],
+    *,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    progress: Progress = silent,
+    stage: str = "reading recordings",
+    log: MeasurementLog | None = None,
+) -> Iterator[Case]:
+    """Measures every utterance and brings its text to the form that is learnt.
+
+    Args:
+        utterances: what to read.
+        config: the run that they are meant for.
+        vocabulary: the characters that a transcript may hold.
+        progress: told after each utterance how many are known to be left out.
+        stage: the words that `progress` gets.
+        log: where measurements are kept and found.
+    """
+    data = config.data
+    measurements = measure_all(utterances, sample_rate=data.sample_rate, num_workers=data.num_workers, log=log)
+    left_out = 0
+    for done, (utterance, measurement) in enumerate(zip(utterances, measurements, strict=True), start=1):
+        case = Case(utterance, _normalize(config.text, utterance.text), measurement, config, vocabulary)
+        left_out += judge_alone(case).problem is not None
+        progress(stage, done, len(utterances), f"{left_out} left out" if left_out else "")
+        yield case
+
+
+def judge(cases: Sequence[Case], *, held_out: Sequence[HeldOut] = ()) -> list[Judgement]:
+    """Judges the lines of one manifest: each alone, then those that are left beside each other.
+
+    Args:
+        cases: the lines.
+        held_out: recordings that none of them may hold.
+
+    Returns:
+        A judgement a line, in order.
+    """
+    judgements = [judge_alone(case) for case in cases]
+    for reason, compare in COMPARISONS:
+        # What is left out by now is no reason to accuse another: the only readable copy of two is no duplicate.
+        kept = [place for place, judgement in enumerate(judgements) if judgement.problem is None]
+        for index, message in compare([cases[place] for place in kept], held_out):
+            place = kept[index]
+            suspicion = Problem(cases[place].utterance, reason, f"{cases[place].name}: {message}")
+            judgements[place] = judgements[place].and_suspect(suspicion)
+    return judgements
+
+
+def judge_alone(case: Case) -> Judgement:
+    """Judges one line by itself: its first problem, and whatever is suspected of what can be read."""
+    problem = next(_accuse(case, PROBLEMS), None)
+    judgement = Judgement(case, problem)
+    if not case.measurement.num_samples:
+        return judgement
+    for suspicion in _accuse(case, SUSPICIONS):
+        judgement = judgement.and_suspect(suspicion)
+    return judgement
+
+
+def _accuse(case: Case, rules: Sequence[tuple[str, Rule]]) -> Iterator[Problem]:
+    for reason, rule in rules:
+        message = rule(case)
+        if message is not None:
+            yield Problem(case.utterance, reason, message if case.measurement.error else f"{case.name}: {message}")
 
 
 def _normalize(rules: TextConfig, text: str) -> str:
@@ -116,46 +236,3 @@ def read_only(utterance: Utterance, *, sample_rate: int, text: TextConfig) -> Ex
     if len(recording.samples_N) == 0:
         return Problem(utterance, "no samples", f"{utterance.audio_filepath}: holds no samples; record it again")
     return Examined(utterance, _normalize(text, utterance.text), (), len(recording.samples_N))
-
-
-def _examine_one(utterance: Utterance, config: RunConfig, vocabulary: Vocabulary) -> Examined | Problem:
-    read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text)
-    if isinstance(read, Problem):
-        return read
-    name, data, num_samples, text = utterance.audio_filepath, config.data, read.num_samples, read.text
-    duration = num_samples / data.sample_rate
-    if duration < data.min_duration_seconds:
-        return Problem(
-            utterance,
-            "too short",
-            f"{name}: {duration:.3f} s, below data.min_duration_seconds ({data.min_duration_seconds:g})",
-        )
-    if duration > data.max_duration_seconds:
-        return Problem(
-            utterance,
-            "too long",
-            f"{name}: {duration:.1f} s, above data.max_duration_seconds ({data.max_duration_seconds:g}); "
-            "cut it into segments (offset, duration)",
-        )
-    unknown = vocabulary.unknown(text)
-    if unknown:
-        return Problem(
-            utterance,
-            "unknown character",
-            f"{name}: {describe_characters(unknown)} not in the vocabulary; spell {utterance.text!r} with known "
-            "characters, or add them to text.characters",
-        )
-    labels = vocabulary.encode(text, where=name)
-    frames = lengths.num_frames(
-        num_samples, n_fft=config.n_fft, hop_length=config.hop_length, center=config.features.center
-    )
-    steps = lengths.num_steps(frames, subsampling_factor=config.model.subsampling_factor)
-    if not lengths.is_feasible(steps, labels):
-        return Problem(
-            utterance,
-            "too few steps",
-            f"{name}: {duration:.3f} s give {steps} steps, too few for the {len(labels)} characters of "
-            f"{text!r} (CTC needs {max(1, lengths.min_steps(labels))}); is the transcript another recording's, or "
-            "model.subsampling_factor too large?",
-        )
-    return Examined(utterance, text, tuple(labels), num_samples)

@@ -5,7 +5,8 @@
 ```
 
 `audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder.
-`duration` and the optional `offset` are seconds; a segment of a long recording has both.
+`duration` and the optional `offset` are seconds. A line with an `offset`, be it 0, names a segment of a recording; one
+without names a whole recording, whose duration it should tell.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from speechgru.files import atomic_path
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One recording, or a segment of one, with its transcript.
 
@@ -36,6 +37,7 @@ class Utterance:
         offset: seconds into the recording at which the segment starts.
         extra: further fields of the line, kept as they are.
         line: 1-based line of the manifest it was read from; 0 when it was not read from one.
+        segment: whether a part of a recording is meant: an offset was given, be it 0. True wherever it is not 0.
     """
 
     audio_filepath: str
@@ -45,6 +47,11 @@ class Utterance:
     offset: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
     line: int = 0
+    segment: bool = False
+
+    def __post_init__(self):
+        if self.offset:
+            object.__setattr__(self, "segment", True)
 
     @property
     def utterance_id(self) -> str:
@@ -131,6 +138,7 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utteranc
         offset=float(record.get("offset", 0.0)),
         extra={key: value for key, value in record.items() if key not in _KNOWN},
         line=number,
+        segment="offset" in record,
     )
 
 
@@ -159,7 +167,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
             }
             if utterance.speaker is not None:
                 record["speaker"] = utterance.speaker
-            if utterance.offset:
+            if utterance.segment:
                 record["offset"] = round(utterance.offset, 6)
             record.update(utterance.extra)
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -69,7 +69,11 @@ def sick(tmp_path, write_wav, write_lines):
             "too few steps",
             "0.300 s give 16 steps, too few for the 32 characters of 'all the balloons are in the hall' (CTC needs 36)",
         ),
-        (line("short.ogg", duration=2.0), "unreadable", "is 0.500 s long, shorter than the segment from 0 s to 2 s"),
+        (
+            line("short.ogg", duration=2.0),
+            "duration mismatch",
+            "is 0.500 s long, shorter than the segment from 0 s to 2",
+        ),
         (line("plain.wav", "", 1.0), None, None),
         (healthy(), None, None),
     ]
@@ -181,7 +185,7 @@ def test_steps_are_counted_to_the_last_one(one):
 
 def test_a_segment_is_measured_not_its_file(one):
     assert one("yes", seconds=1.0, duration=0.05, offset=0.5) == "too short"
-    assert one("yes", seconds=1.0, duration=0.3, offset=0.9) == "unreadable"
+    assert one("yes", seconds=1.0, duration=0.3, offset=0.9) == "duration mismatch"
     assert one("yes", seconds=1.0, duration=0.0) is None  # 0: not known, so the whole file
 
 
@@ -213,9 +217,12 @@ def test_manifests_of_one_name_do_not_overwrite_each_other(sick, tmp_path, write
     (tmp_path / "b").mkdir()
     other = write_lines(tmp_path / "b" / "m.jsonl", [{"audio_filepath": "x.wav", "duration": 1.0, "text": "b"}])
     told = []
-    with pytest.raises(UserError, match=r"2 manifests, and several are named m\.jsonl; clean one at a time"):
+    with pytest.raises(UserError, match=r"2 manifests, and several would be written to m\.jsonl; clean one"):
         check([manifest, other], config=CONFIG, out=tmp_path / "clean", progress=lambda *a: told.append(a))
     assert not told
+    quarantine = write_lines(tmp_path / "m.quarantine.jsonl", ["{}"])
+    with pytest.raises(UserError, match=r"several would be written to m\.quarantine\.jsonl"):
+        check([manifest, quarantine], config=CONFIG, out=tmp_path / "clean")
     file = write_lines(tmp_path / "file.jsonl", ["{}"])
     other = other.rename(tmp_path / "b" / "n.jsonl")
     with pytest.raises(UserError, match=r"file\.jsonl: is a file; several cleaned manifests need a folder"):

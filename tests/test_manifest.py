@@ -27,6 +27,7 @@ utterances = st.builds(
     extra=st.dictionaries(
         st.sampled_from(["rate", "snr_db", "überhaupt"]), st.integers() | texts | st.none() | st.booleans(), max_size=3
     ),
+    segment=st.booleans(),
 )
 
 
@@ -34,7 +35,7 @@ utterances = st.builds(
 def test_what_is_written_is_read_again(tmp_path, given_utterances):
     path = write_manifest(tmp_path / "m.jsonl", given_utterances)
     expected = [
-        Utterance(u.audio_filepath, u.duration, u.text, u.speaker, u.offset, u.extra, line)
+        Utterance(u.audio_filepath, u.duration, u.text, u.speaker, u.offset, u.extra, line, u.segment)
         for line, u in enumerate(given_utterances, start=1)
     ]
     assert read_manifest(path) == expected
@@ -68,6 +69,17 @@ def test_optional_fields_and_fields_of_others_are_kept(tmp_path, write_lines):
     assert utterance.utterance_id == "a.wav@0.250"
     written = write_manifest(tmp_path / "again.jsonl", [utterance])
     assert json.loads(written.read_text(encoding="utf-8")) == record
+
+
+def test_an_offset_makes_a_segment_be_it_0(tmp_path, write_lines):
+    path = write_lines(tmp_path / "m.jsonl", [GOOD, {**GOOD, "offset": 0}, {**GOOD, "offset": 0.5}])
+    read = read_manifest(path)
+    assert [utterance.segment for utterance in read] == [False, True, True]
+    write_manifest(path, read)
+    assert ["offset" in json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [
+        utterance.segment for utterance in read
+    ]
+    assert Utterance("/a.wav", 1.0, "a", offset=2.0).segment, "without being told"
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path, write_lines):

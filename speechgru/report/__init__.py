@@ -29,6 +29,11 @@ _MAX_WORST = 10
 # No script and nothing from elsewhere can run in the page, whatever a transcript holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
+_FOOTER = (
+    "Error rates are all errors over all reference words or characters of a set. "
+    "A real-time factor is seconds of computing per second of audio."
+)
+
 _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("form", "Model", pieces.plain),
     ("size_bytes", "Size", pieces.size),
@@ -99,7 +104,7 @@ def write_report(
     return path
 
 
-def page(title: str, sections_html: Sequence[str]) -> str:
+def page(title: str, sections_html: Sequence[str], *, footer: str = _FOOTER) -> str:
     """The whole document around its sections."""
     links = "".join(
         f'<li><a href="#{identifier}">{heading}</a></li>' for identifier, heading in map(_name_of, sections_html)
@@ -112,8 +117,7 @@ def page(title: str, sections_html: Sequence[str]) -> str:
         f"<title>{pieces.text(title)}</title>\n<style>\n{style_sheet()}\n</style>\n</head>\n<body>\n"
         f"<header><h1>{pieces.text(title)}</h1>{nav}</header>\n<main>\n"
         + "\n".join(sections_html)
-        + "\n</main>\n<footer><p>Error rates are all errors over all reference words or characters of a set. "
-        "A real-time factor is seconds of computing per second of audio.</p></footer>\n</body>\n</html>\n"
+        + f"\n</main>\n<footer><p>{pieces.text(footer)}</p></footer>\n</body>\n</html>\n"
     )
 
 

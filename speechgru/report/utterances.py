@@ -70,27 +70,25 @@ def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
         facts.append(seconds(utterance["duration"]))
     if is_number(utterance.get("confidence")):
         facts.append(f"confidence {utterance['confidence']:.2f}")
-    player_html = ""
-    if with_player:
-        try:
-            wav = read_wav(
-                utterance.get("audio_filepath"),
-                offset=utterance.get("offset") or 0.0,
-                duration=utterance.get("duration"),
-            )
-        except AudioUnavailableError as error:
-            player_html = f'<p class="quiet">No player: {text(error)}.</p>'
-        else:
-            source = base64.b64encode(wav).decode()
-            name = text(f"Recording of {utterance.get('utterance_id', 'the utterance')}")
-            player_html = (
-                f'<audio controls preload="metadata" aria-label="{name}" src="data:audio/wav;base64,{source}"></audio>'
-            )
+    player_html = player(utterance) if with_player else ""
     return (
         f'<article class="card"><header><h3>{text(utterance.get("utterance_id", "utterance"))}</h3>'
         f"{''.join(f'<span>{text(fact)}</span>' for fact in facts)}</header>"
         f"{aligned(str(utterance.get('reference', '')), str(utterance.get('hypothesis', '')))}{player_html}</article>"
     )
+
+
+def player(utterance: Mapping[str, Any]) -> str:
+    """The recording to listen to, or why there is none."""
+    try:
+        wav = read_wav(
+            utterance.get("audio_filepath"), offset=utterance.get("offset") or 0.0, duration=utterance.get("duration")
+        )
+    except AudioUnavailableError as error:
+        return f'<p class="quiet">No player: {text(error)}.</p>'
+    source = base64.b64encode(wav).decode()
+    name = text(f"Recording of {utterance.get('utterance_id', 'the utterance')}")
+    return f'<audio controls preload="metadata" aria-label="{name}" src="data:audio/wav;base64,{source}"></audio>'
 
 
 class AudioUnavailableError(Exception):
