@@ -1,15 +1,41 @@
 """Augmentation: a function of its seed, within real lengths, and as strong as it says."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's graph")
 
-from speechgru.augment import augment_samples, mask_spectrogram, warp_frequency  # noqa: E402
+from speechgru.augment import (  # noqa: E402
+    NOISE_KINDS,
+    augment_samples,
+    babble,
+    change_speed,
+    draw_reverb_seconds,
+    draw_warp_factors,
+    fit_length,
+    mask_spectrogram,
+    mix_noise,
+    pink_noise,
+    reverberate,
+    room_response,
+    warp_frequency,
+    white_noise,
+)
 
+RATE = 8000
 QUIET = {
-    "sample_rate": 8000, "gain_db": 0.0, "silence_seconds": 0.0, "noise_probability": 0.0, "noise_snr_db_min": 10.0,
+    "sample_rate": RATE, "gain_db": 0.0, "silence_seconds": 0.0, "noise_probability": 0.0, "noise_snr_db_min": 10.0,
     "noise_snr_db_max": 20.0,
+}  # fmt: skip
+#: Every kind at once; noise of the two kinds that need no reader.
+STRONG = {
+    "sample_rate": RATE, "speed_share": 0.2, "reverb_probability": 0.5, "silence_seconds": 0.2, "gain_db": 6.0,
+    "noise_probability": 0.5, "noise_kinds": ("white", "pink"), "noise_snr_db_min": 0.0, "noise_snr_db_max": 20.0,
 }  # fmt: skip
 
 
@@ -17,8 +43,34 @@ def seed(number):
     return tf.constant([7, number], tf.int32)
 
 
-def speech(count=4000):
-    return np.random.default_rng(0).normal(size=count).astype(np.float32) * 0.1
+def speech(count=4000, number=0):
+    return np.random.default_rng(number).normal(size=count).astype(np.float32) * 0.1
+
+
+def energy(samples):
+    return float(np.square(np.asarray(samples, np.float64)).sum())
+
+
+def read_some(read_seed):
+    """A reader: an utterance of noise whose length and content the seed draws."""
+    length = tf.random.stateless_uniform([], read_seed, 500, 6000, tf.int32)
+    return 0.1 * tf.random.stateless_normal([length], read_seed + 1)
+
+
+def over_seeds(function, count, *, start=0, parallel=2):
+    """What `function` gives for so many seeds, through a dataset's graph as in training."""
+    dataset = tf.data.Dataset.range(start, start + count)
+    seeds = dataset.map(lambda number: tf.stack([7, tf.cast(number, tf.int32)]))
+    return list(seeds.map(function, num_parallel_calls=parallel).as_numpy_iterator())
+
+
+def draws_of(count=200, **changes):
+    samples_N = tf.constant(speech())
+    rows = over_seeds(lambda one: augment_samples(samples_N, one, **{**STRONG, **changes}, return_draws=True)[1], count)
+    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+
+# The whole
 
 
 def test_everything_switched_off_changes_nothing():
@@ -26,11 +78,381 @@ def test_everything_switched_off_changes_nothing():
     np.testing.assert_array_equal(augment_samples(samples_N, seed(0), **QUIET), samples_N)
 
 
+def test_what_is_switched_off_costs_no_operation():
+    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32), tf.TensorSpec([])])
+    def augment(samples_N, one, strength):
+        return augment_samples(samples_N, one, **QUIET, strength=strength)
+
+    kinds = {operation.type for operation in augment.get_concrete_function().graph.get_operations()}
+    assert kinds <= {"Placeholder", "Identity", "NoOp"}
+
+
+@pytest.mark.parametrize(
+    ("on", "mark"),
+    [
+        ({"speed_share": 0.1}, "PyFuncStateless"),
+        ({"reverb_probability": 0.1}, "RFFT"),
+        ({"silence_seconds": 0.1}, "Pad"),
+        ({"noise_probability": 0.1}, "StatelessRandomNormalV2"),
+        ({"gain_db": 1.0}, "Pow"),
+    ],
+)
+def test_what_is_switched_on_is_alone_in_the_graph(on, mark):
+    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)])
+    def augment(samples_N, one):
+        return augment_samples(samples_N, one, **{**QUIET, **on})
+
+    definition = augment.get_concrete_function().graph.as_graph_def()
+    nodes = list(definition.node) + [node for function in definition.library.function for node in function.node_def]
+    kinds = {node.op for node in nodes}
+    assert mark in kinds
+    others = {"PyFuncStateless", "Pad"} if "noise_probability" in on else {"PyFuncStateless", "RFFT"}
+    assert not kinds & (others - {mark})
+
+
 def test_the_same_seed_gives_the_same_and_another_another():
-    strong = {**QUIET, "gain_db": 6.0, "silence_seconds": 0.2, "noise_probability": 0.5}
-    one, two, three = (augment_samples(speech(), seed(k), **strong).numpy() for k in (1, 1, 2))
+    one, two, three = (augment_samples(speech(), seed(k), **STRONG).numpy() for k in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert one.shape != three.shape or not np.allclose(one, three)
+
+
+def test_a_dataset_gives_the_same_bits_in_any_order_and_with_any_workers():
+    kinds = {**STRONG, "noise_probability": 1.0, "noise_kinds": NOISE_KINDS}
+
+    def load(number):
+        samples_N = augment_samples(
+            tf.constant(speech()), tf.stack([7, number]), **kinds, read_noise=read_some, read_speech=read_some
+        )
+        return number, samples_N
+
+    numbers = tf.data.Dataset.range(24).map(lambda number: tf.cast(number, tf.int32))
+    alone = dict(numbers.map(load).as_numpy_iterator())
+    together = dict(
+        numbers.shuffle(24, seed=3).map(load, num_parallel_calls=4, deterministic=False).as_numpy_iterator()
+    )
+    assert len({len(samples_N) for samples_N in alone.values()}) > 10
+    for number, samples_N in alone.items():
+        np.testing.assert_array_equal(samples_N, together[number])
+        if number < 3:
+            eager_N = augment_samples(speech(), seed(number), **kinds, read_noise=read_some, read_speech=read_some)
+            np.testing.assert_allclose(eager_N, samples_N, atol=1e-5)
+
+
+def test_strength_0_changes_nothing_whatever_is_switched_on():
+    for number in range(6):
+        samples_N = augment_samples(
+            speech(), seed(number), **{**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0}, strength=0.0
+        )
+        np.testing.assert_array_equal(samples_N, speech())
+        np.testing.assert_array_equal(
+            augment_samples(speech(), seed(number), **STRONG, strength=tf.constant(0.0)), speech()
+        )
+
+
+def test_strength_one_half_halves_every_probability_and_magnitude():
+    full, half = draws_of(), draws_of(strength=tf.constant(0.5))
+    np.testing.assert_allclose(half["gain_db"], full["gain_db"] / 2, rtol=1e-5)
+    np.testing.assert_allclose(half["speed_factor"] - 1, (full["speed_factor"] - 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(half["silence_before_seconds"], full["silence_before_seconds"] / 2, atol=1 / RATE + 1e-6)
+    np.testing.assert_allclose(half["reverb_seconds"] - 0.1, (full["reverb_seconds"] - 0.1) / 2, atol=1e-6)
+    np.testing.assert_allclose(20 - half["noise_snr_db"], (20 - full["noise_snr_db"]) / 2, atol=1e-5)
+    for draws, share in ((full, 0.5), (half, 0.25)):
+        assert abs(draws["reverberated"].mean() - share) < 0.12
+        assert abs((draws["noise_kind"] >= 0).mean() - share) < 0.12
+    assert (full["reverberated"] | ~half["reverberated"]).all(), "what is done at half strength is done at full"
+
+
+def test_each_draw_stays_in_its_range_uses_it_and_is_independent_of_the_others():
+    draws = draws_of(400)
+    ranges = {
+        "speed_factor": (0.8, 1.2), "reverb_seconds": (0.1, 0.6), "silence_before_seconds": (0, 0.2),
+        "silence_after_seconds": (0, 0.2), "noise_snr_db": (0, 20), "gain_db": (-6, 6),
+    }  # fmt: skip
+    for key, (low, high) in ranges.items():
+        slack = 0.03 * (high - low)
+        assert low - 1e-4 <= draws[key].min() < low + slack, key
+        assert high - slack < draws[key].max() <= high + 1e-4, key
+    table = np.stack([*(draws[key] for key in ranges), draws["reverberated"], draws["noise_kind"] >= 0]).astype(float)
+    related = np.corrcoef(table) - np.eye(len(table))
+    assert np.abs(related).max() < 0.2, "two kinds draw from one seed"
+    for row in table:  # an utterance's neighbour, whose seed differs by 1
+        assert abs(np.corrcoef(row[:-1], row[1:])[0, 1]) < 0.2
+    assert set(draws["noise_kind"]) == {-1, 0, 1}
+
+
+def test_switching_a_kind_off_leaves_the_others_draws_alone():
+    full, fewer = draws_of(20), draws_of(20, speed_share=0.0, reverb_probability=0.0)
+    assert set(full) - set(fewer) == {"speed_factor", "reverberated", "reverb_seconds"}
+    for key in fewer:
+        np.testing.assert_array_equal(full[key], fewer[key])
+
+
+def test_the_steps_come_in_order_and_match_what_is_told():
+    """Speed, silence, room, noise, gain: undone one by one from the end, by what was told."""
+    settings_ = {**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0}
+    for number in range(8):
+        out_N, draws = augment_samples(speech(), seed(number), **settings_, return_draws=True)
+        quiet_N = augment_samples(speech(), seed(number), **{**settings_, "noise_probability": 0.0, "gain_db": 0.0})
+        out_N = out_N.numpy() / 10 ** (float(draws["gain_db"]) / 20)
+        before, after = (round(float(draws[f"silence_{side}_seconds"]) * RATE) for side in ("before", "after"))
+        np.testing.assert_allclose(quiet_N[:before], 0, atol=1e-6)
+        assert after < 100 or np.abs(quiet_N[len(out_N) - after :]).max() > 1e-6  # the room rings on in the quiet
+        spoken = slice(before, len(out_N) - after)
+        noise_N = out_N - quiet_N.numpy()
+        snr_db = 10 * math.log10(energy(quiet_N[spoken]) / energy(noise_N[spoken]))
+        assert snr_db == pytest.approx(float(draws["noise_snr_db"]), abs=0.02)
+        fast_N = change_speed(speech(), draws["speed_factor"])
+        assert len(quiet_N[spoken]) == len(fast_N)
+        assert energy(quiet_N) == pytest.approx(energy(fast_N), rel=1e-3)
+
+
+def test_an_unknown_noise_or_a_missing_reader_is_named():
+    with pytest.raises(ValueError, match=r"white, pink, babble, recorded, got 'brown'"):
+        augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ("white", "brown")})
+    with pytest.raises(ValueError, match="got none"):
+        augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ()})
+    with pytest.raises(ValueError, match="'babble', which needs read_speech"):
+        augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ("babble",)})
+    with pytest.raises(ValueError, match="'recorded', which needs read_noise"):
+        augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ("recorded",)})
+
+
+@pytest.mark.parametrize("samples_N", [np.zeros(0), np.zeros(1), np.zeros(3000), np.ones(1)], ids=lambda x: f"{len(x)}")
+def test_silence_and_next_to_nothing_stay_finite(samples_N):
+    every = {
+        **STRONG, "reverb_probability": 1.0, "noise_probability": 1.0, "noise_kinds": NOISE_KINDS,
+        "read_noise": lambda one: tf.zeros([100]), "read_speech": lambda one: tf.zeros([0]),
+    }  # fmt: skip
+    for out_N in over_seeds(lambda one: augment_samples(tf.constant(samples_N, tf.float32), one, **every), 20):
+        assert np.isfinite(out_N).all()
+        assert len(out_N) >= len(samples_N)
+
+
+# Speed
+
+
+@given(number=st.integers(0, 10**6), share=st.sampled_from([0.05, 0.2, 0.5]))
+@settings(max_examples=20)
+def test_speed_moves_a_tone_by_its_factor_and_the_length_by_its_inverse(number, share):
+    tone_N = np.sin(2 * np.pi * 600 * np.arange(RATE) / RATE).astype(np.float32)
+    fast_N, draws = augment_samples(tone_N, seed(number), **{**QUIET, "speed_share": share}, return_draws=True)
+    fast_N, factor = fast_N.numpy(), float(draws["speed_factor"])
+    assert 1 - share <= factor <= 1 + share
+    assert abs(len(fast_N) - len(tone_N) / factor) <= 1
+    size = 1 << 17
+    peak = np.abs(np.fft.rfft(fast_N * np.hanning(len(fast_N)), size)).argmax() * RATE / size
+    assert peak == pytest.approx(600 * factor, abs=0.1)
+    middle = slice(len(fast_N) // 4, -len(fast_N) // 4)
+    assert np.square(fast_N[middle]).mean() == pytest.approx(0.5, rel=0.01), "as loud as before"
+
+
+def test_lengths_can_be_decided_by_the_caller():
+    options = {**QUIET, "speed_share": 0.2, "silence_seconds": 0.5}
+    for draws in ([0.0, 0.0, 0.0], [0.5, 0.25, 0.75], [0.99, 0.5, 0.0]):
+        out_N, told = augment_samples(speech(), seed(4), **options, length_draws=tf.constant(draws), return_draws=True)
+        factor = 0.8 + 0.4 * draws[0]
+        assert float(told["speed_factor"]) == pytest.approx(factor)
+        assert float(told["silence_before_seconds"]) == pytest.approx(0.5 * draws[1], abs=1 / RATE)
+        assert abs(len(out_N) - (len(speech()) / factor + 0.5 * RATE * (draws[1] + draws[2]))) <= 3
+
+
+# Rooms
+
+
+def schroeder_seconds(response_K, rate):
+    """Reverberation time by Schroeder's backward integration: the line through -5 to -35 dB, taken to 60 dB."""
+    decay_db = 10 * np.log10(np.cumsum(np.square(response_K[::-1].astype(float)))[::-1] + 1e-30)
+    decay_db -= decay_db[0]
+    part = np.flatnonzero((decay_db < -5) & (decay_db > -35))
+    return -60 / np.polyfit(part / rate, decay_db[part], 1)[0]
+
+
+def test_a_room_reverberates_for_as_long_as_drawn():
+    for number in range(12):
+        room = {"seconds_min": 0.15, "seconds_max": 0.9}
+        seconds = float(draw_reverb_seconds(seed(number), **room))
+        response_K = room_response(seed(number), sample_rate=16000, **room).numpy()
+        assert 0.15 <= seconds <= 0.9
+        # Past the last early reflection, where the decay is the room's alone.
+        assert schroeder_seconds(response_K[800:], 16000) == pytest.approx(seconds, rel=0.15), number
+
+
+def test_a_room_begins_with_its_peak_and_is_as_far_as_drawn():
+    ratios_db = []
+    for response_K in over_seeds(
+        lambda one: room_response(one, sample_rate=RATE, seconds_min=0.1, seconds_max=0.6), 80
+    ):
+        assert response_K[0] == 1 and np.abs(response_K[1:]).max() <= 0.951
+        ratios_db.append(-10 * math.log10(energy(response_K[1:])))
+    assert -0.01 < min(ratios_db) < 1.5 and 10.5 < max(ratios_db) < 12.01
+
+
+def test_rooms_of_hardly_any_length_are_finite_and_have_their_peak_first():
+    for response_K in over_seeds(
+        lambda one: room_response(one, sample_rate=4000, seconds_min=1e-4, seconds_max=5e-3), 30
+    ):
+        assert len(response_K) >= 2 and np.isfinite(response_K).all() and np.abs(response_K).argmax() == 0
+
+
+@given(
+    num_samples=st.integers(1, 300),
+    num_response=st.integers(1, 200),
+    delay=st.integers(0, 80),
+    number=st.integers(0, 99),
+)
+@settings(max_examples=25)
+@example(num_samples=1, num_response=1, delay=0, number=0)
+@example(num_samples=5, num_response=200, delay=80, number=1)
+def test_reverberation_is_convolution_aligned_on_the_peak_with_the_energy_kept(
+    num_samples, num_response, delay, number
+):
+    rng = np.random.default_rng(number)
+    samples_N = rng.normal(size=num_samples).astype(np.float32)
+    response_K = np.concatenate([np.zeros(delay), [-1.5], rng.uniform(-1, 1, num_response)]).astype(np.float32)
+    expected_N = np.convolve(samples_N.astype(float), response_K)[delay : delay + num_samples]
+    expected_N *= math.sqrt(energy(samples_N) / energy(expected_N))
+    wet_N = reverberate(tf.constant(samples_N), tf.constant(response_K)).numpy()
+    np.testing.assert_allclose(wet_N, expected_N, atol=2e-4)
+
+
+def test_reverberation_does_not_delay_speech():
+    samples_N = speech()
+    response_K = room_response(seed(3), sample_rate=RATE, seconds_min=0.3, seconds_max=0.3)
+    late_K = tf.pad(response_K, [[137, 0]])
+    for response in (response_K, late_K):
+        wet_N = reverberate(tf.constant(samples_N), response).numpy()
+        assert np.correlate(wet_N, samples_N, "full").argmax() == len(samples_N) - 1
+
+
+def test_a_silent_response_or_silent_speech_changes_nothing():
+    np.testing.assert_array_equal(reverberate(tf.constant(speech()), tf.zeros([50])), speech())
+    np.testing.assert_array_equal(reverberate(tf.zeros([50]), tf.constant(speech(20))), np.zeros(50))
+
+
+def test_recorded_responses_replace_the_made_up_rooms():
+    out_N, draws = augment_samples(
+        speech(), seed(0), sample_rate=RATE, reverb_probability=1.0, return_draws=True,
+        read_response=lambda one: tf.constant([0.0, 0.0, 2.0, 0.0, 1.0]),
+    )  # fmt: skip
+    assert set(draws) == {"reverberated"}
+    expected_N = np.convolve(speech(), [2.0, 0.0, 1.0])[:4000]
+    np.testing.assert_allclose(out_N, expected_N * math.sqrt(energy(speech()) / energy(expected_N)), atol=1e-5)
+
+
+# Noise
+
+
+def octave_powers_db(noise_N, rate, edges_hz):
+    power_F = np.square(np.abs(np.fft.rfft(noise_N)))
+    frequencies_hz = np.fft.rfftfreq(len(noise_N), 1 / rate)
+    return [
+        10 * math.log10(power_F[(frequencies_hz >= low) & (frequencies_hz < high)].mean())
+        for low, high in itertools.pairwise(edges_hz)
+    ]
+
+
+def test_pink_noise_falls_by_3_db_an_octave_and_white_noise_does_not():
+    edges_hz = 31.25 * 2.0 ** np.arange(9)
+    pink_N, white_N = pink_noise(400_000, seed(0), sample_rate=16000), white_noise(400_000, seed(0))
+    octaves = np.arange(8)
+    assert np.polyfit(octaves, octave_powers_db(pink_N, 16000, edges_hz), 1)[0] == pytest.approx(-3.01, abs=0.15)
+    assert np.polyfit(octaves, octave_powers_db(white_N, 16000, edges_hz), 1)[0] == pytest.approx(0, abs=0.15)
+    (rumble_db,), (lowest_db,) = (octave_powers_db(pink_N, 16000, edges) for edges in ([0, 19], [21, 42]))
+    assert rumble_db < lowest_db - 20, "what cannot be heard takes none of the noise's power"
+
+
+def test_noise_has_the_length_asked_for():
+    for count in (0, 1, 2, 3, 17, 255, 256, 257, 1000):
+        for noise_N in (
+            white_noise(count, seed(1)),
+            pink_noise(count, seed(1), sample_rate=RATE),
+            babble(count, seed(1), read_speech=read_some),
+        ):
+            assert noise_N.shape == (count,) and np.isfinite(noise_N).all()
+
+
+def test_babble_is_three_to_seven_voices_of_one_loudness():
+    # A reader of constant "speech" of any level: brought to one loudness, the voices add up to their number.
+    sums = over_seeds(
+        lambda one: babble(50, one, read_speech=lambda two: tf.fill([30], 0.01 + tf.random.stateless_uniform([], two))),
+        120,
+    )
+    counts = {round(float(sum_N[0])) for sum_N in sums}
+    assert counts == {3, 4, 5, 6, 7}
+    for sum_N in sums:
+        np.testing.assert_allclose(sum_N, round(float(sum_N[0])), rtol=0.05)  # a sample of silence is counted with each
+
+
+@given(length=st.integers(0, 40), count=st.integers(0, 90), number=st.integers(0, 1000))
+@settings(max_examples=40)
+def test_a_recording_is_cut_or_repeated_from_a_place_on(length, count, number):
+    recording_M = np.arange(1.0, length + 1, dtype=np.float32)
+    fitted_N = fit_length(tf.constant(recording_M), count, seed(number)).numpy()
+    assert fitted_N.shape == (count,)
+    if not length:
+        assert not fitted_N.any()
+    elif count:
+        start = int(fitted_N[0]) - 1
+        assert length < count or start + count <= length, "a cut does not wrap"
+        np.testing.assert_array_equal(fitted_N, np.take(recording_M, np.arange(start, start + count), mode="wrap"))
+
+
+def test_every_place_can_be_drawn():
+    for length, places in ((10, 10), (30, 11)):
+        starts = over_seeds(lambda one: fit_length(tf.range(float(length)), 20, one)[0], 200)  # noqa: B023
+        assert set(starts) == set(range(places))
+
+
+@given(
+    snr_db=st.floats(-20, 60),
+    start=st.integers(0, 500),
+    level=st.sampled_from([1e-6, 0.1, 50.0]),
+    number=st.integers(0, 99),
+)
+@settings(max_examples=25)
+def test_noise_is_mixed_at_exactly_its_ratio_over_the_speech(snr_db, start, level, number):
+    spoken_N, noise_N = speech(2000, number) * 3, speech(3000, number + 1) * level
+    samples_N = np.pad(spoken_N, [start, 1000 - start])
+    # Louder where nobody speaks: that must not count.
+    noise_N[:start] *= 5
+    mixed_N = mix_noise(tf.constant(samples_N), tf.constant(noise_N), snr_db, start=start, end=start + 2000).numpy()
+    scale = math.sqrt(energy(spoken_N) / energy(noise_N[start : start + 2000]) / 10 ** (snr_db / 10))
+    np.testing.assert_allclose(mixed_N, samples_N + scale * noise_N, rtol=1e-4, atol=1e-5)
+
+
+def test_silent_noise_or_speech_adds_nothing():
+    for samples_N, noise_N in (
+        (speech(), np.zeros(4000)),
+        (np.zeros(4000), speech()),
+        (speech(), np.full(4000, 1e-30)),
+    ):
+        mixed_N = mix_noise(tf.constant(samples_N, tf.float32), tf.constant(noise_N, tf.float32), -40.0)
+        np.testing.assert_array_equal(mixed_N, samples_N.astype(np.float32))
+
+
+def test_recorded_noise_and_babble_come_from_their_readers():
+    for kind, reader, level in (("recorded", "read_noise", 0.25), ("babble", "read_speech", 0.25)):
+        out_N = augment_samples(
+            speech(), seed(5), **{**QUIET, "noise_probability": 1.0, "noise_kinds": (kind,)},
+            **{reader: lambda one: tf.fill([64], level)},  # noqa: B023
+        )  # fmt: skip
+        noise_N = out_N.numpy() - speech()
+        np.testing.assert_allclose(noise_N, noise_N[0], rtol=0.05)
+        assert 9.9 < 10 * math.log10(energy(speech()) / energy(noise_N)) < 20.1
+
+
+def test_noise_has_the_drawn_signal_to_noise_ratio_and_its_share():
+    samples_N = speech(20000)
+    snrs_db = []
+    for k in range(60):
+        noise_N = augment_samples(samples_N, seed(k), **{**QUIET, "noise_probability": 0.5}).numpy() - samples_N
+        if noise_N.any():
+            snrs_db.append(10 * np.log10(np.square(samples_N).mean() / np.square(noise_N).mean()))
+    assert 15 < len(snrs_db) < 45
+    assert 9.8 < min(snrs_db) < 13 and 17 < max(snrs_db) < 20.2
+
+
+# Silence and gain
 
 
 def test_gain_stays_within_its_decibels_and_uses_them():
@@ -50,21 +472,18 @@ def test_silence_is_added_at_both_ends_and_the_recording_kept_whole():
     assert 0 < start <= 1600 and len(longer_N) - start - len(samples_N) <= 1600
 
 
-def test_noise_has_the_drawn_signal_to_noise_ratio_and_its_share():
-    samples_N = speech(20000)
-    snrs_db = []
-    for k in range(60):
-        noise_N = augment_samples(samples_N, seed(k), **{**QUIET, "noise_probability": 0.5}).numpy() - samples_N
-        if noise_N.any():
-            snrs_db.append(10 * np.log10(np.square(samples_N).mean() / np.square(noise_N).mean()))
-    assert 15 < len(snrs_db) < 45
-    assert 9.8 < min(snrs_db) < 13 and 17 < max(snrs_db) < 20.2
+# Masks
+
+MASKS = {"time_masks": 2, "time_mask_share": 0.2, "frequency_masks": 1, "frequency_mask_share": 0.3}
+
+
+def row_seeds(*numbers):
+    return tf.constant([[7, number] for number in numbers], tf.int32)
 
 
 def masked(num_frames=(40, 25), number=0, **changes):
-    settings = {"time_masks": 2, "time_mask_share": 0.2, "frequency_masks": 1, "frequency_mask_share": 0.3}
     log_mel_BTM = tf.ones([len(num_frames), 40, 20])
-    return mask_spectrogram(log_mel_BTM, tf.constant(num_frames), seed(number), **{**settings, **changes}).numpy() == 0
+    return mask_spectrogram(log_mel_BTM, tf.constant(num_frames), seed(number), **{**MASKS, **changes}).numpy() == 0
 
 
 def test_masks_are_bands_within_the_real_length_and_their_share():
@@ -80,21 +499,115 @@ def test_masks_are_bands_within_the_real_length_and_their_share():
     assert widest_time >= 8 and widest_frequency >= 4
 
 
+def test_masks_are_the_bands_that_their_draws_say():
+    """The statement of the paper, band by band, from the same draws."""
+    number_frames, most = 57, 0.25
+    hidden_BTM = mask_spectrogram(
+        tf.ones([1, 80, 20]), tf.constant([number_frames]), row_seeds(4), time_masks=3, time_mask_share=most,
+        frequency_masks=2, frequency_mask_share=0.5,
+    ).numpy() == 0  # fmt: skip
+    parts = tf.random.experimental.stateless_split(row_seeds(4)[0], 7)
+
+    def bands(part, count, size, share, padded):
+        hidden = np.zeros(padded, bool)
+        for u, v in tf.random.stateless_uniform([count, 2], parts[part]).numpy():
+            width = int(u * np.float32(share * size + 1))
+            start = int(v * np.float32(size - width + 1))
+            hidden[start : start + width] = True
+        return hidden
+
+    frames_T, filters_M = bands(5, 3, number_frames, most, 80), bands(6, 2, 20, 0.5, 20)
+    assert frames_T.any() and filters_M.any()
+    np.testing.assert_array_equal(hidden_BTM[0], frames_T[:, None] | filters_M[None, :])
+
+
 def test_masks_do_not_depend_on_padding():
-    short = mask_spectrogram(
-        tf.ones([2, 40, 20]), tf.constant([40, 25]), seed(5), time_masks=2, time_mask_share=0.2, frequency_masks=1,
-        frequency_mask_share=0.3,
-    )  # fmt: skip
-    long = mask_spectrogram(
-        tf.ones([2, 90, 20]), tf.constant([40, 25]), seed(5), time_masks=2, time_mask_share=0.2, frequency_masks=1,
-        frequency_mask_share=0.3,
-    )  # fmt: skip
+    short = mask_spectrogram(tf.ones([2, 40, 20]), tf.constant([40, 25]), seed(5), **MASKS)
+    long = mask_spectrogram(tf.ones([2, 90, 20]), tf.constant([40, 25]), seed(5), **MASKS)
     np.testing.assert_array_equal(short[0], long[0, :40])
     np.testing.assert_array_equal(short[1, :25], long[1, :25])
 
 
+def test_a_row_with_its_own_seed_is_masked_and_warped_the_same_alone_and_in_any_batch():
+    rng = np.random.default_rng(0)
+    counts = [120, 40, 77, 1]
+    log_mel_BTM = rng.normal(size=[4, 150, 20]).astype(np.float32)
+    settings_ = {**MASKS, "time_masks_per_second": 4.0}
+
+    @tf.function(reduce_retracing=True)
+    def augment(log_mel_BTM, num_frames_B, seeds_B2):
+        warped_BTM = warp_frequency(log_mel_BTM, seeds_B2, warp_share=0.2)
+        return warped_BTM, mask_spectrogram(warped_BTM, num_frames_B, seeds_B2, **settings_)
+
+    warped_BTM, together_BTM = augment(log_mel_BTM, tf.constant(counts), row_seeds(3, 1, 4, 15))
+    for row, count in enumerate(counts):
+        alone_warped_BTM, alone_BTM = augment(
+            log_mel_BTM[row : row + 1, :count], tf.constant([count]), row_seeds([3, 1, 4, 15][row])
+        )
+        np.testing.assert_allclose(alone_warped_BTM[0], warped_BTM[row, :count], atol=1e-6)
+        np.testing.assert_array_equal(alone_BTM[0] == 0, together_BTM[row, :count] == 0)
+    swapped_BTM = augment(log_mel_BTM[::-1], tf.constant(counts[::-1]), row_seeds(15, 4, 1, 3))[1]
+    np.testing.assert_array_equal(swapped_BTM[::-1] == 0, together_BTM == 0)
+
+
+def test_adaptive_masks_grow_with_the_row_and_with_it_alone():
+    """Masks one frame wide at most, so that their number shows: at most one for each of the row's, and often all."""
+    counts = [100, 300, 1000]
+    most = np.zeros(3, int)
+    for number in range(60):
+        hidden_BTM = mask_spectrogram(
+            tf.ones([3, 1000, 4]), tf.constant(counts), seed(number), time_masks=1, time_mask_share=0.00101,
+            time_masks_per_second=0.5, frame_seconds=0.01, frequency_masks=0, frequency_mask_share=0.0,
+        ).numpy() == 0  # fmt: skip
+        hidden = hidden_BTM.all(axis=2).sum(axis=1)
+        assert (hidden <= [1, 2, 6]).all()
+        most = np.maximum(most, hidden)
+    # Only the longest row's share holds a whole frame; the others' masks come to a frame when the draw is near 1.
+    assert most[2] >= 5
+
+
+def test_adaptive_masks_are_counted_by_whole_seconds_exactly():
+    for seconds, rate in ((3, 1.0), (7, 1.0), (30, 0.1), (10, 0.7)):
+        hidden_BTM = mask_spectrogram(
+            tf.ones([1, 100 * seconds, 1]), tf.constant([100 * seconds]), seed(0), time_masks=0, time_mask_share=1.0,
+            time_masks_per_second=rate, frame_seconds=0.01, frequency_masks=0, frequency_mask_share=0.0,
+        ).numpy() == 0  # fmt: skip
+        parts = tf.random.experimental.stateless_split(tf.random.experimental.stateless_split(seed(0), 1)[0], 7)
+        draws_K2 = tf.random.stateless_uniform([round(seconds * rate), 2], parts[5]).numpy()
+        expected_T = np.zeros(100 * seconds, bool)
+        for u, v in draws_K2:
+            width = int(u * np.float32(100 * seconds + 1))
+            start = int(v * np.float32(100 * seconds - width + 1))
+            expected_T[start : start + width] = True
+        np.testing.assert_array_equal(hidden_BTM[0, :, 0], expected_T)
+
+
+def test_strength_narrows_masks_and_leaves_them_in_their_number():
+    for number in range(20):
+        assert not masked(number=number, strength=0.0).any()
+        half_BTM = masked(number=number, strength=tf.constant(0.5))
+        np.testing.assert_array_equal(
+            half_BTM, masked(number=number, time_mask_share=0.1, frequency_mask_share=0.15), str(number)
+        )
+
+
 def test_no_masks_hide_nothing():
     assert not masked(time_masks=0, frequency_masks=0).any()
+
+
+def test_deltas_are_masked_and_warped_as_the_log_mel_they_belong_to():
+    log_mel_BTM = tf.random.stateless_normal([3, 50, 20], [1, 2])
+    counts = tf.constant([50, 30, 10])
+    tripled_BTM = tf.concat([log_mel_BTM, 2 * log_mel_BTM, -log_mel_BTM], axis=2)
+    warped_BTM = warp_frequency(log_mel_BTM, seed(1), warp_share=0.2)
+    three_BTM = warp_frequency(tripled_BTM, seed(1), warp_share=0.2, num_groups=3)
+    np.testing.assert_allclose(three_BTM, tf.concat([warped_BTM, 2 * warped_BTM, -warped_BTM], axis=2), atol=1e-5)
+    hidden_BTM = mask_spectrogram(log_mel_BTM, counts, seed(1), **MASKS)
+    three_BTM = mask_spectrogram(tripled_BTM, counts, seed(1), **MASKS, num_groups=3)
+    np.testing.assert_array_equal(three_BTM, tf.concat([hidden_BTM, 2 * hidden_BTM, -hidden_BTM], axis=2))
+
+
+# Warping
 
 
 def test_warping_moves_a_peak_by_its_share_and_keeps_padding_zero():
@@ -106,3 +619,41 @@ def test_warping_moves_a_peak_by_its_share_and_keeps_padding_zero():
     assert not warped_BTM[:, 2].any()
     unwarped = warp_frequency(tf.constant(log_mel_BTM), seed(0), warp_share=0.0).numpy()
     np.testing.assert_allclose(unwarped, log_mel_BTM, atol=1e-6)
+
+
+def test_warping_is_linear_interpolation_at_the_drawn_factor():
+    log_mel_BTM = np.random.default_rng(0).normal(size=[5, 4, 12]).astype(np.float32)
+    seeds_B2 = row_seeds(1, 2, 3, 4, 5)
+    warped_BTM = warp_frequency(tf.constant(log_mel_BTM), seeds_B2, warp_share=0.3)
+    factors_B = draw_warp_factors(seeds_B2, warp_share=0.3).numpy()
+    assert len(set(factors_B)) == 5 and np.abs(factors_B - 1).max() <= 0.3
+    for row, factor in enumerate(factors_B):
+        for frame in range(4):
+            expected_M = np.interp(factor * np.arange(12), np.arange(12), log_mel_BTM[row, frame])
+            np.testing.assert_allclose(warped_BTM[row, frame], expected_M, atol=1e-5)
+
+
+def test_strength_brings_warping_down_to_nothing():
+    log_mel_BTM = tf.random.stateless_normal([5, 4, 12], [1, 2])
+    np.testing.assert_allclose(
+        warp_frequency(log_mel_BTM, seed(0), warp_share=0.3, strength=tf.constant(0.0)), log_mel_BTM, atol=1e-6
+    )
+    seeds_B2 = row_seeds(1, 2, 3)
+    full_B, half_B = (draw_warp_factors(seeds_B2, warp_share=0.3, strength=strength) - 1 for strength in (1.0, 0.5))
+    np.testing.assert_allclose(half_B, full_B / 2, atol=1e-6)
+
+
+def test_one_seed_serves_samples_warping_and_masks_without_relating_them():
+    numbers = range(300)
+    factors = draw_warp_factors(row_seeds(*numbers), warp_share=1.0).numpy()
+    samples_N = tf.constant(speech(10))
+    gains = over_seeds(
+        lambda one: augment_samples(samples_N, one, sample_rate=RATE, gain_db=6.0, return_draws=True)[1]["gain_db"], 300
+    )
+    widths = mask_spectrogram(
+        tf.ones([300, 100, 100]), tf.fill([300], 100), row_seeds(*numbers), time_masks=1, time_mask_share=1.0,
+        frequency_masks=1, frequency_mask_share=1.0,
+    ).numpy()  # fmt: skip
+    hidden_BT = (widths == 0).all(axis=2).sum(axis=1)
+    related = np.corrcoef(np.stack([factors, gains, hidden_BT])) - np.eye(3)
+    assert np.abs(related).max() < 0.2
