@@ -31,8 +31,43 @@ def num_frames(num_samples: Lengths, *, n_fft: int, hop_length: int, center: boo
     if center:
         any_samples = 1 - 1 // (num_samples + 1)  # 0 for no samples, else 1
         return (1 + num_samples // hop_length) * any_samples
-    whole = 1 + (num_samples - n_fft) // hop_length  # 0 or less below one frame
-    return (whole + abs(whole)) // 2
+    return _at_least_0(1 + (num_samples - n_fft) // hop_length)  # 0 or less below one frame
+
+
+def first_sample(frame: Lengths, *, n_fft: int, hop_length: int, center: bool) -> Lengths:
+    """The first sample that a frame's transform covers; below 0 where it begins in the zeros before the recording."""
+    return frame * hop_length - (n_fft // 2 if center else 0)
+
+
+def num_samples_decided(frame: Lengths, *, frame_length: int, n_fft: int, hop_length: int, center: bool) -> Lengths:
+    """How many samples decide a frame: the fewest from which on it exists and no further sample changes it.
+
+    A centred frame waits for the last sample under its window, which stands in the middle of the transform; without
+    centring a frame exists only once its whole transform is filled.
+
+    Args:
+        frame: the frame's number, from 0.
+        frame_length: samples under a window, 2 or more.
+        n_fft: samples under one transform.
+        hop_length: samples from one frame to the next.
+        center: whether frames are centred on their time.
+
+    Returns:
+        The number of samples, of the type of `frame`.
+    """
+    covered = (n_fft - frame_length) // 2 + frame_length if center else n_fft
+    return first_sample(frame, n_fft=n_fft, hop_length=hop_length, center=center) + covered
+
+
+def num_frames_decided(
+    num_samples: Lengths, *, frame_length: int, n_fft: int, hop_length: int, center: bool
+) -> Lengths:
+    """How many frames the first `num_samples` samples decide, whatever follows: what a stream can give by then.
+
+    The arguments are those of `num_samples_decided`, whose inverse this is.
+    """
+    first = num_samples_decided(0, frame_length=frame_length, n_fft=n_fft, hop_length=hop_length, center=center)
+    return _at_least_0(1 + (num_samples - first) // hop_length)
 
 
 def num_steps(num_frames: Lengths, *, subsampling_factor: int) -> Lengths:
@@ -52,3 +87,7 @@ def min_steps(labels: Sequence[int]) -> int:
 def is_feasible(steps: int, labels: Sequence[int]) -> bool:
     """Whether some path of `steps` steps spells `labels`; where it is False the CTC loss is infinite."""
     return steps >= max(1, min_steps(labels))
+
+
+def _at_least_0(number: Lengths) -> Lengths:
+    return (number + abs(number)) // 2

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from speechgru import lengths
 from speechgru.config import RunConfig
-from speechgru.features import GlobalNormalization, LogMel, mask_time
+from speechgru.features import Deltas, GlobalNormalization, LogMel, UtteranceNormalization, mask_time
 from speechgru.gru import GRU, BiGRU
 
 
@@ -57,7 +57,12 @@ class ConvSubsampling(keras.layers.Layer):
 
 
 def build_front_end(config: RunConfig) -> keras.Model:
-    """`samples_BN`, `num_samples_B` -> normalised `log_mel_BTM`, `num_frames_B`."""
+    """`samples_BN`, `num_samples_B` -> normalised `log_mel_BTD`, `num_frames_B`.
+
+    Its layers are `log_mel`, `deltas` where there are any, and `normalization` unless there is none; so
+    `features.unnormalized` finds what stands before the normalisation, and `features.FrontEndStream` streams it.
+    """
+    settings = config.features
     samples = keras.Input((None,), name="samples", dtype="float32")
     num_samples = keras.Input((), name="num_samples", dtype="int32")
     log_mel, num_frames = LogMel(
@@ -65,21 +70,29 @@ def build_front_end(config: RunConfig) -> keras.Model:
         frame_length=config.frame_length,
         hop_length=config.hop_length,
         n_fft=config.n_fft,
-        n_mels=config.features.n_mels,
-        f_min=config.features.f_min_hz,
+        n_mels=settings.n_mels,
+        f_min=settings.f_min_hz,
         f_max=config.f_max_hz,
-        center=config.features.center,
-        log_floor=config.features.log_floor,
+        mel_scale=settings.mel_scale,
+        spectrum=settings.spectrum,
+        preemphasis=settings.preemphasis,
+        center=settings.center,
+        log_floor=settings.log_floor,
         name="log_mel",
     )(samples, num_samples)
-    normalization = GlobalNormalization(n_mels=config.features.n_mels, name="normalization")
-    return keras.Model([samples, num_samples], [normalization(log_mel, num_frames), num_frames], name="front_end")
+    if settings.deltas:
+        log_mel = Deltas(order=settings.deltas, name="deltas")(log_mel, num_frames)
+    if settings.normalization == "global":
+        log_mel = GlobalNormalization(num_features=config.num_features, name="normalization")(log_mel, num_frames)
+    elif settings.normalization == "utterance":
+        log_mel = UtteranceNormalization(name="normalization")(log_mel, num_frames)
+    return keras.Model([samples, num_samples], [log_mel, num_frames], name="front_end")
 
 
 def build_encoder(config: RunConfig, num_classes: int, *, implementation: str = "auto") -> keras.Model:
-    """Normalised `log_mel_BTM`, `num_frames_B` -> `logits_BSV`, `num_steps_B`."""
+    """Normalised `log_mel_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`."""
     settings = config.model
-    log_mel = keras.Input((None, config.features.n_mels), name="log_mel", dtype="float32")
+    log_mel = keras.Input((None, config.num_features), name="log_mel", dtype="float32")
     num_frames = keras.Input((), name="num_frames", dtype="int32")
     outputs, num_steps = ConvSubsampling(
         factor=settings.subsampling_factor, channels=settings.subsampling_channels, name="subsampling"

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru import lengths
@@ -18,8 +18,8 @@ tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's gra
 from speechgru.ctc import ctc_loss  # noqa: E402
 from speechgru.evaluate import make_predictor  # noqa: E402
 from speechgru.export import to_tflite, trace  # noqa: E402
-from speechgru.features import LogMel, mel_filters  # noqa: E402
-from speechgru.model import ConvSubsampling, build_encoder, build_model  # noqa: E402
+from speechgru.features import FrontEndStream, LogMel, mel_filters  # noqa: E402
+from speechgru.model import ConvSubsampling, build_encoder, build_front_end, build_model  # noqa: E402
 
 NUM_CLASSES = 6
 
@@ -237,3 +237,124 @@ def test_encoder_implementations_have_the_same_weights():
     encoders = [build_encoder(config, NUM_CLASSES, implementation=name) for name in ("fused", "portable", "reference")]
     names = [[(v.name, tuple(v.shape)) for v in encoder.trainable_variables] for encoder in encoders]
     assert names[0] == names[1] == names[2]
+
+
+# --- Laws 1, 3 and 6 of the front end's parts ---------------------------------------------------------------------
+
+FEATURES = {
+    "plain": {"normalization": "none"},
+    "two deltas": {"deltas": 2},
+    "delta, preemphasis, magnitude": {"deltas": 1, "preemphasis": 0.97, "spectrum": "magnitude", "mel_scale": "htk"},
+    "not centred": {"center": False, "deltas": 1, "preemphasis": 0.5},
+    "hop past the transform": {"hop_length_ms": 45.0, "deltas": 2},
+    "odd hop": {"hop_length_ms": 9.875, "center": False, "normalization": "none"},
+}
+
+
+def small_front_end(**features):
+    """A front end at 8 kHz with statistics that are not the initial ones, where it has any."""
+    config = RunConfig.model_validate({"data": {"sample_rate": 8000}, "features": {"n_mels": 8, **features}})
+    front_end = build_front_end(config)
+    if config.features.normalization == "global":
+        rng = np.random.default_rng(5)
+        front_end.get_layer("normalization").set_statistics(
+            rng.normal(-4, 2, config.num_features), rng.uniform(0.5, 3, config.num_features)
+        )
+    return front_end
+
+
+@pytest.mark.parametrize("normalization", ["global", "utterance", "none"])
+@pytest.mark.parametrize("features", [*FEATURES.values()][1:], ids=[*FEATURES][1:])
+def test_law_1_every_front_end_ignores_batch_mates_and_padding(features, normalization):
+    front_end = small_front_end(**{**features, "normalization": normalization})
+    samples_BN, num_samples_B = ragged_batch(np.random.default_rng(3), [4000, 801, 2399, 260, 1, 3017])
+    for row, count in enumerate(num_samples_B):
+        samples_BN[row, count:] = np.nan
+    log_mel_BTD, num_frames_B = (part.numpy() for part in front_end([samples_BN, num_samples_B]))
+    for row, count in enumerate(num_samples_B):
+        log_mel, frames = (part.numpy() for part in front_end([samples_BN[row : row + 1, :count], np.array([count])]))
+        assert frames[0] == num_frames_B[row] == log_mel.shape[1]
+        np.testing.assert_allclose(log_mel_BTD[row, : frames[0]], log_mel[0], atol=2e-5)
+        assert not log_mel_BTD[row, frames[0] :].any(), "frames beyond the length must be zeros"
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(("n_fft", "hop_length", "frame_length"), [*FRONT_ENDS, (8, 3, 5), (7, 2, 4), (9, 4, 2)])
+def test_law_3_a_frame_is_decided_when_no_further_sample_changes_it_and_not_before(
+    n_fft, hop_length, frame_length, center
+):
+    geometry = {"n_fft": n_fft, "hop_length": hop_length, "center": center}
+    layer = LogMel(sample_rate=8000, frame_length=frame_length, n_mels=1, f_min=0.0, f_max=4000.0, **geometry)
+    # Row r holds the first r samples only; the last row holds all of them.
+    longest = 60
+    samples_BN = np.tile(np.random.default_rng(1).normal(size=longest).astype(np.float32), [longest + 1, 1])
+    num_samples_B = np.arange(longest + 1, dtype=np.int32)
+    log_mel_BT, num_frames_B = (part.numpy() for part in layer(samples_BN, num_samples_B))
+    log_mel_BT = log_mel_BT[:, :, 0]
+    for count in range(longest + 1 - n_fft):
+        decided = lengths.num_frames_decided(count, frame_length=frame_length, **geometry)
+        assert decided <= num_frames_B[count]
+        np.testing.assert_allclose(log_mel_BT[count, :decided], log_mel_BT[-1, :decided], atol=1e-5)
+        if decided < num_frames_B[count]:
+            assert abs(log_mel_BT[count, decided] - log_mel_BT[-1, decided]) > 1e-5, "the next one was decided too"
+
+
+@given(
+    frames=st.lists(st.integers(0, 300), min_size=1, max_size=5),
+    frame_length=st.integers(2, 600),
+    padding=st.integers(0, 300),
+    hop_length=st.integers(1, 300),
+    center=st.booleans(),
+)
+def test_law_3_deciding_samples_and_decided_frames_are_inverses(frames, frame_length, padding, hop_length, center):
+    geometry = {"n_fft": frame_length + padding, "hop_length": hop_length, "center": center}
+    both = {"frame_length": frame_length, **geometry}
+    for frame in frames:
+        count = lengths.num_samples_decided(frame, **both)
+        assert lengths.num_frames_decided(count, **both) == frame + 1
+        assert lengths.num_frames_decided(count - 1, **both) == frame
+        assert lengths.num_frames(count, **geometry) >= frame + 1
+    for kind in (np.array, lambda values: tf.constant(values, tf.int32)):
+        for function in (lengths.num_samples_decided, lengths.num_frames_decided):
+            together = np.asarray(function(kind(frames), **both)).tolist()
+            assert together == [function(frame, **both) for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def streams():
+    front_ends = {name: small_front_end(**features) for name, features in FEATURES.items()}
+    return {name: (front_end, FrontEndStream(front_end)) for name, front_end in front_ends.items()}
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from([*FEATURES]),
+    num_samples=st.one_of(st.integers(0, 700), st.integers(700, 4000)),
+    cuts=st.lists(st.floats(0, 1), max_size=12),
+    seed=st.integers(0, 100),
+)
+def test_law_6_a_streamed_front_end_is_the_whole_ones_however_the_samples_are_cut(
+    streams, name, num_samples, cuts, seed
+):
+    front_end, stream = streams[name]
+    stream.reset()
+    samples_N = 0.3 * np.random.default_rng(seed).normal(size=num_samples).astype(np.float32)
+    expected_BTD, _ = front_end([samples_N[None], np.array([num_samples], np.int32)])
+    hop_length = front_end.get_layer("log_mel").hop_length
+    given_out, fed = [], 0
+    for piece_N in np.split(samples_N, sorted(int(cut * num_samples) for cut in cuts)):
+        given_out.append(stream.feed(piece_N))
+        fed += len(piece_N)
+        due = max(0, 1 + (fed - stream.latency) // hop_length)
+        assert sum(map(len, given_out)) == due, "each frame comes after `latency` samples, no sooner and no later"
+    given_out.append(stream.finish())
+    np.testing.assert_allclose(np.concatenate(given_out), expected_BTD[0], atol=1e-5)
+
+
+def test_law_6_a_stream_of_single_samples_is_the_whole_front_end(streams):
+    for front_end, stream in streams.values():
+        stream.reset()
+        samples_N = 0.3 * np.random.default_rng(0).normal(size=1100).astype(np.float32)
+        expected_BTD, _ = front_end([samples_N[None], np.array([1100], np.int32)])
+        given_out = [stream.feed(samples_N[k : k + 1]) for k in range(1100)] + [stream.finish()]
+        np.testing.assert_allclose(np.concatenate(given_out), expected_BTD[0], atol=1e-5)

@@ -1,0 +1,167 @@
+"""What is done to frames of log-mel: their slopes, and their normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+#: Frames before and after that a slope is taken over.
+SLOPE_REACH = 2
+
+
+def slopes(values_BTD: Any) -> Any:
+    """Least-squares slope over time of each five neighbours, for all but the two frames at either end.
+
+    ``slope[t] = (2 v[t+2] + v[t+1] - v[t-1] - 2 v[t-2]) / 10``
+
+    Args:
+        values_BTD: an array or tensor; operators only, so that both give the same numbers.
+
+    Returns:
+        `slopes_BTD`, four frames fewer.
+
+    Source: Young et al. 2006, "The HTK Book", section 5.6, with a window of 2.
+    """
+    outer = values_BTD[:, 4:] - values_BTD[:, :-4]
+    inner = values_BTD[:, 3:-1] - values_BTD[:, 1:-3]
+    return 0.2 * outer + 0.1 * inner
+
+
+class _OverFrames(keras.layers.Layer):
+    """A layer over `log_mel_BTD` and `num_frames_B` without learnt weights, in float32 under every policy."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+
+    def compute_output_shape(self, log_mel_shape: Any, num_frames_shape: Any) -> Any:
+        return tuple(log_mel_shape)
+
+    def compute_output_spec(self, log_mel: Any, num_frames: Any) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(log_mel.shape, num_frames.shape), "float32")
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class Deltas(_OverFrames):
+    """Appends how fast each number changes: its slope over two frames before and after, and the slope's slope.
+
+    Beyond an utterance's own ends the values at its ends go on, so that padding and batch mates change nothing.
+
+    Args:
+        order: 1 appends the slopes, 2 the slopes of the slopes too.
+    """
+
+    def __init__(self, *, order: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        if order < 1:
+            raise ValueError(f"order must be 1 or more, got {order}; leave the layer out where there are no deltas")
+        self.order = order
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames to come that a frame's deltas need."""
+        return SLOPE_REACH * self.order
+
+    def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+        """`log_mel_BTM`, `num_frames_B` -> [B, T, M * (1 + order)]: the values, their slopes, the slopes' slopes."""
+        groups = [log_mel]
+        for _ in range(self.order):
+            groups.append(self._slopes(groups[-1], num_frames))
+        return mask_time(tf.concat(groups, axis=2), num_frames)
+
+    @staticmethod
+    def _slopes(values_BTD: tf.Tensor, num_frames_B: tf.Tensor) -> tf.Tensor:
+        frames_T = tf.range(tf.shape(values_BTD)[1])
+        is_last_BT = frames_T == num_frames_B[:, None] - 1
+        # Sums of one frame each, and of none where a row has none: a gather would not take that.
+        last_B1D = tf.reduce_sum(tf.where(is_last_BT[:, :, None], values_BTD, 0.0), axis=1, keepdims=True)
+        first_B1D = tf.reduce_sum(values_BTD[:, :1], axis=1, keepdims=True)
+        values_BTD = tf.where((frames_T < num_frames_B[:, None])[:, :, None], values_BTD, last_B1D)
+        ends = [first_B1D] * SLOPE_REACH, [last_B1D] * SLOPE_REACH
+        return slopes(tf.concat([*ends[0], values_BTD, *ends[1]], axis=1))
+
+    def compute_output_shape(self, log_mel_shape: Any, num_frames_shape: Any) -> Any:
+        return (*log_mel_shape[:2], log_mel_shape[2] * (1 + self.order))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "order": self.order}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class GlobalNormalization(_OverFrames):
+    """Mean 0 and deviation 1 for each number over the training corpus; frames beyond a length stay zeros.
+
+    The statistics are weights that training never changes: they travel with the run and into the exported graph,
+    and a frame needs no other frame, so that a stream is normalised as training was.
+
+    Args:
+        num_features: numbers a frame.
+    """
+
+    def __init__(self, *, num_features: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_features = num_features
+        self.mean_D = self.add_weight(name="mean", shape=(num_features,), initializer="zeros", trainable=False)
+        self.deviation_D = self.add_weight(name="deviation", shape=(num_features,), initializer="ones", trainable=False)
+        self.built = True
+
+    def set_statistics(self, mean_D: np.ndarray, deviation_D: np.ndarray) -> None:
+        """Takes the corpus's statistics, each [num_features].
+
+        Raises:
+            ValueError: a deviation is not above 0: a number never changed over the corpus.
+        """
+        if not (np.isfinite(mean_D).all() and np.isfinite(deviation_D).all() and (deviation_D > 0).all()):
+            raise ValueError("the normalisation statistics must be finite, with deviations above 0")
+        self.mean_D.assign(mean_D)
+        self.deviation_D.assign(deviation_D)
+
+    def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+        """Normalises `log_mel_BTD` where frames are real, by `num_frames_B`."""
+        return mask_time(self.normalize(log_mel), num_frames)
+
+    def normalize(self, log_mel_BTD: tf.Tensor) -> tf.Tensor:
+        """Normalises frames, each on its own."""
+        return (log_mel_BTD - self.mean_D) / self.deviation_D
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_features": self.num_features}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class UtteranceNormalization(_OverFrames):
+    """Mean 0 and deviation 1 for each number over the utterance's own frames; frames beyond its length stay zeros.
+
+    It takes a microphone's level and colour away, and needs the whole utterance: it cannot stream.
+
+    Args:
+        deviation_floor: the least deviation to divide by, so that what hardly changes (digital silence) stays small.
+    """
+
+    def __init__(self, *, deviation_floor: float = 0.01, **kwargs: Any):
+        super().__init__(**kwargs)
+        if deviation_floor <= 0:
+            raise ValueError(f"deviation_floor must be above 0, got {deviation_floor}")
+        self.deviation_floor = float(deviation_floor)
+
+    def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+        """Normalises `log_mel_BTD` where frames are real, by `num_frames_B`."""
+        count_B11 = tf.cast(tf.maximum(num_frames, 1), tf.float32)[:, None, None]
+        values_BTD = mask_time(log_mel, num_frames)
+        for _ in range(2):  # a float32 sum of thousands of values near -10 is a little off; that of what is left is not
+            mean_B1D = tf.reduce_sum(values_BTD, axis=1, keepdims=True) / count_B11
+            values_BTD = mask_time(values_BTD - mean_B1D, num_frames)
+        variance_B1D = tf.reduce_sum(tf.square(values_BTD), axis=1, keepdims=True) / count_B11
+        # The floor stands under the root, whose slope at 0 is infinite.
+        return values_BTD / tf.sqrt(tf.maximum(variance_B1D, self.deviation_floor**2))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "deviation_floor": self.deviation_floor}
+
+
+def mask_time(values_BTD: tf.Tensor, num_frames_B: tf.Tensor) -> tf.Tensor:
+    """Zeros beyond each row's length: `values_BTD`, `num_frames_B` -> `values_BTD`."""
+    mask_BT = tf.sequence_mask(num_frames_B, tf.shape(values_BTD)[1])
+    return tf.where(mask_BT[:, :, None], values_BTD, tf.zeros((), values_BTD.dtype))
