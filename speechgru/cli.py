@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -111,43 +112,132 @@ def prepare(
 
 @app.command()
 def check(
-    manifests: Annotated[list[Path], typer.Argument(help="Manifests to read.", metavar="MANIFEST...")],
+    manifests: Annotated[
+        list[Path], typer.Argument(help="Manifests to read; give the test set last.", metavar="MANIFEST...")
+    ],
     config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the clean manifest here (a folder for several).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the clean manifest here (a folder for several), and what is left out beside it."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for check.html and check.json; an interrupted check goes on there.")
+    ] = None,
     as_json: _JsonFlag = False,
 ) -> None:
     """Read every recording and transcript once and say what is wrong with which line.
 
-    Ends with code 1 when something is wrong. Example: `speechgru check data/mine/train.jsonl --out clean.jsonl`
+    Ends with code 1 when something is wrong or suspect. Example:
+    `speechgru check data/mine/train.jsonl data/mine/test.jsonl --out clean --report doctor`
     """
     from speechgru.check import check as verb
     from speechgru.config import load_config
 
     with show_progress(quiet=as_json) as progress:
-        findings = verb(manifests, config=load_config(config) if config else None, out=out, progress=progress)
-    if as_json:
-        _print_json(
-            [
-                {
-                    "manifest": str(found.manifest),
-                    "usable": len(found.usable),
-                    "counts": found.counts,
-                    "problems": [problem.as_record(found.manifest) for problem in found.problems],
-                }
-                for found in findings
-            ]
+        findings = verb(
+            manifests, config=load_config(config) if config else None, out=out, report=report, progress=progress
         )
+    if as_json:
+        _print_json([found.as_record() for found in findings])
     else:
         for found in findings:
-            if found.problems:
-                table = Table("line", "reason", _whole("what is wrong"), title=str(found.manifest), show_lines=True)
-                for problem in found.problems:
-                    table.add_row(str(problem.utterance.line), problem.reason, problem.message)
-                _out.print(table)
+            for accusations, title in ((found.problems, "left out"), (found.suspicions, "suspect")):
+                _print_accusations(accusations, title=f"{found.manifest}: {title}")
+            for told in found.shared:
+                _out.print(_describe_shared(found.manifest, told))
             counts = ", ".join(f"{count} {reason}" for reason, count in found.counts.items())
-            _out.print(f"{found.manifest}: {len(found.usable):,} usable" + (f", {counts}" if counts else ""))
-    if any(found.problems for found in findings):
+            suspect = ", ".join(f"{count} {reason}" for reason, count in found.suspicion_counts.items())
+            _out.print(
+                f"{found.manifest}: {len(found.usable):,} usable"
+                + (f", {counts}" if counts else "")
+                + (f"; suspect: {suspect}" if suspect else "")
+            )
+        if report is not None:
+            _out.print(f"{report / 'check.html'} shows it all")
+    if any(found.problems or found.suspicions for found in findings):
         raise typer.Exit(1)
+
+
+def _print_accusations(accusations: list[Any], *, title: str, most: int = 100) -> None:
+    if not accusations:
+        return
+    table = Table("line", "reason", _whole("what is wrong"), title=title, show_lines=True)
+    for accusation in accusations[:most]:
+        table.add_row(str(accusation.utterance.line), accusation.reason, accusation.message)
+    _out.print(table)
+    if len(accusations) > most:
+        _out.print(f"and {len(accusations) - most:,} more; --report or --json lists all")
+
+
+def _describe_shared(manifest: Path, told: dict[str, Any]) -> str:
+    """What a manifest has in common with one that is held out from it, in a sentence."""
+    other = told["manifest"]
+    both = [f"{len(told[what]):,} {what}" for what in ("speakers", "recordings") if told[what]]
+    relation = f"shares {' and '.join(both)} with" if both else "is held out from"
+    return (
+        f"{other} {relation} {manifest}, which has "
+        f"{told['text_share']:.1%} of its texts and {1 - told['unseen_word_share']:.1%} of its words"
+    )
+
+
+@app.command()
+def shard(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests to pack, in this order.", metavar="MANIFEST...")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards; an unfinished job there is gone on with.")],
+    config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
+    form: Annotated[str, typer.Option(help="samples, or features: log-mel, for training without augmentation.")] = (
+        "samples"
+    ),
+    shard_megabytes: Annotated[float, typer.Option(help="Size of a file.")] = 128,
+    as_json: _JsonFlag = False,
+) -> None:
+    """Pack a corpus into a few large, checksummed files, for corpora larger than memory.
+
+    `data.train` then names the folder in place of the manifests.
+    Example: `speechgru shard data/big/train.jsonl --config my.yaml --out shards/train`
+    """
+    from speechgru.config import RunConfig, load_config
+
+    verb = _needs_training_packages(lambda: _import("speechgru.shard").shard)
+    settings = load_config(config) if config else RunConfig()
+    with show_progress(quiet=as_json) as progress:
+        summary = verb(manifests, out, config=settings, form=form, shard_megabytes=shard_megabytes, progress=progress)
+    if as_json:
+        _print_json({**dataclasses.asdict(summary), "out": str(summary.out)})
+        return
+    kept = f" ({summary.num_kept} were there and whole)" if summary.num_kept else ""
+    _out.print(
+        f"{summary.out}: {summary.num_records:,} utterances, {summary.seconds / 3600:.2f} hours, as {summary.form} in "
+        f"{summary.num_shards} shards{kept}, {summary.size_bytes / 1e6:,.1f} MB",
+        soft_wrap=True,
+    )
+    if summary.num_skipped:
+        _out.print(
+            f"{summary.num_skipped} utterances were left out; {summary.out / 'skipped.jsonl'} lists them",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def listen(
+    manifest: Annotated[Path, typer.Argument(help="The recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder for the sounds, the pictures and index.html.")],
+    config: Annotated[Path | None, typer.Option(help="The configuration whose augmentation to hear.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Recordings to take, spread over the manifest.")] = 6,
+    copies: Annotated[int, typer.Option(min=1, help="Augmented versions of each.")] = 3,
+) -> None:
+    """Hear and see what training hears: recordings before and after augmentation.
+
+    Example: `speechgru listen data/mine/train.jsonl --config my.yaml --out build/listen`
+    """
+    from speechgru.config import RunConfig, load_config
+
+    verb = _needs_training_packages(lambda: _import("speechgru.listen").listen)
+    settings = load_config(config) if config else RunConfig()
+    with show_progress() as progress:
+        page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
+    _out.print(f"{page}: open it in a browser", soft_wrap=True)
 
 
 @app.command(context_settings={"ignore_unknown_options": False})

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.audio import error_of
-from speechgru.augment import mask_spectrogram, warp_frequency
 from speechgru.config import RunConfig, load_config, save_config
 from speechgru.ctc import ctc_loss
-from speechgru.dataset import evaluation_batches, num_batches, training_batches
+from speechgru.dataset import Augmentation, Corpus, batches_of, open_corpus, training_batches
 from speechgru.errors import AudioError, BundleError, ConfigError, UserError
 from speechgru.evaluate import decode_examples, make_predictor, read_for_scoring, score
-from speechgru.examination import Examined, examine, make_vocabulary
+from speechgru.examination import Examined, read_only
+from speechgru.features import part_of_front_end
 from speechgru.files import write_json, write_text
 from speechgru.manifest import read_manifest
 from speechgru.model import build_model
@@ -34,6 +34,9 @@ _STATISTICS_UTTERANCES = 2000
 
 #: Steps between two lines of the training curve.
 _HISTORY_EVERY = 10
+
+#: What a batch holds of each utterance, by the corpus's form.
+_INPUTS = {"samples": ("samples_BN", "num_samples_B"), "features": ("log_mel_BTM", "num_frames_B")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,8 @@ class TrainingResult:
         num_skipped: utterances left out of train and dev, listed in `skipped.jsonl`.
         seconds: seconds of training, earlier sessions of the run included.
         num_parameters: trainable weights.
+        padding_share: the share of the batches that was padding.
+        wait_share: the share of the steps' time that they waited for their batch.
     """
 
     run: Path
@@ -57,6 +62,8 @@ class TrainingResult:
     num_skipped: int
     seconds: float
     num_parameters: int
+    padding_share: float
+    wait_share: float
 
 
 def train(
@@ -82,7 +89,8 @@ def train(
     if not config.data.train:
         raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
     _claim(folder, config, command)
-    train_examples, vocabulary, problems = _read_corpus(config, progress=progress)
+    corpus, vocabulary, problems = open_corpus(config, progress=progress)
+    _require_readable(config)
     dev_examples: list[Examined] = []
     if config.data.dev is not None:
         dev_examples, dev_problems = read_for_scoring(
@@ -91,7 +99,7 @@ def train(
         problems += dev_problems
     vocabulary.save(folder.vocabulary)
     write_text(folder.skipped, "".join(json.dumps(record) + "\n" for record in problems))
-    session = _Session(folder, config, vocabulary, train_examples, dev_examples, progress)
+    session = _Session(folder, config, vocabulary, corpus, dev_examples, progress)
     try:
         session.restore_or_start()
         session.run_steps()
@@ -104,10 +112,12 @@ def train(
         run=folder.path,
         steps=session.step,
         best_wer=session.best_wer,
-        num_train=len(train_examples),
+        num_train=len(corpus),
         num_skipped=len(problems),
         seconds=session.seconds,
         num_parameters=session.model.count_params(),
+        padding_share=session.padding_share,
+        wait_share=session.wait_share,
     )
 
 
@@ -129,36 +139,37 @@ def make_optimizer(config: RunConfig) -> keras.optimizers.Optimizer:
 
 
 def corpus_statistics(
-    front_end: keras.Model, examples: Sequence[Examined], *, config: RunConfig, progress: Progress = silent
+    front_end: keras.Model, corpus: Corpus, *, config: RunConfig, progress: Progress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each mel filter over the real frames of the corpus (a sample of a large one).
+    """Mean and deviation of each feature over the real frames of the corpus (a sample of a large one).
 
     Args:
         front_end: the model's front end; its own normalisation is left out.
-        examples: the training utterances.
+        corpus: the training utterances.
         config: sample rate and seed.
         progress: told after each batch.
 
     Returns:
-        `mean_M` and `deviation_M`, float64; a deviation is at least 0.1 nat, so that a silent filter cannot explode.
+        `mean_D` and `deviation_D`, float64; a deviation is at least 0.1 nat (of slopes a tenth of that), so that a
+        silent filter cannot explode.
     """
-    log_mel_layer = front_end.get_layer("log_mel")
-    chosen = np.random.default_rng(config.train.seed).permutation(len(examples))[:_STATISTICS_UTTERANCES]
-    sample = [examples[k] for k in chosen]
-    n_mels = config.features.n_mels
-    count, total_M, total_square_M = 0, np.zeros(n_mels), np.zeros(n_mels)
+    chosen = np.random.default_rng(config.train.seed).permutation(len(corpus))[:_STATISTICS_UTTERANCES]
+    unnormalized = part_of_front_end(front_end, from_log_mel=corpus.form == "features", normalized=False)
+    chosen = chosen[np.argsort(-corpus.num_frames[chosen], kind="stable")]
+    count, total_D, total_square_D = 0, np.zeros(config.num_features), np.zeros(config.num_features)
     done = 0
-    for batch in evaluation_batches(sample, config=config):
-        log_mel_BTM, num_frames_B = log_mel_layer(batch["samples_BN"], batch["num_samples_B"])
+    for batch in batches_of(corpus, chosen, config=config):
+        features_BTD, num_frames_B = unnormalized([batch[name] for name in _INPUTS[corpus.form]])
         # Frames beyond a length are zeros and add nothing to either sum.
-        values_BTM = log_mel_BTM.numpy().astype(np.float64)
+        values_BTD = features_BTD.numpy().astype(np.float64)
         count += int(num_frames_B.numpy().sum())
-        total_M += values_BTM.sum(axis=(0, 1))
-        total_square_M += np.square(values_BTM).sum(axis=(0, 1))
+        total_D += values_BTD.sum(axis=(0, 1))
+        total_square_D += np.square(values_BTD).sum(axis=(0, 1))
         done += len(num_frames_B)
-        progress("measuring the corpus", done, len(sample), "")
-    mean_M = total_M / count
-    return mean_M, np.maximum(0.1, np.sqrt(np.maximum(0.0, total_square_M / count - mean_M**2)))
+        progress("measuring the corpus", done, len(chosen), "")
+    mean_D = total_D / count
+    least_D = np.repeat([0.1, *[0.01] * config.features.deltas], config.features.n_mels)
+    return mean_D, np.maximum(least_D, np.sqrt(np.maximum(0.0, total_square_D / count - mean_D**2)))
 
 
 def _claim(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> None:
@@ -181,36 +192,17 @@ def _claim(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) 
     write_json(folder.provenance, make_provenance(seed=config.train.seed, command=command))
 
 
-def _read_corpus(config: RunConfig, *, progress: Progress) -> tuple[list[Examined], Vocabulary, list[dict[str, Any]]]:
-    utterances = [utterance for manifest in config.data.train for utterance in read_manifest(manifest)]
-    vocabulary = make_vocabulary(config, utterances)
-    examples, problems = _examine_manifests(config.data.train, config, vocabulary, progress)
-    share = len(problems) / (len(examples) + len(problems))
-    if not examples or share > config.data.max_skipped_share:
-        first = "\n".join(f"  {record['message']}" for record in problems[:5])
-        raise UserError(
-            f"{len(problems)} of {len(examples) + len(problems)} training utterances cannot be used, more than "
-            f"data.max_skipped_share ({config.data.max_skipped_share:g}) allows; `speechgru check` lists all:\n{first}"
-        )
-    return examples, vocabulary, problems
+def _require_readable(config: RunConfig) -> None:
+    """Reads the recordings that augmentation uses: better now than in the middle of the night.
 
-
-def _examine_manifests(
-    manifests: Sequence[str], config: RunConfig, vocabulary: Vocabulary, progress: Progress
-) -> tuple[list[Examined], list[dict[str, Any]]]:
-    examples: list[Examined] = []
-    records: list[dict[str, Any]] = []
-    for manifest in manifests:
-        found, problems = examine(
-            read_manifest(manifest),
-            config=config,
-            vocabulary=vocabulary,
-            progress=progress,
-            stage=f"reading {Path(manifest).name}",
-        )
-        examples += found
-        records += [problem.as_record(manifest) for problem in problems]
-    return examples, records
+    Raises:
+        UserError: one cannot be read.
+    """
+    for manifest in (config.augment.noise_manifest, config.augment.reverb_manifest):
+        for utterance in read_manifest(manifest) if manifest else ():
+            read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text)
+            if not isinstance(read, Examined):
+                raise UserError(f"{manifest}:{utterance.line}: {read.message}")
 
 
 class _Session:
@@ -221,12 +213,12 @@ class _Session:
         folder: RunFolder,
         config: RunConfig,
         vocabulary: Vocabulary,
-        train_examples: list[Examined],
+        corpus: Corpus,
         dev_examples: list[Examined],
         progress: Progress,
     ):
         self.folder, self.config, self.vocabulary, self.progress = folder, config, vocabulary, progress
-        self.train_examples, self.dev_examples = train_examples, dev_examples
+        self.corpus, self.dev_examples = corpus, dev_examples
         self.model = build_model(config, len(vocabulary))
         self.optimizer = make_optimizer(config)
         self.optimizer.build(self.model.trainable_variables)
@@ -234,7 +226,9 @@ class _Session:
         self.losses: list[float] = []  # since the last line of the history
         self.best_wer: float | None = None
         self._predict = make_predictor(self.model)
-        self._update = _make_update(self.model, self.optimizer, config)
+        self._update = _make_update(self.model, self.optimizer, config, form=corpus.form)
+        self._frames = np.zeros(2, np.int64)  # real ones, and all with the padding
+        self._waited = self._trained = 0.0
 
     def restore_or_start(self) -> None:
         for path in (self.folder.last, self.folder.previous):
@@ -248,26 +242,33 @@ class _Session:
             restore_variables(self.model.variables, arrays, "model", where=path)
             restore_variables(self.optimizer.variables, arrays, "optimizer", where=path)
             self.step, self.seconds, self.best_wer = state["step"], state["seconds"], state["best_wer"]
-            self.losses = state["losses"]
+            self.losses, self._frames = state["losses"], np.array(state["frames"], np.int64)
+            self._waited, self._trained = state["waited"], state["trained"]
             self.folder.cut_history(self.step)
             return
-        front_end = self.model.get_layer("front_end")
-        mean_M, deviation_M = corpus_statistics(
-            front_end, self.train_examples, config=self.config, progress=self.progress
-        )
-        front_end.get_layer("normalization").set_statistics(mean_M, deviation_M)
+        if self.config.features.normalization == "global":
+            front_end = self.model.get_layer("front_end")
+            statistics = corpus_statistics(front_end, self.corpus, config=self.config, progress=self.progress)
+            front_end.get_layer("normalization").set_statistics(*statistics)
         self.folder.cut_history(0)
 
     def run_steps(self) -> None:
         settings = self.config.train
         writer = tf.summary.create_file_writer(str(self.folder.logs))
-        epoch_batches = num_batches(len(self.train_examples), batch_size=settings.batch_size)
-        batches = training_batches(self.train_examples, config=self.config, start_step=self.step)
-        before = self.seconds
+        batches = iter(training_batches(self.corpus, config=self.config, start_step=self.step))
+        before, is_first = self.seconds, True
         started = time.monotonic()
-        for batch in batches.take(settings.max_steps - self.step):
-            loss = float(self._update(batch, tf.constant(self.step)))
+        while self.step < settings.max_steps:
+            asked = time.monotonic()
+            batch = next(batches)
+            arrived = time.monotonic()
+            loss = float(self._update(batch))
+            epoch, is_first = float(batch["epoch_B"][0]), False
             self.step += 1
+            if not is_first:  # that one compiles and fills the pipeline
+                self._waited += arrived - asked
+                self._trained += time.monotonic() - asked
+            self._count_padding(batch)
             self.seconds = before + time.monotonic() - started
             if not math.isfinite(loss):
                 self._stop_not_finite(batch)
@@ -277,15 +278,17 @@ class _Session:
                 record = {
                     "kind": "train",
                     "step": self.step,
-                    "epoch": self.step / epoch_batches,
+                    "epoch": epoch,
                     "loss": float(np.mean(self.losses)),
                     "learning_rate": float(self.optimizer.learning_rate),
+                    "padding_share": self.padding_share,
+                    "wait_share": self.wait_share,
                     "seconds": self.seconds,
                 }
                 self.losses = []
                 self._record(record, writer)
             if self.dev_examples and (self.step % settings.evaluate_every_steps == 0 or done):
-                self._evaluate(writer, epoch_batches)
+                self._evaluate(writer, epoch)
             if self.step % settings.checkpoint_every_steps == 0 or done:
                 self._save(self.folder.last)
             note = f"loss {loss:.2f}"
@@ -296,14 +299,28 @@ class _Session:
         if not self.dev_examples:  # nothing to choose by: the last weights are the run's
             self._save(self.folder.best)
 
-    def _evaluate(self, writer: tf.summary.SummaryWriter, epoch_batches: int) -> None:
+    @property
+    def padding_share(self) -> float:
+        """The share of the batches so far that was padding."""
+        return 1.0 - float(self._frames[0] / max(1, self._frames[1]))
+
+    @property
+    def wait_share(self) -> float:
+        """The share of the steps' time so far that went by before their batch was there."""
+        return self._waited / self._trained if self._trained else 0.0
+
+    def _count_padding(self, batch: dict[str, tf.Tensor]) -> None:
+        lengths_B = batch[_INPUTS[self.corpus.form][1]].numpy()
+        self._frames += (lengths_B.sum(dtype=np.int64), len(lengths_B) * lengths_B.max())
+
+    def _evaluate(self, writer: tf.summary.SummaryWriter, epoch: float) -> None:
         decoded = decode_examples(self._predict, self.dev_examples, config=self.config, vocabulary=self.vocabulary)
         scores = score(decoded, name="dev", resamples=0)
         self._record(
             {
                 "kind": "dev",
                 "step": self.step,
-                "epoch": self.step / epoch_batches,
+                "epoch": epoch,
                 "wer": scores["wer"],
                 "cer": scores["cer"],
                 "seconds": self.seconds,
@@ -326,11 +343,19 @@ class _Session:
             arrays |= {f"optimizer/{k}": variable.numpy() for k, variable in enumerate(self.optimizer.variables)}
             if path.exists():
                 path.replace(self.folder.previous)
-        state = {"step": self.step, "seconds": self.seconds, "best_wer": self.best_wer, "losses": self.losses}
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best_wer": self.best_wer,
+            "losses": self.losses,
+            "frames": self._frames.tolist(),
+            "waited": self._waited,
+            "trained": self._trained,
+        }
         save_checkpoint(path, arrays, state)
 
     def _stop_not_finite(self, batch: dict[str, tf.Tensor]) -> None:
-        names = [self.train_examples[k].utterance.utterance_id for k in batch["index_B"].numpy()]
+        names = [self.corpus.name(int(k)) for k in batch["index_B"].numpy()]
         raise UserError(
             f"{self.folder.path}: the loss at step {self.step} is not a finite number; the weights of step "
             f"{self.step - self.step % self.config.train.checkpoint_every_steps} are kept. Lower train.learning_rate "
@@ -338,35 +363,29 @@ class _Session:
         )
 
 
-def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, config: RunConfig):
-    """The training step: augmented samples in, weights changed, mean loss out."""
-    front_end, encoder = model.get_layer("front_end"), model.get_layer("encoder")
-    settings, seed = config.augment, config.train.seed
+def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, config: RunConfig, *, form: str):
+    """The training step: an augmented batch in, weights changed, mean loss out."""
+    front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
+    encoder = model.get_layer("encoder")
+    augmentation = Augmentation(config)
+    values, counts = _INPUTS[form]
     signature = {
-        "samples_BN": tf.TensorSpec([None, None], tf.float32),
-        "num_samples_B": tf.TensorSpec([None], tf.int32),
+        values: tf.TensorSpec([None, None] if form == "samples" else [None, None, config.features.n_mels], tf.float32),
+        counts: tf.TensorSpec([None], tf.int32),
         "labels_BL": tf.TensorSpec([None, None], tf.int32),
         "num_labels_B": tf.TensorSpec([None], tf.int32),
         "index_B": tf.TensorSpec([None], tf.int32),
+        "epoch_B": tf.TensorSpec([None], tf.float32),
+        "seed_B2": tf.TensorSpec([None, 2], tf.int32),
     }
 
-    @tf.function(input_signature=[signature, tf.TensorSpec([], tf.int32)])
-    def update(batch: dict[str, tf.Tensor], step: tf.Tensor) -> tf.Tensor:
-        log_mel_BTM, num_frames_B = front_end([batch["samples_BN"], batch["num_samples_B"]])
-        log_mel_BTM = warp_frequency(
-            log_mel_BTM, tf.stack([seed, 3 * step + 2]), warp_share=settings.frequency_warp_share
-        )
-        log_mel_BTM = mask_spectrogram(
-            log_mel_BTM,
-            num_frames_B,
-            tf.stack([seed, 3 * step]),
-            time_masks=settings.time_masks,
-            time_mask_share=settings.time_mask_share,
-            frequency_masks=settings.frequency_masks,
-            frequency_mask_share=settings.frequency_mask_share,
-        )
+    @tf.function(input_signature=[signature])
+    def update(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        features_BTD, num_frames_B = front_end([batch[name] for name in _INPUTS[form]])
+        strength = augmentation.strength(batch["epoch_B"][0])
+        features_BTD = augmentation.of_features(features_BTD, num_frames_B, batch["seed_B2"], strength=strength)
         with tf.GradientTape() as tape:
-            logits_BSV, num_steps_B = encoder([log_mel_BTM, num_frames_B], training=True)
+            logits_BSV, num_steps_B = encoder([features_BTD, num_frames_B], training=True)
             loss_B = ctc_loss(logits_BSV, num_steps_B, batch["labels_BL"], batch["num_labels_B"])
             loss = tf.reduce_mean(loss_B)
         gradients = tape.gradient(loss, model.trainable_variables)

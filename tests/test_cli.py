@@ -14,7 +14,7 @@ from speechgru import cli
 from speechgru.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("prepare", "check", "train", "evaluate", "export", "transcribe")
+VERBS = ("prepare", "check", "shard", "listen", "train", "evaluate", "export", "transcribe")
 
 
 @pytest.fixture
@@ -267,8 +267,64 @@ def test_check_prints_json_and_nothing_else(run, sick, manifest):
         (4, "unknown character"),
     ]
     assert all(problem["message"] for problem in first["problems"])
-    assert second == {"manifest": str(manifest), "usable": 2, "counts": {}, "problems": []}
+    assert [(suspicion["line"], suspicion["reason"]) for suspicion in first["suspicions"]] == [(1, "leak"), (3, "leak")]
+    assert first["shared"][0]["manifest"] == str(manifest)
+    nothing = {"counts": {}, "suspicion_counts": {}, "problems": [], "suspicions": [], "shared": []}
+    assert second == {"manifest": str(manifest), "usable": 2, **nothing}
     assert run("check", manifest, "--json")[0] == 0
+
+
+def test_check_tells_what_is_suspect_and_what_manifests_share(run, manifest, tmp_path):
+    test = manifest.with_name("test.jsonl")
+    test.write_text(manifest.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
+    code, out, _ = run(
+        "check", test, manifest.rename(manifest.with_name("train.jsonl")), "--report", tmp_path / "doctor"
+    )
+    assert code == 1
+    told = "".join(out.split())  # a narrow terminal breaks lines anywhere
+    assert "train.jsonl:2usable;suspect:1leak" in told
+    assert f"{test}isheldoutfrom" in told and "100.0%ofitstextsand100.0%ofitswords" in told
+    assert "check.htmlshowsitall" in told
+    assert (tmp_path / "doctor" / "check.html").exists()
+
+
+def test_a_long_list_of_accusations_is_cut_on_a_terminal_and_said_so(run, manifest):
+    line = json.dumps({"audio_filepath": "none.wav", "duration": 1.0, "text": "yes"})
+    manifest.write_text("\n".join([line] * 103), encoding="utf-8")
+    _, out, _ = run("check", manifest)
+    assert "and 3 more; --report or --json lists all" in out
+    assert "103 unreadable" in " ".join(out.split())
+
+
+def test_shard_packs_what_can_be_used_and_says_what_it_did(run, sick, tmp_path):
+    pytest.importorskip("tensorflow", reason="shards are TFRecord files")
+    out = tmp_path / "shards"
+    loose = tmp_path / "loose.yaml"
+    loose.write_text("data: {max_skipped_share: 1.0}\n")
+    code, printed, _ = run("shard", sick, "--config", loose, "--out", out)
+    assert code == 0
+    assert "2 utterances" in printed and "as samples in 1 shards" in printed
+    assert "left out" in printed and "skipped.jsonl" in printed
+    assert (out / "shards.json").exists()
+    code, printed, _ = run("shard", sick, "--config", loose, "--out", out, "--json")
+    record = json.loads(printed)
+    assert (record["num_records"], record["num_kept"], record["form"]) == (2, 1, "samples")
+
+
+def test_shards_of_features_are_refused_where_samples_are_augmented(mistaken, manifest, tmp_path):
+    pytest.importorskip("tensorflow", reason="shards are TFRecord files")
+    message = mistaken("shard", manifest, "--out", tmp_path / "shards", "--form", "features")
+    assert "augment.gain_db" in message and "pack samples" in message
+    assert "the form must be samples or features" in mistaken(
+        "shard", manifest, "--out", tmp_path / "shards", "--form", "x"
+    )
+
+
+def test_listen_writes_a_page(run, manifest, tmp_path):
+    pytest.importorskip("tensorflow", reason="augmentation is TensorFlow's")
+    code, printed, _ = run("listen", manifest, "--out", tmp_path / "heard", "--count", 1, "--copies", 1)
+    assert code == 0 and "index.html" in printed
+    assert (tmp_path / "heard" / "index.html").exists()
 
 
 def test_check_follows_the_configuration(run, sick, tmp_path):

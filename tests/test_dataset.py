@@ -1,4 +1,6 @@
-"""Batches: every utterance once an epoch, little padding, the same for a seed, and resumable at any step."""
+"""Batches: what manifests and shards hold, augmented anew each time, the same for a seed, resumable at any step."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,11 +8,39 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="batches are tf.data")
 
 from speechgru.config import RunConfig  # noqa: E402
-from speechgru.dataset import evaluation_batches, num_batches, plan_epoch, training_batches  # noqa: E402
+from speechgru.dataset import (  # noqa: E402
+    Augmentation,
+    Corpus,
+    ManifestSource,
+    augment_seed,
+    evaluation_batches,
+    make_sampler,
+    open_corpus,
+    training_batches,
+)
+from speechgru.errors import ConfigError, UserError  # noqa: E402
 from speechgru.examination import Examined  # noqa: E402
-from speechgru.manifest import Utterance  # noqa: E402
+from speechgru.manifest import Utterance, write_manifest  # noqa: E402
+from speechgru.shard import shard  # noqa: E402
 
-CONFIG = RunConfig.model_validate({"data": {"sample_rate": 8000}, "train": {"batch_size": 4, "seed": 3}})
+LETTERS = "abcd"
+
+
+def make_config(**sections):
+    sections = {"data": {}, "train": {}, **sections}
+    return RunConfig.model_validate(
+        {
+            **sections,
+            "data": {"sample_rate": 8000, **sections["data"]},
+            "text": {"characters": LETTERS, **sections.get("text", {})},
+            "train": {"batch_size": 4, "seed": 3, **sections["train"]},
+        }
+    )
+
+
+CONFIG = make_config()
+#: Nothing that changes a waveform: what shards of features ask for.
+UNTOUCHED = {"gain_db": 0.0, "silence_seconds": 0.0, "noise_probability": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -23,26 +53,36 @@ def examples(tmp_path_factory):
         path = folder / f"{k}.wav"
         soundfile.write(path, rng.normal(size=count) * 0.1, 8000, subtype="FLOAT")
         labels = tuple(int(label) for label in rng.integers(1, 5, size=rng.integers(0, 6)))
-        made.append(Examined(Utterance(str(path), count / 8000, "x"), "x", labels, count))
+        text = "".join(LETTERS[label - 1] for label in labels)
+        made.append(Examined(Utterance(str(path), count / 8000, text), text, labels, count))
     return made
 
 
-def test_a_plan_holds_each_utterance_once_and_pads_little():
-    rng = np.random.default_rng(0)
-    num_samples = rng.integers(8000, 80000, size=1003)
-    batches = plan_epoch(num_samples, batch_size=16, seed=1, epoch=0)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(1003))
-    assert len(batches) == num_batches(1003, batch_size=16) == 63
-    padded = sum(num_samples[batch].max() * len(batch) for batch in batches)
-    assert 1 - num_samples.sum() / padded < 0.1
+@pytest.fixture
+def corpus(examples):
+    return Corpus([ManifestSource(examples, config=CONFIG)])
 
 
-def test_plans_differ_by_epoch_and_seed_and_repeat_for_the_same():
-    num_samples = np.arange(100, 200)
-    plans = {(s, e): plan_epoch(num_samples, batch_size=8, seed=s, epoch=e) for s in (0, 1) for e in (0, 1)}
-    flat = {key: np.concatenate(plan).tolist() for key, plan in plans.items()}
-    assert len({tuple(order) for order in flat.values()}) == 4
-    assert flat[0, 1] == np.concatenate(plan_epoch(num_samples, batch_size=8, seed=0, epoch=1)).tolist()
+@pytest.fixture(scope="module")
+def manifest(examples, tmp_path_factory):
+    path = tmp_path_factory.mktemp("manifest") / "train.jsonl"
+    return str(write_manifest(path, [example.utterance for example in examples]))
+
+
+def rows_of(batches, values="samples_BN", counts="num_samples_B"):
+    """Each row without its padding, by index; the versions in the order seen."""
+    rows = {}
+    for batch in batches:
+        for row, index in enumerate(batch["index_B"].numpy()):
+            rows.setdefault(int(index), []).append(batch[values][row, : int(batch[counts][row])].numpy())
+    return rows
+
+
+def assert_same_batches(first, second):
+    for expected, batch in zip(first, second, strict=True):
+        assert expected.keys() == batch.keys()
+        for key, value in expected.items():
+            np.testing.assert_array_equal(value, batch[key], err_msg=key)
 
 
 def test_evaluation_gives_every_recording_as_it_is(examples):
@@ -57,19 +97,170 @@ def test_evaluation_gives_every_recording_as_it_is(examples):
     assert sorted(seen) == list(range(11))
 
 
-def test_a_resumed_stream_sees_the_very_next_batches(examples):
-    whole = list(training_batches(examples, config=CONFIG).take(10))
+def test_a_resumed_stream_sees_the_very_next_batches(corpus):
+    whole = list(training_batches(corpus, config=CONFIG).take(10))
     for start in (1, 3, 7):  # an epoch has 3 batches
-        resumed = training_batches(examples, config=CONFIG, start_step=start).take(10 - start)
-        for expected, batch in zip(whole[start:], resumed, strict=True):
-            for key, value in expected.items():
-                np.testing.assert_array_equal(value, batch[key], err_msg=key)
+        assert_same_batches(whole[start:], training_batches(corpus, config=CONFIG, start_step=start).take(10 - start))
 
 
-def test_an_utterance_is_augmented_anew_in_each_epoch(examples):
-    versions = {}
-    for batch in training_batches(examples, config=CONFIG).take(9):
-        for row, index in enumerate(batch["index_B"].numpy()):
-            versions.setdefault(int(index), []).append(batch["samples_BN"][row, : batch["num_samples_B"][row]].numpy())
+def test_an_utterance_is_augmented_anew_in_each_epoch(corpus):
+    versions = rows_of(training_batches(corpus, config=CONFIG).take(9))
     assert all(len(values) == 3 for values in versions.values())
     assert not any(a.shape == b.shape and np.allclose(a, b) for a, b, _ in versions.values())
+
+
+def test_all_kinds_of_augmentation_run_together_and_repeat(examples, manifest):
+    config = make_config(
+        features={"dither": 1e-4},
+        augment={
+            "speed_share": 0.1,
+            "reverb_probability": 1.0,
+            "noise_probability": 1.0,
+            "noise_kinds": ["white", "pink", "babble", "recorded"],
+            "noise_manifest": manifest,
+        },
+    )
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    first = list(training_batches(corpus, config=config).take(6))
+    assert_same_batches(first, list(training_batches(corpus, config=config).take(6)))
+    for versions in rows_of(first).values():
+        assert all(np.isfinite(samples_N).all() and samples_N.any() for samples_N in versions)
+
+
+def test_seeds_name_run_pass_and_utterance():
+    for seed, number_of_pass, index in ((0, 0, 0), (3, 2, 9), (2**31 - 1, 5, 2**31 - 1)):
+        pair = augment_seed(make_config(train={"seed": seed}), number_of_pass, index).numpy()
+        assert (int(pair[0]) - (seed * 7919 + number_of_pass)) % 2**32 == 0 and pair[1] == index
+
+
+def test_impulse_responses_of_a_manifest_are_used(examples, tmp_path):
+    import soundfile
+
+    response_N = np.zeros(400, np.float32)
+    response_N[[0, 200]] = 1.0, 0.9
+    soundfile.write(tmp_path / "room.wav", response_N, 8000, subtype="FLOAT")
+    manifest = write_manifest(tmp_path / "rooms.jsonl", [Utterance(str(tmp_path / "room.wav"), 0.05, "")])
+    config = make_config(augment={**UNTOUCHED, "reverb_probability": 1.0, "reverb_manifest": str(manifest)})
+    click_N = np.zeros(1000, np.float32)
+    click_N[100] = 1.0
+    heard_N = Augmentation(config).of_samples(click_N, tf.constant([1, 2]), tf.zeros(3))[0].numpy()
+    assert heard_N.argmax() == 100
+    assert heard_N[300] / heard_N[100] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_ramp_grows_from_nothing_to_all_of_it(examples):
+    config = make_config(augment={"ramp_epochs": 2.0, "gain_db": 20.0, "noise_probability": 1.0})
+    ramp = Augmentation(config).strength
+    assert [float(ramp(epoch)) for epoch in (0.0, 0.5, 2.0, 9.0)] == [0.0, 0.25, 1.0, 1.0]
+    assert float(Augmentation(CONFIG).strength(0.0)) == 1.0
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    first = next(iter(training_batches(corpus, config=config)))
+    plain = rows_of(evaluation_batches(examples, config=config))
+    for index, (samples_N,) in rows_of([first]).items():
+        np.testing.assert_array_equal(samples_N, plain[index][0])
+
+
+@pytest.mark.parametrize("form", ["samples", "features"])
+def test_shards_give_what_the_manifest_gives(examples, manifest, tmp_path, form):
+    sections = {"augment": UNTOUCHED} if form == "features" else {}
+    config = make_config(**sections)
+    shard([manifest], tmp_path / "shards", config=config, form=form, shard_megabytes=0.03)
+    packed, vocabulary, problems = open_corpus(make_config(**sections, data={"train": str(tmp_path / "shards")}))
+    assert (packed.form, len(packed), problems) == (form, 11, [])
+    assert "".join(vocabulary.characters) == LETTERS
+    assert len(packed.parts[0].blocks) > 1
+    assert packed.name(3) == examples[3].utterance.utterance_id
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    np.testing.assert_array_equal(packed.num_frames, corpus.num_frames)
+    if form == "samples":
+        assert_same_batches(
+            list(evaluation_batches(corpus, config=config)), list(evaluation_batches(packed, config=config))
+        )
+        first = rows_of(training_batches(corpus, config=config).take(3))
+        second = rows_of(training_batches(packed, config=config).take(3))
+        for index in range(11):  # the order is another one, for shards are read few at a time
+            np.testing.assert_array_equal(first[index][0], second[index][0])
+    else:
+        from speechgru.model import build_front_end
+
+        log_mel = build_front_end(config).get_layer("log_mel")
+        rows = rows_of(training_batches(packed, config=config).take(3), "log_mel_BTM", "num_frames_B")
+        for index, (samples_N,) in rows_of(evaluation_batches(examples, config=config)).items():
+            expected_BTM, _ = log_mel(samples_N[None], np.array([len(samples_N)]))
+            np.testing.assert_allclose(rows[index][0], expected_BTM[0], atol=1e-5)
+
+
+def test_manifests_and_shards_mix_by_weight(examples, manifest, tmp_path):
+    shard([manifest], tmp_path / "shards", config=CONFIG)
+    config = make_config(data={"train": [manifest, str(tmp_path / "shards")], "train_weights": [1, 3]})
+    corpus, _, _ = open_corpus(config)
+    assert len(corpus) == 22 and corpus.name(21) == corpus.name(10) == examples[10].utterance.utterance_id
+    seen = np.concatenate([batch["index_B"] for batch in training_batches(corpus, config=config).take(24)])
+    assert (seen >= 11).mean() == pytest.approx(0.75, abs=0.06)
+    rows = rows_of(evaluation_batches(corpus, config=config))
+    for index in range(11):
+        np.testing.assert_array_equal(rows[index][0], rows[index + 11][0])
+
+
+def test_shards_that_do_not_fit_the_run_are_refused(manifest, tmp_path):
+    shard([manifest], tmp_path / "samples", config=CONFIG)
+    untouched = make_config(augment=UNTOUCHED)
+    shard([manifest], tmp_path / "features", config=untouched, form="features")
+    data = {"train": str(tmp_path / "samples")}
+    features = {"train": str(tmp_path / "features")}
+    both = {"train": [str(tmp_path / "features"), str(tmp_path / "samples")]}
+    with pytest.raises(ConfigError, match=r"samples.*sample_rate"):
+        open_corpus(make_config(data={**data, "sample_rate": 16000}))
+    with pytest.raises(ConfigError, match=r"characters"):
+        open_corpus(make_config(data=data, text={"characters": "abcde"}))
+    with pytest.raises(ConfigError, match=r"n_mels"):
+        open_corpus(make_config(data=features, features={"n_mels": 20}, augment=UNTOUCHED))
+    with pytest.raises(ConfigError, match=r"gain_db"):
+        open_corpus(make_config(data=features))
+    with pytest.raises(ConfigError, match="mixes features and samples"):
+        open_corpus(make_config(data=both, augment=UNTOUCHED))
+
+
+def test_records_that_this_configuration_cannot_use_are_left_out_and_named(manifest, tmp_path):
+    shard([manifest], tmp_path / "shards", config=CONFIG)
+    data = {"train": str(tmp_path / "shards"), "min_duration_seconds": 0.2, "max_skipped_share": 1.0}
+    corpus, _, problems = open_corpus(make_config(data=data))
+    direct, _, expected = open_corpus(make_config(data={**data, "train": manifest}))
+    assert 0 < len(corpus) < 11
+    np.testing.assert_array_equal(corpus.num_frames, direct.num_frames)
+    assert {(p["audio_filepath"], p["reason"]) for p in problems} == {
+        (p["audio_filepath"], p["reason"]) for p in expected
+    }
+    with pytest.raises(UserError, match=r"max_skipped_share"):
+        open_corpus(make_config(data={**data, "max_skipped_share": 0.0}))
+
+
+def test_lengths_are_known_before_the_recordings_are_read(examples):
+    augment = {"speed_share": 0.3, "silence_seconds": 0.4}
+    config = make_config(augment=augment)
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    sampler = make_sampler(corpus, config=config)
+    for batch, (epoch, draws) in zip(
+        training_batches(corpus, config=config).take(6), sampler.batches_from(0), strict=False
+    ):
+        frames = 1 + batch["num_samples_B"].numpy() // config.hop_length
+        assert np.abs(frames - sampler.frames_of(draws, int(epoch))).max() <= 2
+
+
+def test_batches_by_frames_reach_training(examples):
+    config = make_config(train={"batch_frames": 3100})
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    batch = next(iter(training_batches(corpus, config=config)))
+    assert len(batch["index_B"]) == 11  # all of them fit
+
+
+def test_the_line_of_a_noise_that_cannot_be_read_is_told(examples, tmp_path):
+    (tmp_path / "noise.jsonl").write_text(json.dumps({"audio_filepath": "none.wav", "duration": 1, "text": ""}) + "\n")
+    from speechgru.train import train
+
+    config = make_config(
+        augment={"noise_kinds": ["recorded"], "noise_manifest": str(tmp_path / "noise.jsonl")},
+        data={"train": str(write_manifest(tmp_path / "t.jsonl", [example.utterance for example in examples]))},
+    )
+    with pytest.raises(UserError, match=r"noise\.jsonl:1: .*none\.wav: no such recording"):
+        train(config, tmp_path / "run")

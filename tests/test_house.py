@@ -14,22 +14,26 @@ PACKAGE = ROOT / "speechgru"
 FLOORS = {
     0: {
         "config",
+        "containers",
+        "corpus_facts",
         "decoding",
         "errors",
         "examination",
         "files",
         "lengths",
         "manifest",
+        "measurement",
         "metrics",
         "progress",
         "recordings",
+        "rules",
         "runs",
         "runtime",
         "text",
     },
-    1: {"audio", "augment", "ctc", "features", "gru"},
+    1: {"audio", "augment", "ctc", "features", "gru", "records"},
     2: {"dataset", "model"},
-    3: {"check", "cli", "corpora", "evaluate", "export", "report", "train", "transcribe"},
+    3: {"check", "cli", "corpora", "evaluate", "export", "listen", "report", "shard", "train", "transcribe"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

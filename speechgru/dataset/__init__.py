@@ -1,0 +1,32 @@
+"""From the run configuration to batches: `corpus` is what is read, `sampling` in which order, `batches` how."""
+
+from speechgru.dataset.batches import (
+    Augmentation,
+    augment_seed,
+    batches_of,
+    evaluation_batches,
+    make_sampler,
+    speech_reader,
+    training_batches,
+    utterance_reader,
+)
+from speechgru.dataset.corpus import Corpus, ManifestSource, ShardSource, open_corpus
+from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share
+
+__all__ = [
+    "Augmentation",
+    "Corpus",
+    "ManifestSource",
+    "Sampler",
+    "ShardSource",
+    "augment_seed",
+    "batches_of",
+    "draw_lengths",
+    "evaluation_batches",
+    "make_sampler",
+    "open_corpus",
+    "padding_share",
+    "speech_reader",
+    "training_batches",
+    "utterance_reader",
+]
