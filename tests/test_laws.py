@@ -166,8 +166,7 @@ def test_law_4_gradient_is_finite_and_zero_beyond_each_length():
 
 def test_law_4_infeasible_labels_have_no_made_up_loss():
     assert np.isinf(ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 1]]), [2]).numpy())
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"[Nn]ot enough time"):
-        ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 2, 1]]), [3])
+    assert np.isinf(ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 2, 1]]), [3]).numpy())
 
 
 # --- Law 5: the exported graph hears what Keras hears -------------------------------------------------------------
