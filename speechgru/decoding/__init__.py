@@ -1,0 +1,32 @@
+"""From frame-wise log-probabilities to text, with the time and the confidence of every word.
+
+NumPy and plain Python only: the same code scores a training run and runs beside the model on a device. `greedy_decode`
+takes the best path; `beam_decode` searches the best texts, with hotwords, a phrase list or any other `PrefixScorer`;
+`align` finds when each label of a known text was said; `decode_many` spreads utterances over processes. Whatever search
+found the labels, `Hypothesis` is what it gives back.
+
+Time. Step s stands for the span [s * step_seconds, (s + 1) * step_seconds) of the recording. A label is on from its
+first step to the end of the last step of its run; CTC models put labels as short spikes, usually late in the sound, so
+a label's run is shorter than the sound that it stands for.
+"""
+
+from speechgru.decoding.alignment import align
+from speechgru.decoding.beam import Pruning, beam_decode
+from speechgru.decoding.greedy import collapse, greedy_decode
+from speechgru.decoding.hypothesis import Hypothesis, Word
+from speechgru.decoding.many import decode_many
+from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.scorers import PrefixScorer
+
+__all__ = [
+    "Hypothesis",
+    "Phrases",
+    "PrefixScorer",
+    "Pruning",
+    "Word",
+    "align",
+    "beam_decode",
+    "collapse",
+    "decode_many",
+    "greedy_decode",
+]

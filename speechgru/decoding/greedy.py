@@ -1,0 +1,83 @@
+"""Greedy decoding: the best path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from speechgru.decoding.hypothesis import Hypothesis, check_log_probs, dress_labels
+from speechgru.text import BLANK_ID, Vocabulary
+
+
+def greedy_decode(
+    log_probs_SV: np.ndarray, *, vocabulary: Vocabulary, step_seconds: float, blank_id: int = BLANK_ID
+) -> Hypothesis:
+    """Takes the most probable label at every step, merges repeats and drops blanks.
+
+    This is the best *path*, not always the best *text*: a text's probability is the sum over all of its paths.
+    Equal probabilities go to the lowest label, so the blank wins over a character. Source: Graves et al. 2006,
+    "Connectionist Temporal Classification", section 3.2 (best path decoding).
+
+    Args:
+        log_probs_SV: natural-log probabilities, one row a step, one column a label; the steps of the utterance only,
+            no padding. No step at all gives an empty hypothesis.
+        vocabulary: the characters or words of the columns.
+        step_seconds: seconds from one step to the next.
+        blank_id: the blank's column; the entries fill the others in order.
+
+    Returns:
+        The hypothesis; its labels count columns.
+
+    Raises:
+        ValueError: the array's shape does not fit the vocabulary, it holds NaN or logits, or `step_seconds` is not a
+            positive number.
+
+    Example:
+        >>> log_probs_SV = np.log([[0.1, 0.9], [0.6, 0.4], [0.3, 0.7]])
+        >>> greedy_decode(log_probs_SV, vocabulary=Vocabulary(["a"]), step_seconds=0.04).text
+        'aa'
+    """
+    log_probs_SV = check_log_probs(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds, blank_id=blank_id)
+    path_S = log_probs_SV.argmax(axis=1) if len(log_probs_SV) else np.zeros(0, np.int64)
+    score = float(np.take_along_axis(log_probs_SV, path_S[:, None], axis=1).sum(dtype=np.float64))
+    runs = label_runs(path_S, blank_id=blank_id)
+    return dress_labels(
+        log_probs_SV,
+        labels=[label for label, _, _ in runs],
+        spans=[(start, end) for _, start, end in runs],
+        score=score,
+        vocabulary=vocabulary,
+        step_seconds=step_seconds,
+        blank_id=blank_id,
+    )
+
+
+def collapse(labels_S: Sequence[int] | np.ndarray, *, blank_id: int = BLANK_ID) -> tuple[int, ...]:
+    """The labels that a path spells: equal neighbours merged first, then blanks dropped.
+
+    Args:
+        labels_S: one label a step.
+        blank_id: the blank's label.
+
+    Returns:
+        The labels; `(1, 1, 0, 1)` gives `(1, 1)`.
+
+    Raises:
+        ValueError: `labels_S` is not one row of integers.
+    """
+    path_S = np.asarray(labels_S)
+    if path_S.ndim != 1 or (path_S.size and not np.issubdtype(path_S.dtype, np.integer)):
+        raise ValueError(f"a path is one row of integer labels, got shape {path_S.shape} of {path_S.dtype}")
+    return tuple(label for label, _, _ in label_runs(path_S, blank_id=blank_id))
+
+
+def label_runs(path_S: np.ndarray, *, blank_id: int) -> list[tuple[int, int, int]]:
+    """The label, first step and step after the last of every run that is not blank."""
+    starts = np.flatnonzero(np.diff(path_S, prepend=path_S[:1] - 1))  # the step before the first is never equal to it
+    ends = np.append(starts, len(path_S))[1:]
+    return [
+        (label, start, end)
+        for label, start, end in zip(path_S[starts].tolist(), starts.tolist(), ends.tolist(), strict=True)
+        if label != blank_id
+    ]

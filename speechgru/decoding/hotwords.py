@@ -1,0 +1,146 @@
+"""Hotwords: phrases that a beam search prefers, by a boost each."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from speechgru.decoding.scorers import PrefixScorer, columns_of
+from speechgru.errors import TextError
+from speechgru.text import Vocabulary
+
+#: Stands for the space in a vocabulary of characters that has none: then only the ends of the text are word borders.
+_ENDS_ONLY = -1
+
+
+class HotwordScorer(PrefixScorer):
+    """Adds a phrase's boost for every place where the phrase stands in the text as whole words.
+
+    What it adds in all is exactly the sum of boost(h) * count(h) over the hotwords h, where count(h) is the number of
+    positions i with words[i : i + len(h)] == h, `words` being the text's words. Overlapping matches all count: with
+    "york" and "new york" the text "new york" earns both. A fragment ("new yo", "yorkshire", "concatenate" for "cat")
+    earns nothing.
+
+    While a match is under way, the search already gets a share of its boost in proportion to the letters spelt, so
+    that the beam does not lose it; the share is taken back when the match breaks and settled when it is complete.
+    This is a potential: phi(state) is the sum, over all places where a match may have begun, of the largest
+    boost * spelt / length there; a change is phi(after) - phi(before) + the boosts of the matches just completed, and
+    phi is 0 at both ends. The states are those of Aho and Corasick 1975, "Efficient string matching", over the
+    hotwords with a space on both sides; one space ends a match and begins the next. Where labels are whole words, no
+    spaces are needed.
+
+    Args:
+        boosts: the columns of each hotword, with its boost.
+        border: the column that parts words, the space's; None where each label is a word.
+    """
+
+    def __init__(self, boosts: Mapping[tuple[int, ...], float], *, border: int | None):
+        self._border = border
+        following: list[dict[int, int]] = [{}]  # the trie
+        in_border = [False]
+        completed = [0.0]
+        share: list[float | None] = [0.0]  # the largest share of the hotwords through this node, None: none goes on
+        for columns, boost in boosts.items():
+            node = 0
+            path = columns if border is None else (border, *columns, border)
+            for position, column in enumerate(path):
+                if column not in following[node]:
+                    following[node][column] = len(following)
+                    following.append({})
+                    in_border.append(column == border)
+                    completed.append(0.0)
+                    share.append(None)
+                node = following[node][column]
+                if position < len(path) - 1:
+                    value = boost * (position + (border is None)) / len(columns)
+                    share[node] = value if share[node] is None else max(share[node], value)
+            completed[node] += boost
+
+        # Breadth first: `fallback`, the state of the longest proper suffix, is finished before it is needed.
+        fallback = [0] * len(following)
+        self._potential = [0.0] * len(following)
+        self._next: list[dict[int, int]] = [{} for _ in following]
+        self._next[0] = dict(following[0])
+        queue = deque([0])
+        while queue:
+            node = queue.popleft()
+            for column, child in following[node].items():
+                fallback[child] = self._next[fallback[node]].get(column, 0) if node else 0
+                completed[child] += completed[fallback[child]]
+                self._potential[child] = (share[child] or 0.0) + self._potential[fallback[child]]
+                self._next[child] = {**self._next[fallback[child]], **following[child]}
+                queue.append(child)
+        self._in_border = in_border
+        self._completed = completed
+        # A column that no state knows leads to the root, whose potential is 0.
+        self.max_change = max(
+            max([-self._potential[node], *(self._change(node, after) for after in self._next[node].values())])
+            for node in range(len(following))
+        )
+
+    def _change(self, state: int, after: int) -> float:
+        return self._potential[after] - self._potential[state] + self._completed[after]
+
+    def start(self) -> int:
+        return 0 if self._border is None else self._next[0][self._border]
+
+    def extend(self, state: int, label: int) -> tuple[int, float]:
+        if self._in_border[state] and label == self._border:
+            return state, 0.0  # a space too many, or before the first word: words are what counts
+        after = self._next[state].get(label, 0)
+        return after, self._change(state, after)
+
+    def finish(self, state: int) -> float:
+        if self._border is None or self._in_border[state]:
+            return -self._potential[state]
+        return self._completed[self._next[state][self._border]] - self._potential[state]
+
+
+def hotword_boosts(hotwords: Mapping[str, float] | Sequence[str], *, boost: float) -> tuple[tuple[str, float], ...]:
+    """The hotwords with single spaces and their boosts, each once.
+
+    Args:
+        hotwords: phrases with a boost each, or phrases alone.
+        boost: the boost of phrases alone.
+
+    Returns:
+        Pairs of phrase and boost, hashable.
+
+    Raises:
+        TextError: this is no list; a phrase is empty or stands twice with different boosts; a boost is no finite
+            number.
+    """
+    if isinstance(hotwords, str) or not isinstance(hotwords, (Mapping, Sequence)):
+        raise TextError(f"hotwords must be a list of phrases or a mapping from phrase to boost, got {hotwords!r}")
+    pairs = hotwords.items() if isinstance(hotwords, Mapping) else ((text, boost) for text in hotwords)
+    boosts: dict[str, float] = {}
+    for text, value in pairs:
+        phrase = " ".join(text.split())
+        if not phrase:
+            raise TextError(f"a hotword must have at least one character other than a space, got {text!r}")
+        if not math.isfinite(value):
+            raise TextError(f"hotword {phrase!r}: the boost must be a finite number, got {value}")
+        if boosts.setdefault(phrase, float(value)) != value:
+            raise TextError(f"hotword {phrase!r} stands twice, with the boosts {boosts[phrase]} and {value}")
+    return tuple(boosts.items())
+
+
+@lru_cache(maxsize=16)
+def compile_hotwords(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blank_id: int) -> HotwordScorer:
+    """The scorer of hotwords for one vocabulary; kept, because the same list serves many utterances.
+
+    Raises:
+        TextError: a hotword holds a character or word that the vocabulary lacks.
+    """
+    columns = {
+        columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"hotword {text!r}"): boost
+        for text, boost in boosts
+    }
+    border = None
+    if vocabulary.unit == "character":
+        border = _ENDS_ONLY
+        if " " in vocabulary.characters:
+            (border,) = columns_of(" ", vocabulary=vocabulary, blank_id=blank_id, where="the space")
+    return HotwordScorer(columns, border=border)

@@ -1,0 +1,130 @@
+"""What a decoder gives back, and how labels with their steps become words with times and confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechgru.text import Vocabulary
+
+#: Log-probabilities above this are no rounding error: somebody passed logits.
+_MAX_LOG_PROB = 1e-2
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a hypothesis.
+
+    Args:
+        text: the word as written, without spaces.
+        start_seconds: where the first step of its first label begins.
+        end_seconds: where the last step of its last label's run ends.
+        confidence: 0 to 1, the geometric mean over the word's labels of each label's highest probability in its run.
+            One doubtful letter lowers it, and long words are not punished for being long.
+    """
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a decoder believes was said.
+
+    Args:
+        text: the words with single spaces between them. Spaces that the model wrote at an end or twice in a row are
+            in `labels` only.
+        score: natural logarithm of what the search maximised: for greedy decoding the probability of the one best
+            path, a sum over all steps; for a beam see `beam_decode`.
+        words: the words in order.
+        confidence: 0 to 1, the geometric mean over all labels, spaces included, of their highest probability; for a
+            hypothesis without labels, of the blank over all steps (1 when there is no step at all). The same formula
+            for every decoder. 0 where a phrase list allowed no text at all.
+        labels: the labels as found, repeats merged, blanks dropped.
+        spans: for each label its first step and the step after its last; for a beam those of the most probable path
+            of the labels (`align`).
+        posterior: 0 to 1, this hypothesis's share of the exponentiated scores of all hypotheses that the beam held
+            at the end: how sure the choice between the texts is, given that one of them is right. None for greedy
+            decoding, which compares no texts.
+    """
+
+    text: str = ""
+    score: float = 0.0
+    words: tuple[Word, ...] = ()
+    confidence: float = 1.0
+    labels: tuple[int, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    posterior: float | None = None
+
+
+def dress_labels(
+    log_probs_SV: np.ndarray,
+    *,
+    labels: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    score: float,
+    vocabulary: Vocabulary,
+    step_seconds: float,
+    blank_id: int,
+    posterior: float | None = None,
+) -> Hypothesis:
+    """Dresses labels and their spans, from whatever search, with words, times and confidence."""
+    peaks = [float(log_probs_SV[start:end, label].max()) for label, (start, end) in zip(labels, spans, strict=True)]
+    of_vocabulary = [label + (label < blank_id) for label in labels]  # as where the blank is 0
+    words = [
+        Word(
+            text=vocabulary.decode(of_vocabulary[first:after]),
+            start_seconds=spans[first][0] * step_seconds,
+            end_seconds=spans[after - 1][1] * step_seconds,
+            confidence=_geometric_mean(peaks[first:after]),
+        )
+        for first, after in vocabulary.word_spans(of_vocabulary)
+    ]
+    return Hypothesis(
+        text=" ".join(word.text for word in words),
+        score=score,
+        words=tuple(words),
+        confidence=_geometric_mean(peaks or log_probs_SV[:, blank_id].tolist()),
+        labels=tuple(labels),
+        spans=tuple(spans),
+        posterior=posterior,
+    )
+
+
+def _geometric_mean(log_values: Sequence[float]) -> float:
+    """The geometric mean of probabilities given as logarithms; 1 of none. Rounding above 1 is taken off."""
+    return min(1.0, float(np.exp(np.mean(log_values)))) if len(log_values) else 1.0
+
+
+def check_log_probs(
+    log_probs_SV: np.ndarray, *, vocabulary: Vocabulary, step_seconds: float, blank_id: int
+) -> np.ndarray:
+    """The log-probabilities as an array, once everything that a decoder needs of them is true."""
+    log_probs_SV = np.asarray(log_probs_SV)
+    if log_probs_SV.ndim != 2:
+        raise ValueError(
+            f"log_probs must have the two axes (steps, labels), got shape {log_probs_SV.shape}; "
+            "decode one utterance at a time"
+        )
+    if log_probs_SV.shape[1] != len(vocabulary):
+        raise ValueError(
+            f"log_probs have {log_probs_SV.shape[1]} columns and the vocabulary {len(vocabulary)} labels, blank "
+            "included; decode with the vocabulary that the model was trained with"
+        )
+    if not 0 <= blank_id < len(vocabulary):
+        raise ValueError(f"blank_id must be one of the {len(vocabulary)} columns, 0 or more, got {blank_id}")
+    if not (np.isfinite(step_seconds) and step_seconds > 0):
+        raise ValueError(f"step_seconds must be a positive number of seconds, got {step_seconds}")
+    if log_probs_SV.size:
+        highest = log_probs_SV.max()  # NaN where any entry is
+        if np.isnan(highest):
+            raise ValueError("log_probs hold NaN; the model's weights or its input are broken")
+        if highest > _MAX_LOG_PROB:
+            raise ValueError(
+                f"log_probs reach {highest:.3g}, but a log-probability is at most 0; apply log_softmax to logits first"
+            )
+    return log_probs_SV
