@@ -1,6 +1,7 @@
 """From transcripts to labels and back: the normaliser and the vocabulary.
 
-Label 0 is the CTC blank (`BLANK_ID`) and stands for no character; the characters follow from 1.
+Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, or
+with `unit="word"` one whole word or command.
 """
 
 from __future__ import annotations
@@ -8,39 +9,65 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from speechgru.errors import TextError
 from speechgru.files import write_text
+
+Normalization = Literal["NFC", "NFKC"]
+Unit = Literal["character", "word"]
 
 #: The label of the CTC blank.
 BLANK_ID = 0
 
 _BLANK_LINE = "<blank>"
+_BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
 _SPACE_LINE = "<space>"
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'", "\u00b4": "'"})
 
 
-def normalize_text(text: str, *, lowercase: bool = True, remove_punctuation: bool = True) -> str:
+def normalize_text(
+    text: str,
+    *,
+    lowercase: bool = True,
+    remove_punctuation: bool = True,
+    keep_punctuation: str = "",
+    normalization: Normalization = "NFC",
+) -> str:
     """Brings a transcript to the form that the model learns and that scoring compares.
 
-    Unicode NFKC, one kind of apostrophe, optionally lower case and no punctuation (an apostrophe inside a word
-    stays: "don't"; every other mark becomes a space, so "well-kept" is two words), single spaces.
+    One way to write every character, one kind of apostrophe, optionally lower case and no punctuation (an apostrophe
+    inside a word stays: "don't"; every other mark becomes a space, so "well-kept" is two words), single spaces.
 
     Args:
         text: the transcript as written.
-        lowercase: whether to fold case.
+        lowercase: whether to write capitals small.
         remove_punctuation: whether marks (Unicode categories P and S) become spaces.
+        keep_punctuation: marks that stay nevertheless, wherever they stand, such as `-` or `%`.
+        normalization: `NFC` joins letters with their accents; `NFKC` also takes apart ligatures, wide letters and
+            fractions, which are other spellings to most readers: "\ufb01ne \uff21 \u00bd" gives "fine A 1 2".
 
     Returns:
         The normalised text; empty where nothing is left.
+
+    Raises:
+        ValueError: no such normalization.
     """
-    # Before NFKC, which takes the acute accent for a space and a combining mark; after it, for what it takes apart.
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
+    if normalization not in ("NFC", "NFKC"):
+        raise ValueError(f"normalization must be NFC or NFKC, got {normalization!r}")
+    # Apostrophes before NFKC, which takes the acute accent for a space and a combining mark, and after it, for what it
+    # takes apart.
+    text = unicodedata.normalize(normalization, text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
     if lowercase:
-        text = text.lower()
+        text = unicodedata.normalize(normalization, text.lower())
     if remove_punctuation:
+        kept = set(unicodedata.normalize(normalization, keep_punctuation.translate(_APOSTROPHES)))
         text = "".join(
-            character if unicodedata.category(character)[0] not in "PS" or _is_inner_apostrophe(text, position) else " "
+            character
+            if unicodedata.category(character)[0] not in "PS"
+            or character in kept
+            or _is_inner_apostrophe(text, position)
+            else " "
             for position, character in enumerate(text)
         )
     return " ".join(text.split())
@@ -56,52 +83,68 @@ def _is_inner_apostrophe(text: str, position: int) -> bool:
 
 
 class Vocabulary:
-    """The characters a model can write, each with its label.
+    """What a model can write, each entry with its label.
 
     Args:
-        characters: the characters in label order, from label 1; each a single, different character.
+        entries: characters or words in label order, from label 1; each a different one.
+        unit: `character`: every entry is one character, and a space between words is one too. `word`: every entry is
+            a word without white space, for commands and other small, closed sets; texts are split at spaces.
 
     Raises:
-        TextError: an entry is not one character, or stands twice.
+        TextError: an entry is not one character or word, or stands twice.
+
+    Example:
+        >>> Vocabulary(["lights", "off", "on"], unit="word").encode("lights on")
+        [1, 3]
     """
 
-    def __init__(self, characters: Sequence[str]):
-        self.characters = tuple(characters)
-        for position, character in enumerate(self.characters):
-            if len(character) != 1:
-                raise TextError(f"vocabulary entry {position + 1} must be one character, got {character!r}")
-            if character.isspace() and character != " ":
-                raise TextError(f"vocabulary entry {position + 1} must be a space or no white space, got {character!r}")
-        if len(set(self.characters)) != len(self.characters):
-            twice = sorted({c for c in self.characters if self.characters.count(c) > 1})
+    def __init__(self, entries: Sequence[str], *, unit: Unit = "character"):
+        self.entries = tuple(entries)
+        self.unit = unit
+        if unit not in ("character", "word"):
+            raise TextError(f"a vocabulary's unit must be character or word, got {unit!r}")
+        for position, entry in enumerate(self.entries, start=1):
+            if unit == "word" and entry.split() != [entry]:
+                raise TextError(f"vocabulary entry {position} must be one word without white space, got {entry!r}")
+            if unit == "character" and len(entry) != 1:
+                raise TextError(f"vocabulary entry {position} must be one character, got {entry!r}")
+            if unit == "character" and entry.isspace() and entry != " ":
+                raise TextError(f"vocabulary entry {position} must be a space or no white space, got {entry!r}")
+        if len(set(self.entries)) != len(self.entries):
+            twice = sorted({entry for entry in self.entries if self.entries.count(entry) > 1})
             raise TextError(f"the vocabulary holds {', '.join(map(repr, twice))} more than once")
-        self._labels = {character: label for label, character in enumerate(self.characters, start=1)}
+        self._labels = {entry: label for label, entry in enumerate(self.entries, start=1)}
+
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """The entries, by the name that they have in a vocabulary of characters."""
+        return self.entries
 
     def __len__(self) -> int:
         """The number of classes, blank included."""
-        return len(self.characters) + 1
+        return len(self.entries) + 1
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.characters == other.characters
+        return isinstance(other, Vocabulary) and (self.unit, self.entries) == (other.unit, other.entries)
 
     def __hash__(self) -> int:
-        return hash(self.characters)
+        return hash((self.unit, self.entries))
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> Vocabulary:
-        """The vocabulary of all characters in normalised texts, in code point order (space first).
+    def from_texts(cls, texts: Iterable[str], *, unit: Unit = "character") -> Vocabulary:
+        """The vocabulary of all characters or words in normalised texts, in code point order (space first).
 
         Raises:
-            TextError: the texts hold no character at all.
+            TextError: the texts hold none at all.
         """
-        characters = sorted(set().union(*(set(text) for text in texts)))
-        if not characters:
-            raise TextError("no transcript holds a character; a vocabulary needs at least one")
-        return cls(characters)
+        entries = sorted({entry for text in texts for entry in _entries_of(text, unit)})
+        if not entries:
+            raise TextError(f"no transcript holds a {unit}; a vocabulary needs at least one")
+        return cls(entries, unit=unit)
 
     def unknown(self, text: str) -> list[str]:
-        """The characters of a normalised text that the vocabulary lacks, each once, in order of appearance."""
-        return [character for character in dict.fromkeys(text) if character not in self._labels]
+        """The entries of a normalised text that the vocabulary lacks, each once, in order of appearance."""
+        return [entry for entry in dict.fromkeys(_entries_of(text, self.unit)) if entry not in self._labels]
 
     def encode(self, text: str, *, where: str = "transcript") -> list[int]:
         """Turns a normalised text into labels.
@@ -111,23 +154,41 @@ class Vocabulary:
             where: the utterance's name, for the message.
 
         Raises:
-            TextError: a character is not in the vocabulary; names it and `where`.
+            TextError: a character or word is not in the vocabulary; names it and `where`.
         """
         unknown = self.unknown(text)
         if unknown:
             raise TextError(
                 f"{where}: {describe_characters(unknown)} not in the vocabulary; "
-                "spell the transcript with known characters or train with a vocabulary that has them"
+                f"spell the transcript with known {self.unit}s or train with a vocabulary that has them"
             )
-        return [self._labels[character] for character in text]
+        return [self._labels[entry] for entry in _entries_of(text, self.unit)]
 
     def decode(self, labels: Iterable[int]) -> str:
-        """Turns labels (no blanks, repeats already merged) into text."""
-        return "".join(self.characters[label - 1] for label in labels)
+        """Turns labels (no blanks, repeats already merged) into text: characters joined, or words with spaces."""
+        return (" " if self.unit == "word" else "").join(self.entries[label - 1] for label in labels)
+
+    def word_spans(self, labels: Sequence[int]) -> list[tuple[int, int]]:
+        """Where the words of a label sequence are: for each the place of its first label and the one after its last.
+
+        A word entry is a word of its own; characters are words between spaces.
+
+        Example:
+            >>> Vocabulary(" abc").word_spans([2, 3, 1, 1, 4])
+            [(0, 2), (4, 5)]
+        """
+        if self.unit == "word":
+            return [(place, place + 1) for place in range(len(labels))]
+        gaps = [place for place, label in enumerate(labels) if self.entries[label - 1] == " "]
+        edges = zip([-1, *gaps], [*gaps, len(labels)], strict=True)
+        return [(before + 1, after) for before, after in edges if after > before + 1]
 
     def save(self, path: str | Path) -> None:
         """Writes one entry a line in label order, from `<blank>`; a space is written `<space>`."""
-        lines = [_BLANK_LINE, *(_SPACE_LINE if c == " " else c for c in self.characters)]
+        if self.unit == "word":
+            lines = [_BLANK_LINE_OF_WORDS, *self.entries]
+        else:
+            lines = [_BLANK_LINE, *(_SPACE_LINE if entry == " " else entry for entry in self.entries)]
         write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
@@ -145,15 +206,27 @@ class Vocabulary:
             raise TextError(f"{path}: the vocabulary is not UTF-8 text") from error
         if lines and not lines[-1]:
             lines.pop()
-        if not lines or lines[0] != _BLANK_LINE:
-            raise TextError(f"{path}: a vocabulary begins with the line {_BLANK_LINE} (label 0)")
+        if not lines or lines[0] not in (_BLANK_LINE, _BLANK_LINE_OF_WORDS):
+            raise TextError(
+                f"{path}: a vocabulary begins with the line {_BLANK_LINE} (label 0), or one of whole words with "
+                f"{_BLANK_LINE_OF_WORDS}"
+            )
         try:
+            if lines[0] == _BLANK_LINE_OF_WORDS:
+                return cls(lines[1:], unit="word")
             return cls([" " if line == _SPACE_LINE else line for line in lines[1:]])
         except TextError as error:
             raise TextError(f"{path}: {error}") from error
 
 
-def describe_characters(characters: Sequence[str]) -> str:
-    """Names characters for a message: `'ß' (U+00DF) is` or `'ß' (U+00DF), '7' (U+0037) are`."""
-    named = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in characters)
-    return f"{named} {'is' if len(characters) == 1 else 'are'}"
+def _entries_of(text: str, unit: Unit) -> Sequence[str]:
+    return text.split() if unit == "word" else text
+
+
+def describe_characters(entries: Sequence[str]) -> str:
+    """Names characters or words for a message: `'ß' (U+00DF) is`, `'ß' (U+00DF), '7' (U+0037) are`, `'lamp' is`.
+
+    A single character comes with its code point, because several look alike.
+    """
+    named = ", ".join(f"{entry!r} (U+{ord(entry):04X})" if len(entry) == 1 else repr(entry) for entry in entries)
+    return f"{named} {'is' if len(entries) == 1 else 'are'}"

@@ -21,18 +21,42 @@ VOCABULARIES = st.lists(CHARACTERS, min_size=1, max_size=30, unique=True).map(Vo
         ("  a \t b\n\nc\u00a0d ", "a b c d"),
         ("well-kept, isn't it?", "well kept isn't it"),
         ("'quoted' rock 'n' roll dogs'", "quoted rock n roll dogs"),
-        ("don\u2019t don\u2018t don\u02bct don`t don\u00b4t don\uff07t", " ".join(["don't"] * 6)),
-        ("ﬁne Ｆｕｌｌ ½", "fine full 1 2"),
+        ("don\u2019t don\u2018t don\u02bct don`t don\u00b4t", " ".join(["don't"] * 5)),
+        ("ﬁne Ｆｕｌｌ ½", "ﬁne ｆｕｌｌ ½"),
+        ("İstanbul", "i\u0307stanbul"),
         ("e\u0301te\u0301 = \u00e9t\u00e9", "été été"),
         ("GRÖSSE Straße", "grösse straße"),
         ("$5 + 3% #1 a_b", "5 3 1 a b"),
         ("...", ""),
         ("", ""),
-        ("東京タワー。ﾀﾜｰ", "東京タワー タワー"),
+        ("東京タワー。ﾀﾜｰ", "東京タワー ﾀﾜｰ"),
     ],
 )
 def test_normalising(text, expected):
     assert normalize_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ﬁne Ｆｕｌｌ ½", "fine full 1 2"),
+        ("don\uff07t don\u00b4t", "don't don't"),
+        ("e\u0301te\u0301", "été"),
+        ("東京タワー。ﾀﾜｰ", "東京タワー タワー"),
+    ],
+)
+def test_compatibility_spellings_become_plain_only_when_asked(text, expected):
+    assert normalize_text(text, normalization="NFKC") == expected
+
+
+def test_another_normalization_is_refused():
+    with pytest.raises(ValueError, match="normalization must be NFC or NFKC, got 'NFD'"):
+        normalize_text("a", normalization="NFD")
+
+
+def test_marks_that_are_to_be_kept_stay_wherever_they_stand():
+    assert normalize_text("Well-kept: 5 % - 'so'!", keep_punctuation="-%") == "well-kept 5 % - so"
+    assert normalize_text("\u2018so\u2019", keep_punctuation="\u2019") == "'so'"
 
 
 def test_normalising_less():
@@ -48,10 +72,20 @@ def test_a_normalised_text_is_clean(text):
     assert not [c for c in normal if (c.isspace() and c != " ") or (unicodedata.category(c)[0] in "PS" and c != "'")]
 
 
-@given(st.text("aB'’´` -,.!ßÉéｶﾞ½ﬁ\t", max_size=30), st.booleans(), st.booleans())
-def test_normalising_twice_changes_nothing(text, lowercase, remove_punctuation):
-    normal = normalize_text(text, lowercase=lowercase, remove_punctuation=remove_punctuation)
-    assert normalize_text(normal, lowercase=lowercase, remove_punctuation=remove_punctuation) == normal
+@given(
+    st.text("aB'’´` -,.!ßÉéİｶﾞ½ﬁ\u0301\t", max_size=30) | st.text(max_size=20),
+    st.fixed_dictionaries(
+        {
+            "lowercase": st.booleans(),
+            "remove_punctuation": st.booleans(),
+            "keep_punctuation": st.sampled_from(["", "-", "'."]),
+            "normalization": st.sampled_from(["NFC", "NFKC"]),
+        }
+    ),
+)
+def test_normalising_twice_changes_nothing(text, rules):
+    normal = normalize_text(text, **rules)
+    assert normalize_text(normal, **rules) == normal
 
 
 @given(st.lists(st.text("ab c'é", min_size=1), min_size=1).filter(lambda texts: any(texts)))
@@ -75,6 +109,51 @@ def test_a_vocabulary_from_texts_is_sorted_whatever_their_order():
     assert Vocabulary.from_texts(["b a", "cab"]) == Vocabulary(" abc")
     assert hash(Vocabulary("ab")) == hash(Vocabulary(["a", "b"]))
     assert Vocabulary("ab") != Vocabulary("ba")
+
+
+def test_whole_words_can_be_the_labels():
+    vocabulary = Vocabulary.from_texts(["lights on", "lights off", ""], unit="word")
+    assert vocabulary.entries == ("lights", "off", "on")
+    assert (len(vocabulary), vocabulary.encode("on lights  on")) == (4, [3, 1, 3])
+    assert vocabulary.decode([3, 1, 3]) == "on lights on"
+    assert vocabulary.decode([]) == ""
+    assert vocabulary.unknown("lamps on lamps a") == ["lamps", "a"]
+    with pytest.raises(TextError) as caught:
+        vocabulary.encode("lamps on", where="a.wav")
+    assert str(caught.value) == (
+        "a.wav: 'lamps' is not in the vocabulary; "
+        "spell the transcript with known words or train with a vocabulary that has them"
+    )
+
+
+def test_the_same_entries_as_characters_and_as_words_are_different_vocabularies():
+    assert Vocabulary("ab") != Vocabulary("ab", unit="word")
+
+
+@given(st.lists(st.text("ab c"), max_size=4).map("".join))
+def test_word_spans_are_the_words_of_the_text(text):
+    vocabulary = Vocabulary(" abc")
+    labels = vocabulary.encode(text)
+    spans = vocabulary.word_spans(labels)
+    assert [vocabulary.decode(labels[start:end]) for start, end in spans] == text.split()
+    words = Vocabulary(["a", "b"], unit="word")
+    assert words.word_spans([2, 1, 1]) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_texts_without_a_word_make_no_vocabulary():
+    with pytest.raises(TextError, match="no transcript holds a word; a vocabulary needs at least one"):
+        Vocabulary.from_texts(["", " "], unit="word")
+
+
+@pytest.mark.parametrize("entry", ["", " ", "two words", "tab\t", "\u00a0"])
+def test_a_word_has_no_white_space(entry):
+    with pytest.raises(TextError, match="vocabulary entry 2 must be one word without white space, got "):
+        Vocabulary(["one", entry], unit="word")
+
+
+def test_another_unit_is_refused():
+    with pytest.raises(TextError, match="unit must be character or word, got 'phone'"):
+        Vocabulary("ab", unit="phone")
 
 
 def test_texts_without_a_character_make_no_vocabulary():
@@ -120,6 +199,18 @@ def test_a_saved_vocabulary_loads_as_itself(tmp_path, vocabulary):
 def test_the_file_can_be_read_by_people(tmp_path):
     Vocabulary(" <b").save(tmp_path / "vocabulary.txt")
     assert (tmp_path / "vocabulary.txt").read_text(encoding="utf-8") == "<blank>\n<space>\n<\nb\n"
+
+
+@given(st.lists(st.text(CHARACTERS, min_size=1).filter(lambda word: word.split() == [word]), min_size=1, unique=True))
+def test_a_saved_vocabulary_of_words_loads_as_itself(tmp_path, words):
+    vocabulary = Vocabulary(words, unit="word")
+    vocabulary.save(tmp_path / "words.txt")
+    assert Vocabulary.load(tmp_path / "words.txt") == vocabulary
+
+
+def test_the_file_says_that_it_holds_words(tmp_path):
+    Vocabulary(["on", "<space>"], unit="word").save(tmp_path / "words.txt")
+    assert (tmp_path / "words.txt").read_text(encoding="utf-8") == "<blank> (one word a line)\non\n<space>\n"
 
 
 @pytest.mark.parametrize(
