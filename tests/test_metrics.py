@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,11 +13,18 @@ from hypothesis import strategies as st
 from speechgru.metrics import (
     ErrorCounts,
     align,
+    area_under_curve,
     bootstrap_interval,
+    calibration_error,
     character_errors,
+    confusions,
     count_errors,
+    heard_right,
     real_time_factor,
+    reliability,
     sentence_error_rate,
+    share_interval,
+    slice_by,
     total,
     word_errors,
 )
@@ -202,3 +210,121 @@ def test_the_real_time_factor_is_processing_over_audio():
     for processing, audio in ((1.0, 0.0), (1.0, -1.0), (-1.0, 1.0), (1.0, math.nan)):
         with pytest.raises(ValueError, match="real-time factor"):
             real_time_factor(processing, audio)
+
+
+# --- Confusions and slices ----------------------------------------------------------------------------------------
+
+
+def test_confusions_are_gathered_by_word_the_most_frequent_first():
+    pairs = [
+        ("turn on the light", "turn in the light"),
+        ("on and on", "in and in"),
+        ("yes", "yes now"),
+        ("the end", "end"),
+        ("off", "of"),
+    ]
+    found = confusions(align(reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
+    assert found.substitutions == [("on", "in", 3), ("off", "of", 1)]
+    assert found.insertions == [("now", 1)]
+    assert found.deletions == [("the", 1)]
+    assert (found.spoken["on"], found.spoken["the"], found.spoken["in"]) == (3, 2, 0)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(SENTENCES, SENTENCES), max_size=6))
+def test_confusions_add_up_to_the_errors(pairs):
+    counts = total(word_errors(*pair) for pair in pairs)
+    found = confusions(align(reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
+    assert counts == ErrorCounts(
+        substitutions=sum(count for *_, count in found.substitutions),
+        insertions=sum(count for _, count in found.insertions),
+        deletions=sum(count for _, count in found.deletions),
+        reference_length=sum(found.spoken.values()),
+    )
+
+
+@given(
+    st.lists(st.none() | st.integers(-5, 5) | st.floats(-5, 5), max_size=40)
+    | st.lists(st.none() | st.booleans() | st.sampled_from(["a", "b", "1"]) | st.integers(0, 2), max_size=40),
+    st.integers(1, 6),
+)
+def test_every_utterance_is_in_one_slice_and_its_value_is_the_slices(values, num_bins):
+    slices = slice_by(values, num_bins=num_bins)
+    assert sorted(index for part in slices for index in part.indices) == list(range(len(values)))
+    for part in slices:
+        assert part.indices == tuple(sorted(part.indices)) != ()
+        for index in part.indices:
+            value = values[index]
+            if part.low is not None:
+                assert part.low <= value <= part.high
+            elif part.value is not None:
+                assert part.value == {True: "yes", False: "no"}.get(
+                    value if isinstance(value, bool) else None, str(value)
+                )
+            else:
+                assert value is None
+    numbers = [part for part in slices if part.low is not None]
+    assert len(numbers) <= num_bins
+    assert all(one.high < other.low for one, other in itertools.pairwise(numbers))
+
+
+def test_numbers_fall_into_bins_of_equally_many_and_few_different_ones_get_their_own():
+    parts = slice_by([float(number) for number in range(100)])
+    assert [len(part.indices) for part in parts] == [25, 25, 25, 25]
+    assert (parts[0].low, parts[0].high, parts[3].high) == (0.0, 24.0, 99.0)
+    own = slice_by([10, 0, 20, 0, None])
+    assert [(part.low, part.high, part.indices) for part in own] == [
+        (0.0, 0.0, (1, 3)), (10.0, 10.0, (0,)), (20.0, 20.0, (2,)), (None, None, (4,))
+    ]  # fmt: skip
+    mixed = slice_by([1, "quiet", True])
+    assert [part.value for part in mixed] == ["1", "quiet", "yes"]
+
+
+# --- Confidence ---------------------------------------------------------------------------------------------------
+
+CONFIDENCES = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.97, 0.99, 1.0]), st.booleans()), max_size=30)
+
+
+def test_each_word_heard_is_right_or_not():
+    pairs = align(["turn", "on", "the", "light"], ["turn", "the", "lights"])
+    assert heard_right(pairs) == [True, True, False]
+
+
+@given(CONFIDENCES)
+def test_the_area_is_the_share_of_pairs_in_the_right_order(words):
+    right = [confidence for confidence, is_right in words if is_right]
+    wrong = [confidence for confidence, is_right in words if not is_right]
+    area = area_under_curve([confidence for confidence, _ in words], [is_right for _, is_right in words])
+    if not right or not wrong:
+        assert area is None
+    else:
+        pairs = [(one > other) + 0.5 * (one == other) for one in right for other in wrong]
+        assert area == pytest.approx(np.mean(pairs))
+
+
+@given(CONFIDENCES)
+def test_a_reliability_table_holds_every_word_once(words):
+    confidences, right = [confidence for confidence, _ in words], [is_right for _, is_right in words]
+    bins = reliability(confidences, right)
+    assert sum(entry.num_words for entry in bins) == len(words)
+    assert sum(entry.num_words * entry.share_right for entry in bins) == pytest.approx(sum(right))
+    assert sum(entry.num_words * entry.mean_confidence for entry in bins) == pytest.approx(sum(confidences))
+    for entry in bins:
+        assert entry.low <= entry.mean_confidence <= entry.high
+        assert entry.right_interval[0] <= entry.share_right <= entry.right_interval[1]
+    error = calibration_error(bins)
+    assert error is None if not words else 0 <= error <= 1
+
+
+def test_calibration_is_perfect_where_confidence_is_the_share_of_right_words():
+    assert calibration_error(reliability([0.75] * 4, [True, True, True, False])) == 0.0
+    assert calibration_error(reliability([1.0] * 4, [True, True, True, False])) == 0.25
+
+
+def test_a_shares_interval_is_wilsons():
+    assert share_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Newcombe 1998's formula, by hand
+    assert share_interval(0, 5)[0] == 0.0 and share_interval(5, 5)[1] == 1.0
+    assert 0 < share_interval(0, 5)[1] < 1
+    for count, of in ((1, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="a share needs 1 case or more"):
+            share_interval(count, of)

@@ -244,8 +244,8 @@ def _skipped(evaluation: Record) -> str:
     return f'<p class="quiet">{pieces.text(f"{name}: {pieces.count(number)} {verb} not in its numbers.")}</p>'
 
 
-def worst(evaluations: Sequence[Record]) -> str:
-    """The worst utterances of every evaluation, the first one open; the first few can be listened to."""
+def worst(evaluations: Sequence[Record], *, most: int = _MAX_WORST) -> str:
+    """The `most` worst utterances of every evaluation, the first one open; the first few can be listened to."""
     parts = []
     with_player = players(MAX_PLAYERS)
     shown: dict[tuple, str] = {}
@@ -254,7 +254,7 @@ def worst(evaluations: Sequence[Record]) -> str:
         if not utterances:
             continue
         name = str(evaluation.get("name", "Evaluation"))
-        chosen = worst_utterances(utterances, most=_MAX_WORST)
+        chosen = worst_utterances(utterances, most=most)
         wrong = sum(1 for utterance in utterances if utterance.get("word_errors"))
         key = tuple((entry.get("utterance_id"), entry.get("reference"), entry.get("hypothesis")) for entry in chosen)
         title = f"{name}: {wrong:,} of {len(utterances):,} utterances with an error" + (

@@ -125,7 +125,14 @@ def section(identifier: str, title: str, body_html: str, *, lead: str = "") -> s
     )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, text_columns: int = 1) -> str:
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    caption: str,
+    text_columns: int = 1,
+    drawings_html: Sequence[str] | None = None,
+) -> str:
     """A table whose first column names the rows, scrolling sideways by itself on a narrow screen.
 
     Args:
@@ -133,6 +140,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: st
         rows: the cells as text; a line break puts what follows in small print.
         caption: what the table shows, below it and for screen readers.
         text_columns: how many columns at the left hold text rather than numbers.
+        drawings_html: for each row what stands in one more column at its end, such as a bar; it says nothing that
+            the cells do not say.
     """
 
     def cell(value: str, column: int, *, of_head: bool = False) -> str:
@@ -143,9 +152,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: st
         return f"<{name}{scope}{kind}>{text(first)}{f'<small>{text(small)}</small>' if small else ''}</{name}>"
 
     head_html = "".join(cell(heading, column, of_head=True) for column, heading in enumerate(headings))
-    body_html = "".join(
-        "<tr>" + "".join(cell(value, column) for column, value in enumerate(row)) + "</tr>" for row in rows
-    )
+    rows_html = ["".join(cell(value, column) for column, value in enumerate(row)) for row in rows]
+    if drawings_html is not None:
+        head_html += '<td aria-hidden="true"></td>'
+        rows_html = [
+            f'{row_html}<td class="drawing" aria-hidden="true">{drawing_html}</td>'
+            for row_html, drawing_html in zip(rows_html, drawings_html, strict=True)
+        ]
+    body_html = "".join(f"<tr>{row_html}</tr>" for row_html in rows_html)
     return scroll(
         f"<table><caption>{text(caption)}</caption><thead><tr>{head_html}</tr></thead><tbody>{body_html}</tbody></table>",
         name=caption,

@@ -90,6 +90,9 @@ thead th { color: var(--muted); font-weight: 600; font-size: .85rem; vertical-al
   white-space: normal; }
 tbody th { font-weight: 600; }
 tbody tr:last-child > * { border-bottom: 0; }
+td.drawing { width: 100%; min-width: 11rem; padding-right: 0; vertical-align: middle; }
+td.drawing svg { width: 100%; height: 1.25rem; }
+.part + .part, .facts + .part { margin-top: 1.6rem; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.25rem; }
 figure { margin: 0; }
@@ -107,6 +110,9 @@ svg .dashed { stroke-dasharray: 5 4; }
 svg .blank { fill: none; stroke: var(--blank); stroke-width: 1.5; stroke-dasharray: 3 3; }
 svg .area { fill-opacity: .2; stroke-width: 1.75; stroke-linejoin: round; }
 svg .peak { font-weight: 650; text-anchor: middle; font-size: 14px; }
+svg .bar { fill: var(--series-1); fill-opacity: .55; }
+svg .range { stroke: var(--text); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+svg .whole { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 svg .band { fill: var(--band); fill-opacity: .06; }
 svg .edge { stroke: var(--text); stroke-width: 2; }
 svg .word { text-anchor: middle; font-weight: 600; }

@@ -34,29 +34,45 @@ def worst_utterances(utterances: Sequence[Mapping[str, Any]], *, most: int) -> l
     return sorted(wrong, key=badness)[:most]
 
 
-def aligned(reference: str, hypothesis: str) -> str:
-    """Reference over hypothesis, word by word, with the errors marked; screen readers hear the two texts."""
+def aligned(reference: str, hypothesis: str, *, words: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Reference over hypothesis, word by word, with the errors marked; screen readers hear the two texts.
+
+    Args:
+        reference: what was said.
+        hypothesis: what was heard.
+        words: the hypothesis' words with `start_seconds`, `end_seconds` and `confidence`, for those who point at one.
+    """
     pairs = align(reference.split(), hypothesis.split())
+    hints = iter(map(_hint, words) if len(words) == len(hypothesis.split()) else [])
+    inner = "".join(_pair(pair, hint="" if pair.hypothesis is None else next(hints, "")) for pair in pairs)
     return (
         f'<p class="hidden">Reference: {text(reference) or "(empty)"}. Hypothesis: {text(hypothesis) or "(empty)"}.</p>'
         '<div class="aligned" aria-hidden="true"><div class="names"><span>said</span><span>heard</span></div>'
-        f'<div class="pairs">{"".join(map(_pair, pairs)) or _pair(AlignedPair("equal", "(nothing)", "(nothing)"))}'
+        f'<div class="pairs">{inner or _pair(AlignedPair("equal", "(nothing)", "(nothing)"))}'
         "</div></div>"
     )
 
 
-def _pair(pair: AlignedPair) -> str:
-    def side(word: str | None, kind: str) -> str:
+def _hint(word: Mapping[str, Any]) -> str:
+    return (
+        f", {word['start_seconds']:.2f} to {word['end_seconds']:.2f} s, confidence {word['confidence']:.2f}"
+        if all(is_number(word.get(key)) for key in ("start_seconds", "end_seconds", "confidence"))
+        else ""
+    )
+
+
+def _pair(pair: AlignedPair, *, hint: str = "") -> str:
+    def side(word: str | None, kind: str, hint: str = "") -> str:
         if word is None:
             return '<span class="gap">\u00b7</span>'
         name = "del" if kind == "lost" else "ins" if kind == "wrong" else "span"
         inner = f'<{name} class="{kind}">{text(word)}</{name}>' if kind else text(word)
-        return f'<span dir="auto" title="{text(word)}">{inner}</span>'
+        return f'<span dir="auto" title="{text(word + hint)}">{inner}</span>'
 
     right = pair.operation == "equal"
     return (
         f'<span class="pair">{side(pair.reference, "" if right else "lost")}'
-        f"{side(pair.hypothesis, '' if right else 'wrong')}</span>"
+        f"{side(pair.hypothesis, '' if right else 'wrong', hint)}</span>"
     )
 
 
@@ -71,10 +87,15 @@ def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
     if is_number(utterance.get("confidence")):
         facts.append(f"confidence {utterance['confidence']:.2f}")
     player_html = player(utterance) if with_player else ""
+    texts_html = aligned(
+        str(utterance.get("reference", "")),
+        str(utterance.get("hypothesis", "")),
+        words=utterance.get("hypothesis_words") or (),
+    )
     return (
         f'<article class="card"><header><h3>{text(utterance.get("utterance_id", "utterance"))}</h3>'
         f"{''.join(f'<span>{text(fact)}</span>' for fact in facts)}</header>"
-        f"{aligned(str(utterance.get('reference', '')), str(utterance.get('hypothesis', '')))}{player_html}</article>"
+        f"{texts_html}{player_html}</article>"
     )
 
 

@@ -1,0 +1,365 @@
+"""The report of one evaluation: where the errors are, which they are, and whether confidence knew of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.decoding import Word
+from speechgru.errors import UserError
+from speechgru.evaluate import load_run
+from speechgru.files import write_text
+from speechgru.recordings import read_recording
+from speechgru.report import Record, headline, page, picture_figures, pieces, worst
+from speechgru.report.figures import rate_bar, reliability_chart
+from speechgru.report.utterances import worst_utterances
+from speechgru.runtime import Recognizer
+
+#: Groups of a slice and rows of a table of confusions in the page; the record holds more.
+_MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
+#: Utterances that could not be scored, named in the page.
+_MAX_SKIPPED = 10
+
+#: `samples_N` -> `log_mel_TM`, `log_probs_SV`.
+_Hear = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def report_evaluation(
+    record: Record, out: str | Path, *, title: str | None = None, num_pictures: int = 3, num_worst: int = 10
+) -> Path:
+    """Writes one evaluation as a self-contained HTML page: rates, slices, confusions, confidence, worst utterances.
+
+    Args:
+        record: what `evaluate.evaluate` gave, or read back from JSON. Parts that it lacks are left out of the page.
+        out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
+        title: the page's title; by the evaluation's name when None.
+        num_pictures: how many of the worst utterances to draw, with the probability of every label over time; the
+            recogniser at `record["path"]` hears them again. Where it or a recording is gone the page says so.
+        num_worst: how many of the worst utterances to show.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    pictures, notes = _pictures(record, most=num_pictures)
+    sections = [
+        pieces.section("result", "Result", headline([record]), lead=_lead(record)),
+        pieces.section("about", "What was scored", _facts(record) + _errors(record)),
+        pieces.section(
+            "slices",
+            "Where the errors are",
+            "".join(_slice(entry, record) for entry in record.get("slices") or ()),
+            lead="A bar is the word error rate of some of the utterances, the line on it its 95 % interval, the dashed "
+            "line the rate of all. Where an interval does not reach the dashed line, chance alone is a poor "
+            "explanation; with many groups, one in twenty will do so by chance. A group without an error has no "
+            "interval: it is too small, or too easy, to have one.",
+        ),
+        pieces.section("confusions", "Which words", _confusions(record.get("confusions") or {})),
+        pieces.section("confidence", "Does it know when it errs?", _confidence(record.get("confidence") or {})),
+        pieces.section("worst", "Worst utterances", worst([record], most=num_worst)),
+        pieces.section(
+            "pictures",
+            "What the model saw and said in the worst",
+            picture_figures(pictures),
+            lead="Above the log-mel of a recording; below it, on the same time axis, the probability of every label at "
+            "every step, each written at its peak; the blank, which stands for nothing, is dashed. A band marks a word "
+            "from its first label to its last: CTC models answer late and briefly, so bands are shorter than the "
+            "sound.",
+        ),
+        pieces.section("notes", "Notes", "".join(f"<p>{pieces.text(note)}</p>" for note in notes + _skipped(record))),
+    ]
+    out = Path(out)
+    shown = title or str(record.get("name") or "Evaluation")
+    write_text(out, page(shown, [part for part in sections if part]))
+    return out
+
+
+def _lead(record: Record) -> str:
+    facts = [Path(str(record["manifest"])).name] if record.get("manifest") else []
+    if pieces.is_number(record.get("num_utterances")):
+        facts.append(f"{pieces.count(record['num_utterances'])} utterances")
+    if pieces.is_number(record.get("audio_seconds")):
+        facts.append(f"{pieces.seconds(record['audio_seconds'])} of audio")
+    return " \u00b7 ".join(facts)
+
+
+def _facts(record: Record) -> str:
+    size = record.get("size_bytes")
+    facts = [
+        ("Recogniser", record.get("path")),
+        ("Form", record.get("form")),
+        ("Size", pieces.size(size) if size is not None else None),
+        ("Manifest", record.get("manifest")),
+    ]
+    return pieces.definitions([(name, value) for name, value in facts if value], kind="facts")
+
+
+def _errors(record: Record) -> str:
+    """The kinds of errors and what each adds to the rate."""
+    words = record.get("words")
+    if not pieces.is_number(words):
+        return ""
+    kinds = [
+        (name, record[key])
+        for key, name in (("substitutions", "Substituted"), ("deletions", "Deleted"), ("insertions", "Inserted"))
+        if pieces.is_number(record.get(key))
+    ]
+    kinds.append(("All errors", sum(number for _, number in kinds)))
+    shares = [number / words if words else math.nan for _, number in kinds]
+    highest = max((share for share in shares if math.isfinite(share)), default=0.0)
+    table_html = pieces.table(
+        ["Kind of error", "Words", "Share"],
+        [
+            [name, pieces.count(number), pieces.percent(share)]
+            for (name, number), share in zip(kinds, shares, strict=True)
+        ],
+        caption=f"Shares are of the {pieces.count(words)} words that were said. Inserted words were not, so all errors "
+        "together can pass 100 %.",
+        drawings_html=[rate_bar(share, highest=highest) for share in shares],
+    )
+    return f'<div class="part">{table_html}</div>'
+
+
+def _slice(entry: Record, record: Record) -> str:
+    field, groups = str(entry.get("field", "")), entry.get("groups") or []
+    heading_html = f"<h3>By {pieces.text(field)}</h3>"
+    if not any("value" in group or "low" in group for group in groups):
+        return f'<div class="part">{heading_html}<p class="quiet">No utterance has a {pieces.text(field)}.</p></div>'
+    shown, left = groups[:_MAX_GROUPS], groups[_MAX_GROUPS:]
+    caption = f"Word error rate by {field}" + (
+        ", the highest first."
+        if entry.get("kind") != "number"
+        else ", in bins of about equally many utterances."
+        if any(group.get("low") != group.get("high") for group in groups)
+        else "."
+    )
+    if left:
+        caption += f" {len(left):,} more groups are in the record."
+    highest = _highest(shown)
+    table_html = pieces.table(
+        [
+            pieces.heading_of(field) if field in ("speaker", "duration", "offset") else field,
+            "WER",
+            "95 % interval",
+            "Errors",
+            "Words",
+            "Utterances",
+        ],
+        [
+            [
+                _group_name(group, field),
+                pieces.percent(group.get("wer")),
+                pieces.interval(_interval(group)) or pieces.MISSING,
+                *(pieces.count(group.get(key)) for key in ("errors", "words", "num_utterances")),
+            ]
+            for group in shown
+        ],
+        caption=caption,
+        drawings_html=[
+            rate_bar(group.get("wer"), interval=_interval(group), whole=record.get("wer"), highest=highest)
+            for group in shown
+        ],
+    )
+    return f'<div class="part">{heading_html}{table_html}</div>'
+
+
+def _interval(group: Record) -> Any:
+    """The interval, none for a group without an error: resampling gives 0 to 0, which would look like certainty."""
+    return group.get("wer_interval") if group.get("errors") else None
+
+
+def _highest(groups: Sequence[Record]) -> float:
+    """Where the bars' axis ends: at the highest interval, unless that of a few words would dwarf all rates."""
+
+    def finite(values: Sequence[Any]) -> list[float]:
+        return [value for value in values if pieces.is_number(value) and math.isfinite(value)]
+
+    rates = finite([group.get("wer") for group in groups])
+    ends = finite([end for group in groups for end in (_interval(group) or [])])
+    highest = max(rates, default=0.0)
+    return min(max(ends, default=highest), 2.5 * highest) if highest else 1.0
+
+
+def _group_name(group: Record, field: str) -> str:
+    if "value" in group:
+        return str(group["value"])
+    if "low" not in group:
+        return "(not given)"
+    describe = pieces.seconds if field in ("duration", "offset") else pieces.plain
+    low, high = describe(group["low"]), describe(group["high"])
+    if low == high:
+        return low
+    seconds = "\u202fs"  # 0.31 to 0.42 s
+    return f"{low.removesuffix(seconds) if 'min' not in high and high.endswith(seconds) else low} to {high}"
+
+
+def _confusions(confusions: Record) -> str:
+    """What was heard for another word, beside what was not heard and what was heard for nothing."""
+    substituted = _words(
+        "Heard for another",
+        confusions.get("substitutions"),
+        {"reference": "Said", "hypothesis": "Heard", "count": "Times", "spoken": "Said in all"},
+    )
+    others = _words(
+        "Not heard", confusions.get("deletions"), {"word": "Said", "count": "Times", "spoken": "Said in all"}
+    ) + _words("Heard for nothing", confusions.get("insertions"), {"word": "Heard", "count": "Times"})
+    inner = "".join(f"<div>{column_html}</div>" for column_html in (substituted, others) if column_html)
+    return f'<div class="panels">{inner}</div>' if inner else ""
+
+
+def _words(title: str, entries: Sequence[Record] | None, columns: Mapping[str, str]) -> str:
+    if not entries:
+        return ""
+    shown = entries[:_MAX_CONFUSIONS]
+    table_html = pieces.table(
+        list(columns.values()),
+        [[pieces.plain(entry.get(key)) for key in columns] for entry in shown],
+        caption="The most frequent first."
+        + (f" {len(entries) - len(shown):,} more are in the record." if len(entries) > len(shown) else ""),
+        text_columns=sum(1 for key in columns if key not in ("count", "spoken")),
+    )
+    return f'<div class="part"><h3>{pieces.text(title)}</h3>{table_html}</div>'
+
+
+def _confidence(confidence: Record) -> str:
+    bins = confidence.get("bins") or []
+    if not bins:
+        return ""
+    auc, error = confidence.get("auc"), confidence.get("calibration_error")
+    sentences = []
+    if pieces.is_number(auc):
+        sentences.append(
+            f"Of a right and a wrong word, picked blindly, the right one has the higher confidence in "
+            f"{pieces.percent(auc)} of all cases (area under the ROC curve {auc:.3f}; a coin has 0.5)."
+        )
+    else:
+        sentences.append("All words heard were right, or all wrong, so there is nothing to tell apart.")
+    if pieces.is_number(error):
+        sentences.append(
+            f"Confidence is {pieces.percent(error)} away from the share of right words, on average over the words "
+            "(expected calibration error): on the dashed line it would mean what it says, below it promises too much."
+        )
+    table_html = pieces.table(
+        ["Confidence", "Words heard", "Mean", "Right", "95 % interval"],
+        [
+            [
+                f"{entry['low']:g} to {entry['high']:g}",
+                pieces.count(entry["num_words"]),
+                f"{entry['mean_confidence']:.3f}",
+                pieces.percent(entry["share_right"]),
+                pieces.interval(entry.get("right_interval")) or pieces.MISSING,
+            ]
+            for entry in bins
+        ],
+        caption="Words by their confidence, and how many of them were right.",
+    )
+    return (
+        f"<p>{pieces.text(' '.join(sentences))}</p>"
+        f'<div class="panels"><figure>{reliability_chart(bins)}<figcaption>Share of right words by confidence, with '
+        f"its 95 % interval; a dot is as large as its words are many</figcaption></figure><div>{table_html}</div></div>"
+    )
+
+
+def _skipped(record: Record) -> list[str]:
+    """What could not be scored, by name."""
+    skipped = record.get("skipped") or []
+    if not skipped:
+        return []
+    verb = "utterance could not be scored and is" if len(skipped) == 1 else "utterances could not be scored and are"
+    notes = [f"{pieces.count(len(skipped))} {verb} not in the numbers:"]
+    notes += [str(entry.get("message", "")) for entry in skipped[:_MAX_SKIPPED]]
+    if len(skipped) > _MAX_SKIPPED:
+        notes.append(f"and {len(skipped) - _MAX_SKIPPED:,} more.")
+    return notes
+
+
+def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Pictures of the worst utterances, and what kept others from being drawn."""
+    chosen = worst_utterances(record.get("utterances") or (), most=most)
+    path = record.get("path")
+    if not chosen or not path:
+        return [], []
+    try:
+        sample_rate, settings, hear = _load(Path(str(path)), form=str(record.get("form", "")))
+    except (UserError, ImportError) as error:
+        return [], [f"The worst utterances are not drawn: {error}"]
+    pictures, notes = [], []
+    for utterance in chosen:
+        try:
+            recording = read_recording(
+                utterance["audio_filepath"],
+                sample_rate=sample_rate,
+                offset=utterance.get("offset") or 0.0,
+                duration=utterance.get("duration"),
+            )
+        except UserError as error:
+            notes.append(f"Not drawn: {error}")
+            continue
+        log_mel_TM, log_probs_SV = hear(recording.samples_N)
+        pictures.append(settings | _said(utterance) | {"log_mel_TM": log_mel_TM, "log_probs_SV": log_probs_SV})
+    return pictures, notes
+
+
+def _said(utterance: Mapping[str, Any]) -> dict[str, Any]:
+    errors, words = utterance.get("word_errors"), utterance.get("words")
+    heard: Sequence[Mapping[str, Any]] = utterance.get("hypothesis_words") or ()
+    return {
+        "title": str(utterance.get("utterance_id", "utterance")),
+        "caption": f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}."
+        + (f" Speaker {utterance['speaker']}." if utterance.get("speaker") else ""),
+        "reference": utterance.get("reference", ""),
+        "hypothesis": utterance.get("hypothesis", ""),
+        "words": [Word(**word) for word in heard],
+    }
+
+
+def _load(path: Path, *, form: str) -> tuple[int, dict[str, Any], _Hear]:
+    """The recogniser that was scored: its sample rate, what all its pictures share, and how it hears.
+
+    Raises:
+        UserError: it is gone or damaged.
+        ImportError: TensorFlow, which the log-mel needs, is not installed.
+    """
+    from speechgru.features import LogMel
+
+    if (path / "bundle.json").is_file():
+        recognizer = Recognizer(path, form=form.removeprefix("TFLite "))
+        features, sample_rate = recognizer.metadata["features"], recognizer.sample_rate
+        log_mel = LogMel(
+            sample_rate=sample_rate,
+            f_min=features["f_min_hz"],
+            f_max=features["f_max_hz"],
+            **{key: features[key] for key in ("frame_length", "hop_length", "n_fft", "n_mels", "center", "log_floor")},
+        )
+        settings = {
+            "vocabulary": recognizer.vocabulary,
+            "step_seconds": recognizer.metadata["step_seconds"],
+            "frame_seconds": features["hop_length"] / sample_rate,
+        }
+        hear_with = recognizer.log_probs
+    else:
+        config, vocabulary, model = load_run(path)
+        sample_rate = config.data.sample_rate
+        log_mel = model.get_layer("front_end").get_layer("log_mel")
+        settings = {
+            "vocabulary": vocabulary,
+            "step_seconds": config.step_seconds,
+            "frame_seconds": config.hop_length / sample_rate,
+        }
+
+        def hear_with(samples_N: np.ndarray) -> np.ndarray:
+            logits_BSV, _ = model([samples_N[None], np.array([len(samples_N)], np.int32)], training=False)
+            logits_SV = np.asarray(logits_BSV[0], np.float64)
+            return logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
+
+    def hear(samples_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_mel_BTM, _ = log_mel(samples_N[None], np.array([len(samples_N)], np.int32))
+        return np.asarray(log_mel_BTM[0]), hear_with(samples_N)
+
+    return sample_rate, settings, hear
