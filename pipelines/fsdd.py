@@ -122,7 +122,7 @@ def main() -> None:
 
     story.tell_results(scores, heard)
     story.say(f"isolated digits exactly right: {1 - alone['sentence_error_rate']:.1%}")
-    story.tell_where(report, bundle)
+    story.tell_where(report, report_folder / "joined.html", bundle)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def main() -> None:
     )
 
     story.tell_results(scores, heard)
-    story.tell_where(report, bundle)
+    story.tell_where(report, run / "report" / "test.html", bundle)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from speechgru.evaluate import evaluate
 from speechgru.files import sha256_of, write_json
 from speechgru.manifest import read_manifest
 from speechgru.progress import Progress
+from speechgru.report.of_evaluation import report_evaluation
 from speechgru.transcribe import transcribe
 
 
@@ -83,13 +84,23 @@ class Story:
     def evaluate(
         self, recogniser: Path, manifest: Path, out: Path, *, name: str, form: str | None = None
     ) -> dict[str, Any]:
-        """Scores a run's best weights, or one form of a bundle, and gives the record, which is kept in `out`."""
+        """Scores a run's best weights, or one form of a bundle, and gives the record, which is kept in `out`.
+
+        Beside it stands a page of the same name that shows the errors.
+        """
         best = recogniser / "checkpoints" / "best.npz"
+        page = out.with_suffix(".html")
+
+        def work(progress: Progress) -> None:
+            record = evaluate(recogniser, manifest, form=form, name=name, progress=progress)
+            write_json(out, record)
+            report_evaluation(record, page)
+
         self.stage(
             f"evaluate: {name}",
-            lambda progress: write_json(out, evaluate(recogniser, manifest, form=form, name=name, progress=progress)),
+            work,
             inputs=[best if best.exists() else recogniser, manifest, form, name],
-            outputs=[out],
+            outputs=[out, page],
         )
         return json.loads(out.read_text())
 
@@ -125,10 +136,11 @@ class Story:
         for reference, hypothesis in heard:
             self.say(f"said   {reference}\nheard  {hypothesis}")
 
-    def tell_where(self, report: Path, bundle: Path) -> None:
+    def tell_where(self, report: Path, errors: Path, bundle: Path) -> None:
         """Prints where to look and what to type next."""
         command = os.path.relpath(Path(sys.executable).with_name("speechgru"))
-        self.say(f"report   {report}\nbundle   {bundle}\ntry it   {command} transcribe {bundle} RECORDING.wav")
+        self.say(f"report   {report}\nerrors   {errors}\nbundle   {bundle}")
+        self.say(f"try it   {command} transcribe {bundle} RECORDING.wav")
 
     def say(self, line: str) -> None:
         """Prints a line."""

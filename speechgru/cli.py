@@ -34,6 +34,20 @@ app = typer.Typer(
 _out = Console(markup=False, emoji=False)  # what it prints is names and transcripts
 _err = Console(stderr=True, emoji=False)
 
+#: How to decode, alike in `evaluate` and `transcribe`.
+_BeamWidth = Annotated[
+    int | None,
+    typer.Option(min=1, help="Texts that a beam search follows; 1 is greedy. 16 where the options below need one."),
+]
+_Hotword = Annotated[
+    list[str] | None, typer.Option("--hotword", metavar="TEXT[=BOOST]", help="A phrase to prefer; may be repeated.")
+]
+_Hotwords = Annotated[
+    Path | None, typer.Option("--hotwords", help="File with such a phrase a line, its boost after a tab or none.")
+]
+_Phrases = Annotated[Path | None, typer.Option("--phrases", help="File with the only texts allowed, one a line.")]
+_RepeatPhrases = Annotated[bool, typer.Option("--repeat-phrases", help="Allow any sequence of the phrases.")]
+
 #: What a wrong argument raises. Typer has a click of its own since 0.26, an installed one before.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -268,6 +282,12 @@ def train(
         _out.print(
             f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
         )
+    if result.num_infeasible:
+        _out.print(
+            f"{result.num_infeasible} utterances had too few steps for their text in training and were not learnt "
+            f"from; {result.run / 'history.jsonl'} names them",
+            style="yellow",
+        )
 
 
 @app.command()
@@ -276,24 +296,57 @@ def evaluate(
     manifest: Annotated[Path, typer.Option(help="What to score on.")],
     form: Annotated[str | None, typer.Option(help="Which of a bundle's models to run; see `export`.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst utterances to show.")] = 5,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="FIELD", help="Score by this field; may be repeated. Else speaker, duration."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="HTML file to write: slices, confusions, the worst to hear.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run hears at once.")] = 32,
+    beam_width: _BeamWidth = None,
+    hotword: _Hotword = None,
+    hotwords: _Hotwords = None,
+    phrases: _Phrases = None,
+    repeat_phrases: _RepeatPhrases = False,
     as_json: _JsonFlag = False,
 ) -> None:
     """Score a run or a bundle: WER, CER, and every utterance's errors.
 
-    Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl`
+    Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl --slice speaker --report errors.html`
     """
+    from speechgru.decoding import options_from_lists
+
+    decoding = options_from_lists(
+        beam_width=beam_width,
+        hotwords=hotword or (),
+        hotword_file=hotwords,
+        phrase_file=phrases,
+        repeat_phrases=repeat_phrases,
+    )
     if not (run_or_bundle / "bundle.json").exists():
         _needs_training_packages(lambda: _import("tensorflow"))
     from speechgru.evaluate import evaluate as verb
 
     with show_progress(quiet=as_json) as progress:
-        record = verb(run_or_bundle, manifest, form=form, progress=progress)
+        record = verb(
+            run_or_bundle,
+            manifest,
+            form=form,
+            slices=slices or ("speaker", "duration"),
+            batch_size=batch_size,
+            decoding=decoding,
+            progress=progress,
+        )
+    if report is not None:
+        _import("speechgru.report.of_evaluation").report_evaluation(record, report)
     if as_json:
         _print_json(record)
         return
     low, high = record["wer_interval"]
     table = Table("measure", "value", title=record["name"])
     for name, value in {
+        "decoding": record["decoding"]["description"],
         "WER": f"{record['wer']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
         "CER": f"{record['cer']:.2%}",
         "sentences with errors": f"{record['sentence_error_rate']:.2%}",
@@ -304,6 +357,18 @@ def evaluate(
     }.items():
         table.add_row(name, value)
     _out.print(table)
+    for entry in record["slices"] if slices else ():
+        table = Table(entry["field"], "WER", "95 % interval", "words", "utterances", title=f"by {entry['field']}")
+        for group in entry["groups"]:
+            low, high = group["wer_interval"]
+            table.add_row(
+                _describe_group(group),
+                f"{group['wer']:.2%}",
+                f"{low:.2%} to {high:.2%}" if group["errors"] else "–",  # resampling no error would look like certainty
+                f"{group['words']:,}",
+                f"{group['num_utterances']:,}",
+            )
+        _out.print(table)
     bad = sorted((u for u in record["utterances"] if u["word_errors"]), key=lambda u: -u["word_errors"])[:worst]
     if bad:
         table = Table(_whole("utterance"), "reference", "hypothesis", "errors", title="the worst")
@@ -315,6 +380,18 @@ def evaluate(
                 str(utterance["word_errors"]),
             )
         _out.print(table)
+    if report is not None:
+        _out.print(f"{report} shows it all", soft_wrap=True)
+
+
+def _describe_group(group: dict[str, Any]) -> str:
+    """A slice's group: its value, its range, or that it has none."""
+    if "value" in group:
+        return str(group["value"])
+    if "low" not in group:
+        return "(not given)"
+    low, high = f"{group['low']:g}", f"{group['high']:g}"
+    return low if low == high else f"{low} to {high}"
 
 
 @app.command()
@@ -351,22 +428,43 @@ def transcribe(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
     audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count.")],
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
+    beam_width: _BeamWidth = None,
+    n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,
+    hotword: _Hotword = None,
+    hotwords: _Hotwords = None,
+    phrases: _Phrases = None,
+    repeat_phrases: _RepeatPhrases = False,
+    words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     as_json: _JsonFlag = False,
 ) -> None:
     """Turn recordings into text with the bundle alone (no TensorFlow).
 
-    Example: `speechgru transcribe bundle hello.wav --json`
+    Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
+    from speechgru.decoding import options_from_lists
     from speechgru.transcribe import transcribe as verb
 
+    if n_best > 1 and not as_json:
+        raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
+    decoding = options_from_lists(
+        beam_width=beam_width,
+        n_best=n_best,
+        hotwords=hotword or (),
+        hotword_file=hotwords,
+        phrase_file=phrases,
+        repeat_phrases=repeat_phrases,
+    )
     with show_progress(quiet=as_json) as progress:
-        records = verb(bundle, audio, form=form, progress=progress)
+        records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
     if as_json:
         _print_json(records)
         return
-    table = Table(_whole("recording"), "text", "confidence")
+    table = Table(_whole("recording"), "text", "confidence", *(["from", "to"] if words else []))
     for record in records:
         table.add_row(record["audio_filepath"], record["text"], f"{record['confidence']:.2f}")
+        for word in record["words"] if words else ():
+            times = (f"{word[key]:.2f} s" for key in ("start_seconds", "end_seconds"))
+            table.add_row("", word["text"], f"{word['confidence']:.2f}", *times)
     _out.print(table)
 
 

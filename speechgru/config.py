@@ -6,9 +6,10 @@ together. Units stand in the names: `_ms`, `_hz`, `_seconds`, `_db`; anything el
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +18,7 @@ import yaml
 
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
+from speechgru.text import RULES_BEFORE_KEYS, TextRules
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 NonNegativeInt = Annotated[int, pydantic.Field(ge=0)]
@@ -83,9 +85,13 @@ class CheckConfig(_Section):
 class TextConfig(_Section):
     """How transcripts become labels."""
 
+    unit: Literal["character", "word"] = "character"
+    characters: str = " 'abcdefghijklmnopqrstuvwxyz"
+    words: Literal["auto"] | tuple[str, ...] = "auto"
+    normalization: Literal["NFC", "NFKC"] = "NFC"
     lowercase: bool = True
     remove_punctuation: bool = True
-    characters: str = " 'abcdefghijklmnopqrstuvwxyz"
+    keep_punctuation: str = ""
 
     @pydantic.field_validator("characters")
     @classmethod
@@ -96,6 +102,53 @@ class TextConfig(_Section):
             if character.isspace() and character != " ":
                 raise ValueError(f"holds {character!r}; a transcript's only white space is the space")
         return value
+
+    @pydantic.field_validator("words", mode="before")
+    @classmethod
+    def _auto_or_words(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(f"must be auto or a list of words, got {value!r}")
+        for word in value:
+            if isinstance(word, bool):
+                raise ValueError(
+                    f"holds the YAML boolean {str(word).lower()}; put words such as yes, no, on and off in quotes"
+                )
+            if not isinstance(word, str):
+                raise ValueError(f"holds {word!r}, which is not text; put it in quotes, or write the word for it")
+        return tuple(value)
+
+    @pydantic.model_validator(mode="after")
+    def _words_that_transcripts_can_hold(self) -> TextConfig:
+        if self.words == "auto":
+            return self
+        if self.unit != "word":
+            raise ValueError("words are given, but unit is character; set unit to word, or words to auto")
+        for word in self.words:
+            normalized = self.normalize(word)
+            if normalized != word or " " in word:
+                raise ValueError(
+                    f"words holds {word!r}, which no transcript holds as one word after these rules: they make it "
+                    f"{normalized!r}; write each word as the rules leave it"
+                )
+            if self.words.count(word) > 1:
+                raise ValueError(f"words holds {word!r} more than once; each word has one label")
+        return self
+
+    def normalize(self, text: str) -> str:
+        """A text by these rules."""
+        return self.rules.normalize(text)
+
+    @property
+    def rules(self) -> TextRules:
+        """The rules alone, without the vocabulary."""
+        return TextRules(**self.model_dump(include={field.name for field in dataclasses.fields(TextRules)}))
+
+    @classmethod
+    def stored(cls, rules: Mapping[str, Any]) -> TextConfig:
+        """The rules that a run, bundle or shards were made with, also from before they all had a key."""
+        return cls.model_validate(RULES_BEFORE_KEYS | dict(rules))
 
 
 class FeaturesConfig(_Section):
@@ -181,6 +234,7 @@ class TrainConfig(_Section):
     warmup_steps: NonNegativeInt = 100
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0
+    ctc: Literal["auto", "op", "xla"] = "auto"
     evaluate_every_steps: Count = 250
     checkpoint_every_steps: Count = 250
 
@@ -253,7 +307,7 @@ class RunConfig(_Section):
         return self.hop_length * self.model.subsampling_factor / self.data.sample_rate
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> RunConfig:
     """Reads a configuration file and applies overrides.
 
     Manifest paths in the file and in overrides are relative to the current folder, as on any command line; the
@@ -262,6 +316,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Args:
         path: a YAML file; keys it leaves out keep the defaults that `configs/base.yaml` shows.
         overrides: `section.key=value` each, the value read as YAML.
+        stored: the file is a run's own (`save_config`): keys that it leaves out are newer than the run, and stand for
+            what was done before there was a choice.
 
     Returns:
         The validated configuration.
@@ -277,6 +333,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     document, origins = _parse_yaml(text, str(path))
+    if stored and isinstance(document.get("text"), dict):
+        document["text"] = RULES_BEFORE_KEYS | document["text"]
     for override in overrides:
         _apply_override(document, origins, override)
     config = _validate(document, origins, fallback=str(path))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.rules import Case, HeldOut, decibels
+from speechgru.text import Vocabulary
 
 _MOST_REPEATED = 10
 _HISTOGRAM_BINS = 40
@@ -32,7 +33,7 @@ class Facts:
         speakers: utterances and seconds by speaker; those without one under the empty name.
         texts: utterances by normalised text, empty ones too.
         characters: how often each character is in the texts of all lines.
-        unknown_characters: those of them that the vocabulary lacks.
+        unknown_characters: those of them that the vocabulary lacks; of words those that are in none.
         num_files: different files.
     """
 
@@ -84,6 +85,11 @@ class Facts:
         }
 
 
+def _known_characters(vocabulary: Vocabulary) -> set[str]:
+    """The characters that a vocabulary can write, the space between words among them."""
+    return set("".join(vocabulary.entries)) | ({" "} if vocabulary.unit == "word" else set())
+
+
 def gather_facts(cases: Sequence[Case]) -> Facts:
     """The facts of a manifest's lines."""
     speakers: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
@@ -115,7 +121,7 @@ def gather_facts(cases: Sequence[Case]) -> Facts:
         speakers=dict(speakers),
         texts=texts,
         characters=characters,
-        unknown_characters=frozenset(cases[0].vocabulary.unknown("".join(characters))) if cases else frozenset(),
+        unknown_characters=frozenset(characters) - _known_characters(cases[0].vocabulary) if cases else frozenset(),
         num_files=len({case.name for case in cases}),
     )
 

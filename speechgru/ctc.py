@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import tempfile
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -12,6 +16,11 @@ Implementation = Literal["auto", "op", "xla"]
 
 #: The logarithm of no probability. Finite: the difference of two infinities would be NaN.
 _NEVER = -1e30
+#: What XLA writes to the error stream when it starts.
+_XLA_GREETING = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog\(\) is called"
+    rb"|I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
+)
 #: Padded steps and labels are rounded up to these, so that XLA compiles few programs and not one a batch.
 _STEP_MULTIPLE, _LABEL_MULTIPLE = 64, 16
 
@@ -50,11 +59,7 @@ def ctc_loss(
 
     Source: Graves et al. 2006, "Connectionist Temporal Classification", equations 6 to 16.
     """
-    if implementation not in ("auto", "op", "xla"):
-        raise ValueError(f"implementation must be auto, op or xla, got {implementation!r}")
-    if implementation == "auto":
-        # XLA for a GPU needs parts of CUDA that a pip installation often lacks.
-        implementation = "op" if tf.config.list_logical_devices("GPU") else "xla"
+    implementation = resolve_implementation(implementation)
     logits_BSV = tf.cast(logits_BSV, tf.float32)
     num_steps_B, labels_BL, num_labels_B = (tf.cast(t, tf.int32) for t in (num_steps_B, labels_BL, num_labels_B))
     feasible_B = is_feasible(num_steps_B, labels_BL, num_labels_B)
@@ -65,6 +70,45 @@ def ctc_loss(
     loss_of = _op_loss if implementation == "op" else _xla_loss
     loss_B = loss_of(logits_BSV, num_steps_B, labels_BL, num_labels_B)
     return tf.where(feasible_B, loss_B, float("inf"))
+
+
+def resolve_implementation(implementation: Implementation) -> Literal["op", "xla"]:
+    """What `auto` means here; the others are themselves.
+
+    Raises:
+        ValueError: no such implementation.
+    """
+    if implementation not in ("auto", "op", "xla"):
+        raise ValueError(f"implementation must be auto, op or xla, got {implementation!r}")
+    if implementation == "auto":
+        # XLA for a GPU needs parts of CUDA that a pip installation often lacks.
+        return "op" if tf.config.list_logical_devices("GPU") else "xla"
+    return implementation
+
+
+def start_xla_quietly() -> None:
+    """Compiles a first tiny loss, and keeps what XLA says at its start from the error stream.
+
+    XLA greets the first compilation of a process with four lines of log, which no setting of TensorFlow turns off and
+    which read like a fault. Whatever else is written meanwhile is passed on.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # the process has no error stream
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            ctc_loss(tf.zeros([1, 1, 2]), [1], [[1]], [1], implementation="xla")
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            others = b"".join(line for line in said if not _XLA_GREETING.match(line))
+            if others:
+                os.write(2, others)
 
 
 def is_feasible(num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor) -> tf.Tensor:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from speechgru import metrics
-from speechgru.config import RunConfig, TextConfig, load_config
-from speechgru.decoding import Hypothesis, greedy_decode
+from speechgru.config import RunConfig, load_config
+from speechgru.decoding import DecodingOptions, Hypothesis, decode
 from speechgru.errors import BundleError, UserError
 from speechgru.examination import Examined, Problem, read_only, read_utterance
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, load_checkpoint, restore_variables
 from speechgru.runtime import Recognizer
-from speechgru.text import Vocabulary
+from speechgru.text import TextRules, Vocabulary
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
 _FIELDS = ("speaker", "duration", "offset")
@@ -65,6 +65,7 @@ def evaluate(
     name: str | None = None,
     slices: Sequence[str] = ("speaker", "duration"),
     batch_size: int = 32,
+    decoding: DecodingOptions | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Scores a recogniser on a manifest.
@@ -77,22 +78,24 @@ def evaluate(
         slices: fields to score by: `speaker`, `duration`, `offset`, or any other field of the manifest's lines, such
             as `snr`; numbers are put into bins of about equally many utterances.
         batch_size: utterances that a run hears at once; changes the time taken and no text.
+        decoding: beam, hotwords, phrases, which go through the recogniser's text rules; greedy when None.
         progress: told as utterances are done.
 
     Returns:
-        A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, and what
-        `score` tells.
+        A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
+        (`DecodingOptions.as_record`), and what `score` tells.
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
         ManifestError: the manifest cannot be read.
         UserError: none of its utterances can be used, or no line of it has a field that is to be scored by.
+        TextError: the recogniser cannot write a hotword or phrase.
     """
-    path, manifest = Path(path), Path(manifest)
+    path, manifest, decoding = Path(path), Path(manifest), decoding or DecodingOptions()
     _require_fields(manifest, slices)
     if (path / "bundle.json").is_file():
         recognizer = Recognizer(path, form=form)
-        decoded = _decode_with_bundle(recognizer, manifest, progress)
+        decoded = _decode_with_bundle(recognizer, manifest, decoding, progress)
         form_name, size_bytes = (
             f"TFLite {recognizer.form}",
             recognizer.metadata["models"][recognizer.form]["size_bytes"],
@@ -100,7 +103,7 @@ def evaluate(
     elif form is not None:
         raise UserError(f"{path}: form {form!r} names a bundle's model, and this is no bundle (no bundle.json)")
     elif (path / "config.yaml").is_file():
-        decoded = _decode_with_run(path, manifest, batch_size, progress)
+        decoded = _decode_with_run(path, manifest, batch_size, decoding, progress)
         form_name, size_bytes = "Keras", None
     else:
         raise BundleError(
@@ -112,6 +115,7 @@ def evaluate(
         "form": form_name,
         "size_bytes": size_bytes,
         "manifest": str(manifest.absolute()),
+        "decoding": decoding.as_record(),
     }
     return record | score(decoded, name=name or f"{form_name}, {manifest.name}", slices=slices)
 
@@ -289,7 +293,7 @@ def load_run(path: str | Path, *, implementation: str = "auto") -> tuple[RunConf
     from speechgru.model import build_model
 
     folder = RunFolder(Path(path)).require()
-    config = load_config(folder.config)
+    config = load_config(folder.config, stored=True)
     vocabulary = Vocabulary.load(folder.vocabulary)
     arrays, _ = load_checkpoint(folder.best)
     model = build_model(config, len(vocabulary), implementation=implementation)
@@ -316,19 +320,24 @@ def decode_examples(
     config: RunConfig,
     vocabulary: Vocabulary,
     batch_size: int = 32,
+    decoding: DecodingOptions | None = None,
     progress: Progress = silent,
 ) -> Decoded:
-    """Runs a model (`make_predictor`) over utterances in batches and decodes greedily."""
+    """Runs a model (`make_predictor`) over utterances in batches and decodes, greedily where nothing else is said."""
     from speechgru.dataset import evaluation_batches
 
+    options = (decoding or DecodingOptions()).prepared(normalize=config.text.normalize, vocabulary=vocabulary)
     hypotheses = [Hypothesis()] * len(examples)
     seconds, done = 0.0, 0
     for batch in evaluation_batches(examples, config=config, batch_size=batch_size):
         started = time.perf_counter()
         log_probs_BSV, num_steps_B = (part.numpy() for part in predict(batch["samples_BN"], batch["num_samples_B"]))
         for row, index in enumerate(batch["index_B"].numpy()):
-            hypotheses[index] = greedy_decode(
-                log_probs_BSV[row, : num_steps_B[row]], vocabulary=vocabulary, step_seconds=config.step_seconds
+            hypotheses[index], *_ = decode(
+                log_probs_BSV[row, : num_steps_B[row]],
+                vocabulary=vocabulary,
+                step_seconds=config.step_seconds,
+                options=options,
             )
         seconds += time.perf_counter() - started
         done += len(num_steps_B)
@@ -336,33 +345,43 @@ def decode_examples(
     return Decoded(list(examples), hypotheses, seconds, config.data.sample_rate, [])
 
 
-def _decode_with_run(path: Path, manifest: Path, batch_size: int, progress: Progress) -> Decoded:
+def _decode_with_run(
+    path: Path, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
+) -> Decoded:
     config, vocabulary, model = load_run(path)
-    examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text)
+    decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)  # a mistake is told before the work
+    examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
     predict = make_predictor(model)
     predict(np.zeros([1, config.data.sample_rate], np.float32), np.array([config.data.sample_rate], np.int32))  # trace
     decoded = decode_examples(
-        predict, examples, config=config, vocabulary=vocabulary, batch_size=batch_size, progress=progress
+        predict,
+        examples,
+        config=config,
+        vocabulary=vocabulary,
+        batch_size=batch_size,
+        decoding=decoding,
+        progress=progress,
     )
     return dataclasses.replace(decoded, problems=problems)
 
 
-def _decode_with_bundle(recognizer: Recognizer, manifest: Path, progress: Progress) -> Decoded:
-    examples, problems = read_for_scoring(
-        manifest, sample_rate=recognizer.sample_rate, text=TextConfig(**recognizer.text_rules)
-    )
+def _decode_with_bundle(
+    recognizer: Recognizer, manifest: Path, decoding: DecodingOptions, progress: Progress
+) -> Decoded:
+    recognizer.prepare(decoding)
+    examples, problems = read_for_scoring(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules)
     hypotheses, seconds = [], 0.0
     for done, example in enumerate(examples, start=1):
         recording = read_utterance(example.utterance, sample_rate=recognizer.sample_rate)
         started = time.perf_counter()
-        hypotheses.append(recognizer.transcribe(recording.samples_N, recognizer.sample_rate))
+        hypotheses.append(recognizer.transcribe(recording.samples_N, recognizer.sample_rate, decoding))
         seconds += time.perf_counter() - started
         progress("scoring", done, len(examples), "")
     return Decoded(examples, hypotheses, seconds, recognizer.sample_rate, problems)
 
 
 def read_for_scoring(
-    manifest: str | Path, *, sample_rate: int, text: TextConfig
+    manifest: str | Path, *, sample_rate: int, text: TextRules
 ) -> tuple[list[Examined], list[dict[str, Any]]]:
     """A manifest's readable utterances with normalised references, and records of those that cannot be read.
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru.config import RunConfig, TextConfig
+from speechgru.config import RunConfig
 from speechgru.errors import AudioError
 from speechgru.manifest import Utterance
 from speechgru.measurement import MeasurementLog, measure_all
 from speechgru.progress import Progress, silent
 from speechgru.recordings import Recording, read_recording
 from speechgru.rules import COMPARISONS, PROBLEMS, SUSPICIONS, Case, HeldOut, Rule
-from speechgru.text import Vocabulary, normalize_text
+from speechgru.text import TextRules, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Problem:
     Args:
         utterance: the line.
         reason: a short code: `unreadable`, `no samples`, `too short`, `too long`, `unknown character`,
-            `too few steps`, or one of `config.Suspicion`.
+            `unknown word`, `too few steps`, or one of `config.Suspicion`.
         message: what is wrong and how to mend it.
     """
 
@@ -96,10 +96,12 @@ class Judgement:
 
 
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
-    """The configured characters, or with `text.characters: auto` those of the training transcripts."""
-    if config.text.characters == "auto":
-        return Vocabulary.from_texts(_normalize(config.text, utterance.text) for utterance in utterances)
-    return Vocabulary(config.text.characters)
+    """The configured characters or words, or where they are `auto` those of the training transcripts."""
+    rules = config.text
+    entries = rules.words if rules.unit == "word" else rules.characters
+    if entries == "auto":
+        return Vocabulary.from_texts((rules.normalize(utterance.text) for utterance in utterances), unit=rules.unit)
+    return Vocabulary(entries, unit=rules.unit)
 
 
 def examine(
@@ -116,7 +118,7 @@ def examine(
     Args:
         utterances: what to read.
         config: sample rate, limits, front end and subsampling, and the suspicions to leave out.
-        vocabulary: the characters that a transcript may hold.
+        vocabulary: the characters or words that a transcript may hold.
         progress: told after each utterance.
         stage: the words that `progress` gets.
         held_out: what must not be trained on; read only where `check.leave_out` names `leak`.
@@ -158,7 +160,7 @@ def iterate_cases(
     Args:
         utterances: what to read.
         config: the run that they are meant for.
-        vocabulary: the characters that a transcript may hold.
+        vocabulary: the characters or words that a transcript may hold.
         progress: told after each utterance how many are known to be left out.
         stage: the words that `progress` gets.
         log: where measurements are kept and found.
@@ -167,7 +169,7 @@ def iterate_cases(
     measurements = measure_all(utterances, sample_rate=data.sample_rate, num_workers=data.num_workers, log=log)
     left_out = 0
     for done, (utterance, measurement) in enumerate(zip(utterances, measurements, strict=True), start=1):
-        case = Case(utterance, _normalize(config.text, utterance.text), measurement, config, vocabulary)
+        case = Case(utterance, config.text.normalize(utterance.text), measurement, config, vocabulary)
         left_out += judge_alone(case).problem is not None
         progress(stage, done, len(utterances), f"{left_out} left out" if left_out else "")
         yield case
@@ -212,10 +214,6 @@ def _accuse(case: Case, rules: Sequence[tuple[str, Rule]]) -> Iterator[Problem]:
             yield Problem(case.utterance, reason, message if case.measurement.error else f"{case.name}: {message}")
 
 
-def _normalize(rules: TextConfig, text: str) -> str:
-    return normalize_text(text, lowercase=rules.lowercase, remove_punctuation=rules.remove_punctuation)
-
-
 def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
     """Reads what a manifest's line names: its segment of the file.
 
@@ -227,7 +225,7 @@ def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
     )
 
 
-def read_only(utterance: Utterance, *, sample_rate: int, text: TextConfig) -> Examined | Problem:
+def read_only(utterance: Utterance, *, sample_rate: int, text: TextRules) -> Examined | Problem:
     """Asks only whether there is something to hear: what scoring needs. The labels are left empty."""
     try:
         recording = read_utterance(utterance, sample_rate=sample_rate)
@@ -235,4 +233,4 @@ def read_only(utterance: Utterance, *, sample_rate: int, text: TextConfig) -> Ex
         return Problem(utterance, "unreadable", str(error))
     if len(recording.samples_N) == 0:
         return Problem(utterance, "no samples", f"{utterance.audio_filepath}: holds no samples; record it again")
-    return Examined(utterance, _normalize(text, utterance.text), (), len(recording.samples_N))
+    return Examined(utterance, text.normalize(utterance.text), (), len(recording.samples_N))

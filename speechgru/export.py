@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from speechgru.config import RunConfig
 from speechgru.errors import BundleError, UserError
 from speechgru.evaluate import load_run, read_for_scoring
 from speechgru.examination import read_utterance
+from speechgru.features import GlobalNormalization
 from speechgru.files import write_json
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
@@ -79,15 +81,16 @@ def export(
         "sample_rate": config.data.sample_rate,
         "step_seconds": config.step_seconds,
         "subsampling_factor": config.model.subsampling_factor,
-        "characters": "".join(vocabulary.characters),
+        **vocabulary.as_record(),
         "blank_id": BLANK_ID,
-        "text": config.text.model_dump(include={"lowercase", "remove_punctuation"}),
+        "text": dataclasses.asdict(config.text.rules),
         "features": {
             **config.features.model_dump(),
             "f_max_hz": config.f_max_hz,
             "frame_length": config.frame_length,
             "hop_length": config.hop_length,
             "n_fft": config.n_fft,
+            **_statistics(model),
         },
         "model": config.model.model_dump(),
         "parameters": int(model.count_params()),
@@ -215,11 +218,21 @@ def _save_model(model: Any, path: Path) -> None:
     tf.saved_model.save(module, str(path), signatures={"serving_default": recognize})
 
 
+def _statistics(model: Any) -> dict[str, list[float]]:
+    """The corpus's mean and deviation of each feature, as the graph holds them; nothing where none are used."""
+    layers = {layer.name: layer for layer in model.get_layer("front_end").layers}
+    normalization = layers.get("normalization")
+    if not isinstance(normalization, GlobalNormalization):
+        return {}
+    statistics = {"mean": normalization.mean_D, "deviation": normalization.deviation_D}
+    return {name: [round(float(value), 6) for value in values.numpy()] for name, values in statistics.items()}
+
+
 def _calibration(config: RunConfig) -> Iterator[np.ndarray]:
     if config.data.dev is None:
         raise UserError("int8 needs recordings to calibrate on; train with data.dev, or quantize dynamic")
     # The same recordings that training scored itself on: what it could not read is left out here too.
-    examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text)
+    examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
     for example in examples[:: max(1, len(examples) // _CALIBRATION_UTTERANCES)][:_CALIBRATION_UTTERANCES]:
         yield read_utterance(example.utterance, sample_rate=config.data.sample_rate).samples_N
 

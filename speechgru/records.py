@@ -64,7 +64,8 @@ INDEX_DTYPE = np.dtype(
     ]
 )
 
-_FORMAT, _VERSION = "speechgru-shards", 1
+#: Version 1 held the vocabulary as text, each character an entry; it is read as before.
+_FORMAT, _VERSION = "speechgru-shards", 2
 
 #: A record's framing: its length and that number's CRC before the payload, the payload's CRC behind it.
 _BYTES_BEFORE, _BYTES_BEHIND = 12, 4
@@ -316,7 +317,7 @@ def write_summary(
         "form": form,
         "sample_rate": sample_rate,
         "num_features": num_features,
-        "vocabulary": "".join(vocabulary.characters),
+        "vocabulary": vocabulary.as_record(),
         "num_records": sum(shard.num_records for shard in shards),
         "size_bytes": sum(shard.size_bytes for shard in shards),
         "seconds": num_samples / sample_rate,
@@ -342,9 +343,9 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         summary = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
             raise CorpusError(f"{file}: does not describe shards; `speechgru shard` writes such folders")
-        if summary.get("version") != _VERSION:
+        if summary.get("version") not in range(1, _VERSION + 1):
             raise CorpusError(
-                f"{file}: is of version {summary.get('version')!r}, this program reads version {_VERSION}; "
+                f"{file}: is of version {summary.get('version')!r}, this program reads versions 1 to {_VERSION}; "
                 "pack the shards again or install the program that wrote them"
             )
         if summary.pop("checksum", None) != _checksum(summary):
@@ -433,7 +434,7 @@ class Shards:
         self._first = np.cumsum([0, *counts])
         #: The shard that each record is in.
         self.shard_of = np.repeat(np.arange(len(counts), dtype=np.min_scalar_type(len(counts))), counts)
-        self.vocabulary = Vocabulary(summary["vocabulary"])
+        self.vocabulary = Vocabulary.from_record(summary["vocabulary"])
         # Evicted files close when the last thread that reads from them lets go.
         self._open_file = functools.lru_cache(maxsize=_OPEN_FILES)(_File)
 

@@ -45,7 +45,7 @@ class Case:
         text: the normalised transcript.
         measurement: what reading the recording told.
         config: the run that it is meant for.
-        vocabulary: the characters that a transcript may hold.
+        vocabulary: the characters or words that a transcript may hold.
     """
 
     utterance: Utterance
@@ -150,12 +150,20 @@ def _too_long(case: Case) -> str | None:
 
 
 def _unknown_character(case: Case) -> str | None:
-    unknown = case.vocabulary.unknown(case.text)
+    return _unknown_entry(case) if case.vocabulary.unit == "character" else None
+
+
+def _unknown_word(case: Case) -> str | None:
+    return _unknown_entry(case) if case.vocabulary.unit == "word" else None
+
+
+def _unknown_entry(case: Case) -> str | None:
+    unknown, unit = case.vocabulary.unknown(case.text), case.vocabulary.unit
     if not unknown:
         return None
     return (
-        f"{describe_characters(unknown)} not in the vocabulary; spell {case.utterance.text!r} with known characters, "
-        "or add them to text.characters"
+        f"{describe_characters(unknown)} not in the vocabulary; spell {case.utterance.text!r} with known {unit}s, "
+        f"or add them to text.{unit}s"
     )
 
 
@@ -173,7 +181,7 @@ def _too_few_steps(case: Case) -> str | None:
     faster = f", spoken {speed_share:.0%} faster (augment.speed_share)," if speed_share else ""
     smaller = "or model.subsampling_factor" + (" or augment.speed_share" if speed_share else "")
     return (
-        f"{case.seconds:.3f} s{faster} give {steps} steps, too few for the {len(labels)} characters of "
+        f"{case.seconds:.3f} s{faster} give {steps} steps, too few for the {len(labels)} {case.vocabulary.unit}s of "
         f"{case.text!r} (CTC needs {max(1, lengths.min_steps(labels))}); is the transcript another recording's, "
         f"{smaller} too large?"
     )
@@ -340,6 +348,7 @@ PROBLEMS: tuple[tuple[str, Rule], ...] = (
     ("too short", _too_short),
     ("too long", _too_long),
     ("unknown character", _unknown_character),
+    ("unknown word", _unknown_word),
     ("too few steps", _too_few_steps),
 )
 SUSPICIONS: tuple[tuple[str, Rule], ...] = (

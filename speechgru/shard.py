@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.config import RunConfig
-from speechgru.dataset.fit import refuse_changed_samples, settings_of
+from speechgru.dataset.fit import complete_settings, refuse_changed_samples, settings_of
 from speechgru.errors import AudioError, ConfigError, CorpusError, UserError
 from speechgru.examination import examine, make_vocabulary, read_utterance
 from speechgru.files import atomic_path, sha256_of, write_json
@@ -297,7 +297,9 @@ class _Job:
                 planned.append(_Planned(by_line[manifest][number], tuple(labels), num_samples))
         if digest.hexdigest() != stored["plan_sha256"]:
             raise CorpusError(f"{self._plan_path}: is damaged (its SHA-256 is wrong); start again in an empty folder")
-        return _Plan(planned, Vocabulary(stored["vocabulary"]), stored["num_skipped"], stored["plan_sha256"])
+        return _Plan(
+            planned, Vocabulary.from_record(stored["vocabulary"]), stored["num_skipped"], stored["plan_sha256"]
+        )
 
     def make_plan(
         self,
@@ -343,8 +345,7 @@ class _Job:
                 f"{self.out}: has damaged shards, and the recordings have changed since they were packed, so that "
                 "they cannot be mended; pack into another --out"
             )
-        characters = "".join(vocabulary.characters)
-        kept = {"vocabulary": characters, "num_skipped": len(problems), "plan_sha256": sha256}
+        kept = {"vocabulary": vocabulary.as_record(), "num_skipped": len(problems), "plan_sha256": sha256}
         write_json(self._job_path, {**self.job, **kept})
         return _Plan(planned, vocabulary, len(problems), sha256)
 
@@ -383,7 +384,7 @@ class _Job:
     def _refuse_other_job(self, stored: dict[str, Any]) -> None:
         # What the folder knows beyond what was asked for, such as the number of its records, is not compared.
         old, new = (
-            _flatten({**{key: job.get(key) for key in self.job if key != "settings"}, **job.get("settings", {})})
+            _flatten({**{key: job.get(key) for key in self.job if key != "settings"}, **complete_settings(job)})
             for job in (stored, self.job)
         )
         changed = [

@@ -6,16 +6,21 @@ with `unit="word"` one whole word or command.
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from speechgru.errors import TextError
 from speechgru.files import write_text
 
 Normalization = Literal["NFC", "NFKC"]
 Unit = Literal["character", "word"]
+
+#: What was done before there was a key for it, where that is not the key's default.
+RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 
 #: The label of the CTC blank.
 BLANK_ID = 0
@@ -80,6 +85,47 @@ def _is_inner_apostrophe(text: str, position: int) -> bool:
         and text[position - 1].isalnum()
         and text[position + 1].isalnum()
     )
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """What every transcript, hotword and phrase goes through before it is compared (see `normalize_text`).
+
+    Args:
+        lowercase: whether to write capitals small.
+        remove_punctuation: whether marks become spaces.
+        keep_punctuation: marks that stay nevertheless.
+        normalization: `NFC` or `NFKC`.
+
+    Raises:
+        TextError: a rule has a value of another type.
+    """
+
+    lowercase: bool = True
+    remove_punctuation: bool = True
+    keep_punctuation: str = ""
+    normalization: Normalization = "NFC"
+
+    def __post_init__(self):
+        right = isinstance(self.lowercase, bool) and isinstance(self.remove_punctuation, bool)
+        if not right or not isinstance(self.keep_punctuation, str) or self.normalization not in get_args(Normalization):
+            raise TextError(f"these are no text rules: {self}")
+
+    @classmethod
+    def stored(cls, rules: Mapping[str, Any]) -> TextRules:
+        """The rules that something was made with, perhaps before they all had a key (`RULES_BEFORE_KEYS`).
+
+        Raises:
+            TextError: a rule is unknown, or has a value of another type.
+        """
+        try:
+            return cls(**{**RULES_BEFORE_KEYS, **rules})
+        except TypeError as error:
+            raise TextError(f"these are no text rules: {rules!r}") from error
+
+    def normalize(self, text: str) -> str:
+        """A text by these rules."""
+        return normalize_text(text, **dataclasses.asdict(self))
 
 
 class Vocabulary:
@@ -182,6 +228,17 @@ class Vocabulary:
         gaps = [place for place, label in enumerate(labels) if self.entries[label - 1] == " "]
         edges = zip([-1, *gaps], [*gaps, len(labels)], strict=True)
         return [(before + 1, after) for before, after in edges if after > before + 1]
+
+    def as_record(self) -> dict[str, Any]:
+        """The vocabulary as JSON-ready fields: `unit` and `entries`."""
+        return {"unit": self.unit, "entries": list(self.entries)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any] | str) -> Vocabulary:
+        """What `as_record` gave; or text, each character an entry, as was written before there were words."""
+        if isinstance(record, str):
+            return cls(record)
+        return cls(record["entries"], unit=record["unit"])
 
     def save(self, path: str | Path) -> None:
         """Writes one entry a line in label order, from `<blank>`; a space is written `<space>`."""

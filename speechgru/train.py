@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from speechgru.audio import error_of
 from speechgru.config import RunConfig, load_config, save_config
-from speechgru.ctc import ctc_loss
+from speechgru.ctc import ctc_loss, is_feasible, resolve_implementation, start_xla_quietly
 from speechgru.dataset import Augmentation, Corpus, batches_of, open_corpus, training_batches
 from speechgru.errors import AudioError, BundleError, ConfigError, UserError
 from speechgru.evaluate import decode_examples, make_predictor, read_for_scoring, score
@@ -49,6 +49,8 @@ class TrainingResult:
         best_wer: lowest dev WER, a fraction; None where there was no dev manifest.
         num_train: utterances trained on.
         num_skipped: utterances left out of train and dev, listed in `skipped.jsonl`.
+        num_infeasible: utterances that training met with too few steps for their text and left out of the loss;
+            `history.jsonl` names them. Examination finds such beforehand, so this is 0 unless shards say otherwise.
         seconds: seconds of training, earlier sessions of the run included.
         num_parameters: trainable weights.
         padding_share: the share of the batches that was padding.
@@ -60,6 +62,7 @@ class TrainingResult:
     best_wer: float | None
     num_train: int
     num_skipped: int
+    num_infeasible: int
     seconds: float
     num_parameters: int
     padding_share: float
@@ -94,7 +97,7 @@ def train(
     dev_examples: list[Examined] = []
     if config.data.dev is not None:
         dev_examples, dev_problems = read_for_scoring(
-            config.data.dev, sample_rate=config.data.sample_rate, text=config.text
+            config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules
         )
         problems += dev_problems
     vocabulary.save(folder.vocabulary)
@@ -114,6 +117,7 @@ def train(
         best_wer=session.best_wer,
         num_train=len(corpus),
         num_skipped=len(problems),
+        num_infeasible=len(session.infeasible()),
         seconds=session.seconds,
         num_parameters=session.model.count_params(),
         padding_share=session.padding_share,
@@ -175,7 +179,7 @@ def corpus_statistics(
 def _claim(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> None:
     """Makes the run folder, or finds in it a run of this very configuration."""
     if folder.config.exists():
-        stored, given = load_config(folder.config).model_dump(), config.model_dump()
+        stored, given = load_config(folder.config, stored=True).model_dump(), config.model_dump()
         changed = [
             f"{section}.{key} ({stored[section][key]!r} there, {value!r} now)"
             for section, values in given.items()
@@ -200,7 +204,7 @@ def _require_readable(config: RunConfig) -> None:
     """
     for manifest in (config.augment.noise_manifest, config.augment.reverb_manifest):
         for utterance in read_manifest(manifest) if manifest else ():
-            read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text)
+            read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text.rules)
             if not isinstance(read, Examined):
                 raise UserError(f"{manifest}:{utterance.line}: {read.message}")
 
@@ -262,7 +266,7 @@ class _Session:
             asked = time.monotonic()
             batch = next(batches)
             arrived = time.monotonic()
-            loss = float(self._update(batch))
+            loss, feasible_B = (part.numpy() for part in self._update(batch))
             epoch, is_first = float(batch["epoch_B"][0]), False
             self.step += 1
             if not is_first:  # that one compiles and fills the pipeline
@@ -272,14 +276,17 @@ class _Session:
             self.seconds = before + time.monotonic() - started
             if not math.isfinite(loss):
                 self._stop_not_finite(batch)
-            self.losses.append(loss)
+            if not feasible_B.all():
+                self._tell_infeasible(batch, feasible_B, epoch)
+            if feasible_B.any():
+                self.losses.append(float(loss))
             done = self.step == settings.max_steps
             if self.step % _HISTORY_EVERY == 0 or done:
                 record = {
                     "kind": "train",
                     "step": self.step,
                     "epoch": epoch,
-                    "loss": float(np.mean(self.losses)),
+                    "loss": float(np.mean(self.losses)) if self.losses else None,
                     "learning_rate": float(self.optimizer.learning_rate),
                     "padding_share": self.padding_share,
                     "wait_share": self.wait_share,
@@ -335,7 +342,8 @@ class _Session:
         self.folder.append_history(record)
         with writer.as_default(step=self.step):
             for key in record.keys() - {"kind", "step", "epoch"}:
-                tf.summary.scalar(f"{record['kind']}/{key}", record[key])
+                if record[key] is not None:
+                    tf.summary.scalar(f"{record['kind']}/{key}", record[key])
 
     def _save(self, path: Path) -> None:
         arrays = {f"model/{k}": variable.numpy() for k, variable in enumerate(self.model.variables)}
@@ -354,6 +362,16 @@ class _Session:
         }
         save_checkpoint(path, arrays, state)
 
+    def _tell_infeasible(self, batch: dict[str, tf.Tensor], feasible_B: np.ndarray, epoch: float) -> None:
+        """Names the utterances of a batch that had too few steps for their text, and so no part in the loss."""
+        names = [self.corpus.name(int(index)) for index in batch["index_B"].numpy()[~feasible_B]]
+        self.folder.append_history({"kind": "infeasible", "step": self.step, "epoch": epoch, "utterances": names})
+
+    def infeasible(self) -> set[str]:
+        """All utterances that were ever met with too few steps for their text."""
+        records = [record for record in self.folder.read_history() if record["kind"] == "infeasible"]
+        return {name for record in records for name in record["utterances"]}
+
     def _stop_not_finite(self, batch: dict[str, tf.Tensor]) -> None:
         names = [self.corpus.name(int(k)) for k in batch["index_B"].numpy()]
         raise UserError(
@@ -363,11 +381,24 @@ class _Session:
         )
 
 
+def _ctc_of(config: RunConfig) -> str:
+    """How the loss is computed. Batches counted in frames are of any size, and XLA would compile for each."""
+    if config.train.ctc == "auto" and config.train.batch_frames is not None:
+        return "op"
+    return resolve_implementation(config.train.ctc)
+
+
 def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, config: RunConfig, *, form: str):
-    """The training step: an augmented batch in, weights changed, mean loss out."""
+    """The training step: an augmented batch in, weights changed, mean loss out, and which rows it is the mean of.
+
+    Rows with too few steps for their labels are left out of the mean.
+    """
     front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
     encoder = model.get_layer("encoder")
     augmentation = Augmentation(config)
+    ctc = _ctc_of(config)
+    if ctc == "xla":
+        start_xla_quietly()
     values, counts = _INPUTS[form]
     signature = {
         values: tf.TensorSpec([None, None] if form == "samples" else [None, None, config.features.n_mels], tf.float32),
@@ -380,22 +411,31 @@ def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, conf
     }
 
     @tf.function(input_signature=[signature])
-    def update(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+    def update(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         features_BTD, num_frames_B = front_end([batch[name] for name in _INPUTS[form]])
         strength = augmentation.strength(batch["epoch_B"][0])
         features_BTD = augmentation.of_features(features_BTD, num_frames_B, batch["seed_B2"], strength=strength)
         with tf.GradientTape() as tape:
             logits_BSV, num_steps_B = encoder([features_BTD, num_frames_B], training=True)
-            loss_B = ctc_loss(logits_BSV, num_steps_B, batch["labels_BL"], batch["num_labels_B"])
-            loss = tf.reduce_mean(loss_B)
+            feasible_B = is_feasible(num_steps_B, batch["labels_BL"], batch["num_labels_B"])
+            loss_B = ctc_loss(
+                logits_BSV,
+                num_steps_B,
+                batch["labels_BL"],
+                batch["num_labels_B"],
+                implementation=ctc,
+            )
+            # A row whose steps cannot spell its labels has no loss to learn from; the others must not suffer for it.
+            num_feasible = tf.math.count_nonzero(feasible_B, dtype=tf.float32)
+            loss = tf.reduce_sum(tf.where(feasible_B, loss_B, 0.0)) / tf.maximum(1.0, num_feasible)
         gradients = tape.gradient(loss, model.trainable_variables)
         # A step that went wrong must not reach the weights; the loop sees the same number and stops.
         checked = loss + 0.0 * tf.linalg.global_norm(gradients)
         tf.cond(
-            tf.math.is_finite(checked),
+            tf.math.is_finite(checked) & (num_feasible > 0.0),
             lambda: optimizer.apply(gradients, model.trainable_variables),
             lambda: None,
         )
-        return checked
+        return checked, feasible_B
 
     return update

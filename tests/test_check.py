@@ -164,6 +164,9 @@ def one(tmp_path, write_wav, write_lines):
 
 def test_the_rules_are_the_configurations(one):
     assert one("groß", config=change(text={"characters": "auto"})) is None
+    assert one("light on", config=change(text={"unit": "word", "words": ["light", "off"]})) == "unknown word"
+    assert one("light on", config=change(text={"unit": "word"})) is None
+    assert one("50%", config=change(text={"characters": "05%", "keep_punctuation": "%"})) is None
     assert one("groß", config=change(text={"characters": "groß"})) is None
     assert one("groß", vocabulary=Vocabulary("gro")) == "unknown character"
     assert one("Yes", config=change(text={"lowercase": False})) == "unknown character"

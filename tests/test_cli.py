@@ -159,7 +159,7 @@ def test_the_help_teaches_the_usual_way(run):
         (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
         (
             ["transcribe", "newer", "0.wav"],
-            "bundle.json: is of version 999, this speechgru reads up to 1; update speechg",
+            "bundle.json: is of version 999, this speechgru reads up to 2; update speechg",
         ),
         (["evaluate", "damaged", "--manifest", "m.jsonl"], "bundle.json: is damaged (Expecting"),
     ],
@@ -407,9 +407,12 @@ def bundle(tmp_path, monkeypatch):
         "step_seconds": 0.02,
         "characters": "a",
         "text": {"lowercase": True, "remove_punctuation": True},
-        "models": {"none": {"file": "model.tflite"}},
+        "models": {"none": {"file": "model.tflite", "size_bytes": 1}},
         "default_form": "none",
-    }
+        "features": {
+            "f_min_hz": 20.0, "f_max_hz": 4000.0, "frame_length": 200, "hop_length": 80, "n_fft": 256, "n_mels": 20
+        },
+    }  # fmt: skip
     (folder / "bundle.json").write_text(json.dumps(metadata), encoding="utf-8")
     return folder
 
@@ -457,6 +460,136 @@ def test_transcriptions_are_printed_as_a_table_or_as_json(run, bundle, write_wav
     first, second = json.loads(out)
     assert (first["audio_filepath"], first["source_rate"], first["num_channels"]) == (str(paths[0]), 44100, 2)
     assert (second["text"], second["words"], second["duration"]) == ("", [], 1.0)
+
+
+def test_word_times_are_shown_where_asked_for(run, spelling, write_wav, tmp_path):
+    code, out, _ = run("transcribe", spelling, write_wav(tmp_path), "--words")
+    assert code == 0
+    assert re.search(r"│ a b +│ 0\.\d\d", out) and re.search(r"│ b +│ 0\.\d\d +│ 0\.08 s │ 0\.10 s", out)
+    assert "0.08 s" not in run("transcribe", spelling, write_wav(tmp_path))[1]
+
+
+# Decoding
+
+
+@pytest.fixture
+def spelling(bundle, monkeypatch):
+    """A bundle that hears "a b", and with less probability other texts, in whatever is said."""
+    import numpy as np
+
+    from speechgru import runtime
+
+    probs_SV = [[0.1, 0.1, 0.8, 0.0], [0.9, 0.0, 0.1, 0.0], [0.2, 0.8, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0]]
+    probs_SV.append([0.1, 0.0, 0.4, 0.5])
+    with np.errstate(divide="ignore"):
+        log_probs_BSV = np.log(np.array([probs_SV], np.float32))
+
+    class Spelling(type(runtime._load_interpreter(None, 1))):
+        def get_tensor(self, index):
+            return log_probs_BSV
+
+    monkeypatch.setattr(runtime, "_load_interpreter", lambda path, num_threads: Spelling())
+    metadata = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(metadata | {"characters": " ab"}))
+    return bundle
+
+
+def texts_of(out):
+    return [record["text"] for record in json.loads(out)]
+
+
+def test_hotwords_and_phrases_change_what_is_heard(run, spelling, write_wav, tmp_path):
+    recording = write_wav(tmp_path)
+    (tmp_path / "hot.txt").write_text("\ufeffA A\t8\r\n\nb\n", encoding="utf-8")
+    (tmp_path / "allowed.txt").write_text("A\n", encoding="utf-8")
+    for arguments, text in (
+        ([], "a b"),
+        (["--beam-width", 8], "a b"),
+        (["--hotword", "A  a!"], "a a"),
+        (["--hotword", "a a=0.01"], "a b"),
+        (["--hotwords", tmp_path / "hot.txt"], "a a"),
+        (["--phrases", tmp_path / "allowed.txt"], "a"),
+        (["--phrases", tmp_path / "allowed.txt", "--repeat-phrases"], "a a"),
+    ):
+        code, out, _ = run("transcribe", spelling, recording, "--json", *arguments)
+        assert (code, texts_of(out)) == (0, [text]), arguments
+
+
+def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path):
+    code, out, _ = run("transcribe", spelling, write_wav(tmp_path), "--n-best", 3, "--json")
+    (record,) = json.loads(out)
+    assert code == 0 and record["text"] == record["n_best"][0]["text"] == "a b"
+    assert [reading["text"] for reading in record["n_best"]][:2] == ["a b", "a a"]
+    posteriors = [reading["posterior"] for reading in record["n_best"]]
+    assert posteriors == sorted(posteriors, reverse=True) and 0 < sum(posteriors) <= 1
+    (tmp_path / "long.txt").write_text("abababab\n", encoding="utf-8")
+    _, out, _ = run(
+        "transcribe", spelling, write_wav(tmp_path), "--n-best", 2, "--json", "--phrases", tmp_path / "long.txt"
+    )
+    (record,) = json.loads(out)
+    assert record["n_best"] == [{"text": "", "confidence": 0.0, "posterior": 0.0, "score": None}], "nothing fits"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hotword", "a=b"], "hotword 'a=b': the boost after '=' must be a number such as 4.5, got 'b'"),
+        (["--hotword", "=3"], "hotword '=3': holds no word; give the text of a hotword"),
+        (["--hotword", "a=1", "--hotword", "a=2"], "hotword 'a=2': 'a' stands twice, with the boosts 1 and 2"),
+        (["--hotword", "zoo"], "hotword 'zoo': 'z' (U+007A), 'o' (U+006F) are not among the characters that this"),
+        (["--hotword", "?!"], "hotword '?!' holds no word: the text rules leave nothing of it; take it out"),
+        (["--hotword", "a", "--beam-width", "1"], "a beam width of 1 is greedy decoding, which knows no hotwords"),
+        (["--hotwords", "none.txt"], "none.txt: the list of hotwords cannot be read (No such file or directory)"),
+        (["--hotwords", "empty.txt"], "empty.txt: holds no hotword; write one a line"),
+        (["--hotwords", "boost.txt"], "boost.txt:3: the boost after a tab must be a number such as 4.5, got 'high'"),
+        (["--hotwords", "binary.txt"], "binary.txt:2: is not UTF-8 text; save the list of hotwords as UTF-8"),
+        (["--hotwords", "zoo.txt"], "zoo.txt:3: hotword 'Zoo', 'zoo' by the text rules: 'z' (U+007A), 'o' (U+006F)"),
+        (["--phrases", "zoo.txt"], "zoo.txt:3: phrase 'Zoo', 'zoo' by the text rules: 'z' (U+007A), 'o' (U+006F) are"),
+        (["--phrases", "marks.txt"], "marks.txt:1: phrase '...' holds no word: the text rules leave nothing of it"),
+        (["--repeat-phrases"], "phrases shall repeat, but none are given; name their file (--phrases FILE)"),
+        (["--n-best", "2"], "--n-best prints several texts a recording, which a table has no place for; add --json"),
+        (["--n-best", "5", "--json", "--beam-width", "3"], "5 hypotheses of a beam of 3: a beam ends with no more"),
+        (["--beam-width", "0"], "Invalid value for '--beam-width'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_wrong_hotwords_and_phrases(mistaken, spelling, write_wav, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    contents = {
+        "empty": b"\n \n",
+        "boost": b"a\n\nb\thigh\n",
+        "binary": b"a\nb\xff\n",
+        "zoo": b"a\n\nZoo\n",
+        "marks": b"...\na\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    assert message in mistaken("transcribe", spelling, write_wav(tmp_path), *arguments)
+
+
+def test_a_bundle_is_scored_by_slices_with_a_page(run, spelling, write_wav, write_lines, tmp_path):
+    lines = [
+        {"audio_filepath": str(write_wav(tmp_path, f"{k}.wav", seed=k)), "duration": 1.0, "text": text, "room": room}
+        for k, (text, room) in enumerate([("A b!", "hall"), ("b b", "attic"), ("a b", "hall")])
+    ]
+    manifest, page = write_lines(tmp_path / "test.jsonl", lines), tmp_path / "pages" / "errors.html"
+    code, out, _ = run(
+        "evaluate", spelling, "--manifest", manifest, "--slice", "room", "--report", page, "--hotword", "b"
+    )
+    assert code == 0
+    assert "by room" in out and re.search(r"│ attic +│ 50\.00%", out) and "beam of 16, 1 hotword" in out
+    assert "errors.html" in out
+    html = page.read_text(encoding="utf-8")
+    assert "By room" in html and "beam of 16, 1 hotword" in html
+    code, out, _ = run("evaluate", spelling, "--manifest", manifest, "--json", "--beam-width", 4)
+    record = json.loads(out)
+    assert code == 0 and record["wer"] == 1 / 6 and record["decoding"]["beam_width"] == 4
+    assert [entry["field"] for entry in record["slices"]] == ["speaker", "duration"]
+
+
+def test_a_field_that_is_not_there_is_told(mistaken, spelling, manifest):
+    message = mistaken("evaluate", spelling, "--manifest", manifest, "--slice", "snr")
+    assert "no line has the field 'snr' to score by" in message
 
 
 # The process

@@ -138,6 +138,29 @@ def test_an_override_mends_a_wrong_value(load):
         ("data: {train: 3}", "run.yaml:1: data.train: must be a manifest or a list of manifests, got 3"),
         ("text: {characters: abca}", "text.characters: holds 'a' more than once; each character has one label"),
         ('text: {characters: "a\\tb"}', "text.characters: holds '\\t'; a transcript's only white space is the space"),
+        ("text: {unit: phone}", "text.unit: should be 'character' or 'word', got 'phone'"),
+        ("text: {normalization: NFD}", "text.normalization: should be 'NFC' or 'NFKC', got 'NFD'"),
+        ("text: {words: [up]}", "text: words are given, but unit is character; set unit to word, or words to auto"),
+        ("text: {unit: word, words: up}", "text.words: must be auto or a list of words, got 'up'"),
+        ("text: {unit: word, words: []}", "text.words: must be auto or a list of words, got []"),
+        (
+            "text: {unit: word, words: [up, on]}",
+            "text.words: holds the YAML boolean true; put words such as yes, no, on",
+        ),
+        (
+            "text: {unit: word, words: [7]}",
+            "text.words: holds 7, which is not text; put it in quotes, or write the word",
+        ),
+        ("text: {unit: word, words: [up, up]}", "text: words holds 'up' more than once; each word has one label"),
+        (
+            "text: {unit: word, words: [Up]}",
+            "words holds 'Up', which no transcript holds as one word after these rules: ",
+        ),
+        (
+            "text: {unit: word, words: [get up]}",
+            "words holds 'get up', which no transcript holds as one word after the",
+        ),
+        ("train: {ctc: gpu}", "train.ctc: should be 'auto', 'op' or 'xla', got 'gpu'"),
     ],
 )
 def test_mistakes_are_told_by_place_and_cure(refused, text, message):
@@ -315,6 +338,29 @@ def test_a_saved_configuration_holds_every_key(tmp_path):
     save_config(tmp_path / "saved.yaml", RunConfig(text=TextConfig(characters="ab")))
     document = yaml.safe_load((tmp_path / "saved.yaml").read_text(encoding="utf-8"))
     assert [f"{section}.{key}" for section, keys in document.items() for key in keys] == known_keys()
+
+
+def test_words_are_kept_as_they_are(tmp_path):
+    text = TextConfig(unit="word", words=["no", "1e3", "50%"], keep_punctuation="%")
+    save_config(tmp_path / "saved.yaml", RunConfig(text=text))
+    assert load_config(tmp_path / "saved.yaml").text == text
+
+
+def test_texts_are_normalised_by_every_rule():
+    assert TextConfig().normalize("Don\u2019t \ufb01ne-tune 50%!") == "don't \ufb01ne tune 50"
+    rules = TextConfig(normalization="NFKC", lowercase=False, keep_punctuation="-%")
+    assert rules.normalize("Don\u2019t \ufb01ne-tune 50%!") == "Don't fine-tune 50%"
+    assert TextConfig(remove_punctuation=False).normalize("Stop!") == "stop!"
+
+
+def test_a_runs_file_from_before_a_key_means_what_was_done_then(tmp_path, load):
+    old = "text: {lowercase: true, remove_punctuation: true, characters: ab}"
+    assert load(old).text.normalization == "NFC"
+    path = tmp_path / "config.yaml"
+    path.write_text(old)
+    assert load_config(path, stored=True).text == TextConfig(characters="ab", normalization="NFKC")
+    save_config(path, RunConfig())
+    assert load_config(path, stored=True) == RunConfig()
 
 
 def test_a_configuration_cannot_be_changed_after_it_is_made():

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from test_report import Page
 
-from speechgru import examination, measurement
+from speechgru import measurement
 from speechgru.check import check
 from speechgru.config import RunConfig, Suspicion
 from speechgru.examination import Problem, examine, iterate_cases, judge, judge_alone, make_vocabulary
@@ -302,8 +302,8 @@ def test_what_manifests_share_is_told_and_not_accused(planted):
     assert told["manifest"] == str(manifests["test"])
     assert told["speakers"] == ["ada"]
     assert [os.path.basename(name) for name in told["recordings"]] == ["interview.wav"]
-    train_texts = {examination._normalize(CONFIG.text, u.text) for u in read_manifest(manifests["train"])}
-    test_texts = [examination._normalize(CONFIG.text, u.text) for u in read_manifest(manifests["test"])]
+    train_texts = {CONFIG.text.normalize(u.text) for u in read_manifest(manifests["train"])}
+    test_texts = [CONFIG.text.normalize(u.text) for u in read_manifest(manifests["test"])]
     assert told["text_share"] == pytest.approx(np.mean([text in train_texts for text in test_texts]))
     known = {word for text in train_texts for word in text.split()}
     assert told["unseen_word_share"] == pytest.approx(
@@ -339,6 +339,20 @@ def test_a_manifest_is_not_held_out_from_itself(planted):
     manifests, _ = planted
     first, second = check([manifests["test"], manifests["test"]], config=CONFIG)
     assert not first.suspicions and not second.suspicions and not first.shared
+
+
+def test_characters_are_unknown_where_no_word_holds_them(tmp_path, make_speech, write_lines):
+    corpus = Corpus(tmp_path / "c", make_speech)
+    for text in ("light on", "light off", "lamp on"):
+        corpus.add(text=text)
+    manifest = write_lines(corpus.folder / "train.jsonl", corpus.lines["train"])
+    (found,) = check([manifest], config=configure(text={"unit": "word", "words": ["light", "on", "off"]}))
+    assert found.counts == {"unknown word": 1}
+    assert found.facts.unknown_characters == set("amp")
+    assert "'lamp' is not in the vocabulary" in found.problems[0].message
+    assert "or add them to text.words" in found.problems[0].message
+    (found,) = check([manifest], config=configure(text={"unit": "word"}))
+    assert found.problems == [] and found.facts.unknown_characters == set()
 
 
 def test_automatic_characters_are_those_of_the_training_manifest(tmp_path, make_speech, write_lines):

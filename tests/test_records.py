@@ -420,7 +420,7 @@ def test_a_folder_that_holds_no_finished_shards_is_refused(tmp_path):
     with pytest.raises(CorpusError, match=r"s: the shards are not finished \(no shards\.json\); run the same `speech"):
         Shards.open(tmp_path / "s")
     for change, message in (
-        ({"version": 2}, "is of version 2, this program reads version 1; pack the shards again or install"),
+        ({"version": 3}, "is of version 3, this program reads versions 1 to 2; pack the shards again or install"),
         ({"format": "x"}, "does not describe shards"),
         ({"vocabulary": "abc"}, r"is damaged \(its checksum is wrong\)"),
     ):

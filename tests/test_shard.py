@@ -497,6 +497,47 @@ def test_a_request_that_makes_no_sense_is_refused(corpus, tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_words_are_packed_and_used_as_words(corpus, tmp_path):
+    config = change(text={"unit": "word"})
+    pack(corpus, tmp_path / "s", config)
+    shards = Shards.open(tmp_path / "s")
+    utterances = read_manifest(corpus)
+    assert shards.vocabulary == make_vocabulary(config, utterances) and shards.vocabulary.unit == "word"
+    for index in (0, 5):
+        labels = shards.read(index).labels_L.tolist()
+        assert shards.vocabulary.decode(labels) == config.text.normalize(utterances[index].text)
+    require_fit(shards, config)
+    require_fit(shards, change(text={"unit": "word", "words": list(shards.vocabulary.entries)}))
+    with pytest.raises(ConfigError, match=r"text\.unit \('word' in the shards, 'character' now\)"):
+        require_fit(shards, AUTO)
+    with pytest.raises(ConfigError, match=r"text\.words \(\[.+\] in the shards, \['on'\] now\)"):
+        require_fit(shards, change(text={"unit": "word", "words": ["on"]}))
+    with pytest.raises(ConfigError, match=r"text\.keep_punctuation \('' in the shards, '-' now\)"):
+        require_fit(shards, change(text={"unit": "word", "keep_punctuation": "-"}))
+
+
+def test_shards_of_the_first_version_are_read_and_kept_with_the_rules_of_their_day(corpus, tmp_path):
+    """They held the vocabulary as text, and no text rule but two: texts were brought to NFKC."""
+    old_rules = change(text={"characters": "auto", "normalization": "NFKC"})
+    pack(corpus, tmp_path / "s", old_rules)
+    vocabulary = Shards.open(tmp_path / "s").vocabulary
+    path = tmp_path / "s" / "shards.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    del summary["checksum"]
+    summary |= {"version": 1, "vocabulary": "".join(vocabulary.entries)}
+    for key in ("unit", "words", "normalization", "keep_punctuation"):
+        del summary["settings"]["text"][key]
+    path.write_text(json.dumps(summary | {"checksum": records._checksum(summary)}), encoding="utf-8")
+    before = files_of(tmp_path / "s")
+    shards = Shards.open(tmp_path / "s")
+    assert shards.vocabulary == vocabulary
+    require_fit(shards, old_rules)
+    with pytest.raises(ConfigError, match=r"text\.normalization \('NFKC' in the shards, 'NFC' now\)"):
+        require_fit(shards, AUTO)
+    assert pack(corpus, tmp_path / "s", old_rules).num_kept > 0, "the same job: nothing to do"
+    assert files_of(tmp_path / "s") == before
+
+
 def test_shards_are_used_only_with_the_settings_that_made_them(corpus, whole, tmp_path):
     samples = Shards.open(whole[0])
     require_fit(samples, AUTO)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import re
 import shutil
 
 import numpy as np
@@ -12,7 +14,8 @@ tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 from speechgru import train as training  # noqa: E402
 from speechgru.check import check  # noqa: E402
 from speechgru.config import load_config  # noqa: E402
-from speechgru.errors import AudioError, ConfigError, UserError  # noqa: E402
+from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
+from speechgru.errors import AudioError, ConfigError, TextError, UserError  # noqa: E402
 from speechgru.evaluate import evaluate  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
@@ -100,6 +103,8 @@ def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_
     for form in QUANTIZATIONS:
         assert evaluate(bundle, tones / "dev.jsonl", form=form)["cer"] <= scores["cer"] + 0.05, form
     assert json.loads((bundle / "bundle.json").read_text())["dev"]["wer"] == pytest.approx(scores["wer"])
+    front_end = json.loads((bundle / "bundle.json").read_text())["features"]
+    assert len(front_end["mean"]) == len(front_end["deviation"]) == front_end["n_mels"]
     by_file = evaluate(bundle, tones / "dev.jsonl")
     assert [u["hypothesis"] for u in by_file["utterances"]] == [u["hypothesis"] for u in scores["utterances"]]
     first = read_manifest(tones / "dev.jsonl")[0]
@@ -229,6 +234,118 @@ def test_a_recording_that_vanishes_while_training_is_named(tones, tones_config, 
 def test_a_loss_that_is_not_finite_stops_before_the_weights(tones_config, tmp_path):
     with pytest.raises(UserError, match=r"not a finite number.*Lower train\.learning_rate"):
         training.train(tones_config("train.learning_rate=1e38", "train.warmup_steps=0"), tmp_path / "run")
+
+
+def test_batches_of_any_size_are_not_compiled_one_by_one(tones_config, monkeypatch):
+    assert training._ctc_of(tones_config("train.batch_frames=4000")) == "op"
+    assert training._ctc_of(tones_config("train.batch_frames=4000", "train.ctc=xla")) == "xla"
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    assert training._ctc_of(tones_config()) == "xla"
+
+
+def test_training_starts_without_the_chatter_of_xla(capfd, monkeypatch):
+    from speechgru import ctc
+
+    def chat(*arguments, **options):
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+        os.write(
+            2, b"I0000 00:00:1795208152.141954   12511 service.cc:146] XLA service 0x7f initialized for\nmind this\n"
+        )
+
+    monkeypatch.setattr(ctc, "ctc_loss", chat)
+    tf.zeros([1])  # TensorFlow's own start may have something to say
+    capfd.readouterr()
+    ctc.start_xla_quietly()
+    os.write(2, b"and this\n")
+    assert capfd.readouterr().err == "mind this\nand this\n"
+
+
+@pytest.mark.parametrize("ctc", ["op", "xla"])
+def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_config, tmp_path, monkeypatch, ctc):
+    """Examination leaves such utterances out; here it does not look, as if shards had told wrong lengths."""
+    from speechgru import examination
+
+    rules = tuple((reason, rule) for reason, rule in examination.PROBLEMS if reason != "too few steps")
+    monkeypatch.setattr(examination, "PROBLEMS", rules)
+    utterances = read_manifest(tones / "train.jsonl")[:16]
+    bad = dataclasses.replace(utterances[3], text="ab" * 200)
+    write_manifest(tones / "crowded.jsonl", [*utterances[:3], bad, *utterances[4:]])
+    config = tones_config("train.max_steps=12", "train.batch_size=4", f"train.ctc={ctc}", train="crowded.jsonl")
+    result = training.train(config, tmp_path / "run")
+    assert (result.steps, result.num_infeasible, result.num_train) == (12, 1, 16)
+    history = RunFolder(tmp_path / "run").read_history()
+    told = [entry for entry in history if entry["kind"] == "infeasible"]
+    assert [entry["utterances"] for entry in told] == [[bad.utterance_id]] * 3, "once an epoch"
+    losses = [entry["loss"] for entry in history if entry["kind"] == "train"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    weights, _ = weights_of(tmp_path / "run")
+    assert all(np.isfinite(array).all() for array in weights.values())
+
+
+def test_a_batch_without_one_that_can_be_spelled_changes_nothing(tones, tones_config, tmp_path, monkeypatch):
+    from speechgru import examination
+
+    monkeypatch.setattr(examination, "PROBLEMS", ())
+    bad = dataclasses.replace(read_manifest(tones / "train.jsonl")[0], text="ab" * 200)
+    write_manifest(tones / "hopeless.jsonl", [bad])
+    result = training.train(tones_config("train.max_steps=2", train="hopeless.jsonl"), tmp_path / "run")
+    assert (result.steps, result.num_infeasible) == (2, 1)
+    entry = next(entry for entry in RunFolder(tmp_path / "run").read_history() if entry["kind"] == "train")
+    assert entry["loss"] is None
+    after, _ = weights_of(tmp_path / "run")
+    from speechgru.model import build_model
+
+    before = build_model(tones_config(), 3).get_layer("encoder").trainable_variables
+    changed = [
+        not any(array.shape == variable.shape and np.array_equal(array, variable) for array in after.values())
+        for variable in before
+    ]
+    assert not any(changed)
+
+
+def test_words_are_learnt_exported_and_heard(tones, tones_config, tmp_path):
+    utterances = {split: read_manifest(tones / f"{split}.jsonl") for split in ("train", "dev")}
+    for split, lines in utterances.items():
+        spelt = [dataclasses.replace(u, text=" ".join({"a": "Low!", "b": "high"}[c] for c in u.text)) for u in lines]
+        write_manifest(tones / f"{split}_words.jsonl", spelt)
+    config = tones_config(
+        "train.max_steps=300", "train.evaluate_every_steps=300", "text.characters=auto", "text.unit=word",
+        f"data.dev={tones / 'dev_words.jsonl'}", train="train_words.jsonl",
+    )  # fmt: skip
+    training.train(config, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").vocabulary.read_text().split("\n")[1:3] == ["high", "low"]
+    scores = evaluate(tmp_path / "run", tones / "dev_words.jsonl")
+    assert scores["wer"] < 0.1, "tones are easy"
+    metadata = export(tmp_path / "run", tmp_path / "bundle")
+    assert (metadata["unit"], metadata["entries"]) == ("word", ["high", "low"])
+    assert metadata["text"] == {
+        "normalization": "NFC", "lowercase": True, "remove_punctuation": True, "keep_punctuation": ""
+    }  # fmt: skip
+    by_bundle = evaluate(tmp_path / "bundle", tones / "dev_words.jsonl")
+    assert by_bundle["wer"] == scores["wer"]
+    options = DecodingOptions(beam_width=8, phrases=Phrases(["LOW", "High"], repeat=True))
+    for recogniser in ("run", "bundle"):
+        record = evaluate(tmp_path / recogniser, tones / "dev_words.jsonl", decoding=options)
+        assert record["wer"] <= scores["wer"] + 0.05 and record["decoding"]["beam_width"] == 8
+    with pytest.raises(TextError, match=r"phrase 'middle': 'middle' is not among the words that this recogniser writ"):
+        evaluate(
+            tmp_path / "run",
+            tones / "dev_words.jsonl",
+            decoding=DecodingOptions(beam_width=8, phrases=Phrases(["middle"])),
+        )
+
+
+def test_a_run_from_before_texts_had_rules_keeps_those_of_its_day(tones_config, tmp_path):
+    config, run = tones_config("train.max_steps=1", "text.normalization=NFKC"), RunFolder(tmp_path / "run")
+    training.train(config, run.path)
+    newer = re.compile(r"  (unit|words|normalization|keep_punctuation|ctc): .*\n")
+    run.config.write_text(newer.sub("", run.config.read_text()))
+    from speechgru.evaluate import load_run
+
+    assert load_run(run.path)[0].text == config.text
+    assert training.train(config, run.path).steps == 1
+    with pytest.raises(ConfigError, match=r"text\.normalization \('NFKC' there, 'NFC' now\)"):
+        training.train(tones_config("train.max_steps=1"), run.path)
 
 
 def test_weight_decay_leaves_biases_alone(tones_config, tmp_path):

@@ -23,7 +23,7 @@ from speechgru.measurement import Measurement
 from speechgru.progress import Progress, silent
 from speechgru.records import SUMMARY_NAME, Shards
 from speechgru.rules import Case
-from speechgru.text import Vocabulary, normalize_text
+from speechgru.text import Vocabulary
 
 
 class Source(Protocol):
@@ -182,7 +182,7 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
     manifests = [path for path in config.data.train if path not in packed]
     lines = {path: read_manifest(path) for path in manifests}
     held_out = read_manifest(config.data.dev) if config.data.dev and "leak" in config.check.leave_out else []
-    if packed and config.text.characters == "auto":
+    if packed and (config.text.words if config.text.unit == "word" else config.text.characters) == "auto":
         vocabulary = _common_vocabulary(packed)
     else:
         vocabulary = make_vocabulary(config, [line for path in manifests for line in lines[path]])
@@ -227,12 +227,17 @@ def _common_vocabulary(packed: Mapping[str, Shards]) -> Vocabulary:
     """
     (first, shards), *others = packed.items()
     for path, other in others:
-        if other.vocabulary.characters != shards.vocabulary.characters:
+        if other.vocabulary != shards.vocabulary:
+            unit = shards.vocabulary.unit
             raise ConfigError(
-                f"{path}: was packed with the characters {''.join(other.vocabulary.characters)!r}, {first} with "
-                f"{''.join(shards.vocabulary.characters)!r}; pack them again with the same text.characters"
+                f"{path}: was packed with the {unit}s {_shown(other.vocabulary)}, {first} with "
+                f"{_shown(shards.vocabulary)}; pack them again with the same text.{unit}s"
             )
     return shards.vocabulary
+
+
+def _shown(vocabulary: Vocabulary) -> str:
+    return repr(" ".join(vocabulary.entries) if vocabulary.unit == "word" else "".join(vocabulary.entries))
 
 
 def _usable_records(shards: Shards, *, config: RunConfig) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -247,8 +252,7 @@ def _usable_records(shards: Shards, *, config: RunConfig) -> tuple[np.ndarray, l
         record = shards.read(index)
         utterance = Utterance(record.audio_filepath, record.duration, record.text, record.speaker, record.offset)
         measurement = Measurement(num_samples=int(shards.num_samples[index]))
-        rules = {"lowercase": config.text.lowercase, "remove_punctuation": config.text.remove_punctuation}
-        text = normalize_text(record.text, **rules)
+        text = config.text.normalize(record.text)
         problem = judge_alone(Case(utterance, text, measurement, config, shards.vocabulary)).problem
         if problem is not None:
             problems.append(problem.as_record(shards.folder))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from speechgru.config import RunConfig
+from speechgru.config import RunConfig, TextConfig
 from speechgru.errors import ConfigError
 from speechgru.records import Shards
 
@@ -29,13 +30,16 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
     Raises:
         ConfigError: names every key that differs.
     """
-    stored, given = shards.settings, settings_of(config)
-    sections = ["data.sample_rate", "text.lowercase", "text.remove_punctuation"]
+    stored, given = complete_settings(shards.summary), settings_of(config)
+    sections = ["data.sample_rate", *(f"text.{key}" for key in given["text"] if key not in ("characters", "words"))]
     if shards.form == "features":
         sections += [f"features.{key}" for key in given["features"] if key not in _NOT_IN_LOG_MEL]
     keys = {key: (_at(stored, key), _at(given, key)) for key in sections}
-    if config.text.characters != "auto":
-        keys["text.characters"] = ("".join(shards.vocabulary.characters), config.text.characters)
+    unit = config.text.unit
+    if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
+        entries = shards.vocabulary.entries
+        packed = list(entries) if unit == "word" else "".join(entries)
+        keys[f"text.{unit}s"] = (packed, given["text"][f"{unit}s"])
     changed = [f"{key} ({old!r} in the shards, {new!r} now)" for key, (old, new) in keys.items() if old != new]
     if changed:
         raise ConfigError(
@@ -74,6 +78,14 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         "model": {"subsampling_factor": sections["model"]["subsampling_factor"]},
     }
     return json.loads(json.dumps(kept))
+
+
+def complete_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a folder of shards names, also the text rules that had no key yet when it was packed."""
+    settings = dict(summary.get("settings", {}))
+    if "text" in settings:
+        settings["text"] = TextConfig.stored(settings["text"]).model_dump(mode="json")
+    return settings
 
 
 def _at(sections: dict[str, Any], key: str) -> Any:

@@ -2,8 +2,9 @@
 
 NumPy and plain Python only: the same code scores a training run and runs beside the model on a device. `greedy_decode`
 takes the best path; `beam_decode` searches the best texts, with hotwords, a phrase list or any other `PrefixScorer`;
-`align` finds when each label of a known text was said; `decode_many` spreads utterances over processes. Whatever search
-found the labels, `Hypothesis` is what it gives back.
+`align` finds when each label of a known text was said; `decode_many` spreads utterances over processes. `decode` does
+what `DecodingOptions` say: it is what the recogniser and the verbs call. Whatever search found the labels, `Hypothesis`
+is what it gives back.
 
 Time. Step s stands for the span [s * step_seconds, (s + 1) * step_seconds) of the recording. A label is on from its
 first step to the end of the last step of its run; CTC models put labels as short spikes, usually late in the sound, so
@@ -15,10 +16,12 @@ from speechgru.decoding.beam import Pruning, beam_decode
 from speechgru.decoding.greedy import collapse, greedy_decode
 from speechgru.decoding.hypothesis import Hypothesis, Word
 from speechgru.decoding.many import decode_many
+from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer
 
 __all__ = [
+    "DecodingOptions",
     "Hypothesis",
     "Phrases",
     "PrefixScorer",
@@ -27,6 +30,8 @@ __all__ = [
     "align",
     "beam_decode",
     "collapse",
+    "decode",
     "decode_many",
     "greedy_decode",
+    "options_from_lists",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from speechgru.decoding.alignment import align
 from speechgru.decoding.greedy import label_runs
-from speechgru.decoding.hotwords import compile_hotwords, hotword_boosts
+from speechgru.decoding.hotwords import HOTWORD_BOOST, compile_hotwords, hotword_boosts
 from speechgru.decoding.hypothesis import Hypothesis, check_log_probs, dress_labels
 from speechgru.decoding.phrases import Phrases, compile_phrases
 from speechgru.decoding.scorers import JointScorer, PrefixScorer
@@ -57,7 +57,7 @@ def beam_decode(
     beam_width: int = 16,
     n_best: int = 1,
     hotwords: Mapping[str, float] | Sequence[str] = (),
-    hotword_boost: float = 6.0,
+    hotword_boost: float = HOTWORD_BOOST,
     phrases: Phrases | Sequence[str] | None = None,
     scorers: Sequence[PrefixScorer] = (),
     pruning: Pruning | None = None,

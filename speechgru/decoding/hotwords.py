@@ -11,6 +11,9 @@ from speechgru.decoding.scorers import PrefixScorer, columns_of
 from speechgru.errors import TextError
 from speechgru.text import Vocabulary
 
+#: What one occurrence of a hotword adds to a text's score where nothing else is said: e^6 is a factor of some 400.
+HOTWORD_BOOST = 6.0
+
 #: Stands for the space in a vocabulary of characters that has none: then only the ends of the text are word borders.
 _ENDS_ONLY = -1
 

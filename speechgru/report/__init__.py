@@ -34,6 +34,13 @@ _FOOTER = (
     "A real-time factor is seconds of computing per second of audio."
 )
 
+#: How to read a picture of what a model saw and said.
+PICTURE_LEAD = (
+    "Above the log-mel of a recording; below it, on the same time axis, the probability of every label at every step, "
+    "each written at its peak; the blank, which stands for nothing, is dashed. A band marks a word from its first "
+    "label to its last: CTC models answer late and briefly, so bands are shorter than the sound."
+)
+
 _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("form", "Model", pieces.plain),
     ("size_bytes", "Size", pieces.size),
@@ -92,10 +99,7 @@ def write_report(
             "pictures",
             "What the model sees and says",
             picture_figures(pictures),
-            lead="Above the log-mel of a recording; below it, on the same time axis, the probability of every "
-            "character at every step, each written at its peak; the blank, which stands for no character, is dashed. "
-            "A band marks a word from its first character to its last: CTC models answer late and briefly, so bands "
-            "are shorter than the sound.",
+            lead=PICTURE_LEAD,
         ),
         pieces.section("notes", "Notes", "".join(f"<p>{pieces.text(note)}</p>" for note in notes)),
     ]

@@ -40,6 +40,7 @@ _MEANINGS = {
     "too short": "below data.min_duration_seconds",
     "too long": "above data.max_duration_seconds",
     "unknown character": "the vocabulary lacks a character of the transcript",
+    "unknown word": "the vocabulary lacks a word of the transcript",
     "too few steps": "the model has fewer output steps than the transcript needs",
     "silent": "nothing to hear, but a transcript",
     "clipped": "cut off at the top: recorded too loud",

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechgru.decoding import Word
 from speechgru.errors import UserError
-from speechgru.evaluate import load_run
 from speechgru.files import write_text
 from speechgru.recordings import read_recording
-from speechgru.report import Record, headline, page, picture_figures, pieces, worst
+from speechgru.report import PICTURE_LEAD, Record, headline, page, picture_figures, pieces, worst
+from speechgru.report.ears import open_ear
 from speechgru.report.figures import rate_bar, reliability_chart
 from speechgru.report.utterances import worst_utterances
-from speechgru.runtime import Recognizer
 
 #: Groups of a slice and rows of a table of confusions in the page; the record holds more.
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
 #: Utterances that could not be scored, named in the page.
 _MAX_SKIPPED = 10
-
-#: `samples_N` -> `log_mel_TM`, `log_probs_SV`.
-_Hear = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def report_evaluation(
@@ -67,10 +61,7 @@ def report_evaluation(
             "pictures",
             "What the model saw and said in the worst",
             picture_figures(pictures),
-            lead="Above the log-mel of a recording; below it, on the same time axis, the probability of every label at "
-            "every step, each written at its peak; the blank, which stands for nothing, is dashed. A band marks a word "
-            "from its first label to its last: CTC models answer late and briefly, so bands are shorter than the "
-            "sound.",
+            lead=PICTURE_LEAD,
         ),
         pieces.section("notes", "Notes", "".join(f"<p>{pieces.text(note)}</p>" for note in notes + _skipped(record))),
     ]
@@ -94,6 +85,7 @@ def _facts(record: Record) -> str:
     facts = [
         ("Recogniser", record.get("path")),
         ("Form", record.get("form")),
+        ("Decoding", (record.get("decoding") or {}).get("description")),
         ("Size", pieces.size(size) if size is not None else None),
         ("Manifest", record.get("manifest")),
     ]
@@ -286,7 +278,7 @@ def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[
     if not chosen or not path:
         return [], []
     try:
-        sample_rate, settings, hear = _load(Path(str(path)), form=str(record.get("form", "")))
+        ear = open_ear(Path(str(path)), form=str(record.get("form", "")))
     except (UserError, ImportError) as error:
         return [], [f"The worst utterances are not drawn: {error}"]
     pictures, notes = [], []
@@ -294,15 +286,14 @@ def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[
         try:
             recording = read_recording(
                 utterance["audio_filepath"],
-                sample_rate=sample_rate,
+                sample_rate=ear.sample_rate,
                 offset=utterance.get("offset") or 0.0,
                 duration=utterance.get("duration"),
             )
         except UserError as error:
             notes.append(f"Not drawn: {error}")
             continue
-        log_mel_TM, log_probs_SV = hear(recording.samples_N)
-        pictures.append(settings | _said(utterance) | {"log_mel_TM": log_mel_TM, "log_probs_SV": log_probs_SV})
+        pictures.append(ear.hear(recording.samples_N) | _said(utterance))
     return pictures, notes
 
 
@@ -317,49 +308,3 @@ def _said(utterance: Mapping[str, Any]) -> dict[str, Any]:
         "hypothesis": utterance.get("hypothesis", ""),
         "words": [Word(**word) for word in heard],
     }
-
-
-def _load(path: Path, *, form: str) -> tuple[int, dict[str, Any], _Hear]:
-    """The recogniser that was scored: its sample rate, what all its pictures share, and how it hears.
-
-    Raises:
-        UserError: it is gone or damaged.
-        ImportError: TensorFlow, which the log-mel needs, is not installed.
-    """
-    from speechgru.features import LogMel
-
-    if (path / "bundle.json").is_file():
-        recognizer = Recognizer(path, form=form.removeprefix("TFLite "))
-        features, sample_rate = recognizer.metadata["features"], recognizer.sample_rate
-        log_mel = LogMel(
-            sample_rate=sample_rate,
-            f_min=features["f_min_hz"],
-            f_max=features["f_max_hz"],
-            **{key: features[key] for key in ("frame_length", "hop_length", "n_fft", "n_mels", "center", "log_floor")},
-        )
-        settings = {
-            "vocabulary": recognizer.vocabulary,
-            "step_seconds": recognizer.metadata["step_seconds"],
-            "frame_seconds": features["hop_length"] / sample_rate,
-        }
-        hear_with = recognizer.log_probs
-    else:
-        config, vocabulary, model = load_run(path)
-        sample_rate = config.data.sample_rate
-        log_mel = model.get_layer("front_end").get_layer("log_mel")
-        settings = {
-            "vocabulary": vocabulary,
-            "step_seconds": config.step_seconds,
-            "frame_seconds": config.hop_length / sample_rate,
-        }
-
-        def hear_with(samples_N: np.ndarray) -> np.ndarray:
-            logits_BSV, _ = model([samples_N[None], np.array([len(samples_N)], np.int32)], training=False)
-            logits_SV = np.asarray(logits_BSV[0], np.float64)
-            return logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
-
-    def hear(samples_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_mel_BTM, _ = log_mel(samples_N[None], np.array([len(samples_N)], np.int32))
-        return np.asarray(log_mel_BTM[0]), hear_with(samples_N)
-
-    return sample_rate, settings, hear

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechgru.decoding import greedy_decode
 from speechgru.evaluate import load_run
 from speechgru.examination import read_utterance
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.report import write_report
+from speechgru.report.ears import Ear, ear_of_run
 from speechgru.runs import RunFolder
 
 
@@ -61,9 +60,9 @@ def report_run(
     ]
     pictures = []
     if picture_manifest is not None:
-        utterances = read_manifest(picture_manifest)
+        ear, utterances = ear_of_run(config, vocabulary, model), read_manifest(picture_manifest)
         for utterance in utterances[:: max(1, len(utterances) // num_pictures)][:num_pictures]:
-            pictures.append(_picture(utterance, config, vocabulary, model))
+            pictures.append(_picture(utterance, ear))
     return write_report(
         out,
         title=title,
@@ -80,22 +79,12 @@ def report_run(
     )
 
 
-def _picture(utterance: Utterance, config: Any, vocabulary: Any, model: Any) -> dict[str, Any]:
-    samples_N = read_utterance(utterance, sample_rate=config.data.sample_rate).samples_N
-    samples_BN, num_samples_B = samples_N[None], np.array([len(samples_N)], np.int32)
-    log_mel_BTM, _ = model.get_layer("front_end").get_layer("log_mel")(samples_BN, num_samples_B)
-    logits_BSV, _ = model([samples_BN, num_samples_B], training=False)
-    logits_SV = np.asarray(logits_BSV[0], np.float64)
-    log_probs_SV = logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
-    hypothesis = greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=config.step_seconds)
-    return {
+def _picture(utterance: Utterance, ear: Ear) -> dict[str, Any]:
+    heard = ear.hear(read_utterance(utterance, sample_rate=ear.sample_rate).samples_N)
+    hypothesis = greedy_decode(heard["log_probs_SV"], vocabulary=ear.vocabulary, step_seconds=ear.step_seconds)
+    return heard | {
         "title": f"{utterance.utterance_id}, {utterance.duration:.1f} s",
         "caption": f"Speaker {utterance.speaker}." if utterance.speaker else "",
-        "log_mel_TM": np.asarray(log_mel_BTM[0]),
-        "log_probs_SV": log_probs_SV,
-        "vocabulary": vocabulary,
-        "step_seconds": config.step_seconds,
-        "frame_seconds": config.hop_length / config.data.sample_rate,
         "reference": utterance.text,
         "hypothesis": hypothesis.text,
         "words": list(hypothesis.words),

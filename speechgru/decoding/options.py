@@ -1,0 +1,257 @@
+"""What a user may ask of decoding, as one value, and the one function that follows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.decoding.beam import Pruning, beam_decode
+from speechgru.decoding.greedy import greedy_decode
+from speechgru.decoding.hotwords import HOTWORD_BOOST, hotword_boosts
+from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.decoding.phrases import Phrases
+from speechgru.errors import TextError, UserError
+from speechgru.text import Vocabulary, describe_characters
+
+#: The beam of those who ask for what only a beam can do and name no width.
+USUAL_BEAM_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to get from log-probabilities to texts; the default is greedy decoding.
+
+    Args:
+        beam_width: prefixes that a beam search keeps a step; 1 is greedy decoding, the best path.
+        n_best: hypotheses to give back at most.
+        hotwords: phrases to prefer, each with its boost, or phrases alone; kept as a mapping. See `beam_decode`.
+        hotword_boost: the boost of phrases given alone.
+        phrases: the only texts that are allowed.
+        pruning: what else the search may leave out.
+        origins: where a hotword or phrase was read, such as `list.txt:3`, for messages.
+
+    Raises:
+        UserError: the numbers are out of range, or hotwords, phrases, pruning or several hypotheses are asked of
+            greedy decoding.
+        TextError: a hotword is empty or its boost is no finite number.
+
+    Example:
+        >>> DecodingOptions(beam_width=16, hotwords={"kitchen": 4.0}).description
+        'beam of 16, 1 hotword'
+    """
+
+    beam_width: int = 1
+    n_best: int = 1
+    hotwords: Mapping[str, float] | Sequence[str] = field(default_factory=dict)
+    hotword_boost: float = HOTWORD_BOOST
+    phrases: Phrases | None = None
+    pruning: Pruning | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self):
+        if self.beam_width < 1:
+            raise UserError(f"the beam width must be at least 1, got {self.beam_width}")
+        if not 1 <= self.n_best <= self.beam_width:
+            raise UserError(
+                f"{self.n_best} hypotheses of a beam of {self.beam_width}: a beam ends with no more texts than it is "
+                "wide, and has one at least; widen it"
+            )
+        object.__setattr__(self, "hotwords", dict(hotword_boosts(self.hotwords, boost=self.hotword_boost)))
+        if self.beam_width == 1 and (self.hotwords or self.phrases or self.pruning):
+            raise UserError(
+                "a beam width of 1 is greedy decoding, which knows no hotwords, phrases or pruning; give a width of 2 "
+                f"or more ({USUAL_BEAM_WIDTH} is usual)"
+            )
+
+    @property
+    def description(self) -> str:
+        """What is done, in a few words."""
+        if self.beam_width == 1:
+            return "greedy"
+        parts = [f"beam of {self.beam_width}"]
+        if self.hotwords:
+            parts.append(_number_of(len(self.hotwords), "hotword"))
+        if self.phrases:
+            number = _number_of(len(self.phrases.texts), "phrase")
+            parts.append(f"any sequence of {number}" if self.phrases.repeat else f"one of {number}")
+        if self.pruning:
+            parts.append("pruned")
+        return ", ".join(parts)
+
+    def as_record(self) -> dict[str, Any]:
+        """The options as JSON-ready fields, for whoever wants to repeat what was done."""
+        return {
+            "description": self.description,
+            "beam_width": self.beam_width,
+            "hotwords": dict(self.hotwords),
+            "phrases": list(self.phrases.texts) if self.phrases else None,
+            "repeat_phrases": bool(self.phrases and self.phrases.repeat),
+            "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
+        }
+
+    def prepared(self, *, normalize: Callable[[str], str], vocabulary: Vocabulary) -> DecodingOptions:
+        """The same for one recogniser: its text rules applied to hotwords and phrases, which it must be able to write.
+
+        Args:
+            normalize: the text rules that its transcripts went through (`TextRules.normalize`).
+            vocabulary: what it can write.
+
+        Raises:
+            TextError: the recogniser cannot write a hotword or phrase, or the rules leave nothing of it, or two
+                hotwords become one with two boosts; names it and where it was read.
+        """
+
+        def rewrite(kind: str, text: str) -> str:
+            where = f"{self.origins[text]}: " if text in self.origins else ""
+            normalized = normalize(text)
+            shown = f"{kind} {text!r}" + (f", {normalized!r} by the text rules" if normalized != text else "")
+            if not normalized and text:
+                raise TextError(
+                    f"{where}{kind} {text!r} holds no word: the text rules leave nothing of it; take it out"
+                )
+            unknown = vocabulary.unknown(normalized)
+            if unknown:
+                raise TextError(
+                    f"{where}{shown}: {describe_characters(unknown)} not among the {vocabulary.unit}s that this "
+                    "recogniser writes; write it with those, or take it out"
+                )
+            return normalized
+
+        boosts: dict[str, float] = {}
+        for text, boost in self.hotwords.items():
+            normalized = rewrite("hotword", text)
+            if boosts.setdefault(normalized, boost) != boost:
+                where = f"{self.origins[text]}: " if text in self.origins else ""
+                raise TextError(
+                    f"{where}hotword {text!r} has the boost {boost:g}, and another that is also {normalized!r} by the "
+                    f"text rules has {boosts[normalized]:g}; keep one"
+                )
+        phrases = self.phrases
+        if phrases is not None:
+            if phrases.repeat and vocabulary.unknown(" "):
+                raise TextError("phrases cannot follow each other: this recogniser writes no space between them")
+            phrases = Phrases([rewrite("phrase", text) for text in phrases.texts], repeat=phrases.repeat)
+        return dataclasses.replace(self, hotwords=boosts, phrases=phrases)
+
+
+def decode(
+    log_probs_SV: np.ndarray, *, vocabulary: Vocabulary, step_seconds: float, options: DecodingOptions
+) -> list[Hypothesis]:
+    """Decodes one utterance as the options say.
+
+    Args:
+        log_probs_SV: natural-log probabilities, one row a step of the utterance, one column a label.
+        vocabulary: the characters or words of the columns.
+        step_seconds: seconds from one step to the next.
+        options: what to do; hotwords and phrases as the vocabulary writes them (`DecodingOptions.prepared`).
+
+    Returns:
+        Up to `options.n_best` hypotheses, the best first, at least one.
+
+    Raises:
+        ValueError: the log-probabilities do not fit the vocabulary.
+        TextError: the vocabulary cannot write a hotword or phrase.
+    """
+    if options.beam_width == 1:
+        return [greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds)]
+    return beam_decode(
+        log_probs_SV,
+        vocabulary=vocabulary,
+        step_seconds=step_seconds,
+        beam_width=options.beam_width,
+        n_best=options.n_best,
+        hotwords=options.hotwords,
+        phrases=options.phrases,
+        pruning=options.pruning,
+    )
+
+
+def options_from_lists(
+    *,
+    beam_width: int | None = None,
+    n_best: int = 1,
+    hotwords: Sequence[str] = (),
+    hotword_file: str | Path | None = None,
+    phrase_file: str | Path | None = None,
+    repeat_phrases: bool = False,
+) -> DecodingOptions:
+    """Options as people give them on a command line and in files.
+
+    Args:
+        beam_width: 1 is greedy; None is greedy too, unless something is asked for that needs a beam.
+        n_best: hypotheses to give back at most.
+        hotwords: `TEXT` or `TEXT=BOOST` each.
+        hotword_file: a text file with a hotword a line, and after a tab its boost where it is not the usual one.
+        phrase_file: a text file with a phrase a line: the only texts that are allowed.
+        repeat_phrases: whether phrases may follow each other; else the text is one of them.
+
+    Raises:
+        UserError: a file cannot be read, a boost is no number, or the options contradict each other.
+    """
+    if repeat_phrases and phrase_file is None:
+        raise UserError("phrases shall repeat, but none are given; name their file (--phrases FILE)")
+    boosts: dict[str, float] = {}
+    origins: dict[str, str] = {}
+    phrases = None
+    if phrase_file is not None:
+        texts = []
+        for where, line in _lines(phrase_file, "phrase"):
+            texts.append(_single_spaces(line))
+            origins.setdefault(texts[-1], where)
+        phrases = Phrases(texts, repeat=repeat_phrases)
+    given = [_hotword(f"hotword {entry!r}", entry, "=") for entry in hotwords]
+    if hotword_file is not None:
+        given += [_hotword(where, line, "\t") for where, line in _lines(hotword_file, "hotword")]
+    for where, text, boost in given:
+        if boosts.setdefault(text, boost) != boost:
+            raise TextError(f"{where}: {text!r} stands twice, with the boosts {boosts[text]:g} and {boost:g}; keep one")
+        if hotword_file is not None and where.startswith(f"{hotword_file}:"):
+            origins[text] = where
+    if beam_width is None:
+        beam_width = max(USUAL_BEAM_WIDTH, n_best) if boosts or phrases or n_best > 1 else 1
+    return DecodingOptions(beam_width=beam_width, n_best=n_best, hotwords=boosts, phrases=phrases, origins=origins)
+
+
+def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float]:
+    """Where it stands, the text and the boost of `TEXT` or `TEXT<separator>BOOST`."""
+    text, found, number = entry.rpartition(separator) if separator in entry else (entry, "", "")
+    boost = HOTWORD_BOOST
+    if found:
+        try:
+            boost = float(number)
+        except ValueError:
+            boost = np.nan
+        if not np.isfinite(boost):
+            sign = "a tab" if separator == "\t" else repr(separator)
+            raise TextError(f"{where}: the boost after {sign} must be a number such as 4.5, got {number!r}") from None
+    text = _single_spaces(text)
+    if not text:
+        raise TextError(f"{where}: holds no word; give the text of a hotword")
+    return where, text, boost
+
+
+def _lines(path: str | Path, what: str) -> Iterator[tuple[str, str]]:
+    """The lines of a text file that are not empty, each with its place."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: the list of {what}s cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        line = Path(path).read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: is not UTF-8 text; save the list of {what}s as UTF-8") from error
+    if not any(line.strip() for line in lines):
+        raise UserError(f"{path}: holds no {what}; write one a line")
+    return ((f"{path}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _single_spaces(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _number_of(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
