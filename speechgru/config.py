@@ -234,7 +234,7 @@ class TrainConfig(_Section):
     warmup_steps: NonNegativeInt = 100
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0
-    ctc: Literal["auto", "op", "xla"] = "auto"
+    ctc: Literal["op", "xla"] = "op"
     evaluate_every_steps: Count = 250
     checkpoint_every_steps: Count = 250
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-import tempfile
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -16,11 +12,6 @@ Implementation = Literal["auto", "op", "xla"]
 
 #: The logarithm of no probability. Finite: the difference of two infinities would be NaN.
 _NEVER = -1e30
-#: What XLA writes to the error stream when it starts.
-_XLA_GREETING = re.compile(
-    rb"WARNING: All log messages before absl::InitializeLog\(\) is called"
-    rb"|I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
-)
 #: Padded steps and labels are rounded up to these, so that XLA compiles few programs and not one a batch.
 _STEP_MULTIPLE, _LABEL_MULTIPLE = 64, 16
 
@@ -84,31 +75,6 @@ def resolve_implementation(implementation: Implementation) -> Literal["op", "xla
         # XLA for a GPU needs parts of CUDA that a pip installation often lacks.
         return "op" if tf.config.list_logical_devices("GPU") else "xla"
     return implementation
-
-
-def start_xla_quietly() -> None:
-    """Compiles a first tiny loss, and keeps what XLA says at its start from the error stream.
-
-    XLA greets the first compilation of a process with four lines of log, which no setting of TensorFlow turns off and
-    which read like a fault. Whatever else is written meanwhile is passed on.
-    """
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # the process has no error stream
-        return
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            ctc_loss(tf.zeros([1, 1, 2]), [1], [[1]], [1], implementation="xla")
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            others = b"".join(line for line in said if not _XLA_GREETING.match(line))
-            if others:
-                os.write(2, others)
 
 
 def is_feasible(num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor) -> tf.Tensor:

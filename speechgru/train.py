@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from speechgru.audio import error_of
 from speechgru.config import RunConfig, load_config, save_config
-from speechgru.ctc import ctc_loss, is_feasible, resolve_implementation, start_xla_quietly
+from speechgru.ctc import ctc_loss, is_feasible
 from speechgru.dataset import Augmentation, Corpus, batches_of, open_corpus, training_batches
 from speechgru.errors import AudioError, BundleError, ConfigError, UserError
 from speechgru.evaluate import decode_examples, make_predictor, read_for_scoring, score
@@ -381,13 +381,6 @@ class _Session:
         )
 
 
-def _ctc_of(config: RunConfig) -> str:
-    """How the loss is computed. Batches counted in frames are of any size, and XLA would compile for each."""
-    if config.train.ctc == "auto" and config.train.batch_frames is not None:
-        return "op"
-    return resolve_implementation(config.train.ctc)
-
-
 def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, config: RunConfig, *, form: str):
     """The training step: an augmented batch in, weights changed, mean loss out, and which rows it is the mean of.
 
@@ -396,9 +389,6 @@ def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, conf
     front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
     encoder = model.get_layer("encoder")
     augmentation = Augmentation(config)
-    ctc = _ctc_of(config)
-    if ctc == "xla":
-        start_xla_quietly()
     values, counts = _INPUTS[form]
     signature = {
         values: tf.TensorSpec([None, None] if form == "samples" else [None, None, config.features.n_mels], tf.float32),
@@ -423,7 +413,7 @@ def _make_update(model: keras.Model, optimizer: keras.optimizers.Optimizer, conf
                 num_steps_B,
                 batch["labels_BL"],
                 batch["num_labels_B"],
-                implementation=ctc,
+                implementation=config.train.ctc,
             )
             # A row whose steps cannot spell its labels has no loss to learn from; the others must not suffer for it.
             num_feasible = tf.math.count_nonzero(feasible_B, dtype=tf.float32)

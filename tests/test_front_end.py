@@ -75,6 +75,18 @@ def test_unnormalized_is_the_front_end_before_its_normalisation(normalization):
     assert isinstance(layers.get("normalization"), kinds[normalization])
 
 
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize("features", [{}, {"normalization": "none"}, {"deltas": 2, "normalization": "utterance"}])
+def test_from_log_mel_on_is_the_rest_of_the_front_end(features, normalized):
+    front_end = make_front_end(**features)
+    inputs = [np.random.default_rng(0).normal(size=[2, 3000]).astype(np.float32), np.array([3000, 1200], np.int32)]
+    log_mel = front_end.get_layer("log_mel")(*inputs)
+    expected_BTD, expected_B = part_of_front_end(front_end, normalized=normalized)(inputs)
+    rest_BTD, num_frames_B = part_of_front_end(front_end, from_log_mel=True, normalized=normalized)(list(log_mel))
+    np.testing.assert_allclose(rest_BTD, expected_BTD, atol=1e-6)
+    np.testing.assert_array_equal(num_frames_B, expected_B)
+
+
 FORMS = {
     "defaults": {},
     "all on, by the utterance": {

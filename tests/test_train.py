@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 
@@ -20,6 +19,7 @@ from speechgru.evaluate import evaluate  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.shard import shard  # noqa: E402
 from speechgru.transcribe import transcribe  # noqa: E402
 
 SAMPLE_RATE = 8000
@@ -236,28 +236,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights(tones_config, tmp_pa
         training.train(tones_config("train.learning_rate=1e38", "train.warmup_steps=0"), tmp_path / "run")
 
 
-def test_batches_of_any_size_are_not_compiled_one_by_one(tones_config, monkeypatch):
-    assert training._ctc_of(tones_config("train.batch_frames=4000")) == "op"
-    assert training._ctc_of(tones_config("train.batch_frames=4000", "train.ctc=xla")) == "xla"
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
-    assert training._ctc_of(tones_config()) == "xla"
-
-
-def test_training_starts_without_the_chatter_of_xla(capfd, monkeypatch):
-    from speechgru import ctc
-
-    def chat(*arguments, **options):
-        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
-        os.write(
-            2, b"I0000 00:00:1795208152.141954   12511 service.cc:146] XLA service 0x7f initialized for\nmind this\n"
-        )
-
-    monkeypatch.setattr(ctc, "ctc_loss", chat)
-    tf.zeros([1])  # TensorFlow's own start may have something to say
-    capfd.readouterr()
-    ctc.start_xla_quietly()
-    os.write(2, b"and this\n")
-    assert capfd.readouterr().err == "mind this\nand this\n"
+def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, tones_config, tmp_path):
+    untouched = ("augment.gain_db=0", "augment.silence_seconds=0", "augment.noise_probability=0", "train.max_steps=6")
+    losses = {}
+    for form in ("samples", "features"):
+        shard([tones / "train.jsonl"], tmp_path / form, config=tones_config(*untouched), form=form)
+        config = tones_config(*untouched, f"data.train={tmp_path / form}")
+        training.train(config, tmp_path / f"run_{form}")
+        losses[form] = [r["loss"] for r in RunFolder(tmp_path / f"run_{form}").read_history() if r["kind"] == "train"]
+    assert losses["features"] == pytest.approx(losses["samples"], rel=1e-4)
 
 
 @pytest.mark.parametrize("ctc", ["op", "xla"])

@@ -26,9 +26,15 @@ def part_of_front_end(front_end: keras.Model, *, from_log_mel: bool = False, nor
         `samples_BN`, `num_samples_B` (or `log_mel_BTM`, `num_frames_B`) -> `log_mel_BTD`, `num_frames_B`.
     """
     layers = _layers_of(front_end)
-    inputs = list(layers["log_mel"].output) if from_log_mel else front_end.inputs
+    if from_log_mel:
+        # Keras cannot begin a model at a tensor that it does not end at too, which the lengths are: new inputs.
+        outputs, num_frames = (keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in layers["log_mel"].output)
+        inputs = [outputs, num_frames]
+        for name in ("deltas", "normalization")[: 2 if normalized else 1]:
+            outputs = layers[name](outputs, num_frames) if name in layers else outputs
+        return keras.Model(inputs, [outputs, num_frames])
     ends_before = not normalized and "normalization" in layers
-    return keras.Model(inputs, list(layers["normalization"].input) if ends_before else front_end.outputs)
+    return keras.Model(front_end.inputs, list(layers["normalization"].input) if ends_before else front_end.outputs)
 
 
 class FrontEndStream:
