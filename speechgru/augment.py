@@ -12,6 +12,7 @@ stays in its place while it grows, so that an augmentation of half the strength 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,8 +27,8 @@ Reader = Callable[[tf.Tensor], tf.Tensor]
 NOISE_KINDS = ("white", "pink", "babble", "recorded")
 
 # Which part of an utterance's seed each kind draws from.
-_LENGTH, _REVERB, _NOISE, _GAIN, _WARP, _TIME_MASKS, _FREQUENCY_MASKS = range(7)
-_NUM_PARTS = 7
+_LENGTH, _REVERB, _NOISE, _GAIN, _WARP, _TIME_MASKS, _FREQUENCY_MASKS, _EQUALIZER = range(8)
+_NUM_PARTS = 8
 
 #: Energy (sum of squares) up to which a signal counts as silent: no ratio to it means anything.
 _SILENT_ENERGY = 1e-20
@@ -37,6 +38,11 @@ _LOWEST_HZ = 20.0
 
 #: Voices of a babble, at least and at most: fewer can be understood, more sound like shaped noise.
 _FEWEST_VOICES, _MOST_VOICES = 3, 7
+
+#: Places, evenly apart as the ear hears, at which a made-up microphone's loudness is drawn; straight lines between.
+_EQUALIZER_POINTS = 8
+#: How long a made-up microphone may ring.
+_EQUALIZER_SECONDS = 0.05
 
 # A made-up room. By so much the direct sound exceeds all that follows: from across a room to arm's length.
 _DIRECT_TO_REVERBERANT_DB = (0.0, 12.0)
@@ -68,11 +74,12 @@ def augment_samples(
     noise_snr_db_max: float = 40.0,
     read_noise: Reader | None = None,
     read_speech: Reader | None = None,
+    equalizer_db: float = 0.0,
     gain_db: float = 0.0,
     length_draws: tf.Tensor | None = None,
     return_draws: bool = False,
 ) -> Any:
-    """Speed, quiet before and after, a room, noise, and level, in that order: the speaker, the room, the microphone.
+    """Speed, quiet before and after, a room, noise, timbre, and level: the speaker, the room, the microphone.
 
     The room rings on in the quiet.
 
@@ -95,6 +102,7 @@ def augment_samples(
         noise_snr_db_max: the cleanest, dB over the speech.
         read_noise: reads recorded noise, for the kind `recorded`.
         read_speech: reads another utterance, for the kind `babble`.
+        equalizer_db: frequencies get louder or softer by up to so many dB, as another microphone would have them.
         gain_db: the level changes by up to so many dB, up or down.
         length_draws: three numbers in [0, 1) that decide the speed, the silence before and that after; a caller who
             draws them knows the length beforehand. From the seed when None.
@@ -161,6 +169,10 @@ def augment_samples(
             return mix_noise(quiet_N, noise_N, snr_db, start=num_before, end=num_before + tf.shape(spoken_N)[0])
 
         samples_N = tf.cond(is_noisy, add_noise, lambda: quiet_N)
+    if equalizer_db:
+        samples_N = equalize(
+            samples_N, _part(seed, _EQUALIZER), sample_rate=sample_rate, equalizer_db=strength * equalizer_db
+        )
     if gain_db:
         gains = tf.random.stateless_uniform([], _part(seed, _GAIN), -1.0, 1.0)
         draws["gain_db"] = strength * gain_db * gains
@@ -255,6 +267,34 @@ def reverberate(samples_N: tf.Tensor, response_K: tf.Tensor) -> tf.Tensor:
     energy, wet_energy = tf.reduce_sum(tf.square(samples_N)), tf.reduce_sum(tf.square(wet_N))
     gain = tf.sqrt(energy / tf.maximum(wet_energy, _SILENT_ENERGY))
     return tf.where(wet_energy > _SILENT_ENERGY, gain * wet_N, samples_N)
+
+
+def equalize(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int, equalizer_db: Any) -> tf.Tensor:
+    """Speech through another microphone: each frequency louder or softer, smoothly, the whole as loud as before.
+
+    Args:
+        samples_N: one utterance.
+        seed: int32 [2].
+        sample_rate: Hz.
+        equalizer_db: by so much at most, up or down. It is drawn at eight places evenly apart on the mel scale from 0
+            to half the sample rate, with straight lines in dB between them, and nothing is delayed.
+
+    Returns:
+        N samples with the energy of `samples_N`.
+    """
+    num_samples = tf.shape(samples_N)[0]
+    length = _fft_length(num_samples + int(_EQUALIZER_SECONDS * sample_rate))
+    spectrum_F = tf.signal.rfft(samples_N, [length])
+    frequencies_hz = tf.cast(tf.range(tf.size(spectrum_F)), tf.float32) * (sample_rate / tf.cast(length, tf.float32))
+    places_F = (_EQUALIZER_POINTS - 1) * tf.math.log1p(frequencies_hz / 700.0) / math.log1p(sample_rate / 2.0 / 700.0)
+    points_P = tf.range(_EQUALIZER_POINTS, dtype=tf.float32)
+    weights_FP = tf.maximum(0.0, 1.0 - tf.abs(places_F[:, None] - points_P))
+    gains_db_P = equalizer_db * tf.random.stateless_uniform([_EQUALIZER_POINTS], seed, -1.0, 1.0)
+    gains_F = tf.pow(10.0, tf.linalg.matvec(weights_FP, gains_db_P) / 20.0)
+    heard_N = tf.signal.irfft(spectrum_F * tf.cast(gains_F, tf.complex64), [length])[:num_samples]
+    energy, heard_energy = tf.reduce_sum(tf.square(samples_N)), tf.reduce_sum(tf.square(heard_N))
+    gain = tf.sqrt(energy / tf.maximum(heard_energy, _SILENT_ENERGY))
+    return tf.where((heard_energy > _SILENT_ENERGY) & (equalizer_db > 0.0), gain * heard_N, samples_N)
 
 
 def white_noise(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -186,6 +186,7 @@ class AugmentConfig(_Section):
     noise_manifest: str | None = None
     noise_snr_db_min: Finite = 10.0
     noise_snr_db_max: Finite = 40.0
+    equalizer_db: NonNegative = 0.0
     gain_db: NonNegative = 3.0
     frequency_warp_share: HalfAtMost = 0.1
     time_masks: NonNegativeInt = 1

@@ -502,6 +502,7 @@ def _settings(config: RunConfig) -> list[tuple[str, str]]:
             f"{_percent(settings.noise_probability)} of utterances, {', '.join(settings.noise_kinds)}, "
             f"{low_db:g} to {high_db:g} dB below the speech",
         ),
+        ("Timbre", settings.equalizer_db, f"frequencies up to {settings.equalizer_db:g} dB louder or softer"),
         ("Level", settings.gain_db, f"up to {settings.gain_db:g} dB up or down"),
         ("Warping", settings.frequency_warp_share, f"up to {_percent(settings.frequency_warp_share)} up or down"),
         (

@@ -17,6 +17,7 @@ from speechgru.augment import (  # noqa: E402
     change_speed,
     draw_reverb_seconds,
     draw_warp_factors,
+    equalize,
     fit_length,
     mask_spectrogram,
     mix_noise,
@@ -35,6 +36,7 @@ QUIET = {
 #: Every kind at once; noise of the two kinds that need no reader.
 STRONG = {
     "sample_rate": RATE, "speed_share": 0.2, "reverb_probability": 0.5, "silence_seconds": 0.2, "gain_db": 6.0,
+    "equalizer_db": 6.0,
     "noise_probability": 0.5, "noise_kinds": ("white", "pink"), "noise_snr_db_min": 0.0, "noise_snr_db_max": 20.0,
 }  # fmt: skip
 
@@ -188,8 +190,8 @@ def test_switching_a_kind_off_leaves_the_others_draws_alone():
 
 
 def test_the_steps_come_in_order_and_match_what_is_told():
-    """Speed, silence, room, noise, gain: undone one by one from the end, by what was told."""
-    settings_ = {**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0}
+    """Speed, silence, room, noise, gain: undone one by one from the end, by what was told; a timbre tells nothing."""
+    settings_ = {**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0, "equalizer_db": 0.0}
     for number in range(8):
         out_N, draws = augment_samples(speech(), seed(number), **settings_, return_draws=True)
         quiet_N = augment_samples(speech(), seed(number), **{**settings_, "noise_probability": 0.0, "gain_db": 0.0})
@@ -453,6 +455,37 @@ def test_noise_has_the_drawn_signal_to_noise_ratio_and_its_share():
 
 
 # Silence and gain
+
+
+@pytest.mark.parametrize("equalizer_db", [3.0, 12.0])
+def test_a_microphones_timbre_is_smooth_within_its_decibels_and_keeps_the_energy(equalizer_db):
+    samples_N = np.random.default_rng(0).normal(size=RATE).astype(np.float32)
+    ratios_db = []
+    for number in range(6):
+        heard_N = equalize(samples_N, (number, 1), sample_rate=RATE, equalizer_db=equalizer_db).numpy()
+        assert heard_N.shape == samples_N.shape
+        assert np.sum(heard_N**2) == pytest.approx(np.sum(samples_N**2), rel=1e-4)
+        # Away from the ends, where what rings over the edge is cut off.
+        spectra = [
+            np.fft.rfft(np.reshape(part[400:7600], (-1, 400)) * np.hanning(400)) for part in (samples_N, heard_N)
+        ]
+        before, after = (np.mean(np.abs(spectrum) ** 2, axis=0) for spectrum in spectra)
+        ratio_db = 10 * np.log10(after / before)
+        assert np.ptp(ratio_db) < 2 * equalizer_db + 1.0
+        assert np.abs(np.diff(ratio_db)).max() < equalizer_db, "smooth: neighbours differ little"
+        ratios_db.append(ratio_db)
+    assert np.ptp(ratios_db, axis=0).max() > equalizer_db, "another seed, another microphone"
+    correlations = np.corrcoef(ratios_db)[np.triu_indices(6, 1)]
+    assert correlations.min() < 0.2
+
+
+def test_a_microphone_delays_nothing_and_leaves_silence_alone():
+    click_N = np.zeros(RATE, np.float32)
+    click_N[3000] = 1.0
+    heard_N = equalize(click_N, (3, 4), sample_rate=RATE, equalizer_db=12.0).numpy()
+    assert np.argmax(np.abs(heard_N)) == 3000
+    np.testing.assert_array_equal(equalize(np.zeros(99, np.float32), (3, 4), sample_rate=RATE, equalizer_db=9.0), 0.0)
+    np.testing.assert_array_equal(equalize(click_N, (3, 4), sample_rate=RATE, equalizer_db=0.0), click_N)
 
 
 def test_gain_stays_within_its_decibels_and_uses_them():

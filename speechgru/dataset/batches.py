@@ -140,6 +140,7 @@ class Augmentation:
             noise_snr_db_max=settings.noise_snr_db_max,
             read_noise=self._read_noise,
             read_speech=self._read_speech,
+            equalizer_db=settings.equalizer_db,
             gain_db=settings.gain_db,
             length_draws=length_draws,
             return_draws=True,
