@@ -218,7 +218,7 @@ class ModelConfig(_Section):
     direction: Literal["bidirectional", "forward"] = "bidirectional"
     num_layers: Annotated[int, pydantic.Field(ge=1, le=12)] = 2
     units: Count = 128
-    normalization: Literal["none", "layer"] = "layer"
+    normalization: Literal["none", "layer", "batch"] = "layer"
     dropout: Rate = 0.1
     reset_after: bool = True
     update_gate: Literal["keep", "write"] = "keep"

@@ -1,4 +1,10 @@
-"""From a configuration to a Keras model: samples -> log-mel -> subsampling -> GRU layers -> logits."""
+"""From a configuration to a Keras model: samples -> log-mel -> subsampling -> GRU layers -> logits.
+
+Precision is a matter of layers, never of Keras' global policy. Where it is mixed, the convolution and the GRU layers,
+which have nearly all products, compute with 16-bit operands; variables, the front end, dropout, normalisation, the
+recurrent state (`gru.GRU`) and the logits stay float32. What stays costs little, and so every precision has the same
+variables in the same order and draws the same dropout masks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,9 @@ from speechgru import lengths
 from speechgru.config import RunConfig
 from speechgru.features import Deltas, GlobalNormalization, LogMel, UtteranceNormalization, mask_time
 from speechgru.gru import GRU, BiGRU
+
+#: Keras' dtype policies that training may run in.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
@@ -56,6 +65,59 @@ class ConvSubsampling(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor, "channels": self.channels}
 
 
+@keras.saving.register_keras_serializable(package="speechgru")
+class RealStepsNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation over the real steps of a batch: padding has no part in its statistics.
+
+    Training takes mean and variance of each number over all real steps of the batch, on all replicas together where
+    there are several, so that they share a batch as one would have it. Outside training, and where the layer is frozen
+    (`trainable = False`), the moving averages stand for them, and no utterance depends on its mates. A batch without
+    a real step, or with one that is not finite, leaves the averages as they are: a bad step must not spoil a run.
+
+    Keras' own layer takes a mask, but then lets each replica have statistics and moving averages of its own.
+
+    Args:
+        momentum: what is left of a moving average at each step. Keras' default, 0.99, is still 8 % start values after
+            250 steps, which is a whole run on a few minutes of recordings.
+        **kwargs: others of `keras.layers.BatchNormalization`; not `axis`, `synchronized` and `renorm`.
+
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1.
+    """
+
+    def __init__(self, *, momentum: float = 0.9, **kwargs: Any):
+        if kwargs.get("synchronized") or kwargs.get("renorm") or kwargs.get("axis", -1) != -1:
+            raise ValueError("synchronized and renorm must be False (replicas share statistics anyway), and axis -1")
+        super().__init__(momentum=momentum, **kwargs)
+
+    def call(self, inputs: tf.Tensor, num_steps: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalises `inputs_BSD`; `num_steps_B` says which steps are real. What stands beyond them is arbitrary."""
+        if not (training and self.trainable):
+            return super().call(inputs, training=False)
+        values_BSD = mask_time(tf.cast(inputs, self.variable_dtype), num_steps)
+        count = tf.cast(tf.reduce_sum(num_steps), values_BSD.dtype)
+        count, total_D = _over_replicas([count, tf.reduce_sum(values_BSD, axis=[0, 1])])
+        mean_D = total_D / tf.maximum(count, 1.0)
+        squares_BSD = mask_time(tf.square(values_BSD - mean_D), num_steps)
+        (squares_D,) = _over_replicas([tf.reduce_sum(squares_BSD, axis=[0, 1])])
+        variance_D = squares_D / tf.maximum(count, 1.0)
+        usable = (count > 0) & tf.reduce_all(tf.math.is_finite(mean_D) & tf.math.is_finite(variance_D))
+        for average, now_D in ((self.moving_mean, mean_D), (self.moving_variance, variance_D)):
+            moved_D = average + (1.0 - self.momentum) * (now_D - average)
+            average.assign(tf.where(usable, moved_D, average))
+        outputs_BSD = tf.nn.batch_normalization(
+            values_BSD, mean_D, variance_D, self.beta, self.gamma, variance_epsilon=self.epsilon
+        )
+        return tf.cast(outputs_BSD, self.compute_dtype)
+
+
+def _over_replicas(parts: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The sums over all replicas; a sum's gradient reaches each of them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return parts
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, parts)
+
+
 def build_front_end(config: RunConfig) -> keras.Model:
     """`samples_BN`, `num_samples_B` -> normalised `log_mel_BTD`, `num_frames_B`.
 
@@ -89,49 +151,71 @@ def build_front_end(config: RunConfig) -> keras.Model:
     return keras.Model([samples, num_samples], [log_mel, num_frames], name="front_end")
 
 
-def build_encoder(config: RunConfig, num_classes: int, *, implementation: str = "auto") -> keras.Model:
-    """Normalised `log_mel_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`."""
+def build_encoder(
+    config: RunConfig, num_classes: int, *, implementation: str = "auto", precision: str = "float32"
+) -> keras.Model:
+    """Normalised `log_mel_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`; arguments as in `build_model`.
+
+    Its layers with weights are `subsampling`, `norm_0` (unless there is no normalisation), `gru_0`, `norm_1`, `gru_1`,
+    ..., `logits`.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     settings = config.model
     log_mel = keras.Input((None, config.num_features), name="log_mel", dtype="float32")
     num_frames = keras.Input((), name="num_frames", dtype="int32")
     outputs, num_steps = ConvSubsampling(
-        factor=settings.subsampling_factor, channels=settings.subsampling_channels, name="subsampling"
+        factor=settings.subsampling_factor,
+        channels=settings.subsampling_channels,
+        dtype=precision,
+        name="subsampling",
     )(log_mel, num_frames)
     layer_type = BiGRU if settings.direction == "bidirectional" else GRU
     for number in range(settings.num_layers):
-        outputs = keras.layers.Dropout(settings.dropout, seed=config.train.seed + number, name=f"dropout_{number}")(
-            outputs
-        )
+        outputs = _dropout(config, number, name=f"dropout_{number}")(outputs)
         if settings.normalization == "layer":
-            outputs = keras.layers.LayerNormalization(name=f"norm_{number}")(outputs)
+            outputs = keras.layers.LayerNormalization(dtype="float32", name=f"norm_{number}")(outputs)
+        elif settings.normalization == "batch":
+            outputs = RealStepsNormalization(dtype="float32", name=f"norm_{number}")(outputs, num_steps)
         outputs = layer_type(
             settings.units,
             reset_after=settings.reset_after,
             update_gate=settings.update_gate,
             implementation=implementation,
+            dtype=precision,
             name=f"gru_{number}",
         )(outputs, lengths=num_steps)
-    outputs = keras.layers.Dropout(settings.dropout, seed=config.train.seed + settings.num_layers, name="dropout")(
-        outputs
-    )
+    outputs = _dropout(config, settings.num_layers, name="dropout")(outputs)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
     return keras.Model([log_mel, num_frames], [logits, num_steps], name="encoder")
 
 
-def build_model(config: RunConfig, num_classes: int, *, implementation: str = "auto") -> keras.Model:
+def _dropout(config: RunConfig, number: int, *, name: str) -> keras.layers.Layer:
+    return keras.layers.Dropout(config.model.dropout, seed=config.train.seed + number, dtype="float32", name=name)
+
+
+def build_model(
+    config: RunConfig, num_classes: int, *, implementation: str = "auto", precision: str = "float32"
+) -> keras.Model:
     """The whole recogniser: `samples_BN`, `num_samples_B` -> `logits_BSV`, `num_steps_B`.
 
     Args:
         config: the run's configuration.
         num_classes: classes, blank included: `len(vocabulary)`.
         implementation: how the GRU layers run; every choice has the same weights.
+        precision: one of `PRECISIONS`; every choice has the same weights, all float32. Evaluation and export take
+            float32; `mixed_float16` needs the loss scaled, because a small gradient is 0 in float16.
 
     Returns:
         A model with the layers `front_end` and `encoder`, so that training can augment between them.
+
+    Raises:
+        ValueError: no such precision.
     """
     keras.utils.set_random_seed(config.train.seed)
     samples = keras.Input((None,), name="samples", dtype="float32")
     num_samples = keras.Input((), name="num_samples", dtype="int32")
     log_mel, num_frames = build_front_end(config)([samples, num_samples])
-    logits, num_steps = build_encoder(config, num_classes, implementation=implementation)([log_mel, num_frames])
+    encoder = build_encoder(config, num_classes, implementation=implementation, precision=precision)
+    logits, num_steps = encoder([log_mel, num_frames])
     return keras.Model([samples, num_samples], [logits, num_steps], name="speechgru")

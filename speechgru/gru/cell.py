@@ -32,6 +32,11 @@ class GRUCell(keras.layers.GRUCell):
     `dropout` multiplies x; `recurrent_dropout` multiplies h inside the products with R only, so that a kept state is
     kept exactly (`keras.layers.GRUCell` draws a mask a gate when `recurrent_dropout` is set).
 
+    Under a mixed policy the operands of the products have the policy's compute dtype, and all else that of the
+    variables: with 8 bits of mantissa h + u * (n - h) would not move where u * (n - h) is below h / 512, and slow units
+    would stand still. For the same reason the state leaves in the dtype in which it came, and a sequence's first one
+    has the dtype of the variables.
+
     The class derives from `keras.layers.GRUCell` because that is Keras's only public way for a cell to be told by
     `keras.layers.RNN` when a sequence begins and ends, hence when to draw new masks.
 
@@ -99,13 +104,23 @@ class GRUCell(keras.layers.GRUCell):
             **kwargs,
         )
         self.update_gate = update_gate
+        self.autocast = False  # of the inputs and the state, which products cast themselves
         self._input_mask = None
         self._state_mask = None
+
+    @property
+    def compute_dtype(self):
+        # keras.layers.RNN makes first states in it, and casts those that it is given.
+        return self.variable_dtype
+
+    def add_weight(self, *args, **kwargs):
+        return super().add_weight(*args, **{**kwargs, "autocast": False})
 
     def call(self, inputs, states, training=False):
         inputs_BF = inputs
         nested = isinstance(states, (list, tuple))
-        h_BU = states[0] if nested else states
+        given_BU = states[0] if nested else states
+        h_BU = ops.cast(given_BU, self.variable_dtype)
         if training and self.dropout > 0:
             inputs_BF = inputs_BF * self.get_dropout_mask(inputs_BF)
         masked_h_BU = h_BU
@@ -113,12 +128,12 @@ class GRUCell(keras.layers.GRUCell):
             masked_h_BU = h_BU * self.get_recurrent_dropout_mask(h_BU)
 
         input_bias, recurrent_bias = self.biases()
-        x_BG = ops.matmul(inputs_BF, self.kernel)
+        x_BG = self._product(inputs_BF, self.kernel)
         if input_bias is not None:
             x_BG = x_BG + input_bias
         x_z, x_r, x_h = ops.split(x_BG, 3, axis=-1)
         if self.reset_after:
-            m_BG = ops.matmul(masked_h_BU, self.recurrent_kernel)
+            m_BG = self._product(masked_h_BU, self.recurrent_kernel)
             if recurrent_bias is not None:
                 m_BG = m_BG + recurrent_bias
             m_z, m_r, m_h = ops.split(m_BG, 3, axis=-1)
@@ -126,12 +141,17 @@ class GRUCell(keras.layers.GRUCell):
             candidate = ops.tanh(x_h + r * m_h)
         else:
             recurrent_zr, recurrent_h = ops.split(self.recurrent_kernel, [2 * self.units], axis=-1)
-            m_z, m_r = ops.split(ops.matmul(masked_h_BU, recurrent_zr), 2, axis=-1)
+            m_z, m_r = ops.split(self._product(masked_h_BU, recurrent_zr), 2, axis=-1)
             z, r = ops.sigmoid(x_z + m_z), ops.sigmoid(x_r + m_r)
-            candidate = ops.tanh(x_h + ops.matmul(r * masked_h_BU, recurrent_h))
+            candidate = ops.tanh(x_h + self._product(r * masked_h_BU, recurrent_h))
         keep = z if self.update_gate == "keep" else 1 - z
-        new_BU = keep * h_BU + (1 - keep) * candidate
+        new_BU = ops.cast(keep * h_BU + (1 - keep) * candidate, given_BU.dtype)
         return new_BU, [new_BU] if nested else new_BU
+
+    def _product(self, rows, matrix):
+        """rows x matrix, computed in the policy's compute dtype and given in that of the variables."""
+        operands = (ops.cast(operand, self.dtype_policy.compute_dtype) for operand in (rows, matrix))
+        return ops.cast(ops.matmul(*operands), self.variable_dtype)
 
     def biases(self):
         """Returns (b, c), each [3U] or None: the biases beside the input product and beside the recurrent one."""
@@ -161,7 +181,9 @@ class GRUCell(keras.layers.GRUCell):
         self._state_mask = None
 
     def _draw(self, like, rate):
-        return keras.random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
+        # Drawn in the variables' dtype: 8 bits of mantissa have few shares to choose from.
+        mask = keras.random.dropout(ops.ones_like(like, dtype=self.variable_dtype), rate, seed=self.seed_generator)
+        return ops.cast(mask, like.dtype)
 
     def get_config(self):
         config = super().get_config()

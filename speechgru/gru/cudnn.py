@@ -5,7 +5,12 @@ import tensorflow as tf
 DTYPES = ("float16", "float32", "float64")
 
 
-def obstacle(*, reset_after, compute_dtype, recurrent_dropout, has_mask):
+def product_dtype(*, compute_dtype, variable_dtype):
+    """What the operation computes in: the compute dtype or, where it has none such, that of the variables."""
+    return compute_dtype if compute_dtype in DTYPES else variable_dtype
+
+
+def obstacle(*, reset_after, dtype, recurrent_dropout, has_mask):
     """Why the cuDNN operation cannot run the layer here, as a sentence; None if it can."""
     if not tf.config.list_logical_devices("GPU"):
         return "TensorFlow sees no GPU"
@@ -15,8 +20,8 @@ def obstacle(*, reset_after, compute_dtype, recurrent_dropout, has_mask):
         return "cuDNN has no reset_after=False"
     if recurrent_dropout:
         return "cuDNN has no dropout inside the recurrent product"
-    if compute_dtype not in DTYPES:
-        return f"TensorFlow's cuDNN operation has no {compute_dtype}"
+    if dtype not in DTYPES:
+        return f"TensorFlow's cuDNN operation has no {dtype}"
     if has_mask:
         return "a mask may be no right padding, which is all that cuDNN knows: pass lengths"
     return None
@@ -25,6 +30,7 @@ def obstacle(*, reset_after, compute_dtype, recurrent_dropout, has_mask):
 def cudnn_gru(
     inputs_BTF,
     *,
+    dtype,
     initial_state_BU,
     kernel_FG,
     recurrent_kernel_UG,
@@ -36,6 +42,8 @@ def cudnn_gru(
 ):
     """Runs one direction of a GRU (reset_after=True) with cuDNN; see `fused.fused_gru` for the arguments.
 
+    It computes in `dtype`, one of `DTYPES`, and answers in it. In float16 the state, too, has 11 bits between steps.
+
     cuDNN refuses a sequence of length 0 (CUDNN_STATUS_BAD_PARAM): such a row is run over one frame, and the caller
     zeroes its outputs and replaces its final state, which also stops its gradient.
 
@@ -43,6 +51,7 @@ def cudnn_gru(
         outputs_BTU aligned with the inputs, final_state_BU.
     """
     units = recurrent_kernel_UG.shape[0]
+    inputs_BTF = tf.cast(inputs_BTF, dtype)
     batch, num_frames = tf.shape(inputs_BTF)[0], tf.shape(inputs_BTF)[1]
     if lengths_B is None:
         lengths_B = tf.fill([batch], num_frames)
@@ -51,10 +60,11 @@ def cudnn_gru(
         inputs_BTF = tf.reverse_sequence(inputs_BTF, lengths_B, seq_axis=1, batch_axis=0)
     outputs_BTU, state_B1U, *_ = tf.raw_ops.CudnnRNNV3(
         input=inputs_BTF,
-        input_h=initial_state_BU[:, tf.newaxis],
+        input_h=tf.cast(initial_state_BU, dtype)[:, tf.newaxis],
         input_c=tf.zeros([], inputs_BTF.dtype),
-        params=pack(
-            kernel_FG, recurrent_kernel_UG, input_bias_G, recurrent_bias_G, units=units, update_gate=update_gate
+        params=tf.cast(
+            pack(kernel_FG, recurrent_kernel_UG, input_bias_G, recurrent_bias_G, units=units, update_gate=update_gate),
+            dtype,
         ),
         sequence_lengths=lengths_B,
         rnn_mode="gru",

@@ -8,7 +8,10 @@ Keras's loop does a dozen small operations a frame in both passes, and lets auto
 - a frame that is not valid has u = 0 (its pre-activation is lowered by a large number), so that the state passes
   through it unchanged, in value and gradient, whatever the padding and its position;
 - the two directions of a bidirectional layer are two loops without a common input except x, which TensorFlow runs side
-  by side.
+  by side;
+- under a mixed policy the products of frames (with the kernels, forward and backward) have 16-bit operands; the state,
+  its gradient, what is kept for the backward pass, and the weights' gradients, which are sums over thousands of frames,
+  have 32 bits.
 
 Measured and left out (B=16, T=400, F=U=256, 2 cores): both directions as one batched product a step; XLA; a product by
 `transpose_b` every step in place of one transposed copy (half as long again); the factors of the backward pass applied
@@ -44,8 +47,9 @@ def fused_gru(
     """Runs one direction of a GRU over whole sequences; differentiable once.
 
     Args:
-        inputs_TBF: time-major inputs.
-        initial_state_BU: the state before the first processed frame.
+        inputs_TBF: time-major inputs; the products are computed in their dtype.
+        initial_state_BU: the state before the first processed frame; it, the states, the weights and their gradients
+            have one dtype, the inputs' own or a wider one.
         kernel_FG, recurrent_kernel_UG: weights, gates in the order z, r, h.
         input_bias_G, recurrent_bias_G: biases or None; `recurrent_bias_G` only where `reset_after`.
         valid_TB: booleans; at a frame that is not valid the state passes unchanged. None: all are.
@@ -62,7 +66,7 @@ def fused_gru(
         NotImplementedError: a gradient of the gradient is asked for.
     """
     units = recurrent_kernel_UG.shape[0]
-    dtype = inputs_TBF.dtype
+    dtype = initial_state_BU.dtype
     bias_G = tf.zeros([3 * units], dtype) if input_bias_G is None else input_bias_G
     recurrent_bias_U = None
     if recurrent_bias_G is not None:
@@ -72,7 +76,7 @@ def fused_gru(
     if update_gate == "keep":  # the loops compute u = 1 - z = s(-a)
         sign_G = tf.concat([-tf.ones([units], dtype), tf.ones([2 * units], dtype)], axis=0)
         kernel_FG, recurrent_kernel_UG, bias_G = kernel_FG * sign_G, recurrent_kernel_UG * sign_G, bias_G * sign_G
-    invalid_TB1 = None if valid_TB is None else tf.cast(~valid_TB, dtype)[:, :, tf.newaxis]
+    invalid_TB1 = None if valid_TB is None else tf.cast(~valid_TB, inputs_TBF.dtype)[:, :, tf.newaxis]
     weights = [kernel_FG, bias_G, recurrent_kernel_UG] + ([] if recurrent_bias_U is None else [recurrent_bias_U])
     run = _Run(reset_after, invalid_TB1, recurrent_mask_BU, backwards, recompute)
     return run(inputs_TBF, initial_state_BU, weights)
@@ -138,10 +142,10 @@ class _Run:
         if self.invalid_TB1 is not None:
             inputs_TBF = tf.concat([inputs_TBF, self.invalid_TB1], axis=-1)
             closing_G = tf.concat([tf.fill([units], -CLOSED), tf.zeros([2 * units])], axis=0)
-            closing_G = tf.cast(closing_G, bias_G.dtype)
+            closing_G = tf.cast(closing_G, kernel_FG.dtype)
             kernel_FG = tf.concat([kernel_FG, closing_G[tf.newaxis]], axis=0)
         sizes = [2 * units, units]
-        return inputs_TBF, tf.split(kernel_FG, sizes, axis=-1), tf.split(bias_G, sizes)
+        return inputs_TBF, tf.split(tf.cast(kernel_FG, inputs_TBF.dtype), sizes, axis=-1), tf.split(bias_G, sizes)
 
     def block_gates(self, gate_inputs, start, size):
         """The pre-activations of a block without the recurrent part: gates [K, B, 2U], candidate [K, B, U]."""
@@ -149,15 +153,20 @@ class _Run:
         block = inputs_TBF[start : start + size]
         rows = tf.reshape(block, [-1, block.shape[-1]])
         return [
-            tf.reshape(tf.nn.bias_add(tf.matmul(rows, kernel), bias), [size, tf.shape(block)[1], kernel.shape[1]])
+            tf.reshape(
+                tf.nn.bias_add(tf.cast(tf.matmul(rows, kernel), bias.dtype), bias),
+                [size, tf.shape(block)[1], kernel.shape[1]],
+            )
             for kernel, bias in zip(kernels, biases, strict=True)
         ]
 
-    def form(self, weights):
-        return self.form_class(weights[2], weights[3] if len(weights) > 3 else None, self.mask_BU)
+    def form(self, inputs_TBF, weights):
+        return self.form_class(
+            weights[2], weights[3] if len(weights) > 3 else None, self.mask_BU, dtype=inputs_TBF.dtype
+        )
 
     def forward(self, inputs_TBF, h_BU, weights):
-        form = self.form(weights)
+        form = self.form(inputs_TBF, weights)
         units = weights[2].shape[0]
         kept_widths = [] if self.recompute else form.kept_widths
         segments = self.segments(_num_frames(inputs_TBF))
@@ -181,7 +190,7 @@ class _Run:
         return states_TBU, kept
 
     def backward(self, inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU):
-        form = self.form(weights)
+        form = self.form(inputs_TBF, weights)
         segments = self.segments(_num_frames(inputs_TBF))
         units = weights[2].shape[0]
         # before_TBU[t] is the state before frame t is processed. (Cut to T frames for the sake of T = 0.)
@@ -214,9 +223,10 @@ class _Run:
             tf.reshape(self.in_time(part[::-1]), [-1, width])
             for part, width in zip(zip(*pieces, strict=True), form.gradient_widths, strict=True)
         )
-        rows_NF = tf.reshape(inputs_TBF, [-1, inputs_TBF.shape[-1]])
+        rows_NF = tf.cast(tf.reshape(inputs_TBF, [-1, inputs_TBF.shape[-1]]), d_inputs_NG.dtype)
         before_NU = tf.reshape(before_TBU if self.mask_BU is None else before_TBU * self.mask_BU, [-1, units])
-        d_inputs_TBF = tf.reshape(tf.matmul(d_inputs_NG, weights[0], transpose_b=True), tf.shape(inputs_TBF))
+        factors = (tf.cast(factor, inputs_TBF.dtype) for factor in (d_inputs_NG, weights[0]))
+        d_inputs_TBF = tf.reshape(tf.matmul(*factors, transpose_b=True), tf.shape(inputs_TBF))
         d_kernel_FG = tf.matmul(rows_NF, d_inputs_NG, transpose_a=True)
         d_recurrent_UG, d_recurrent_bias_U = form.recurrent_gradients(before_NU, d_inputs_NG, extra)
         d_weights = [d_kernel_FG, column_sums(d_inputs_NG), d_recurrent_UG, d_recurrent_bias_U][: len(weights)]

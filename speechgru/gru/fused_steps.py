@@ -6,6 +6,8 @@ Everything here is in the "write" convention, u = 1 - z, so that a step needs no
 
 A block is K consecutive frames: large operations run once a block, on data that is still in the processor's cache, and
 only what depends on the state before it runs once a step.
+
+Products with the state are computed in the dtype that a form is given; all else has the dtype of the states.
 """
 
 import tensorflow as tf
@@ -14,7 +16,8 @@ import tensorflow as tf
 class ResetAfter:
     """n = tanh(a_h + r * (h R_h + c)): cuDNN's form."""
 
-    def __init__(self, recurrent_UG, recurrent_bias_U, mask_BU):
+    def __init__(self, recurrent_UG, recurrent_bias_U, mask_BU, dtype):
+        recurrent_UG = tf.cast(recurrent_UG, dtype)
         self.recurrent_UG = recurrent_UG
         # For the backward loop, where a product by `transpose_b` would take half as long again at every step.
         self.transposed_GU = tf.transpose(recurrent_UG)
@@ -39,7 +42,7 @@ class ResetAfter:
         gates, candidate = tf.unstack(gates, num=len(order)), tf.unstack(candidate, num=len(order))
         states, kept = [None] * len(order), [None] * len(order)
         for k in order:
-            m_BG = tf.matmul(_masked(h_BU, self.mask_BU), self.recurrent_UG)
+            m_BG = product(_masked(h_BU, self.mask_BU), self.recurrent_UG)
             m_ur, m_h = tf.split(m_BG, [2 * self.units, self.units], axis=-1)
             if self.bias_U is not None:
                 m_h = m_h + self.bias_U
@@ -52,7 +55,7 @@ class ResetAfter:
 
     def recompute(self, gates, candidate, before):
         """What `forward` keeps, from the states before each frame, [K, B, U], in one product."""
-        m = _product(_masked(before, self.mask_BU), self.recurrent_UG)
+        m = _product_of_frames(_masked(before, self.mask_BU), self.recurrent_UG)
         m_ur, m_h = tf.split(m, [2 * self.units, self.units], axis=-1)
         if self.bias_U is not None:
             m_h = m_h + self.bias_U
@@ -89,7 +92,7 @@ class ResetAfter:
             d_inputs[k] = tf.concat([d_u, d_r, d_BU * c_n], axis=-1)
             d_m[k] = d_BU * c_m
             d_products = tf.concat([d_u, d_r, d_m[k]], axis=-1)
-            d_BU = d_BU * keep + _masked(tf.matmul(d_products, self.transposed_GU), self.mask_BU)
+            d_BU = d_BU * keep + _masked(product(d_products, self.transposed_GU), self.mask_BU)
         return d_BU, (tf.stack(d_inputs), tf.stack(d_m))
 
     def recurrent_gradients(self, before_NU, d_inputs_NG, d_m_NU):
@@ -102,8 +105,9 @@ class ResetAfter:
 class ResetBefore:
     """n = tanh(a_h + (r * h) R_h): the textbook's form. Methods as in `ResetAfter`, except as said."""
 
-    def __init__(self, recurrent_UG, recurrent_bias_U, mask_BU):
+    def __init__(self, recurrent_UG, recurrent_bias_U, mask_BU, dtype):
         del recurrent_bias_U  # this form has none
+        recurrent_UG = tf.cast(recurrent_UG, dtype)
         self.units = recurrent_UG.shape[0]
         self.recurrent_ur, self.recurrent_h = tf.split(recurrent_UG, [2 * self.units, self.units], axis=-1)
         self.transposed_ur, self.transposed_h = tf.transpose(self.recurrent_ur), tf.transpose(self.recurrent_h)
@@ -116,17 +120,17 @@ class ResetBefore:
         states, kept = [None] * len(order), [None] * len(order)
         for k in order:
             masked_BU = _masked(h_BU, self.mask_BU)
-            ur = tf.sigmoid(gates[k] + tf.matmul(masked_BU, self.recurrent_ur))
+            ur = tf.sigmoid(gates[k] + product(masked_BU, self.recurrent_ur))
             u, r = tf.split(ur, 2, axis=-1)
-            n = tf.tanh(candidate[k] + tf.matmul(r * masked_BU, self.recurrent_h))
+            n = tf.tanh(candidate[k] + product(r * masked_BU, self.recurrent_h))
             h_BU = h_BU + u * (n - h_BU)
             states[k], kept[k] = h_BU, (ur, n)
         return tf.stack(states), tuple(tf.stack(part) for part in zip(*kept, strict=True))
 
     def recompute(self, gates, candidate, before):
         masked = _masked(before, self.mask_BU)
-        ur = tf.sigmoid(gates + _product(masked, self.recurrent_ur))
-        return ur, tf.tanh(candidate + _product(ur[..., self.units :] * masked, self.recurrent_h))
+        ur = tf.sigmoid(gates + _product_of_frames(masked, self.recurrent_ur))
+        return ur, tf.tanh(candidate + _product_of_frames(ur[..., self.units :] * masked, self.recurrent_h))
 
     def backward(self, kept, before, upstream, d_BU, order):
         """As in `ResetAfter`; in the place of the second gradient, the reset state r * h, [K, B, U]."""
@@ -143,10 +147,10 @@ class ResetBefore:
             c_u, c_n, c_r, r, keep, upstream = (part[k] for part in parts)
             d_BU = d_BU + upstream
             d_n = d_BU * c_n
-            d_reset = tf.matmul(d_n, self.transposed_h)
+            d_reset = product(d_n, self.transposed_h)
             d_ur = tf.concat([d_BU * c_u, d_reset * c_r], axis=-1)
             d_inputs[k] = tf.concat([d_ur, d_n], axis=-1)
-            through = tf.matmul(d_ur, self.transposed_ur) + d_reset * r
+            through = product(d_ur, self.transposed_ur) + d_reset * r
             d_BU = d_BU * keep + _masked(through, self.mask_BU)
         return d_BU, (tf.stack(d_inputs), reset)
 
@@ -155,6 +159,11 @@ class ResetBefore:
         d_ur, d_n = tf.split(d_inputs_NG, [2 * self.units, self.units], axis=-1)
         d_ur, d_n = tf.matmul(before_NU, d_ur, transpose_a=True), tf.matmul(reset_NU, d_n, transpose_a=True)
         return tf.concat([d_ur, d_n], axis=-1), None
+
+
+def product(rows, matrix):
+    """rows x matrix, computed in the matrix's dtype and given in that of the rows."""
+    return tf.cast(tf.matmul(tf.cast(rows, matrix.dtype), matrix), rows.dtype)
 
 
 def column_sums(tensor_NG):
@@ -167,7 +176,7 @@ def _masked(tensor, mask):
     return tensor if mask is None else tensor * mask
 
 
-def _product(tensor_KBU, matrix):
+def _product_of_frames(tensor_KBU, matrix):
     """One large product over the frames of a block."""
-    rows = tf.matmul(tf.reshape(tensor_KBU, [-1, matrix.shape[0]]), matrix)
+    rows = product(tf.reshape(tensor_KBU, [-1, matrix.shape[0]]), matrix)
     return tf.reshape(rows, tf.concat([tf.shape(tensor_KBU)[:2], [matrix.shape[1]]], axis=0))

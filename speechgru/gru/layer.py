@@ -74,7 +74,7 @@ class _Sequence(keras.layers.Layer):
         cell = self.cells[0]
         obstacle = cudnn.obstacle(
             reset_after=cell.reset_after,
-            compute_dtype=self.compute_dtype,
+            dtype=self._cudnn_dtype,
             recurrent_dropout=cell.recurrent_dropout,
             has_mask=has_mask,
         )
@@ -85,6 +85,10 @@ class _Sequence(keras.layers.Layer):
         if obstacle:
             return "fused", f"not 'cudnn', because {obstacle}"
         return "cudnn", "a GPU is present and the arguments allow it"
+
+    @property
+    def _cudnn_dtype(self):
+        return cudnn.product_dtype(compute_dtype=self.compute_dtype, variable_dtype=self.variable_dtype)
 
     def _valid(self, inputs_BTF, lengths_B, mask_BT):
         """Booleans [B, T]: which frames are real; None if all are. And the lengths as a tensor or None."""
@@ -121,7 +125,7 @@ class _Sequence(keras.layers.Layer):
         if initial_states is None:
             initial_states = [None] * len(runs)
         initial_states = [
-            tf.zeros([batch, self.units], self.compute_dtype) if state is None else tf.cast(state, self.compute_dtype)
+            tf.zeros([batch, self.units], self.variable_dtype) if state is None else tf.cast(state, self.variable_dtype)
             for state in initial_states
         ]
         if inputs_BTF.shape[0] is not None:
@@ -142,7 +146,7 @@ class _Sequence(keras.layers.Layer):
                 outputs_BTU, final_BU = self._direct(
                     name, cell, backwards, inputs_BTF, time_major, valid_BT, lengths_B, state_BU, training
                 )
-            results.append((outputs_BTU, final_BU))
+            results.append(tuple(tf.cast(result, self.compute_dtype) for result in (outputs_BTU, final_BU)))
         return results
 
     def _direct(self, name, cell, backwards, inputs_BTF, time_major, valid_BT, lengths_B, state_BU, training):
@@ -155,9 +159,7 @@ class _Sequence(keras.layers.Layer):
         cell.reset_dropout_mask()
         cell.reset_recurrent_dropout_mask()
         # Variables are read here, outside every loop: TFLite's converter needs that (FACTS: a read inside ends it).
-        kernel_FG, recurrent_kernel_UG, *bias = (
-            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype) for weight in cell.weights
-        )
+        kernel_FG, recurrent_kernel_UG, *bias = (tf.convert_to_tensor(weight) for weight in cell.weights)
         bias = tf.unstack(bias[0]) if bias and cell.reset_after else bias
         input_bias_G, recurrent_bias_G = (*bias, None, None)[:2]
         common = {
@@ -172,9 +174,9 @@ class _Sequence(keras.layers.Layer):
         if input_mask_BF is not None:
             inputs_BTF = inputs_BTF * input_mask_BF[:, tf.newaxis]
         if name == "cudnn":
-            outputs_BTU, final_BU = cudnn.cudnn_gru(inputs_BTF, lengths_B=lengths_B, **common)
+            outputs_BTU, final_BU = cudnn.cudnn_gru(inputs_BTF, dtype=self._cudnn_dtype, lengths_B=lengths_B, **common)
             if lengths_B is not None:
-                final_BU = tf.where((lengths_B > 0)[:, tf.newaxis], final_BU, state_BU)
+                final_BU = tf.where((lengths_B > 0)[:, tf.newaxis], tf.cast(final_BU, state_BU.dtype), state_BU)
         elif name == "fused":
             inputs_TBF, valid_TB = time_major
             if input_mask_BF is not None:
@@ -212,7 +214,7 @@ class _Sequence(keras.layers.Layer):
             return_state=True,
             go_backwards=backwards,
             zero_output_for_mask=True,
-            dtype=self.dtype_policy,
+            dtype=self.variable_dtype,
         )
         outputs_BTU, final_BU = rnn(inputs_BTF, initial_state=state_BU, mask=valid_BT, training=bool(training))
         return outputs_BTU[:, ::-1] if backwards else outputs_BTU, final_BU
@@ -261,6 +263,10 @@ class GRU(_Sequence):
 
     Frames beyond a row's length, and frames masked out, do not change the state and have outputs 0, whatever they hold.
     A row of length 0 has outputs 0, its initial state as final state, and no gradient.
+
+    Under a mixed policy (`mixed_bfloat16`, `mixed_float16`) products have 16-bit operands, and the state stays float32
+    from the first frame to the last (see `GRUCell`); outputs and the final state are given in the compute dtype.
+    "cudnn" runs mixed_bfloat16 in float32, and keeps the state in float16 under mixed_float16.
 
     One step, for streaming, is a call over one frame (or a few) with the state carried along:
 

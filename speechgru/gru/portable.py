@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from speechgru.gru.fused_steps import product
+
 # Measured, 3 BiGRU layers of 256, 400 frames, 1 thread, milliseconds for a block of 1, 4, 10, 20, 40 frames:
 # float32 72, 51, 48, 55, 73; dynamic-range int8 51, 30, 27, 26, 30.
 # LiteRT packs the weights once for each copy of the product, so that a long block of float32 leaves the cache.
@@ -22,7 +24,7 @@ def portable_gru(
     update_gate="keep",
     backwards=False,
 ):
-    """Runs one direction of a GRU; the arguments are those of `fused.fused_gru`, batch-major.
+    """Runs one direction of a GRU; arguments and dtypes are those of `fused.fused_gru`, batch-major.
 
     Returns:
         outputs_BTU aligned with the inputs.
@@ -31,7 +33,8 @@ def portable_gru(
     # A batch known while tracing keeps its size through TFLite's converter; a measured one becomes unknown there.
     batch = inputs_BTF.shape[0] or tf.shape(inputs_BTF)[0]
     num_frames = tf.shape(inputs_BTF)[1]
-    x_BTG = tf.matmul(inputs_BTF, kernel_FG)
+    kernel_FG, recurrent_kernel_UG = (tf.cast(kernel, inputs_BTF.dtype) for kernel in (kernel_FG, recurrent_kernel_UG))
+    x_BTG = tf.cast(tf.matmul(inputs_BTF, kernel_FG), initial_state_BU.dtype)
     if input_bias_G is not None:
         x_BTG = x_BTG + input_bias_G
     valid_BT1 = None if valid_BT is None else valid_BT[:, :, tf.newaxis]
@@ -42,15 +45,15 @@ def portable_gru(
         masked_BU = h_BU if recurrent_mask_BU is None else h_BU * recurrent_mask_BU
         x_zr, x_h = tf.split(x_BG, [2 * units, units], axis=-1)
         if reset_after:
-            m_BG = tf.matmul(masked_BU, recurrent_kernel_UG)
+            m_BG = product(masked_BU, recurrent_kernel_UG)
             if recurrent_bias_G is not None:
                 m_BG = m_BG + recurrent_bias_G
             m_zr, m_h = tf.split(m_BG, [2 * units, units], axis=-1)
             z, r = tf.split(tf.sigmoid(x_zr + m_zr), 2, axis=-1)
             n = tf.tanh(x_h + r * m_h)
         else:
-            z, r = tf.split(tf.sigmoid(x_zr + tf.matmul(masked_BU, recurrent_zr)), 2, axis=-1)
-            n = tf.tanh(x_h + tf.matmul(r * masked_BU, recurrent_h))
+            z, r = tf.split(tf.sigmoid(x_zr + product(masked_BU, recurrent_zr)), 2, axis=-1)
+            n = tf.tanh(x_h + product(r * masked_BU, recurrent_h))
         new_BU = n + z * (h_BU - n) if update_gate == "keep" else h_BU + z * (n - h_BU)
         return new_BU if valid_B1 is None else tf.where(valid_B1, new_BU, h_BU)
 
@@ -65,7 +68,7 @@ def portable_gru(
             states[k] = h_BU
         return tf.stack(states, axis=1), h_BU
 
-    outputs_BTU = tf.zeros([batch, 0, units], inputs_BTF.dtype)
+    outputs_BTU = tf.zeros([batch, 0, units], initial_state_BU.dtype)
     h_BU = initial_state_BU
     blocks = num_frames // BLOCK
     done = tf.constant(0)
