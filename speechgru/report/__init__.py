@@ -145,13 +145,7 @@ def headline(evaluations: Sequence[Record]) -> str:
         numbers.append(("Utterances without an error", pieces.percent(right), _of_all(first)))
     if pieces.is_number(first.get("rtf")):
         numbers.append(("Real-time factor", pieces.real_time_factor(first["rtf"]), pieces.real_time(first["rtf"])))
-    inner = "".join(
-        f'<div><dt>{pieces.text(name)}</dt><dd><span class="value">{pieces.text(value)}</span>'
-        + (f'<br><span class="aside">{pieces.text(aside)}</span>' if aside else "")
-        + "</dd></div>"
-        for name, value, aside in numbers
-    )
-    return f'<dl class="numbers">{inner}</dl>'
+    return pieces.numbers(numbers)
 
 
 def _of_all(evaluation: Record) -> str:
@@ -189,10 +183,17 @@ def model_table(models: Sequence[Record]) -> str:
 
 def training(history: Sequence[Record]) -> str:
     """The loss and the dev error rates against the steps, side by side."""
-    charts = [
-        (loss_chart(history), "CTC loss", ("loss",)),
-        (error_chart(history), "Error rates on the dev set", ("wer", "cer")),
-    ]
+    return chart_panels(
+        [
+            (loss_chart(history), "CTC loss", ("loss",)),
+            (error_chart(history), "Error rates on the dev set", ("wer", "cer")),
+        ],
+        history,
+    )
+
+
+def chart_panels(charts: Sequence[tuple[str, str, Sequence[str]]], history: Sequence[Record]) -> str:
+    """Charts of a history side by side: each its SVG, empty where it has nothing to show, its caption, and its keys."""
     inner = ""
     for svg, caption, keys in charts:
         if not svg:

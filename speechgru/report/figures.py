@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from speechgru.decoding import Word, greedy_decode
+from speechgru.decoding import Hypothesis, Word, greedy_decode
 from speechgru.report.pieces import is_number, percent, text
 from speechgru.report.style import NUM_SERIES
 from speechgru.text import BLANK_ID, Vocabulary
@@ -76,24 +76,54 @@ class Series:
     markers: bool = False
 
 
-def loss_chart(history: Sequence[Mapping[str, Any]]) -> str:
+@dataclass(frozen=True)
+class Course:
+    """What all charts of one training share.
+
+    Args:
+        last_step: where the axis of steps ends; None ends each chart's at its own last point.
+        resumed: steps at which another process went on; upright dashed lines.
+        dropped: steps whose batch was dropped; ticks on the axis.
+        best_step: the best evaluation's step; a ring around its point on the first line of dev values.
+    """
+
+    last_step: float | None = None
+    resumed: Sequence[float] = ()
+    dropped: Sequence[float] = ()
+    best_step: float | None = None
+
+
+_WHOLE_COURSE = Course()
+
+
+def loss_chart(history: Sequence[Mapping[str, Any]], *, course: Course = _WHOLE_COURSE) -> str:
     """The training loss and the dev loss against the steps, as SVG; empty where there is none."""
-    train, every = thinned(points_of(history, kind="train", key="loss"))
-    mean = f", mean of {every}" if every > 1 else ""
     series = [
-        Series(f"training{mean}", train, 1),
+        training_series(history, "loss", name="training"),
         Series("dev", points_of(history, kind="dev", key="loss"), 2, dashed=True, markers=True),
     ]
-    return _chart(series, title="Loss", describe=lambda value: f"{value:.3g}")
+    return line_chart(series, title="Loss", describe=_short, course=course)
 
 
-def error_chart(history: Sequence[Mapping[str, Any]]) -> str:
+def error_chart(history: Sequence[Mapping[str, Any]], *, course: Course = _WHOLE_COURSE) -> str:
     """The dev WER and CER against the steps, as SVG; empty where there is none."""
     series = [
         Series("WER", points_of(history, kind="dev", key="wer"), 1, markers=True),
         Series("CER", points_of(history, kind="dev", key="cer"), 2, dashed=True, markers=True),
     ]
-    return _chart(series, title="Dev error rates", describe=percent, percentages=True)
+    return line_chart(series, title="Dev error rates", describe=percent, percentages=True, course=course)
+
+
+def training_series(
+    history: Sequence[Mapping[str, Any]], key: str, *, name: str, colour: int = 1, dashed: bool = False
+) -> Series:
+    """One value of the training records as a line of a chart, averaged where there are too many."""
+    points, every = thinned(points_of(history, kind="train", key=key))
+    return Series(f"{name}, mean of {every}" if every > 1 else name, points, colour, dashed=dashed)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def num_undrawn(history: Sequence[Mapping[str, Any]], *, keys: Sequence[str]) -> int:
@@ -123,14 +153,31 @@ def thinned(points: Sequence[tuple[float, float]], *, most: int = _MAX_POINTS) -
     return [(float(step), float(value)) for step, value in groups], every
 
 
-def _chart(series: Sequence[Series], *, title: str, describe: Any, percentages: bool = False) -> str:
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    describe: Callable[[float], str] = _short,
+    percentages: bool = False,
+    course: Course = _WHOLE_COURSE,
+) -> str:
+    """Lines against the steps, as SVG; empty where no line has a point.
+
+    Args:
+        series: the lines; their names stand above, each with its last value.
+        title: what they show, for those who cannot see it.
+        describe: a value in words.
+        percentages: whether the values are fractions to show as percentages; else the axis is logarithmic where they
+            are far apart.
+        course: where the steps end, and what is marked on them.
+    """
     series = [line for line in series if line.points]
     if not series:
         return ""
     steps, values = np.array([point for line in series for point in line.points]).T
     log = not percentages and values.min() > 0 and values.max() > _LOG_AXIS_RATIO * values.min()
     low, high = (values.min() / 1.15, values.max() * 1.15) if log else (min(0.0, values.min()), values.max() * 1.05)
-    x = Axis(min(0.0, steps.min()), max(1.0, steps.max()), 52, _PANEL_WIDTH - 24)
+    x = Axis(min(0.0, steps.min()), max(1.0, steps.max(), course.last_step or 0.0), 52, _PANEL_WIDTH - 24)
     y = Axis(float(low), float(high) if high > low else float(low) + 1, _PANEL_HEIGHT - 40, 34, log=bool(log))
 
     parts = []
@@ -145,6 +192,15 @@ def _chart(series: Sequence[Series], *, title: str, describe: Any, percentages: 
             f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:,.6g}</text>'
         )
     parts.append(f'<text class="tick" text-anchor="end" x="{x.end}" y="{_PANEL_HEIGHT - 5}">step</text>')
+    parts.extend(
+        f'<line class="blank" x1="{x(step):.1f}" x2="{x(step):.1f}" y1="{y.start}" y2="{y.end}">'
+        f"<title>resumed at step {step:,.0f}</title></line>"
+        for step in course.resumed
+    )
+    parts.extend(  # of those that fall on one pixel only one
+        f'<line x1="{place}" x2="{place}" y1="{y.start}" y2="{y.start - 8}" style="stroke: var(--lost)"/>'
+        for place in sorted({round(float(x(step))) for step in course.dropped})
+    )
 
     legend = x.start
     for line in series:
@@ -164,11 +220,19 @@ def _chart(series: Sequence[Series], *, title: str, describe: Any, percentages: 
             f'<text x="{legend + 28}" y="18">{text(name)}</text>'
         )
         legend += 28 + 7 * len(name) + 22
+    parts.extend(
+        f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="7" style="fill: none; stroke: var(--text); '
+        f'stroke-width: 1.5"><title>best at step {step:,.0f}: {describe(value)}</title></circle>'
+        for step, value in next((line.points for line in series if line.markers), ())
+        if step == course.best_step
+    )
     spoken = "; ".join(
         f"{line.name} from {describe(line.points[0][1])} at step {line.points[0][0]:,.0f} "
         f"to {describe(line.points[-1][1])} at step {line.points[-1][0]:,.0f}"
         for line in series
     )
+    if course.resumed:
+        spoken += f"; resumed at step {', '.join(f'{step:,.0f}' for step in course.resumed)}"
     return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"{title}: {spoken}")
 
 
@@ -311,8 +375,7 @@ def speech_picture(
     for word, lane in zip(words, lanes, strict=True):
         parts.append(_word_mark(word, x, top=lanes_top, y=lanes_top + lane_height * lane, bottom=y.start))
     parts.extend(_label_lines(np.exp(log_probs_SV.astype(float)), x, y, step_seconds=step_seconds))
-    for found, (start, end) in zip(greedy.labels, greedy.spans, strict=True):
-        peak = start + int(log_probs_SV[start:end, found].argmax())
+    for found, peak in label_peaks(greedy, log_probs_SV):
         character = vocabulary.decode([found])
         parts.append(
             f'<text class="peak" style="fill: {_colour(found)}" x="{x((peak + 0.5) * step_seconds):.1f}" '
@@ -322,17 +385,47 @@ def speech_picture(
 
 
 def log_mel_png(log_mel_TM: np.ndarray) -> bytes:
-    """A log-mel as a PNG, time to the right, low bands below; the darkest 2 % and brightest 0.5 % are cut off."""
-    import matplotlib
+    """A log-mel as a PNG, time to the right, low bands below."""
     from matplotlib.image import imsave
+
+    stream = io.BytesIO()
+    imsave(stream, log_mel_pixels(log_mel_TM), format="png")
+    return stream.getvalue()
+
+
+def log_mel_pixels(log_mel_TM: np.ndarray) -> np.ndarray:
+    """A log-mel as 8-bit RGB of shape (mels, frames, 3), high bands first; the darkest 2 % and brightest 0.5 % are cut
+    off."""
+    import matplotlib
 
     values = np.where(np.isfinite(log_mel_TM), log_mel_TM, np.nan)
     low, high = np.nanpercentile(values, [2, 99.5]) if np.isfinite(values).any() else (0.0, 1.0)
     scaled = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6), 0, 1)
-    stream = io.BytesIO()
     colours = matplotlib.colormaps["magma"](scaled.T[::-1], bytes=True)
-    imsave(stream, np.ascontiguousarray(colours[..., :3]), format="png")
-    return stream.getvalue()
+    return np.ascontiguousarray(colours[..., :3])
+
+
+def label_peaks(hypothesis: Hypothesis, log_probs_SV: np.ndarray) -> list[tuple[int, int]]:
+    """Each label that was found, with the step at which it is most probable."""
+    return [
+        (label, start + int(log_probs_SV[start:end, label].argmax()))
+        for label, (start, end) in zip(hypothesis.labels, hypothesis.spans, strict=True)
+    ]
+
+
+def label_areas(probs_SV: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Where a label other than the blank is more than nothing: label, first step, step after the last.
+
+    One step more at both sides, so that an area rises from the ground.
+    """
+    for label in range(probs_SV.shape[1]):
+        if label == BLANK_ID:
+            continue
+        seen_S = probs_SV[:, label] >= _VISIBLE
+        wide_S = seen_S | np.append(seen_S[1:], False) | np.insert(seen_S[:-1], 0, False)
+        edges = np.flatnonzero(np.diff(wide_S.astype(int), prepend=0, append=0))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            yield label, int(start), int(end)
 
 
 def _label_lines(probs_SV: np.ndarray, x: Axis, y: Axis, *, step_seconds: float) -> list[str]:
@@ -345,18 +438,11 @@ def _label_lines(probs_SV: np.ndarray, x: Axis, y: Axis, *, step_seconds: float)
     parts = []
     if len(probs_SV):
         parts.append(f'<polyline class="blank" points="{path(np.arange(len(probs_SV)), BLANK_ID)}"/>')
-    for label in range(probs_SV.shape[1]):
-        if label == BLANK_ID:
-            continue
-        seen_S = probs_SV[:, label] >= _VISIBLE
-        # one step more at both sides, so that an area rises from the ground
-        wide_S = seen_S | np.append(seen_S[1:], False) | np.insert(seen_S[:-1], 0, False)
-        edges = np.flatnonzero(np.diff(wide_S.astype(int), prepend=0, append=0))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            parts.append(
-                f'<polyline class="area" style="stroke: {_colour(label)}; fill: {_colour(label)}" '
-                f'points="{path(np.arange(start, end), label)}"/>'
-            )
+    parts.extend(
+        f'<polyline class="area" style="stroke: {_colour(label)}; fill: {_colour(label)}" '
+        f'points="{path(np.arange(start, end), label)}"/>'
+        for label, start, end in label_areas(probs_SV)
+    )
     return parts
 
 

@@ -34,7 +34,7 @@ _CHARTS = (
     ("peak_db", "Loudest sample in dB of full scale", "dB"),
 )
 #: What each reason means; the thresholds stand in the configuration's section `check` and `data`.
-_MEANINGS = {
+MEANINGS = {
     "unreadable": "missing, empty, damaged, truncated, or no recording",
     "no samples": "a recording of nothing",
     "too short": "below data.min_duration_seconds",
@@ -111,24 +111,14 @@ def _headline(manifests: Sequence[Record]) -> str:
         ("Left out", pieces.count(left_out), f"{pieces.percent(left_out / lines)} of all lines" if lines else ""),
         ("Suspect, but used", pieces.count(suspect), f"{pieces.percent(suspect / lines)} of all lines"),
         ("Utterances", pieces.count(lines), f"in {pieces.count(sum(entry['files'] for entry in manifests))} files"),
-        ("Audio", _long(sum(entry["seconds"] for entry in manifests)), "that can be read"),
+        ("Audio", pieces.rough_time(sum(entry["seconds"] for entry in manifests)), "that can be read"),
     ]
-    inner = "".join(
-        f'<div><dt>{name}</dt><dd><span class="value">{pieces.text(value)}</span><br>'
-        f'<span class="aside">{pieces.text(aside)}</span></dd></div>'
-        for name, value, aside in numbers
-    )
-    return f'<dl class="numbers">{inner}</dl>'
-
-
-def _long(seconds: float) -> str:
-    """A length of time in one unit: it stands in large letters."""
-    return f"{seconds / 3600:.1f}\u202fh" if seconds >= 3600 else f"{seconds / 60:.1f}\u202fmin"
+    return pieces.numbers(numbers)
 
 
 def _reason_table(manifests: Sequence[Record], names: Sequence[str]) -> str:
     rows = []
-    for reason in dict.fromkeys([*_MEANINGS, *(key for entry in manifests for key in _all_counts(entry))]):
+    for reason in dict.fromkeys([*MEANINGS, *(key for entry in manifests for key in _all_counts(entry))]):
         left_out = [entry["counts"].get(reason, 0) for entry in manifests]
         suspect = [entry["suspicion_counts"].get(reason, 0) for entry in manifests]
         if not any(left_out) and not any(suspect):
@@ -139,7 +129,7 @@ def _reason_table(manifests: Sequence[Record], names: Sequence[str]) -> str:
             else pieces.MISSING
             for first, second in zip(left_out, suspect, strict=True)
         ]
-        rows.append([f"{reason}\n{_MEANINGS.get(reason, '')}", *cells])
+        rows.append([f"{reason}\n{MEANINGS.get(reason, '')}", *cells])
     if not rows:
         return '<p class="quiet">No line is accused of anything.</p>'
     return pieces.table(["Reason", *names], rows, caption="Lines by reason; a line may have several.")
@@ -186,7 +176,7 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
 
 
 def _severity(reason: str) -> int:
-    return list(_MEANINGS).index(reason) if reason in _MEANINGS else len(_MEANINGS)
+    return list(MEANINGS).index(reason) if reason in MEANINGS else len(MEANINGS)
 
 
 def _line_row(line: Record, *, with_player: bool) -> str:

@@ -78,6 +78,17 @@ def seconds(value: Any) -> str:
     return f"{whole // 3600}{_NARROW_SPACE}h {whole % 3600 // 60:02d}{_NARROW_SPACE}min"
 
 
+def rough_time(value: Any) -> str:
+    """A length of time in one unit, for large letters: 42 s, 12.3 min, 3.4 h."""
+    if not is_number(value) or not math.isfinite(value) or value < 0:
+        return MISSING
+    if value < 59.5:
+        return f"{value:.0f}{_NARROW_SPACE}s"
+    if value < 3600:
+        return f"{value / 60:.1f}{_NARROW_SPACE}min"
+    return f"{value / 3600:.1f}{_NARROW_SPACE}h"
+
+
 def real_time(value: Any) -> str:
     """A real-time factor in words: 83 times faster than speech; empty where it is missing or not positive."""
     if not is_number(value) or not math.isfinite(value) or value <= 0:
@@ -170,6 +181,17 @@ def scroll(inner_html: str, *, name: str, wide: bool = False) -> str:
     """A box that scrolls sideways instead of the page, with the keyboard too."""
     kind = "scroll wide" if wide else "scroll"
     return f'<div class="{kind}" role="region" tabindex="0" aria-label="{text(name)}">{inner_html}</div>'
+
+
+def numbers(entries: Iterable[tuple[str, str, str]]) -> str:
+    """A few numbers in large letters, the most important first; each with its name and, or empty, an aside."""
+    inner = "".join(
+        f'<div><dt>{text(name)}</dt><dd><span class="value">{text(value)}</span>'
+        + (f'<br><span class="aside">{text(aside)}</span>' if aside else "")
+        + "</dd></div>"
+        for name, value, aside in entries
+    )
+    return f'<dl class="numbers">{inner}</dl>' if inner else ""
 
 
 def definitions(pairs: Iterable[tuple[str, Any]], *, kind: str) -> str:
