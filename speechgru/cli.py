@@ -20,7 +20,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from speechgru import __version__
-from speechgru.errors import UserError
+from speechgru.errors import Interrupted, UserError
 
 app = typer.Typer(
     help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
@@ -62,8 +62,8 @@ def main() -> None:
 def run_command(command: Callable[[], Any]) -> None:
     """Runs `command` and ends the process as a command should.
 
-    A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, anything else in its
-    traceback: that one is ours.
+    A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, SIGTERM in 143, anything
+    else in its traceback: that one is ours.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter says nothing to a user
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
@@ -73,6 +73,9 @@ def run_command(command: Callable[[], Any]) -> None:
     except (typer.Abort, KeyboardInterrupt):
         _err.print("stopped; what was written before is kept")
         sys.exit(130)
+    except Interrupted as interrupted:
+        _err.print(escape(str(interrupted)), soft_wrap=True, highlight=False)
+        sys.exit(interrupted.code)
     except UserError as error:
         _fail(str(error))
     except _UsageError as error:
@@ -276,11 +279,20 @@ def train(
     best = "no dev manifest" if result.best_wer is None else f"best dev WER {result.best_wer:.2%}"
     _out.print(
         f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {best}, "
-        f"{result.num_parameters:,} parameters, {result.num_train:,} utterances"
+        f"{result.num_parameters:,} parameters, {result.num_train:,} utterances; ended by {result.ended}",
+        soft_wrap=True,
     )
+    _out.print(f"{result.run / 'report' / 'training.html'} shows it all", soft_wrap=True)
     if result.num_skipped:
         _out.print(
             f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
+        )
+    if result.num_dropped:
+        _out.print(
+            f"{result.num_dropped} steps had no finite loss or gradient and were dropped; "
+            f"{result.run / 'history.jsonl'} names their utterances",
+            style="yellow",
+            soft_wrap=True,
         )
     if result.num_infeasible:
         _out.print(
@@ -288,6 +300,22 @@ def train(
             f"from; {result.run / 'history.jsonl'} names them",
             style="yellow",
         )
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The run folder, of a training that has ended or still goes on.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; else report/training.html in the run.")] = None,
+) -> None:
+    """Write the page of a run's training: curves, what was left out, dev recordings to hear and see.
+
+    Example: `speechgru report runs/first --out training.html`
+    """
+    # A GPU may be busy with the very training that is shown, and three recordings need none.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # Drawing, too, needs what comes with the training packages.
+    page = _needs_training_packages(lambda: _import("speechgru.report.of_training").report_training(run, out))
+    _out.print(f"{page}: open it in a browser", soft_wrap=True)
 
 
 @app.command()

@@ -225,19 +225,52 @@ class ModelConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """The optimisation."""
+    """The optimisation: how a run goes, how long, and what is kept of it."""
 
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    deterministic: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    start_from: str | None = None
+    freeze: tuple[str, ...] = pydantic.Field(default=(), strict=False)
     batch_size: Count = 32
     batch_frames: Count | None = None
+    accumulate: Annotated[int, pydantic.Field(ge=1, le=1024)] = 1
+    sorted_first_epoch: bool = False
     max_steps: Count = 1500
+    max_epochs: Positive | None = None
+    max_minutes: Positive | None = None
+    patience: Count | None = None
+    optimizer: Literal["adamw", "adam", "lion", "sgd"] = "adamw"
     learning_rate: Positive = 4e-3
+    schedule: Literal["cosine", "noam", "plateau", "constant"] = "cosine"
     warmup_steps: NonNegativeInt = 100
+    plateau_patience: Count = 2
+    plateau_factor: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.5
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0
+    ema: Rate = 0.0
     ctc: Literal["op", "xla"] = "op"
+    max_dropped_in_a_row: Count = 10
     evaluate_every_steps: Count = 250
     checkpoint_every_steps: Count = 250
+    keep_last: Count = 2
+    show_examples: NonNegativeInt = 3
+
+    @pydantic.field_validator("freeze", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        if self.accumulate > self.batch_size and self.batch_frames is None:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must not exceed batch_size ({self.batch_size}): it is the number of "
+                "parts that a batch is computed in"
+            )
+        if self.schedule == "noam" and not self.warmup_steps:
+            raise ValueError("schedule noam falls from the end of its warm-up on; set warmup_steps to at least 1")
+        return self
 
 
 class RunConfig(_Section):
@@ -273,6 +306,13 @@ class RunConfig(_Section):
                     f"train.batch_frames ({self.train.batch_frames:,}) must hold an utterance of "
                     f"data.max_duration_seconds ({self.data.max_duration_seconds:g}: {longest:,} frames)"
                 )
+        waiting = {
+            "train.schedule": self.train.schedule == "plateau",
+            "train.patience": self.train.patience is not None,
+        }
+        for key, waits in waiting.items():
+            if waits and self.data.dev is None:
+                raise ValueError(f"{key} waits for a better dev WER, but data.dev names no manifest")
         if self.data.min_duration_seconds >= self.data.max_duration_seconds:
             raise ValueError("data.min_duration_seconds must be below data.max_duration_seconds")
         return self
@@ -345,10 +385,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
             "dev": _absolute(config.data.dev),
         }
     )
+    train = config.train.model_copy(update={"start_from": _absolute(config.train.start_from)})
     augment = config.augment.model_copy(
         update={name: _absolute(getattr(config.augment, name)) for name in ("noise_manifest", "reverb_manifest")}
     )
-    return config.model_copy(update={"data": data, "augment": augment})
+    return config.model_copy(update={"data": data, "augment": augment, "train": train})
 
 
 def _absolute(path: str | None) -> str | None:

@@ -33,3 +33,16 @@ class CorpusError(UserError):
 
 class BundleError(UserError):
     """A run folder or an exported bundle that is missing, damaged or of another version."""
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Somebody asked the process to end, and what it did is kept: nothing went wrong, so it is no error.
+
+    Args:
+        message: what is kept and how to go on.
+        code: the exit status: 128 and the signal's number.
+    """
+
+    def __init__(self, message: str, *, code: int):
+        super().__init__(message)
+        self.code = code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import UserError
+
+#: What a disk that takes no more answers with.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+@contextlib.contextmanager
+def room_for(path: str | Path) -> Iterator[None]:
+    """Turns a full or failing disk under a writing block into one clear error.
+
+    Raises:
+        UserError: the disk is full, read-only or failing, or the folder may not be written; names `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
+            raise
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); what was written before is kept. Make room, or choose a "
+            "folder you may write to, and go on"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -25,7 +47,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         The temporary path to write to, with the same suffix as `path`.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     try:
@@ -36,9 +58,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
+        try:
+            yield temporary
+            with open(temporary, "rb+") as stream:
+                os.fsync(stream.fileno())
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise  # of what the block did beside writing
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room and go on"
+            ) from error
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
@@ -46,6 +75,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
+        if hasattr(os, "O_DIRECTORY"):  # after a power cut the new name must be there too
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import BundleError
-from speechgru.files import atomic_path, write_text
+from speechgru.files import atomic_path, room_for, write_text
 
 _VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
 
@@ -71,17 +72,30 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The weights with the lowest dev WER so far."""
-        return self.path / "checkpoints" / "best.npz"
+        return self.checkpoints / "best.npz"
 
     @property
-    def last(self) -> Path:
-        """The newest state: weights, optimizer and position."""
-        return self.path / "checkpoints" / "last.npz"
+    def checkpoints(self) -> Path:
+        """The folder of the best weights and of the states to resume from."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The state after a step: weights, optimizer and position."""
+        return self.checkpoints / f"step_{step:08d}.npz"
+
+    def list_checkpoints(self) -> list[Path]:
+        """The states to resume from, the newest first."""
+        return sorted(self.checkpoints.glob("step_" + "[0-9]" * 8 + ".npz"), reverse=True)
 
     @property
-    def previous(self) -> Path:
-        """The state before `last`, should that be damaged."""
-        return self.path / "checkpoints" / "previous.npz"
+    def lock(self) -> Path:
+        """Locked by the process that trains here."""
+        return self.path / ".lock"
+
+    @property
+    def holder(self) -> Path:
+        """Which process that is, in words; the lock itself some systems let nobody read."""
+        return self.path / ".holder"
 
     def require(self) -> RunFolder:
         """This folder, when it holds a run.
@@ -94,10 +108,15 @@ class RunFolder:
         return self
 
     def append_history(self, record: dict[str, Any]) -> None:
-        """Adds one line to the history."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.history, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        """Adds one line to the history.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        with room_for(self.history):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with open(self.history, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
 
     def read_history(self) -> list[dict[str, Any]]:
         """The history's records; a line that a crash cut short is left out."""
@@ -119,8 +138,11 @@ class RunFolder:
 
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
     """Writes arrays and a JSON-ready state into one file, atomically; the file's own checksums cover every byte."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **arrays, **{"state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)})
+    # In memory first: NumPy's archive, cut short by a full disk, complains on its own when it is thrown away.
+    content = io.BytesIO()
+    np.savez(content, **arrays, **{"state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -14,7 +14,7 @@ from speechgru import cli
 from speechgru.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("prepare", "check", "shard", "listen", "train", "evaluate", "export", "transcribe")
+VERBS = ("prepare", "check", "shard", "listen", "train", "report", "evaluate", "export", "transcribe")
 
 
 @pytest.fixture

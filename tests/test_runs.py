@@ -175,10 +175,25 @@ def test_a_folder_without_a_run_is_told(tmp_path):
 
 def test_every_file_lies_in_the_folder(tmp_path):
     folder = RunFolder(tmp_path)
-    names = ("config", "vocabulary", "provenance", "skipped", "history", "logs", "report", "best", "last", "previous")
+    names = ("config", "vocabulary", "provenance", "skipped", "history", "logs", "report", "best", "lock", "holder")
     paths = [getattr(folder, name) for name in names]
     assert len(set(paths)) == len(names)
-    assert all(path.is_relative_to(tmp_path) for path in paths)
+    assert all(path.is_relative_to(tmp_path) for path in (*paths, folder.checkpoint(3)))
+
+
+def test_checkpoints_are_listed_newest_first_and_nothing_else_is(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.list_checkpoints() == []
+    folder.checkpoints.mkdir()
+    for step in (250, 9, 1000):
+        folder.checkpoint(step).write_bytes(b"")
+    for name in ("best.npz", "step_00000300.damaged", ".step_00000400.abc.npz", "last.npz"):
+        (folder.checkpoints / name).write_bytes(b"")
+    assert [path.name for path in folder.list_checkpoints()] == [
+        "step_00001000.npz",
+        "step_00000250.npz",
+        "step_00000009.npz",
+    ]
 
 
 def test_provenance_says_where_an_artefact_came_from():

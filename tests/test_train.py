@@ -10,72 +10,39 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
+from tones import (  # noqa: E402
+    SAMPLE_RATE,
+    assert_same_weights,
+    history_of,
+    make_config,
+    weights_of,
+    write_corpus,
+    write_tones,
+)
+
 from speechgru import train as training  # noqa: E402
 from speechgru.check import check  # noqa: E402
-from speechgru.config import load_config  # noqa: E402
 from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
-from speechgru.errors import AudioError, ConfigError, TextError, UserError  # noqa: E402
+from speechgru.errors import AudioError, BundleError, ConfigError, TextError, UserError  # noqa: E402
 from speechgru.evaluate import evaluate  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
-from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.shard import shard  # noqa: E402
 from speechgru.transcribe import transcribe  # noqa: E402
-
-SAMPLE_RATE = 8000
-#: What of a history is a matter of the machine's mood.
-TIMES = ("seconds", "wait_share")
-#: Two "words" that anybody can tell apart: a low and a high tone.
-TONES = {"a": 500.0, "b": 1500.0}
-
-
-def write_tones(folder, name, text, rng, sample_rate=SAMPLE_RATE):
-    import soundfile
-
-    parts = [0.003 * rng.normal(size=int(sample_rate * 0.1))]
-    for letter in text:
-        count = int(sample_rate * rng.uniform(0.12, 0.2))
-        parts.append(0.3 * np.sin(2 * np.pi * TONES[letter] * np.arange(count) / sample_rate))
-        parts.append(0.003 * rng.normal(size=int(sample_rate * 0.06)))
-    samples_N = np.concatenate(parts)
-    path = folder / name
-    soundfile.write(path, samples_N, sample_rate)
-    return Utterance(str(path), len(samples_N) / sample_rate, text, speaker=f"s{rng.integers(3)}")
 
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory):
-    """A corpus of 60 training and 12 dev utterances of tones."""
-    folder = tmp_path_factory.mktemp("tones")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 60), ("dev", 12)):
-        texts = ["".join(rng.choice(["a", "b"], size=rng.integers(1, 5))) for _ in range(count)]
-        utterances = [write_tones(folder, f"{split}{k}.wav", text, rng) for k, text in enumerate(texts)]
-        write_manifest(folder / f"{split}.jsonl", utterances)
-    return folder
+    return write_corpus(tmp_path_factory.mktemp("tones"))
 
 
 @pytest.fixture
 def tones_config(tones, tmp_path):
     def make(*overrides, train="train.jsonl"):
-        file = tmp_path / "config.yaml"
-        file.write_text(
-            f"data: {{train: {json.dumps(str(tones / train))}, dev: {json.dumps(str(tones / 'dev.jsonl'))}, "
-            "sample_rate: 8000}\n"
-            "text: {characters: ab}\n"
-            "features: {n_mels: 20}\n"
-            "augment: {frequency_masks: 0, time_masks: 0}\n"
-            "model: {units: 16, num_layers: 1, subsampling_channels: 16, dropout: 0.2}\n"
-            "train: {batch_size: 8, max_steps: 12, warmup_steps: 2, evaluate_every_steps: 6, "
-            "checkpoint_every_steps: 4, learning_rate: 1e-2}\n"
-        )
-        return load_config(file, overrides)
+        return make_config(tones, tmp_path / "config.yaml", *overrides, train=train)
 
     return make
-
-
-def weights_of(run, name="last"):
-    return load_checkpoint(getattr(RunFolder(run), name))
 
 
 class Killed(Exception):
@@ -128,32 +95,34 @@ def test_law_7_a_killed_and_resumed_run_ends_with_the_same_weights(tones_config,
         training.train(config, tmp_path / "resumed", progress=kill_at(killed_after))
     result = training.train(config, tmp_path / "resumed")
     assert result.steps == 12
-    (whole, state), (resumed, resumed_state) = weights_of(tmp_path / "whole"), weights_of(tmp_path / "resumed")
-    assert whole.keys() == resumed.keys()
-    for name, array in whole.items():
-        np.testing.assert_array_equal(array, resumed[name], err_msg=name)
-    assert state["best_wer"] == resumed_state["best_wer"]
-    without_time = [
-        [{key: value for key, value in entry.items() if key not in TIMES} for entry in RunFolder(run).read_history()]
-        for run in (tmp_path / "whole", tmp_path / "resumed")
-    ]
-    assert without_time[0] == without_time[1]
+    assert_same_weights(tmp_path / "whole", tmp_path / "resumed")
+    assert history_of(tmp_path / "whole") == history_of(tmp_path / "resumed")
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_previous_one_used(tones_config, tmp_path):
     config, run = tones_config(), tmp_path / "run"
     with pytest.raises(Killed):
         training.train(config, run, progress=kill_at(9))
-    last = RunFolder(run).last
+    last, previous = RunFolder(run).list_checkpoints()
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
     said = []
     training.train(config, run, progress=lambda stage, done, total, note="": said.append(f"{stage}: {note}"))
-    assert any("resuming" in line and "damaged" in line for line in said)
+    assert any("resuming" in line and f"{last.name}: the checkpoint is damaged" in line for line in said)
+    assert last.with_suffix(".damaged").exists() and previous.name == "step_00000004.npz"
     training.train(config, tmp_path / "whole")
-    for name, array in weights_of(tmp_path / "whole")[0].items():
-        np.testing.assert_array_equal(array, weights_of(run)[0][name])
+    assert_same_weights(tmp_path / "whole", run)
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(tones_config, tmp_path):
+    config, run = tones_config(), tmp_path / "run"
+    with pytest.raises(Killed):
+        training.train(config, run, progress=kill_at(9))
+    for path in RunFolder(run).list_checkpoints():
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BundleError, match=r"no checkpoint is whole \(step_00000008\.damaged, step_00000004\.damaged\)"):
+        training.train(config, run)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tones_config, tmp_path):
@@ -232,8 +201,11 @@ def test_a_recording_that_vanishes_while_training_is_named(tones, tones_config, 
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights(tones_config, tmp_path):
-    with pytest.raises(UserError, match=r"not a finite number.*Lower train\.learning_rate"):
-        training.train(tones_config("train.learning_rate=1e38", "train.warmup_steps=0"), tmp_path / "run")
+    overrides = ("train.learning_rate=1e38", "train.warmup_steps=0", "train.max_dropped_in_a_row=3")
+    with pytest.raises(UserError, match=r"of 3 steps in a row, up to step \d+, is not a finite number.*lower train"):
+        training.train(tones_config(*overrides), tmp_path / "run")
+    dropped = [entry for entry in RunFolder(tmp_path / "run").read_history() if entry["kind"] == "dropped"]
+    assert len(dropped) == 3 and all(len(entry["utterances"]) in (4, 8) for entry in dropped)
 
 
 def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, tones_config, tmp_path):
@@ -325,7 +297,7 @@ def test_words_are_learnt_exported_and_heard(tones, tones_config, tmp_path):
 def test_a_run_from_before_texts_had_rules_keeps_those_of_its_day(tones_config, tmp_path):
     config, run = tones_config("train.max_steps=1", "text.normalization=NFKC"), RunFolder(tmp_path / "run")
     training.train(config, run.path)
-    newer = re.compile(r"  (unit|words|normalization|keep_punctuation|ctc): .*\n")
+    newer = re.compile(r"  (unit|words|normalization|keep_punctuation|ctc|optimizer|schedule|ema|keep_last): .*\n")
     run.config.write_text(newer.sub("", run.config.read_text()))
     from speechgru.evaluate import load_run
 
@@ -340,7 +312,7 @@ def test_weight_decay_leaves_biases_alone(tones_config, tmp_path):
     from speechgru.evaluate import load_run
 
     config, _, model = load_run(tmp_path / "run")
-    optimizer = training.make_optimizer(config)
+    optimizer = training.make_optimizer(config.train)
     optimizer.build(model.trainable_variables)
     decays = {variable.path: optimizer._use_weight_decay(variable) for variable in model.trainable_variables}
     assert any(decays.values())

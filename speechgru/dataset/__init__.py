@@ -11,7 +11,7 @@ from speechgru.dataset.batches import (
     utterance_reader,
 )
 from speechgru.dataset.corpus import Corpus, ManifestSource, ShardSource, open_corpus
-from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share
+from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share, split
 
 __all__ = [
     "Augmentation",
@@ -27,6 +27,7 @@ __all__ = [
     "open_corpus",
     "padding_share",
     "speech_reader",
+    "split",
     "training_batches",
     "utterance_reader",
 ]

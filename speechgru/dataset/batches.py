@@ -1,9 +1,10 @@
 """A corpus -> shuffled, length-bucketed, padded, augmented batches, as a pure function of seed and step.
 
 A batch is a dictionary: `samples_BN` float32 and `num_samples_B` (from a corpus of precomputed features `log_mel_BTM`
-and `num_frames_B`), `labels_BL`, `num_labels_B`, `index_B` (int32; the row's place in the corpus), `epoch_B` (float32;
-the batch's time in epochs) and `seed_B2` (int32; of each row's augmentation). The k-th batch depends on the seed and k
-alone, so that a resumed run asks for "the batches from k on" and sees what it would have seen.
+and `num_frames_B`), `labels_BL`, `num_labels_B`, `index_B` (int32; the row's place in the corpus), `weight_B` (float32;
+0 where a row only fills up), `parts_left_B` (int32; how many parts of the same step follow), `epoch_B` (float32; the
+batch's time in epochs) and `seed_B2` (int32; of each row's augmentation). The k-th step's batch depends on the seed and
+k alone, so that a resumed run asks for "the batches from k on" and sees what it would have seen.
 
 Recordings are read as they are needed and forgotten. What stays in memory is a few batches and, per utterance, the
 line of its manifest; of shards (`records`) not even that.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +23,7 @@ import tensorflow as tf
 from speechgru.augment import Reader, augment_samples, mask_spectrogram, warp_frequency
 from speechgru.config import RunConfig
 from speechgru.dataset.corpus import Corpus, ManifestSource, recording_reader
-from speechgru.dataset.sampling import Draws, Sampler
+from speechgru.dataset.sampling import Draws, Sampler, split
 from speechgru.examination import Examined
 from speechgru.features import dither
 from speechgru.manifest import Utterance, read_manifest
@@ -39,25 +41,35 @@ def make_sampler(corpus: Corpus, *, config: RunConfig) -> Sampler:
         batch_size=config.train.batch_size,
         batch_frames=config.train.batch_frames,
         seed=config.train.seed,
+        sorted_first_epoch=config.train.sorted_first_epoch,
         augmented=functools.partial(_augmented_frames, config=config) if corpus.form == "samples" else None,
     )
 
 
-def training_batches(corpus: Corpus, *, config: RunConfig, start_step: int = 0) -> tf.data.Dataset:
+def training_batches(
+    corpus: Corpus, *, config: RunConfig, start_step: int = 0, replica: int = 0, num_replicas: int = 1
+) -> tf.data.Dataset:
     """Augmented batches without end, from the one that step `start_step` would see.
+
+    A step's batch comes in `train.accumulate` parts, or in as many as it has utterances.
 
     Args:
         corpus: what to train on.
         config: batch size, seed, mixture, augmentation.
         start_step: 0-based step to start at.
+        replica: whose share of each batch, where several train together.
+        num_replicas: how many do.
     """
     sampler = make_sampler(corpus, config=config)
     augmentation = None
     if corpus.form == "samples":
         augmentation = Augmentation(config, read_speech=speech_reader(corpus))
 
-    def plan() -> Iterator[tuple[float, Draws]]:
-        return sampler.batches_from(start_step)
+    def plan() -> Iterator[_Planned]:
+        for epoch, batch in sampler.batches_from(start_step):
+            parts = split(batch, parts=config.train.accumulate, replica=replica, num_replicas=num_replicas)
+            for number, (draws, weights) in enumerate(parts, start=1):
+                yield _Planned(epoch, draws, weights, len(parts) - number)
 
     return _batches(corpus, plan, config=config, augmentation=augmentation)
 
@@ -76,10 +88,11 @@ def batches_of(corpus: Corpus, indices: np.ndarray, *, config: RunConfig, batch_
     """The utterances at `indices` as recorded, in that order."""
     indices = np.asarray(indices, np.int32)
 
-    def plan() -> Iterator[tuple[float, Draws]]:
+    def plan() -> Iterator[_Planned]:
         for start in range(0, len(indices), batch_size):
             part = indices[start : start + batch_size]
-            yield 0.0, Draws(part, np.zeros_like(part), np.zeros((len(part), 3), np.float32))
+            draws = Draws(part, np.zeros_like(part), np.zeros((len(part), 3), np.float32))
+            yield _Planned(0.0, draws, np.ones(len(part), np.float32), 0)
 
     return _batches(corpus, plan, config=config, augmentation=None)
 
@@ -187,9 +200,16 @@ def augment_seed(config: RunConfig, number_of_pass: tf.Tensor | int, index: tf.T
     return tf.stack([run + number_of_pass, index])
 
 
+class _Planned(NamedTuple):
+    epoch: float
+    draws: Draws
+    weights: np.ndarray
+    parts_left: int
+
+
 def _batches(
     corpus: Corpus,
-    plan: Callable[[], Iterator[tuple[float, Draws]]],
+    plan: Callable[[], Iterator[_Planned]],
     *,
     config: RunConfig,
     augmentation: Augmentation | None,
@@ -198,7 +218,12 @@ def _batches(
     names = ("samples_BN", "num_samples_B") if corpus.form == "samples" else ("log_mel_BTM", "num_frames_B")
 
     def load(
-        epoch: tf.Tensor, index: tf.Tensor, number_of_pass: tf.Tensor, length_draws: tf.Tensor
+        epoch: tf.Tensor,
+        parts_left: tf.Tensor,
+        index: tf.Tensor,
+        number_of_pass: tf.Tensor,
+        length_draws: tf.Tensor,
+        weight: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         values, labels_L = corpus.load(index)
         seed = augment_seed(config, number_of_pass, index)
@@ -210,23 +235,27 @@ def _batches(
             "labels_BL": labels_L,
             "num_labels_B": tf.shape(labels_L)[0],
             "index_B": index,
+            "weight_B": weight,
+            "parts_left_B": parts_left,
             "epoch_B": epoch,
             "seed_B2": seed,
         }
 
-    def one_batch(epoch: tf.Tensor, indices: tf.Tensor, *others: tf.Tensor) -> tf.data.Dataset:
-        rows = tf.data.Dataset.from_tensor_slices((indices, *others)).map(lambda *row: load(epoch, *row))
+    def one_batch(epoch: tf.Tensor, parts_left: tf.Tensor, indices: tf.Tensor, *others: tf.Tensor) -> tf.data.Dataset:
+        rows = tf.data.Dataset.from_tensor_slices((indices, *others)).map(lambda *row: load(epoch, parts_left, *row))
         return rows.padded_batch(tf.size(indices, out_type=tf.int64))
 
-    def records() -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
-        for epoch, draws in plan():
-            yield epoch, draws.indices, draws.passes, draws.length_draws
+    def records() -> Iterator[tuple[Any, ...]]:
+        for epoch, draws, weights, parts_left in plan():
+            yield epoch, parts_left, draws.indices, draws.passes, draws.length_draws, weights
 
     signature = (
         tf.TensorSpec([], tf.float32),
+        tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None, 3], tf.float32),
+        tf.TensorSpec([None], tf.float32),
     )
     batches = tf.data.Dataset.from_generator(records, output_signature=signature)
     # Each inner dataset is one batch, read by a worker of its own; the order stays the plan's.

@@ -78,6 +78,7 @@ class Sampler:
         batch_size: utterances in a batch.
         batch_frames: frames in a batch, padding included, in place of `batch_size`; a longer utterance stands alone.
         seed: the run's seed.
+        sorted_first_epoch: the first epoch's batches come shortest first.
         augmented: (frames, `length_draws`, epoch) -> the frames after augmentation; None where they stay the same.
     """
 
@@ -90,12 +91,14 @@ class Sampler:
         batch_size: int,
         batch_frames: int | None = None,
         seed: int,
+        sorted_first_epoch: bool = False,
         augmented: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None,
     ):
         self.num_frames = np.asarray(num_frames, np.int32)
         self.parts = tuple(parts) or (Part(len(self.num_frames)),)
         self.weights, self.seed = tuple(weights), seed
         self.batch_size, self.batch_frames, self._augmented = batch_size, batch_frames, augmented
+        self.sorted_first_epoch = sorted_first_epoch
         if sum(part.count for part in self.parts) != len(self.num_frames):
             raise ValueError("the parts' counts must add up to the utterances")
 
@@ -155,11 +158,15 @@ class Sampler:
         else:
             mean = max(1.0, float(num_frames.mean()))
             stretch = max(1, round(_BUCKET_BATCHES * self.batch_frames / mean))
+        if shortest_first := self.sorted_first_epoch and epoch == 0:
+            stretch = len(draws)
         batches = []
         for start in range(0, len(draws), stretch):
             places = start + np.argsort(num_frames[start : start + stretch], kind="stable")
             borders = self._cut(num_frames[places])
             batches += [draws[places[a:b]] for a, b in itertools.pairwise(borders)]
+        if shortest_first:
+            return batches
         order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(batches))
         return [batches[k] for k in order]
 
@@ -196,6 +203,31 @@ class Sampler:
             for number in range(step, len(batches)):
                 yield epoch + number / len(batches), batches[number]
             step, epoch = max(0, step - len(batches)), epoch + 1
+
+
+def split(batch: Draws, *, parts: int, replica: int = 0, num_replicas: int = 1) -> list[tuple[Draws, np.ndarray]]:
+    """What one of several replicas computes of a batch, in parts that follow each other.
+
+    The parts are stretches of the batch, so that neighbours in length stay together, and a replica takes every
+    `num_replicas`-th utterance of each. Every replica gets as many as every other: where a part cannot be shared out
+    evenly, its first utterance stands again with a weight of 0.
+
+    Args:
+        batch: the utterances of a step.
+        parts: parts to make, at most; never one without an utterance.
+        replica: which replica.
+        num_replicas: of how many.
+
+    Returns:
+        For each part this replica's utterances and their float32 weights, 1 or 0.
+    """
+    made = []
+    for places in np.array_split(np.arange(len(batch)), min(parts, len(batch))):
+        missing = -len(places) % num_replicas
+        weights = np.repeat([np.float32(1), np.float32(0)], [len(places), missing])
+        places = np.concatenate([places, np.repeat(places[:1], missing)])
+        made.append((batch[places[replica::num_replicas]], weights[replica::num_replicas]))
+    return made
 
 
 def padding_share(sampler: Sampler, batches: Sequence[Draws], epoch: int) -> float:

@@ -1,0 +1,234 @@
+"""One step of training: the gradient of a batch, in parts and on replicas where asked, and the change of the weights.
+
+A step has three phases, so that a batch may come in parts and be judged before it reaches the weights:
+
+    gather    for each part: forward, loss, backward; the gradient of the summed loss is added up on each replica
+    reduce    once: sums over the replicas; the loss, the norm of the gradient
+    apply     clip, change the weights, and their running average; or `drop`, and nothing has happened
+
+All run under `strategy.run`, so that one CPU, several GPUs and several machines are the same code. The loss is the
+mean over all utterances of the batch, wherever they were computed: k parts on n replicas give what one part on one
+replica gives, to float rounding (with batch normalisation each part is normalised by itself).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from speechgru.config import RunConfig
+from speechgru.ctc import ctc_loss, is_feasible
+from speechgru.dataset import Augmentation
+from speechgru.features import part_of_front_end
+
+#: What a batch holds of each utterance, by the corpus's form.
+INPUTS = {"samples": ("samples_BN", "num_samples_B"), "features": ("log_mel_BTM", "num_frames_B")}
+
+Batch = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gradient of a step looks like, before it is applied.
+
+    Args:
+        loss: mean over the utterances that have one, nats; NaN where there is none.
+        gradient_norm: the norm of all gradients of that mean together, before clipping.
+        num_utterances: utterances in that mean, on all replicas.
+        asked: sum of what the processes gave `reduce` as `asked`, times their replicas.
+    """
+
+    loss: float
+    gradient_norm: float
+    num_utterances: int
+    asked: int
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the weights may be changed by it."""
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+
+
+class TrainStep:
+    """The three phases of a step, traced once each.
+
+    Args:
+        model: the recogniser (`model.build_model`), made under the strategy's scope.
+        optimizer: built on the model's trainable variables, made under the scope too.
+        config: augmentation, clipping, the average's decay.
+        form: the corpus's, `samples` or `features`.
+        strategy: how many replicas there are; the current one when None.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        config: RunConfig,
+        form: str,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        self.model, self.optimizer, self._config, self._form = model, optimizer, config, form
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self._front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
+        self._encoder = model.get_layer("encoder")
+        self._augmentation = Augmentation(config)
+        self._weights = [variable.value for variable in model.trainable_variables]
+        with self.strategy.scope():
+            # Each replica adds up its own; nothing travels before `reduce`.
+            self._gradients = [_local(tf.zeros_like(weight)) for weight in self._weights]
+            self._totals = _local(tf.zeros([2]))  # of the loss and of the utterances
+            #: The running average of the trainable weights, in their order; empty without `train.ema`.
+            self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
+        self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
+        self._gather = tf.function(self._gather_all, input_signature=[[self._signature()] * self._num_local, _SCALAR])
+        self._reduce = tf.function(self._reduce_all, input_signature=[tf.TensorSpec([], tf.float32)])
+        self._apply = tf.function(self._apply_all, input_signature=[_SCALAR, _SCALAR])
+
+    def gather(self, batches: Sequence[Batch], *, loss_scale: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Adds the gradient of one part of the batch.
+
+        Args:
+            batches: a batch for each replica of this process (`dataset.training_batches`).
+            loss_scale: what the loss is multiplied with for the backward pass (mixed float16).
+
+        Returns:
+            For each of them `loss_B` and `feasible_B`: whether the row's steps can spell its labels. A row whose steps
+            cannot has no part in the loss: there is nothing to learn from it, and the others must not suffer.
+        """
+        results = self._gather(list(batches), tf.constant(loss_scale, tf.float32))
+        return [(loss_B.numpy(), feasible_B.numpy()) for loss_B, feasible_B in results]
+
+    def reduce(self, *, asked: int = 0, loss_scale: float = 1.0) -> Outcome:
+        """Sums what was gathered over all replicas.
+
+        Args:
+            asked: a number of this process that all get to know the sum of.
+            loss_scale: what `gather` got.
+        """
+        loss, utterances, total, norm = (float(part) for part in self._reduce(tf.constant(asked, tf.float32)))
+        count = max(1.0, utterances)
+        return Outcome(
+            loss=loss / count if utterances else math.nan,
+            gradient_norm=norm / (count * loss_scale),
+            num_utterances=round(utterances),
+            asked=round(total),
+        )
+
+    def apply(self, outcome: Outcome, *, learning_rate: float, loss_scale: float = 1.0) -> None:
+        """Changes the weights by the gathered gradient, clipped, and forgets it.
+
+        Args:
+            outcome: what `reduce` gave.
+            learning_rate: of this step.
+            loss_scale: what `gather` got.
+        """
+        clip = min(1.0, self._config.train.clip_norm / max(outcome.gradient_norm, 1e-30))
+        factor = clip / (max(1, outcome.num_utterances) * loss_scale)
+        self._apply(tf.constant(factor, tf.float32), tf.constant(learning_rate, tf.float32))
+
+    @tf.function
+    def drop(self) -> None:
+        """Forgets the gathered gradient: the weights stay as they are."""
+        self.strategy.run(self._forget)
+
+    def _signature(self) -> dict[str, tf.TensorSpec]:
+        values, counts = INPUTS[self._form]
+        width = [] if self._form == "samples" else [self._config.features.n_mels]
+        return {
+            values: tf.TensorSpec([None, None, *width], tf.float32),
+            counts: tf.TensorSpec([None], tf.int32),
+            "labels_BL": tf.TensorSpec([None, None], tf.int32),
+            "num_labels_B": tf.TensorSpec([None], tf.int32),
+            "index_B": tf.TensorSpec([None], tf.int32),
+            "weight_B": tf.TensorSpec([None], tf.float32),
+            "parts_left_B": tf.TensorSpec([None], tf.int32),
+            "epoch_B": tf.TensorSpec([None], tf.float32),
+            "seed_B2": tf.TensorSpec([None, 2], tf.int32),
+        }
+
+    def _gather_all(self, batches: list[Batch], loss_scale: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+        def on_replica() -> tuple[tf.Tensor, tf.Tensor]:
+            # Known while tracing: each replica's part of the graph is its own.
+            number = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
+            return self._gather_one(batches[number % self._num_local], loss_scale)
+
+        parts = [self.strategy.experimental_local_results(part) for part in self.strategy.run(on_replica)]
+        return list(zip(*parts, strict=True))
+
+    def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features_BTD, num_frames_B = self._front_end([batch[name] for name in INPUTS[self._form]])
+        strength = self._augmentation.strength(batch["epoch_B"][0])
+        features_BTD = self._augmentation.of_features(features_BTD, num_frames_B, batch["seed_B2"], strength=strength)
+        with tf.GradientTape() as tape:
+            logits_BSV, num_steps_B = self._encoder([features_BTD, num_frames_B], training=True)
+            feasible_B = is_feasible(num_steps_B, batch["labels_BL"], batch["num_labels_B"])
+            loss_B = ctc_loss(
+                logits_BSV,
+                num_steps_B,
+                batch["labels_BL"],
+                batch["num_labels_B"],
+                implementation=self._config.train.ctc,
+            )
+            counted_B = feasible_B & (batch["weight_B"] > 0.0)
+            loss = tf.reduce_sum(tf.where(counted_B, loss_B, 0.0))
+            scaled = loss * loss_scale
+        for total, gradient in zip(self._gradients, tape.gradient(scaled, self._weights), strict=True):
+            if gradient is not None:
+                total.assign_add(gradient)
+        self._totals.assign_add(tf.stack([loss, tf.math.count_nonzero(counted_B, dtype=tf.float32)]))
+        return loss_B, feasible_B
+
+    def _reduce_all(self, asked: tf.Tensor) -> Sequence[tf.Tensor]:
+        def on_replica() -> tuple[tf.Tensor, ...]:
+            gradients = [total.read_value() for total in self._gradients]
+            numbers = tf.concat([self._totals.read_value(), [asked]], axis=0)
+            if self.strategy.num_replicas_in_sync > 1:
+                context = tf.distribute.get_replica_context()
+                *gradients, numbers = context.all_reduce(tf.distribute.ReduceOp.SUM, [*gradients, numbers])
+                for total, gradient in zip(self._gradients, gradients, strict=True):
+                    total.assign(gradient)
+            return (*tf.unstack(numbers), tf.linalg.global_norm(gradients))
+
+        return [self.strategy.experimental_local_results(part)[0] for part in self.strategy.run(on_replica)]
+
+    def _apply_all(self, factor: tf.Tensor, learning_rate: tf.Tensor) -> None:
+        self.optimizer.learning_rate.assign(learning_rate)
+
+        def on_replica() -> None:
+            # Keras sums over the replicas itself, and each has the whole sum already.
+            share = factor / self.strategy.num_replicas_in_sync
+            gradients = [total.read_value() * share for total in self._gradients]
+            self.optimizer.apply(gradients, self.model.trainable_variables)
+            if self.averages:
+                # Early on the average follows more closely: the first weights are noise that it should forget.
+                done = tf.cast(self.optimizer.iterations.value, tf.float32)
+                keep = tf.minimum(self._config.train.ema, done / (9.0 + done))
+                for average, weight in zip(self.averages, self._weights, strict=True):
+                    average.assign_add((1.0 - keep) * (weight.read_value() - average.read_value()))
+            self._forget()
+
+        self.strategy.run(on_replica)
+
+    def _forget(self) -> None:
+        for total in (*self._gradients, self._totals):
+            total.assign(tf.zeros_like(total.read_value()))
+
+
+_SCALAR = tf.TensorSpec([], tf.float32)
+
+
+def _local(value: tf.Tensor) -> tf.Variable:
+    """A variable that each replica changes by itself."""
+    return tf.Variable(
+        value,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )

@@ -1,0 +1,148 @@
+"""Training that starts from another run: its weights, a last layer for other words, layers that stay as they are.
+
+For the person with ten minutes of recordings: a model that has heard hours of somebody else knows most of what there
+is to learn, whatever the words are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from speechgru.config import RunConfig
+from speechgru.errors import ConfigError
+from speechgru.evaluate import load_run
+from speechgru.text import BLANK_ID, Vocabulary
+
+#: Sections that say what the weights mean, beside `data.sample_rate`, and the one key of them that does not.
+_SECTIONS = ("features", "model")
+_MAY_DIFFER = "model.dropout"
+
+_LAST_LAYER = "logits"
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What a model has taken over.
+
+    Args:
+        source: the run folder that it started from.
+        num_kept: entries of the vocabulary whose weights were carried over; the blank, which always is, not counted.
+        num_new: entries whose weights are new: `len(entries_new)`.
+        entries_new: those, in the vocabulary's order.
+    """
+
+    source: Path
+    num_kept: int
+    num_new: int
+    entries_new: tuple[str, ...]
+
+
+def start_from(source: str | Path, model: keras.Model, *, config: RunConfig, vocabulary: Vocabulary) -> Transferred:
+    """Gives a model the best weights of another run.
+
+    Every layer's weights are taken over, the corpus statistics of the front end (which the other weights expect, so
+    they must not be computed anew) and moving averages included. The last layer keeps those of the entries that both
+    vocabularies have, and of the blank; the other entries stay as the model was made. Words and characters have
+    nothing in common but the blank.
+
+    Args:
+        source: the other run's folder.
+        model: the recogniser that `build_model` made for `config` and `vocabulary`, in any precision.
+        config: its configuration. `data.sample_rate`, all of `features` and all of `model` but `dropout` must be the
+            other run's.
+        vocabulary: what it shall write.
+
+    Returns:
+        What was taken over, and what is new.
+
+    Raises:
+        ConfigError: the configurations do not fit; names every key with both values.
+        UserError: the folder holds no run, or a damaged one (`load_run`).
+    """
+    source = Path(source)
+    config_there, vocabulary_there, model_there = load_run(source)
+    _require_same_model(source, config_there, config)
+    last, last_there = (_encoder(part).get_layer(_LAST_LAYER) for part in (model, model_there))
+    apart = {id(weight) for layer in (last, last_there) for weight in layer.weights}
+    weights, weights_there = (
+        [weight for weight in part.weights if id(weight) not in apart] for part in (model, model_there)
+    )
+    for weight, weight_there in zip(weights, weights_there, strict=True):
+        weight.assign(weight_there.numpy())
+    labels_there: dict[str, int] = {}
+    if vocabulary.unit == vocabulary_there.unit:
+        labels_there = _labels(vocabulary_there)
+    entries_new = tuple(entry for entry in vocabulary.entries if entry not in labels_there)
+    pairs = [(label, labels_there[entry]) for entry, label in _labels(vocabulary).items() if entry in labels_there]
+    columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)
+    for weight, weight_there in zip(last.weights, last_there.weights, strict=True):
+        values = weight.numpy()
+        values[..., list(columns)] = weight_there.numpy()[..., list(columns_there)]
+        weight.assign(values)
+    return Transferred(source, num_kept=len(pairs), num_new=len(entries_new), entries_new=entries_new)
+
+
+def freeze(model: keras.Model, names: Sequence[str]) -> None:
+    """Keeps layers of the encoder as they are: training changes neither their weights nor their moving averages.
+
+    Call it before the optimizer is built and the step is traced.
+
+    Args:
+        model: the recogniser.
+        names: layers with weights: `subsampling`, `norm_0`, `gru_0`, ..., `logits`.
+
+    Raises:
+        ConfigError: there is no such layer, or none is left to train.
+    """
+    layers = {layer.name: layer for layer in _encoder(model).layers if layer.weights}
+    known = ", ".join(layers)
+    unknown = [name for name in names if name not in layers]
+    if unknown:
+        raise ConfigError(
+            f"train.freeze: the model has no layer {', '.join(map(repr, unknown))} with weights; it has {known}"
+        )
+    if all(name in names or not layer.trainable for name, layer in layers.items()):
+        raise ConfigError(f"train.freeze: nothing is left to train; leave at least one layer out of {known}")
+    for name in names:
+        layers[name].trainable = False
+
+
+def _encoder(model: keras.Model) -> keras.Model:
+    return model.get_layer("encoder")
+
+
+def _labels(vocabulary: Vocabulary) -> dict[str, int]:
+    return {entry: label for label, entry in enumerate(vocabulary.entries, start=BLANK_ID + 1)}
+
+
+def _require_same_model(source: Path, config_there: RunConfig, config: RunConfig) -> None:
+    there, here = _what_weights_depend_on(config_there), _what_weights_depend_on(config)
+    differing = [key for key in here if there[key] != here[key]]
+    if "features.f_max_hz" in differing and config_there.f_max_hz == config.f_max_hz:
+        differing.remove("features.f_max_hz")  # null in one, and the number that it stands for in the other
+    if not differing:
+        return
+    found = "; ".join(f"{key} is {_text(there[key])} there and {_text(here[key])} here" for key in differing)
+    wanted = " ".join(f"{key}={_text(there[key])}" for key in differing)
+    raise ConfigError(
+        f"train.start_from: the weights of {source} are for another model: {found}. Configure this run as that one "
+        f"was ({wanted}), or start from another run"
+    )
+
+
+def _what_weights_depend_on(config: RunConfig) -> dict[str, Any]:
+    values: dict[str, Any] = {"data.sample_rate": config.data.sample_rate}
+    for section in _SECTIONS:
+        values |= {f"{section}.{key}": value for key, value in getattr(config, section).model_dump().items()}
+    del values[_MAY_DIFFER]
+    return values
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

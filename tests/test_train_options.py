@@ -1,0 +1,365 @@
+"""What a run can be told: optimizers, schedules, when it ends, in which order, and what may change on resuming."""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+
+from conftest import ROOT  # noqa: E402
+from tones import assert_same_weights, history_of, make_config, weights_of, write_config, write_corpus  # noqa: E402
+
+from speechgru import train as training  # noqa: E402
+from speechgru.config import TrainConfig  # noqa: E402
+from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
+from speechgru.dataset.sampling import Draws  # noqa: E402
+from speechgru.errors import ConfigError  # noqa: E402
+from speechgru.runs import RunFolder  # noqa: E402
+from speechgru.train.standing import Standing  # noqa: E402
+
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "lion": "Lion", "sgd": "SGD"}
+
+#: What makes a run short to wait for.
+SMALL = ("model.direction=forward", "features.normalization=utterance")
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture
+def tones_config(tones, tmp_path):
+    def make(*overrides):
+        return make_config(tones, tmp_path / "config.yaml", *SMALL, *overrides)
+
+    return make
+
+
+class Killed(Exception):
+    """Stands for the process's sudden end."""
+
+
+def kill_at(step):
+    def progress(stage, done, total, note=""):
+        if stage == "training" and done == step:
+            raise Killed
+
+    return progress
+
+
+# -- learning rates --------------------------------------------------------------------------------------------------
+
+
+def rates(count, *, num_steps=None, **settings):
+    options = {"settings": TrainConfig(learning_rate=0.3, **settings), "num_steps": num_steps or count}
+    return [training.learning_rate_at(step, **options) for step in range(count)]
+
+
+@pytest.mark.parametrize(("num_steps", "warmup"), [(50, 10), (50, 1), (7, 6), (50, 0), (1, 0)])
+def test_cosine_is_kerass(num_steps, warmup):
+    """Keras counts from 0 while it warms up, where a first step with no learning rate would be lost."""
+    found = rates(num_steps, warmup_steps=warmup)
+    if warmup:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, num_steps - warmup, warmup_target=0.3, warmup_steps=warmup
+        )
+    else:
+        schedule = keras.optimizers.schedules.CosineDecay(0.3, num_steps)
+    expected = [float(schedule(step + 1 if step < warmup else step)) for step in range(num_steps)]
+    assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert max(found) == pytest.approx(0.3) and found[0] > 0
+
+
+def test_noam_is_its_formula_scaled_to_its_peak():
+    """Vaswani et al. 2017, equation 3: min(s^-0.5, s * w^-1.5), here times the peak * w^0.5."""
+    warmup, found = 16, rates(200, schedule="noam", warmup_steps=16)
+    expected = [0.3 * warmup**0.5 * min(s**-0.5, s * warmup**-1.5) for s in range(1, 201)]
+    assert found == pytest.approx(expected)
+    assert int(np.argmax(found)) == warmup - 1 and found[warmup - 1] == pytest.approx(0.3)
+    assert found[4 * warmup - 1] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_a_constant_stays_and_a_plateau_falls_by_its_scale(schedule):
+    assert rates(20, schedule=schedule, warmup_steps=4) == pytest.approx([0.075, 0.15, 0.225, *[0.3] * 17])
+    settings = TrainConfig(learning_rate=0.3, schedule="plateau", warmup_steps=4)
+    assert training.learning_rate_at(9, settings=settings, num_steps=20, plateau_scale=0.25) == pytest.approx(0.075)
+
+
+@given(
+    st.sampled_from(["cosine", "noam", "plateau", "constant"]),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(0, 200),
+)
+def test_a_learning_rate_is_never_negative_nor_above_its_peak(schedule, num_steps, warmup, step):
+    """Steps beyond the end are ones that nobody does; even so a cosine has ended there."""
+    settings = TrainConfig(learning_rate=0.3, schedule=schedule, warmup_steps=warmup)
+    rate = training.learning_rate_at(step, settings=settings, num_steps=num_steps)
+    assert 0 <= rate <= 0.3 * (1 + 1e-9)
+    if step < num_steps:
+        assert rate > 0
+    elif schedule == "cosine":
+        assert rate == pytest.approx(0, abs=1e-12)
+
+
+def test_noam_without_a_warm_up_is_refused():
+    with pytest.raises(ValueError, match="set warmup_steps to at least 1"):
+        TrainConfig(schedule="noam", warmup_steps=0)
+
+
+# -- optimizers ------------------------------------------------------------------------------------------------------
+
+
+def make_layer():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    layer.bias.assign([1.0, -2.0, 3.0])
+    return layer
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_learns(name):
+    rng, layer = np.random.default_rng(0), make_layer()
+    inputs_BD = rng.normal(size=(64, 4)).astype(np.float32)
+    wanted_BD = inputs_BD @ rng.normal(size=(4, 3)).astype(np.float32) + 0.5
+    optimizer = training.make_optimizer(TrainConfig(optimizer=name, learning_rate=0.02))
+    assert type(optimizer).__name__ == OPTIMIZERS[name]
+    losses = []
+    for _ in range(150):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((layer(inputs_BD) - wanted_BD) ** 2)
+        optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
+        losses.append(float(loss))
+    assert losses[-1] < losses[0] / 20
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_decay_without_a_gradient_and_biases_do_not(name):
+    layer = make_layer()
+    kernel, bias = layer.kernel.numpy(), layer.bias.numpy()
+    optimizer = training.make_optimizer(TrainConfig(optimizer=name, learning_rate=0.1, weight_decay=0.2))
+    optimizer.apply([tf.zeros_like(v.value) for v in layer.trainable_variables], layer.trainable_variables)
+    decayed = 1.0 if name == "adam" else 1.0 - 0.1 * 0.2
+    np.testing.assert_allclose(layer.kernel.numpy(), decayed * kernel, rtol=1e-6)
+    np.testing.assert_array_equal(layer.bias.numpy(), bias)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_no_optimizer_clips_by_itself(name):
+    optimizer = training.make_optimizer(TrainConfig(optimizer=name))
+    assert optimizer.clipnorm is optimizer.global_clipnorm is optimizer.clipvalue is None
+
+
+# -- when it ends ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_may_be_counted_in_epochs(tones_config, tmp_path):
+    config = tones_config("train.max_epochs=0.5", "train.optimizer=lion", "train.learning_rate=1e-3", "data.dev=null")
+    result = training.train(config, tmp_path / "run")
+    assert (result.steps, result.ended, result.best_wer) == (4, "max_epochs", None)
+    assert RunFolder(tmp_path / "run").best.exists(), "without a dev set the last weights are the run's"
+    end = RunFolder(tmp_path / "run").read_history()[-1]
+    assert (end["kind"], end["reason"], end["epoch"]) == ("end", "max_epochs", 0.375)
+
+
+def test_a_run_ends_when_its_time_is_over_and_goes_on_when_given_more(tones_config, tmp_path):
+    run = tmp_path / "run"
+    common = ("train.optimizer=adam", "data.dev=null", "train.max_steps=3", "train.schedule=noam")
+    result = training.train(tones_config(*common, "train.max_minutes=1e-6"), run)
+    assert (result.steps, result.ended) == (1, "max_minutes")
+    result = training.train(tones_config(*common, "train.max_minutes=60"), run)
+    assert (result.steps, result.ended) == (3, "max_steps")
+
+
+def test_patience_ends_a_run_and_plateaus_lower_its_learning_rate(tones_config, tmp_path):
+    """By a learning rate too small to change a word: the first score is the best, and none is lower."""
+    config = tones_config(
+        "train.optimizer=sgd", "train.schedule=plateau", "train.plateau_patience=2", "train.plateau_factor=0.5",
+        "train.learning_rate=1e-7", "train.warmup_steps=0", "train.evaluate_every_steps=1", "train.patience=4",
+    )  # fmt: skip
+    result = training.train(config, tmp_path / "run")
+    assert (result.steps, result.ended) == (5, "patience")
+    arrays, state = weights_of(tmp_path / "run")
+    assert (state["plateau_scale"], state["evaluations_since_best"]) == (0.25, 4)
+    assert arrays["optimizer/1"] == pytest.approx(0.5e-7), "the fifth step's, before the second fall"
+    history = RunFolder(tmp_path / "run").read_history()
+    assert [r["step"] for r in history if r["kind"] == "dev"] == [1, 2, 3, 4, 5]
+    assert history[-1]["reason"] == "patience"
+    assert training.train(config, tmp_path / "run").steps == 5, "it stays at its end"
+
+
+def test_a_score_is_progress_only_where_it_is_lower():
+    settings = TrainConfig(schedule="plateau", plateau_patience=2, plateau_factor=0.5)
+    standing, scales, best, since = Standing(), [], [], []
+    for step, wer in enumerate([0.9, 0.5, 0.5, 0.6, 0.6, 0.6, 0.4, 0.7, 0.4], start=1):
+        standing.step = step
+        best.append(standing.take_score(wer, settings=settings))
+        scales.append(standing.plateau_scale)
+        since.append(standing.evaluations_since_best)
+    assert best == [True, True, True, False, False, False, True, False, True], "the later of two equal ones"
+    assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+    assert since == [0, 0, 1, 2, 3, 4, 0, 1, 2]
+    assert (standing.best_wer, standing.best_step) == (0.4, 9)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "noam", "constant"])
+def test_only_the_plateaus_schedule_has_plateaus(schedule):
+    settings, standing = TrainConfig(schedule=schedule, plateau_patience=1), Standing()
+    for _ in range(5):
+        standing.take_score(0.5, settings=settings)
+    assert (standing.plateau_scale, standing.evaluations_since_best) == (1.0, 4)
+
+
+class Seen(keras.callbacks.Callback):
+    """Stops at the first evaluation and keeps what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def on_train_begin(self, logs=None):
+        self.told.append("begin")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.told.append(("batch", batch, sorted(logs)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.told.append(("epoch", sorted(logs)))
+        assert logs["val_wer"] >= 0 and logs["val_cer"] >= 0
+        self.wer = logs["val_wer"]
+        self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.told.append("end")
+
+
+def test_a_callback_sees_the_run_and_may_end_it(tones_config, tmp_path):
+    seen = Seen()
+    result = training.train(tones_config("train.evaluate_every_steps=2"), tmp_path / "run", callbacks=[seen])
+    assert (result.steps, result.ended, result.best_wer) == (2, "callback", seen.wer)
+    batches = [("batch", number, ["loss"]) for number in (0, 1)]
+    assert seen.told == ["begin", *batches, ("epoch", ["val_cer", "val_wer"]), "end"]
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.dev=null", "train.schedule=plateau"], r"train\.schedule waits for a better dev WER, but data\.dev"),
+        (["data.dev=null", "train.patience=3"], r"train\.patience waits for a better dev WER, but data\.dev names no"),
+        (["train.accumulate=9"], r"accumulate \(9\) must not exceed batch_size \(8\)"),
+        (["train.schedule=noam", "train.warmup_steps=0"], r"set warmup_steps to at least 1"),
+        (["train.optimizer=adagrad"], r"train\.optimizer"),
+        (["train.ema=1"], r"train\.ema"),
+        (["train.precision=float16"], r"train\.precision"),
+        (["train.max_minutes=0"], r"train\.max_minutes"),
+    ],
+)
+def test_what_cannot_be_is_refused(tones_config, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        tones_config(*overrides)
+
+
+def test_more_parts_than_a_batch_by_frames_has_utterances_are_no_fault(tones_config):
+    assert tones_config("train.accumulate=9", "train.batch_frames=5000").train.accumulate == 9
+
+
+# -- the order -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [(), ("data.max_duration_seconds=2.0", "train.batch_frames=500")])
+def test_the_first_epoch_may_be_sorted_and_the_second_is_not(tones_config, by):
+    config = tones_config("train.sorted_first_epoch=true", "augment.silence_seconds=0", *by)
+    corpus, _, _ = open_corpus(config)
+    sampler = make_sampler(corpus, config=config)
+    longest = []
+    for epoch in (0, 1):
+        batches = sampler.plan_epoch(epoch)
+        assert sorted(np.concatenate([batch.indices for batch in batches])) == list(range(60))
+        longest.append([corpus.num_frames[batch.indices].max() for batch in batches])
+    assert longest[0] == sorted(longest[0]) and longest[0][0] < longest[0][-1]
+    assert longest[1] != sorted(longest[1])
+    first = [batch.indices.tolist() for _, batch in itertools.islice(sampler.batches_from(0), len(longest[0]))]
+    assert first == [batch.indices.tolist() for batch in sampler.plan_epoch(0)]
+    shuffled = make_sampler(corpus, config=tones_config("augment.silence_seconds=0", *by))
+    second = [[batch.indices.tolist() for batch in each.plan_epoch(1)] for each in (sampler, shuffled)]
+    assert second[0] == second[1], "from the second epoch on it is as if it had not been asked for"
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 5))
+def test_replicas_share_every_part_of_a_batch(count, parts, num_replicas):
+    batch = Draws(np.arange(count) + 100, np.full(count, 7), np.random.default_rng(0).random((count, 3)))
+    shares = [split(batch, parts=parts, replica=r, num_replicas=num_replicas) for r in range(num_replicas)]
+    assert {len(share) for share in shares} == {min(parts, count)}
+    counted = []
+    for same_part in zip(*shares, strict=True):
+        assert len({len(draws) for draws, _ in same_part}) == 1, "every replica as many as every other"
+        part = np.sort(np.concatenate([draws.indices[weights == 1] for draws, weights in same_part]))
+        np.testing.assert_array_equal(part, np.arange(part[0], part[0] + len(part)), "a stretch of the batch")
+        counted.append(part)
+        for draws, weights in same_part:
+            assert weights.dtype == np.float32 and set(weights.tolist()) <= {0.0, 1.0}
+            assert set(draws.indices.tolist()) <= set(part.tolist()), "what fills up is of the same part"
+            np.testing.assert_array_equal(draws.length_draws, batch.length_draws[draws.indices - 100])
+        assert sum(int((weights == 0).sum()) for _, weights in same_part) < num_replicas
+    np.testing.assert_array_equal(np.concatenate(counted), batch.indices)
+    sizes = [len(part) for part in counted]
+    assert max(sizes) - min(sizes) <= 1
+
+
+# -- the same again --------------------------------------------------------------------------------------------------
+
+
+def test_what_changes_nothing_may_change_on_resuming(tones_config, tmp_path):
+    """A killed run with averages, parts and a seed for dropout ends as the whole one does, by other workers."""
+    common = ("train.max_steps=6", "data.dev=null", "train.ema=0.5", "train.accumulate=2")
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    training.train(tones_config(*common, "train.checkpoint_every_steps=2"), whole)
+    with pytest.raises(Killed):
+        training.train(tones_config(*common, "train.checkpoint_every_steps=2"), resumed, progress=kill_at(5))
+    other = ("data.num_workers=4", "train.keep_last=1", "train.checkpoint_every_steps=1", "train.max_minutes=60")
+    training.train(tones_config(*common, *other), resumed)
+    assert_same_weights(whole, resumed)
+    assert history_of(whole) == history_of(resumed)
+    assert len(RunFolder(resumed).list_checkpoints()) == 1 and len(RunFolder(whole).list_checkpoints()) == 2
+    with pytest.raises(ConfigError, match=r"train\.ema \(0\.5 there, 0\.6 now\)"):
+        training.train(tones_config(*common, "train.ema=0.6"), resumed)
+
+
+DETERMINISTIC = """
+    import sys
+    from speechgru import train as training
+    from speechgru.config import load_config
+
+    OVERRIDES = ["train.max_steps=3", "data.dev=null", "model.direction=forward", "features.normalization=utterance"]
+    config_file, *runs = sys.argv[1:]
+    for run in runs:
+        config = load_config(config_file, [*OVERRIDES, "train.deterministic=true"])
+        training.train(config, run)
+"""
+
+
+def test_a_deterministic_run_gives_the_same_bits(tones, tmp_path):
+    """In a process of its own: the switch is the process's, and cannot be turned back."""
+    file, runs = write_config(tones, tmp_path / "config.yaml"), [tmp_path / "one", tmp_path / "two"]
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(DETERMINISTIC), file, *runs],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT, check=True, timeout=300,
+    )  # fmt: skip
+    assert_same_weights(*runs)
+    losses = [json.dumps(history_of(run)) for run in runs]
+    assert losses[0] == losses[1] and math.isfinite(history_of(runs[0])[0]["loss"])

@@ -1,0 +1,396 @@
+"""A step of training: parts add up, gradients are clipped, what cannot be used changes nothing, averages follow."""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+
+from tones import make_config, weights_of, write_corpus  # noqa: E402
+
+from speechgru import train as training  # noqa: E402
+from speechgru.config import TrainConfig  # noqa: E402
+from speechgru.ctc import ctc_loss  # noqa: E402
+from speechgru.dataset import open_corpus, training_batches  # noqa: E402
+from speechgru.evaluate import evaluate, load_run  # noqa: E402
+from speechgru.model import build_model  # noqa: E402
+from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.train.standing import Standing  # noqa: E402
+from speechgru.train.step import TrainStep  # noqa: E402
+
+#: A model without dropout and features that stay as they are, so that the same weights give the same gradient.
+PLAIN = (
+    "model.dropout=0.0",
+    "model.direction=forward",
+    "augment.frequency_warp_share=0.0",
+    "features.normalization=utterance",
+    "train.clip_norm=0.5",
+    "train.ema=0.5",
+)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture
+def tones_config(tones, tmp_path):
+    def make(*overrides):
+        return make_config(tones, tmp_path / "config.yaml", *overrides)
+
+    return make
+
+
+class Losses(keras.callbacks.Callback):
+    """Keeps the loss of each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append(logs["loss"])
+
+
+def losses_of(config, run, **options):
+    losses = Losses()
+    training.train(config, run, callbacks=[losses], **options)
+    return losses.values
+
+
+class Bench:
+    """A TrainStep by plain gradient descent, whose state a test can put back."""
+
+    def __init__(self, config):
+        self.config = config
+        self.corpus, vocabulary, _ = open_corpus(config)
+        self.model = build_model(config, len(vocabulary))
+        self.optimizer = keras.optimizers.SGD(1.0)
+        self.optimizer.build(self.model.trainable_variables)
+        self.step = TrainStep(self.model, self.optimizer, config=config, form="samples")
+        self._held = [*self.model.variables, *self.optimizer.variables, *self.step.averages]
+        self._first = self.state()
+
+    def state(self):
+        return [variable.numpy() for variable in self._held]
+
+    def reset(self):
+        self.step.drop()
+        for variable, value in zip(self._held, self._first, strict=True):
+            variable.assign(value)
+
+    def weights(self):
+        return [variable.numpy() for variable in self.model.trainable_variables]
+
+    def averages(self):
+        return [average.numpy() for average in self.step.averages]
+
+    @functools.cache  # noqa: B019
+    def parts(self, number=1, steps=1):
+        """The parts of the first steps' batches."""
+        train = self.config.train.model_copy(update={"accumulate": number})
+        config = self.config.model_copy(update={"train": train})
+        return list(itertools.islice(training_batches(self.corpus, config=config), number * steps))
+
+    def gathered(self, *batches, loss_scale=1.0):
+        for batch in batches:
+            self.step.gather([batch], loss_scale=loss_scale)
+        return self.step.reduce(loss_scale=loss_scale)
+
+    def updated(self, *batches, learning_rate=1.0):
+        """The outcome and how far each weight moved, from the first state on."""
+        self.reset()
+        before = self.weights()
+        outcome = self.gathered(*batches)
+        self.step.apply(outcome, learning_rate=learning_rate)
+        return outcome, [after - b for after, b in zip(self.weights(), before, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def only_bench(tones, tmp_path_factory):
+    return Bench(make_config(tones, tmp_path_factory.mktemp("bench") / "config.yaml", *PLAIN))
+
+
+@pytest.fixture
+def bench(only_bench):
+    only_bench.reset()
+    return only_bench
+
+
+def gradients_by_hand(model, batch):
+    """The mean loss of a batch and its gradient, by Keras's and TensorFlow's own means."""
+    with tf.GradientTape() as tape:
+        logits_BSV, num_steps_B = model([batch["samples_BN"], batch["num_samples_B"]], training=True)
+        loss = tf.reduce_mean(ctc_loss(logits_BSV, num_steps_B, batch["labels_BL"], batch["num_labels_B"]))
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    return float(loss), [gradient.numpy().astype(np.float64) for gradient in gradients]
+
+
+def norm_of(arrays):
+    return np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
+
+
+def assert_close(arrays, others, **tolerance):
+    for array, other in zip(arrays, others, strict=True):
+        np.testing.assert_allclose(array, other, **tolerance)
+
+
+def with_row(batch, row, **values):
+    """A batch with some fields of one row replaced."""
+    changed = {name: values_B.numpy().copy() for name, values_B in batch.items()}
+    for name, value in values.items():
+        array = changed[name]
+        if array.ndim == 2 and len(value) > array.shape[1]:
+            array = np.pad(array, [(0, 0), (0, len(value) - array.shape[1])])
+        array[row] = 0
+        if array.ndim == 2:
+            array[row, : len(value)] = value
+        else:
+            array[row] = value
+        changed[name] = array
+    return {name: tf.constant(array) for name, array in changed.items()}
+
+
+def spelled_too_long(batch, row):
+    return with_row(batch, row, labels_BL=[1, 2] * 200, num_labels_B=400)
+
+
+def without_row(batch, row):
+    return {name: tf.concat([values_B[:row], values_B[row + 1 :]], axis=0) for name, values_B in batch.items()}
+
+
+# -- the gradient and the clip ---------------------------------------------------------------------------------------
+
+
+def test_a_step_goes_down_the_gradient_of_the_mean_loss_clipped_as_a_whole(bench):
+    (batch,) = bench.parts()
+    loss, gradients = gradients_by_hand(bench.model, batch)
+    norm, clip = norm_of(gradients), bench.config.train.clip_norm
+    assert norm > 10 * clip, "a gradient that is clipped"
+    outcome, moves = bench.updated(batch, learning_rate=0.3)
+    assert outcome.is_finite and outcome.num_utterances == 8
+    assert outcome.loss == pytest.approx(loss, rel=1e-5)
+    assert outcome.gradient_norm == pytest.approx(norm, rel=1e-4), "of all variables together, before clipping"
+    assert norm_of(moves) == pytest.approx(0.3 * clip, rel=1e-4)
+    assert_close(moves, [-0.3 * clip / norm * gradient for gradient in gradients], rtol=1e-3, atol=1e-6)
+    assert any(len(move.shape) == 1 and np.abs(move).max() > 0 for move in moves), "biases learn too"
+
+
+def test_a_small_gradient_is_not_clipped(bench, monkeypatch):
+    (batch,) = bench.parts()
+    train = bench.config.train.model_copy(update={"clip_norm": 1e6})
+    monkeypatch.setattr(bench.step, "_config", bench.config.model_copy(update={"train": train}))
+    outcome, moves = bench.updated(batch, learning_rate=1e-3)
+    assert norm_of(moves) == pytest.approx(1e-3 * outcome.gradient_norm, rel=1e-4)
+
+
+def test_the_scale_of_the_loss_leaves_no_trace(bench):
+    (batch,) = bench.parts()
+    plain, moves = bench.updated(batch)
+    bench.reset()
+    before = bench.weights()
+    scaled = bench.gathered(batch, loss_scale=1024.0)
+    assert (scaled.loss, scaled.num_utterances) == (plain.loss, plain.num_utterances)
+    assert scaled.gradient_norm == pytest.approx(plain.gradient_norm, rel=1e-6)
+    bench.step.apply(scaled, learning_rate=1.0, loss_scale=1024.0)
+    assert_close([after - b for after, b in zip(bench.weights(), before, strict=True)], moves, rtol=1e-5, atol=1e-7)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [2, 3, 8])
+def test_parts_add_up_to_their_batch(bench, number):
+    outcome, moves = bench.updated(*bench.parts())
+    parts = bench.parts(number)
+    assert [int(part["parts_left_B"][0]) for part in parts] == list(range(number))[::-1]
+    in_parts, moves_in_parts = bench.updated(*parts)
+    assert in_parts.num_utterances == outcome.num_utterances == 8
+    assert in_parts.loss == pytest.approx(outcome.loss, rel=1e-5)
+    assert in_parts.gradient_norm == pytest.approx(outcome.gradient_norm, rel=1e-4)
+    assert_close(moves_in_parts, moves, rtol=1e-3, atol=1e-6)
+
+
+def test_accumulation_gives_the_same_run(tones_config, tmp_path):
+    """Nine steps go over an epoch's end, where a batch holds 4 utterances only."""
+    common = ("model.dropout=0.0", "model.direction=forward", "data.dev=null", "train.max_steps=9")
+    curves = {
+        parts: losses_of(tones_config(*common, f"train.accumulate={parts}"), tmp_path / f"run{parts}")
+        for parts in (1, 4)
+    }
+    assert len(curves[1]) == 9 and curves[1][-1] < curves[1][0]
+    assert curves[4] == pytest.approx(curves[1], rel=1e-4)
+    (whole, _), (in_parts, _) = (weights_of(tmp_path / f"run{parts}") for parts in (1, 4))
+    for name, array in whole.items():
+        if name.startswith("model/"):
+            np.testing.assert_allclose(in_parts[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+# -- what changes nothing --------------------------------------------------------------------------------------------
+
+
+def test_a_dropped_step_leaves_everything_as_it_was(bench):
+    batch, later = bench.parts(steps=2)
+    bench.step.apply(bench.gathered(batch), learning_rate=0.1)
+    before = bench.state()
+    bench.gathered(batch)
+    bench.step.drop()
+    for held, was in zip(bench.state(), before, strict=True):
+        np.testing.assert_array_equal(held, was)
+    after_drop = bench.gathered(later)
+    bench.step.drop()
+    assert bench.gathered(later) == after_drop, "nothing of the dropped gradient is left"
+    assert after_drop.num_utterances == 8
+
+
+def test_a_gradient_that_is_not_finite_is_told_and_dropping_forgets_it(bench):
+    (batch,) = bench.parts()
+    clean = bench.gathered(batch)
+    bench.step.drop()
+    damaged = with_row(batch, 2, samples_BN=[np.nan] * 400)
+    ((loss_B, feasible_B),) = bench.step.gather([damaged])
+    assert not np.isfinite(loss_B[2]) and np.isfinite(np.delete(loss_B, 2)).all() and feasible_B.all()
+    assert not bench.step.reduce().is_finite
+    bench.step.drop()
+    assert bench.gathered(batch) == clean
+
+
+def test_a_row_of_weight_0_counts_for_nothing(bench):
+    (batch,) = bench.parts()
+    outcome, moves = bench.updated(without_row(batch, 5))
+    for changed in (batch, spelled_too_long(batch, 5)):
+        weightless, same_moves = bench.updated(with_row(changed, 5, weight_B=0.0))
+        assert weightless.num_utterances == outcome.num_utterances == 7
+        assert weightless.loss == pytest.approx(outcome.loss, rel=1e-5)
+        assert_close(same_moves, moves, rtol=1e-3, atol=1e-6)
+
+
+def test_a_row_that_cannot_be_spelled_has_no_part(bench):
+    (batch,) = bench.parts()
+    outcome, moves = bench.updated(without_row(batch, 3))
+    crowded = spelled_too_long(batch, 3)
+    ((_, feasible_B),) = bench.step.gather([crowded])
+    assert feasible_B.tolist() == [True] * 3 + [False] + [True] * 4
+    others, same_moves = bench.updated(crowded)
+    assert others.num_utterances == 7 and others.loss == pytest.approx(outcome.loss, rel=1e-5)
+    assert_close(same_moves, moves, rtol=1e-3, atol=1e-6)
+
+
+def test_a_batch_of_nothing_has_no_loss_and_no_gradient(bench):
+    (batch,) = bench.parts()
+    for row in range(8):
+        batch = with_row(batch, row, weight_B=0.0)
+    outcome = bench.gathered(batch)
+    assert np.isnan(outcome.loss) and not outcome.is_finite
+    assert (outcome.num_utterances, outcome.gradient_norm) == (0, 0.0)
+
+
+def test_what_is_asked_is_told(bench):
+    assert bench.step.reduce(asked=1_000_001).asked == 1_000_001
+
+
+# -- the running average ---------------------------------------------------------------------------------------------
+
+
+def averaged(weights, decay):
+    """Averages after each update in float64, from the weights before the first and after each."""
+    average, averages = [w.astype(np.float64) for w in weights[0]], []
+    for number, after in enumerate(weights[1:], start=1):
+        keep = min(decay, number / (9 + number))
+        average = [keep * a + (1 - keep) * w for a, w in zip(average, after, strict=True)]
+        averages.append(average)
+    return averages
+
+
+def test_the_average_is_its_formulas(bench):
+    weights, averages = [bench.weights()], []
+    for number, batch in enumerate(bench.parts(steps=12)):  # past the ninth the decay is the configured 0.5
+        bench.step.apply(bench.gathered(batch), learning_rate=0.1)
+        weights.append(bench.weights())
+        averages.append(bench.averages())
+        if number == 5:  # a step that is dropped is none
+            bench.gathered(batch)
+            bench.step.drop()
+    for expected, found in zip(averaged(weights, 0.5), averages, strict=True):
+        assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_is_what_is_scored_and_kept(tones, tones_config, tmp_path):
+    config = tones_config(
+        "train.ema=0.5", "train.max_steps=11", "train.evaluate_every_steps=11", "train.checkpoint_every_steps=1",
+        "train.keep_last=20", "model.direction=forward", "features.normalization=none",
+    )  # fmt: skip
+    result = training.train(config, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    _, _, shipped = load_run(folder.path)  # best.npz
+    is_trained = [any(variable is t for t in shipped.trainable_variables) for variable in shipped.variables]
+    first = [variable.numpy() for variable in build_model(config, 3).trainable_variables]
+    weights, averages = [first], []
+    for path in reversed(folder.list_checkpoints()):
+        arrays, _ = load_checkpoint(path)
+        weights.append([arrays[f"model/{k}"] for k, trained in enumerate(is_trained) if trained])
+        averages.append([arrays[f"average/{k}"] for k in range(sum(is_trained))])
+    assert len(averages) == 11
+    for expected, found in zip(averaged(weights, 0.5), averages, strict=True):
+        assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert result.best_step == 11
+    for variable, average, weight in zip(shipped.trainable_variables, averages[-1], weights[-1], strict=True):
+        np.testing.assert_array_equal(variable.numpy(), average)
+        assert not np.array_equal(average, weight)
+    assert evaluate(folder.path, tones / "dev.jsonl")["wer"] == pytest.approx(result.best_wer)
+
+
+# -- precision -------------------------------------------------------------------------------------------------------
+
+
+def test_the_scale_of_the_loss_halves_at_an_overflow_and_grows_after_long_peace():
+    settings = TrainConfig(precision="mixed_float16")
+    standing = Standing.at_start(settings)
+    assert standing.loss_scale == 2.0**10
+    standing.dropped_in_a_row, standing.steps_since_overflow = 2, 100
+    assert standing.take_overflow() and (standing.loss_scale, standing.steps_since_overflow) == (2.0**9, 0)
+    for _ in range(1999):
+        standing.take_finite(settings)
+    assert (standing.loss_scale, standing.steps_since_overflow, standing.dropped_in_a_row) == (2.0**9, 1999, 0)
+    standing.take_finite(settings)
+    assert (standing.loss_scale, standing.steps_since_overflow) == (2.0**10, 0)
+    resumed = Standing.from_state(standing.as_state(), where="a file")
+    assert resumed == standing
+    for _ in range(10):
+        assert standing.take_overflow()
+    assert standing.loss_scale == 1.0
+    assert not standing.take_overflow() and standing.loss_scale == 1.0, "a smaller scale would not mend it"
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_other_precisions_need_no_scale(precision):
+    settings = TrainConfig(precision=precision)
+    standing = Standing.at_start(settings)
+    assert standing.loss_scale == 1.0 and not standing.take_overflow()
+    for _ in range(2001):
+        standing.take_finite(settings)
+    assert standing.loss_scale == 1.0
+
+
+def test_half_precision_learns_as_float32_does(tones_config, tmp_path):
+    curves = {}
+    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
+        run = tmp_path / precision
+        config = tones_config(
+            "model.dropout=0.0", "model.direction=forward", "data.dev=null", f"train.precision={precision}"
+        )
+        curves[precision] = losses_of(config, run)
+        arrays, state = weights_of(run)
+        assert {array.dtype for array in arrays.values()} <= {np.dtype(n) for n in ("float32", "int32", "int64")}
+        assert state["loss_scale"] == (2.0**10 if precision == "mixed_float16" else 1.0)
+        assert state["num_dropped"] == 0
+        _, _, shipped = load_run(run)
+        assert all(variable.dtype != "float16" for variable in shipped.variables)
+    for precision, tolerance in (("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)):
+        assert len(curves[precision]) == 12 and np.isfinite(curves[precision]).all()
+        assert curves[precision] == pytest.approx(curves["float32"], rel=tolerance)
+        assert curves[precision] != curves["float32"], "it really computes otherwise"

@@ -1,0 +1,512 @@
+"""What training survives: kill -9, signals, a full disk, a second process, recordings that vanish, a NaN.
+
+The commands are real processes. They are forked from one that has imported TensorFlow and done nothing with it, which
+saves each of them the seconds of that import.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+if not hasattr(os, "fork"):
+    pytest.skip("the processes that are killed here are forked", allow_module_level=True)
+
+from tones import (  # noqa: E402
+    SAMPLE_RATE,
+    assert_same_weights,
+    history_of,
+    make_config,
+    weights_of,
+    write_config,
+    write_corpus,
+)
+
+from speechgru import recordings  # noqa: E402
+from speechgru import train as training  # noqa: E402
+from speechgru.config import load_config  # noqa: E402
+from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
+from speechgru.errors import AudioError, BundleError, UserError  # noqa: E402
+from speechgru.manifest import read_manifest  # noqa: E402
+from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint  # noqa: E402
+from speechgru.train.checkpoints import Checkpoints  # noqa: E402
+
+#: All that a run carries along: drawn masks, moments, an average, parts of a batch. The last step is an evaluation.
+STEPS, CHECKPOINT_EVERY, KEEP_LAST = 21, 3, 3
+OVERRIDES = (
+    f"train.max_steps={STEPS}",
+    f"train.checkpoint_every_steps={CHECKPOINT_EVERY}",
+    f"train.keep_last={KEEP_LAST}",
+    "train.evaluate_every_steps=7",
+    "train.accumulate=2",
+    "train.ema=0.9",
+    "model.direction=forward",
+)
+
+#: Runs one command after the other, each as a process of its own: `[arguments, log, largest file]` a line. Answers
+#: with the process's id, and when it has ended with its exit status.
+_FORKING = """
+import json, os, resource, sys, traceback
+from speechgru import cli
+import speechgru.evaluate, speechgru.train
+
+for line in sys.stdin:
+    arguments, log, largest_file = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        if largest_file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        sys.argv = ["speechgru", *arguments]
+        status = 1
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Commands:
+    """Runs `speechgru` commands, one at a time, as processes that can be killed."""
+
+    def __init__(self, folder):
+        self._log = folder / "log"
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", _FORKING],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore::DeprecationWarning"},
+        )  # fmt: skip
+
+    def start(self, *arguments, largest_file=None):
+        """Starts a command and gives its process's id."""
+        self._server.stdin.write(json.dumps([[str(a) for a in arguments], str(self._log), largest_file]) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def wait(self):
+        """The exit status of the command (minus the signal that killed it), and all that it printed."""
+        status = int(self._server.stdout.readline())
+        return status, self._log.read_text(encoding="utf-8")
+
+    def close(self):
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait()
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    commands = Commands(tmp_path_factory.mktemp("commands"))
+    yield commands
+    commands.close()
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def config_file(tones):
+    return write_config(tones, tones / "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def config(config_file):
+    return load_config(config_file, OVERRIDES)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """A run that nothing happened to."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert training.train(config, run).steps == STEPS
+    return run
+
+
+@pytest.fixture
+def nearly_whole(whole, tmp_path):
+    """The same as it was three steps before its end."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    RunFolder(run).list_checkpoints()[0].unlink()
+    return run
+
+
+def assert_same_run(one, other):
+    assert_same_weights(one, other)
+    assert history_of(one) == history_of(other)
+    (arrays, state), (others, other_state) = (load_checkpoint(RunFolder(run).best) for run in (one, other))
+    assert state == other_state and arrays.keys() == others.keys()
+    assert all(np.array_equal(array, others[name]) for name, array in arrays.items())
+
+
+def wait_until(happened, process, *, seconds=300.0):
+    """Looks every millisecond until it has happened, or the process has ended."""
+    end = time.monotonic() + seconds
+    while not happened() and is_alive(process):
+        assert time.monotonic() < end, "the command takes too long"
+        time.sleep(0.001)
+
+
+def is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def send(number, process):
+    if is_alive(process):
+        os.kill(process, number)
+
+
+def newest_step(run):
+    """Steps of the newest checkpoint; 0 before the first."""
+    paths = RunFolder(run).list_checkpoints()
+    return int(paths[0].stem.removeprefix("step_")) if paths else 0
+
+
+def wait_for_a_moment(kind, run, process, draws):
+    """Waits for a moment to kill at, each time another one.
+
+    Args:
+        kind: `start` is before or in the first step, while it compiles; `steps` anywhere between steps, evaluations and
+            checkpoints; `write` while a file is written.
+        run: the run folder.
+        process: who trains there.
+        draws: seeded.
+    """
+    folder, before = RunFolder(run), newest_step(run)
+    if kind == "start":
+        written = stamp(folder.history)
+        wait_until(lambda: stamp(folder.history) != written, process)
+        time.sleep(draws.uniform(0.0, 4.0))
+        return
+    wait_until(lambda: newest_step(run) > before, process)
+    if kind == "write":
+        wait_until(lambda: any(folder.checkpoints.glob(".*")), process)
+    else:
+        time.sleep(draws.uniform(0.0, 0.15))
+
+
+def stamp(path):
+    """Changes with the file; None while there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def kill_at_moments(commands, arguments, run, kinds, seed):
+    """Trains again and again, and kills it each time. Gives the exit statuses."""
+    draws, statuses = random.Random(seed), []
+    for kind in kinds:
+        process = commands.start(*arguments)
+        wait_for_a_moment(kind, run, process, draws)
+        send(signal.SIGKILL, process)
+        status, said = commands.wait()
+        assert status in (-signal.SIGKILL, 0), said
+        assert len(RunFolder(run).list_checkpoints()) <= KEEP_LAST + 1, "one is written before one is removed"
+        statuses.append(status)
+    return statuses
+
+
+def test_a_run_killed_at_three_moments_ends_as_if_nothing_had_been(commands, config, config_file, whole, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["train", config_file, "--run", run, *OVERRIDES]
+    statuses = kill_at_moments(commands, arguments, run, ["steps", "write", "steps"], seed=0)
+    assert -signal.SIGKILL in statuses
+    training.train(config, run)
+    assert_same_run(whole, run)
+    assert len(RunFolder(run).list_checkpoints()) == KEEP_LAST and RunFolder(run).best.exists()
+
+
+#: Configurations that runs are killed with; the last step is an evaluation, a checkpoint, or neither.
+_KINDS_OF_RUN = (
+    ("train.max_steps=60",),
+    ("train.max_steps=50", "train.accumulate=1", "train.ema=0", "train.deterministic=true"),
+    ("train.max_steps=49", "train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=lion"),
+    ("train.max_epochs=6", "train.batch_frames=400", "data.max_duration_seconds=3", "train.sorted_first_epoch=true"),
+    ("train.max_steps=42", "train.patience=3", "model.direction=bidirectional", "train.deterministic=true"),
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(commands, config_file, tmp_path_factory):
+    """Runs of each kind that nothing happens to, made when they are asked for."""
+    runs = {}
+
+    def of(overrides):
+        if overrides not in runs:
+            run = tmp_path_factory.mktemp("undisturbed") / "run"
+            commands.start("train", config_file, "--run", run, *OVERRIDES, *overrides)
+            status, said = commands.wait()
+            assert status == 0, said
+            runs[overrides] = run
+        return runs[overrides]
+
+    return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_killed_at_random_moments_end_as_if_nothing_had_been(commands, config_file, undisturbed, tmp_path, seed):
+    run, draws = tmp_path / "run", random.Random(1000 + seed)
+    overrides = _KINDS_OF_RUN[seed % len(_KINDS_OF_RUN)]
+    kinds = draws.choices(["start", "steps", "write"], weights=[1, 3, 2], k=draws.randint(1, 4))
+    arguments = ["train", config_file, "--run", run, *OVERRIDES, *overrides]
+    kill_at_moments(commands, arguments, run, kinds, seed)
+    commands.start(*arguments)
+    status, said = commands.wait()
+    assert status == 0, said
+    assert_same_run(undisturbed(overrides), run)
+    assert len(RunFolder(run).list_checkpoints()) <= KEEP_LAST
+
+
+def test_a_signal_ends_it_with_its_state_kept_and_a_second_process_is_refused(
+    commands, config, config_file, whole, tmp_path
+):
+    run, folder = tmp_path / "run", RunFolder(tmp_path / "run")
+    for number, status_of in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before, written = newest_step(run), stamp(folder.history)
+        process = commands.start("train", config_file, "--run", run, *OVERRIDES)
+        wait_until(lambda written=written: stamp(folder.history) != written, process)
+        with pytest.raises(UserError, match=rf"{run}: process {process} is training here; wait for it, stop it, or"):
+            training.train(config, run)
+        wait_until(lambda before=before: newest_step(run) > before, process)
+        send(number, process)
+        status, said = commands.wait()
+        assert status == status_of, said
+        told = re.search(rf"{run}: stopped after step (\d+) of {STEPS}, whose state is kept; the same command", said)
+        assert told and "Traceback" not in said, said
+        assert newest_step(run) == int(told[1]) > before
+        assert len(folder.list_checkpoints()) <= KEEP_LAST
+        ends = [record for record in folder.read_history() if record["kind"] == "end"]
+        assert (ends[-1]["reason"], ends[-1]["step"]) == ("interrupted", int(told[1]))
+    training.train(config, run)
+    assert_same_run(whole, run)
+
+
+def test_a_full_disk_ends_it_in_one_message_and_the_last_checkpoint_is_whole(
+    commands, config_file, nearly_whole, tmp_path
+):
+    folder = RunFolder(nearly_whole)
+    last = folder.list_checkpoints()[0]
+    commands.start(
+        "train", config_file, "--run", nearly_whole, *OVERRIDES, largest_file=last.stat().st_size // 2
+    )  # fmt: skip
+    status, said = commands.wait()
+    assert status == 2, said
+    refused = folder.checkpoint(STEPS)
+    told = [line for line in said.splitlines() if not re.match(r"(reading|measuring|training)", line)]
+    assert len(told) == 1 and told[0].startswith(f"error: {refused}: cannot be written (File too large); what"), said
+    assert not refused.exists() and newest_step(nearly_whole) == STEPS - CHECKPOINT_EVERY
+    assert not any(folder.checkpoints.glob(".*")), "what was begun is removed"
+    _, state, path = Checkpoints(folder, keep_last=KEEP_LAST).load_newest(pytest.fail)
+    assert path == last and state["step"] == STEPS - CHECKPOINT_EVERY
+
+
+def test_a_run_folder_that_cannot_be_is_named(config, tmp_path):
+    """Root may write anywhere, but below a file not even root."""
+    occupied = tmp_path / "file"
+    occupied.write_text("not a folder")
+    with pytest.raises(UserError, match=r"file/run: cannot be written \(Not a directory\)"):
+        training.train(config, occupied / "run")
+    with pytest.raises(UserError, match=r"file: "):
+        training.train(config, occupied)
+    assert occupied.read_text() == "not a folder"
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(config, whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    left = [RunFolder(run).checkpoints / name for name in (".step_00000024.a1b2c3d4.npz", ".best.a1b2c3d4.npz")]
+    for path in left:
+        path.write_bytes(b"half a checkpoint")
+    training.train(config, run)
+    assert not any(path.exists() for path in left)
+    assert_same_run(whole, run)
+
+
+def test_a_recording_that_vanishes_is_named_and_once_back_the_run_ends_as_if_it_had_stayed(
+    config, tones, whole, tmp_path
+):
+    """It is one of the second part of a batch: by then the first has drawn its dropout and been counted."""
+    corpus, *_ = open_corpus(config)
+    batches = make_sampler(corpus, config=config).batches_from(0)
+    drawn = [next(batches)[1] for _ in range(6)]
+    _, (second, weights) = split(drawn[5], parts=2)
+    gone = tones / f"train{second.indices[weights > 0][0]}.wav"
+    assert not any(second.indices[weights > 0][0] in batch.indices for batch in drawn[:5])
+    away, run = tmp_path / "away.wav", tmp_path / "run"
+
+    def vanish(stage, done, total, note=""):
+        if stage == "measuring the corpus" and done == total:
+            gone.rename(away)
+
+    try:
+        with pytest.raises(AudioError, match=rf"{gone.name}: no such recording.*goes on from its last checkpoint"):
+            training.train(config, run, progress=vanish)
+    finally:
+        away.rename(gone)
+    assert newest_step(run) >= CHECKPOINT_EVERY
+    training.train(config, run)
+    assert_same_run(whole, run)
+
+
+def test_a_dev_recording_that_vanishes_costs_no_evaluation_and_no_step(config, tones, nearly_whole, whole, tmp_path):
+    gone, away = tones / "dev3.wav", tmp_path / "away.wav"
+
+    def vanish(stage, done, total, note=""):
+        if stage == "training" and done == STEPS - 1:
+            gone.rename(away)
+
+    try:
+        with pytest.raises(AudioError, match=r"dev3\.wav: no such recording.*goes on from its last checkpoint"):
+            training.train(config, nearly_whole, progress=vanish)
+    finally:
+        away.rename(gone)
+    assert training.train(config, nearly_whole).steps == STEPS
+    assert_same_run(whole, nearly_whole)
+
+
+def test_an_utterance_whose_loss_is_no_number_costs_its_steps_alone(tones, tmp_path, monkeypatch):
+    """Nobody records a NaN, and reading refuses one; here that is switched off, to stand for what nobody thought of."""
+    import soundfile
+
+    monkeypatch.setattr(recordings, "require_sound", lambda samples_N, *, path: None)
+    copies = tmp_path / "copies"
+    shutil.copytree(tones, copies)
+    lines = (tones / "train.jsonl").read_text().replace(str(tones), str(copies))
+    (copies / "train.jsonl").write_text(lines)
+    utterance = read_manifest(copies / "train.jsonl")[17]
+    path = Path(utterance.audio_filepath)
+
+    def plant(stage, done, total, note=""):
+        if stage == "measuring the corpus" and done == total:
+            samples_N, _ = soundfile.read(path, dtype="float32")
+            samples_N[len(samples_N) // 2] = np.nan
+            soundfile.write(path, samples_N, SAMPLE_RATE, subtype="FLOAT")
+
+    overrides = ("train.max_steps=20", "train.max_dropped_in_a_row=2", "train.accumulate=2", "train.ema=0.9")
+    config = make_config(copies, tmp_path / "config.yaml", *overrides, "model.direction=forward")
+    result = training.train(config, tmp_path / "run", progress=plant)
+    history = RunFolder(tmp_path / "run").read_history()
+    dropped = [record for record in history if record["kind"] == "dropped"]
+    assert [(record["reason"], record["utterances"]) for record in dropped] == [
+        ("loss", [utterance.utterance_id])
+    ] * len(dropped)
+    assert (result.steps, result.num_dropped) == (20, len(dropped)) and len(dropped) in (2, 3), "2.7 passes"
+    losses = [record["loss"] for record in history if record["kind"] == "train"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    arrays, state = weights_of(tmp_path / "run")
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert state["dropped_in_a_row"] == 0 and state["num_dropped"] == len(dropped)
+
+
+ARRAYS = {
+    "model/0": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "optimizer/0": np.array(7),
+    "average/0": np.linspace(0, 1, 5),
+}
+
+
+@pytest.fixture
+def two_checkpoints(tmp_path):
+    """A run folder with the states after steps 3 and 6."""
+    folder = RunFolder(tmp_path / "run")
+    for step in (3, 6):
+        save_checkpoint(folder.checkpoint(step), ARRAYS, {"step": step})
+    return folder
+
+
+def test_no_damage_to_a_checkpoint_gives_other_numbers(two_checkpoints):
+    """Every byte, and the file cut at every tenth: it is refused, or the byte had no meaning."""
+    path = two_checkpoints.checkpoint(6)
+    content, messages = path.read_bytes(), []
+    damaged = [bytes([*content[:k], content[k] ^ 1 << k % 8, *content[k + 1 :]]) for k in range(len(content))]
+    for version in [*damaged, *(content[:k] for k in range(0, len(content), 10))]:
+        path.write_bytes(version)
+        try:
+            arrays, state = load_checkpoint(path)
+        except BundleError as error:
+            messages.append(str(error))
+        else:
+            assert state == {"step": 6} and arrays.keys() == ARRAYS.keys()
+            assert all(np.array_equal(array, ARRAYS[name]) for name, array in arrays.items())
+    assert all(message.startswith(f"{path}: the checkpoint is damaged (") for message in messages)
+    assert len(messages) > 0.6 * len(damaged)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (0.2, 0.2), (0.5, 0.5), (-22, -21), (-12, -8)],
+    ids=["header", "first array", "another array", "end record", "place of the index"],
+)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(two_checkpoints, start, end):
+    path = two_checkpoints.checkpoint(6)
+    content = bytearray(path.read_bytes())
+    first, last = (round(place * len(content)) if 0 < place < 1 else place for place in (start, end))
+    for k in range(first, max(last, first + 1)):
+        content[k] ^= 0x55
+    path.write_bytes(content)
+    assert_the_one_before_is_taken(two_checkpoints)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_set_aside_and_the_one_before_is_taken(two_checkpoints, share):
+    path = two_checkpoints.checkpoint(6)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert_the_one_before_is_taken(two_checkpoints)
+
+
+def assert_the_one_before_is_taken(folder):
+    said = []
+    arrays, state, path = Checkpoints(folder, keep_last=2).load_newest(said.append)
+    assert path == folder.checkpoint(3) and state == {"step": 3}
+    assert all(np.array_equal(array, ARRAYS[name]) for name, array in arrays.items())
+    assert not folder.checkpoint(6).exists() and folder.checkpoint(6).with_suffix(".damaged").exists()
+    assert len(said) == 1 and "step_00000006.npz: the checkpoint is damaged" in said[0]
+    assert "set aside as step_00000006.damaged, trying the one before" in said[0]
+
+
+@pytest.mark.parametrize("keep_last", [1, 2, 5])
+def test_so_many_checkpoints_are_kept_and_the_best_weights(tmp_path, keep_last):
+    folder = RunFolder(tmp_path / "run")
+    save_checkpoint(folder.best, ARRAYS, {"step": 2})
+    checkpoints = Checkpoints(folder, keep_last=keep_last)
+    for step in range(1, 9):
+        checkpoints.save(step, ARRAYS, {"step": step})
+        steps = [load_checkpoint(path)[1]["step"] for path in folder.list_checkpoints()]
+        assert steps == list(range(step, max(0, step - keep_last), -1))
+    assert load_checkpoint(folder.best)[1] == {"step": 2}
+    assert len(list(folder.checkpoints.iterdir())) == keep_last + 1
+
+
+def test_a_run_of_an_earlier_version_is_refused_and_left_as_it_is(config, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    save_checkpoint(folder.checkpoints / "last.npz", ARRAYS, {"step": 3})
+    folder.append_history({"kind": "train", "step": 3, "loss": 1.0})
+    with pytest.raises(BundleError, match=r"run: was trained by an earlier version.*exported.*another --run"):
+        training.train(config, folder.path)
+    assert [record["step"] for record in folder.read_history()] == [3]
+    assert load_checkpoint(folder.checkpoints / "last.npz")[1] == {"step": 3}

@@ -1,0 +1,184 @@
+"""Starting from another run: what is carried over, what is new, what stays as it is, what is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from speechgru.config import RunConfig, save_config
+from speechgru.ctc import ctc_loss
+from speechgru.errors import BundleError, ConfigError, TextError, UserError
+from speechgru.model import build_model
+from speechgru.runs import RunFolder, save_checkpoint
+from speechgru.text import Vocabulary
+from speechgru.train.transfer import freeze, start_from
+
+LETTERS = Vocabulary(" abc")
+
+
+def small_config(*, sample_rate=8000, features=None, model=None, seed=0):
+    return RunConfig.model_validate(
+        {
+            "data": {"sample_rate": sample_rate},
+            "features": {"n_mels": 8, **(features or {})},
+            "model": {"units": 6, "subsampling_channels": 5, "normalization": "batch", **(model or {})},
+            "train": {"seed": seed},
+        }
+    )
+
+
+@pytest.fixture(scope="module", name="source")
+def _source(tmp_path_factory):
+    """A run's folder: weights as training might leave them, corpus statistics and moving averages included."""
+    path = tmp_path_factory.mktemp("source")
+    config = small_config(seed=7, model={"dropout": 0.0})
+    model = build_model(config, len(LETTERS))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(np.abs(rng.normal(size=weight.shape)) + 0.1)
+    folder = RunFolder(path)
+    save_config(folder.config, config)
+    LETTERS.save(folder.vocabulary)
+    arrays = {f"model/{k}": variable.numpy() for k, variable in enumerate(model.variables)}
+    save_checkpoint(folder.best, arrays, {"step": 1})
+    return path, model
+
+
+def build(vocabulary, config=None, **options):
+    return build_model(config or small_config(), len(vocabulary), **options)
+
+
+def weights_by_layer(model):
+    """Of the front end's and encoder's layers."""
+    layers = [*model.get_layer("front_end").layers, *model.get_layer("encoder").layers]
+    return {layer.name: layer.get_weights() for layer in layers if layer.weights}
+
+
+def assert_same(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_the_same_vocabulary_carries_everything_over(source, precision):
+    path, model_there = source
+    model = build(LETTERS, precision=precision)
+    transferred = start_from(path, model, config=small_config(), vocabulary=LETTERS)
+    assert (transferred.source, transferred.num_kept, transferred.num_new, transferred.entries_new) == (path, 4, 0, ())
+    there, here = weights_by_layer(model_there), weights_by_layer(model)
+    assert list(there) == list(here)
+    assert {"normalization", "subsampling", "norm_0", "gru_0", "norm_1", "gru_1", "logits"} == set(here)
+    for name in here:
+        assert_same(here[name], there[name])
+
+
+def test_another_vocabulary_keeps_the_columns_that_both_have_and_makes_the_others_anew(source):
+    path, model_there = source
+    vocabulary = Vocabulary("cé a7")
+    model = build(vocabulary)
+    fresh = model.get_layer("encoder").get_layer("logits").get_weights()
+    transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
+    assert (transferred.num_kept, transferred.num_new, transferred.entries_new) == (3, 2, ("é", "7"))
+    there, here = weights_by_layer(model_there), weights_by_layer(model)
+    for name in here.keys() - {"logits"}:
+        assert_same(here[name], there[name])
+    for weight, weight_there, made in zip(here["logits"], there["logits"], fresh, strict=True):
+        # Labels here: blank, c, é, space, a, 7; there: blank, space, a, b, c.
+        np.testing.assert_array_equal(weight[..., [0, 1, 3, 4]], weight_there[..., [0, 4, 1, 2]])
+        np.testing.assert_array_equal(weight[..., [2, 5]], made[..., [2, 5]])
+
+
+def test_words_share_nothing_with_characters_but_the_blank(source):
+    path, model_there = source
+    vocabulary = Vocabulary(["a", "b", "lamp"], unit="word")
+    model = build(vocabulary)
+    fresh = model.get_layer("encoder").get_layer("logits").get_weights()
+    transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
+    assert (transferred.num_kept, transferred.entries_new) == (0, ("a", "b", "lamp"))
+    last_there, last = weights_by_layer(model_there)["logits"], weights_by_layer(model)["logits"]
+    for weight, weight_there, made in zip(last, last_there, fresh, strict=True):
+        np.testing.assert_array_equal(weight[..., 0], weight_there[..., 0])
+        np.testing.assert_array_equal(weight[..., 1:], made[..., 1:])
+
+
+def test_a_model_of_another_shape_is_refused_with_every_key_and_both_values(source):
+    path, _ = source
+    config = small_config(sample_rate=16000, features={"deltas": 1}, model={"units": 7, "normalization": "layer"})
+    with pytest.raises(ConfigError) as caught:
+        start_from(path, build(LETTERS, config), config=config, vocabulary=LETTERS)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "data.sample_rate is 8000 there and 16000 here; features.deltas is 0 there and 1 here; " in message
+    assert "model.units is 6 there and 7 here; model.normalization is batch there and layer here." in message
+    assert "(data.sample_rate=8000 features.deltas=0 model.units=6 model.normalization=batch)" in message
+    assert "dropout" not in message
+
+
+def test_what_stands_for_the_same_is_the_same(source):
+    path, _ = source
+    config = small_config(features={"f_max_hz": 4000.0})  # half of the sample rate: null's meaning
+    start_from(path, build(LETTERS, config), config=config, vocabulary=LETTERS)
+    config = small_config(features={"f_max_hz": 3000.0})
+    with pytest.raises(ConfigError, match=r"features\.f_max_hz is null there and 3000\.0 here"):
+        start_from(path, build(LETTERS, config), config=config, vocabulary=LETTERS)
+
+
+def test_a_source_that_is_no_run_or_damaged_is_told_as_it_is(source, tmp_path):
+    path, _ = source
+    model = build(LETTERS)
+    with pytest.raises(BundleError, match="is no run folder"):
+        start_from(tmp_path / "missing", model, config=small_config(), vocabulary=LETTERS)
+    folder = RunFolder(tmp_path)
+    folder.config.write_bytes(RunFolder(path).config.read_bytes())
+    with pytest.raises(TextError, match="the vocabulary cannot be read"):
+        start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
+    LETTERS.save(folder.vocabulary)
+    with pytest.raises(UserError, match="no such checkpoint; train the run first"):
+        start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
+    content = RunFolder(path).best.read_bytes()
+    folder.best.parent.mkdir(exist_ok=True)
+    folder.best.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match="the checkpoint is damaged"):
+        start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
+
+
+def test_frozen_layers_stay_while_the_others_learn():
+    model = build(LETTERS)
+    frozen = {"subsampling", "norm_0", "gru_0"}
+    freeze(model, sorted(frozen))
+    optimizer = keras.optimizers.AdamW(0.1)
+    optimizer.build(model.trainable_variables)
+    moments = [variable for variable in optimizer.variables if len(variable.shape)]
+    assert len(moments) == 2 * len(model.trainable_variables)
+    before = weights_by_layer(model)
+    samples_BN = np.random.default_rng(0).normal(size=[2, 3000]).astype("float32")
+    with tf.GradientTape() as tape:
+        logits_BSV, num_steps_B = model([samples_BN, np.array([3000, 1700], "int32")], training=True)
+        loss = tf.reduce_sum(ctc_loss(logits_BSV, num_steps_B, tf.constant([[1, 2], [3, 0]]), tf.constant([2, 1])))
+    optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    after = weights_by_layer(model)
+    for name in before:
+        if name in frozen or name == "normalization":
+            assert_same(before[name], after[name])
+        else:
+            for one, other in zip(before[name], after[name], strict=True):
+                assert np.abs(one - other).max() > 0, name
+    outside = model([samples_BN, np.array([3000, 1700], "int32")], training=False)
+    assert np.isfinite(outside[0]).all()
+
+
+def test_layers_that_cannot_be_frozen_are_refused():
+    model = build(LETTERS)
+    names = ["subsampling", "norm_0", "gru_0", "norm_1", "gru_1", "logits"]
+    with pytest.raises(ConfigError) as caught:
+        freeze(model, ["gru_0", "gru_9", "dropout_0"])
+    assert f"no layer 'gru_9', 'dropout_0' with weights; it has {', '.join(names)}" in str(caught.value)
+    assert model.get_layer("encoder").get_layer("gru_0").trainable
+    with pytest.raises(ConfigError, match="nothing is left to train"):
+        freeze(model, names)
+    freeze(model, [])
+    freeze(model, names[:-1])
+    with pytest.raises(ConfigError, match="nothing is left to train"):
+        freeze(model, names[-1:])
+    assert [variable.path.split("/")[0] for variable in model.trainable_variables] == ["logits", "logits"]
