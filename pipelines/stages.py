@@ -136,6 +136,13 @@ class Story:
         for reference, hypothesis in heard:
             self.say(f"said   {reference}\nheard  {hypothesis}")
 
+    def tell_table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str) -> None:
+        """Prints a table."""
+        table = Table(*headings, title=title)
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
     def tell_where(self, report: Path, errors: Path, bundle: Path) -> None:
         """Prints where to look and what to type next."""
         command = os.path.relpath(Path(sys.executable).with_name("speechgru"))

@@ -66,6 +66,31 @@ def test_split_is_by_take_and_audio_stays(source, tmp_path, inner):
     assert not (tmp_path / "out" / "joined").exists()
 
 
+def test_a_held_out_speaker_is_the_test_set_and_in_no_other(source, tmp_path):
+    manifests = prepare_joined(source, tmp_path / "out", held_out_speaker="bob")
+    splits = {"train": ("ada", {10, 11, 49}), "dev": ("ada", {5, 9}), "test": ("bob", {0, 4, 5, 9, 10, 11, 49})}
+    for split, (speaker, takes) in splits.items():
+        utterances = read_manifest(manifests[split])
+        assert len(utterances) == 3 * len(takes)
+        assert {u.speaker for u in utterances} == {speaker}
+        assert {take_of(u.utterance_id) for u in utterances} == takes
+        joined = read_manifest(manifests[f"{split}_joined"])
+        assert len(joined) == {"train": 60, "dev": 8, "test": 12}[split]
+        names = {name for u in joined for name in u.extra["recordings"]}
+        assert {name.split("_")[1] for name in names} == {speaker}
+        assert {take_of(name) for name in names} <= takes
+
+
+def test_speakers_that_are_not_there_are_named(source, tmp_path):
+    with pytest.raises(CorpusError, match=r"one of the speakers in .*recordings, ada, bob, got 'eve'"):
+        prepare("fsdd", tmp_path / "out", source=source, held_out_speaker="eve")
+    assert not (tmp_path / "out").exists(), "told before anything is written"
+    for path in (source / "recordings").glob("*_ada_*.wav"):
+        path.unlink()
+    with pytest.raises(CorpusError, match=r"no recording for the train set; expected takes 5-9 \(dev\) and 10-49"):
+        prepare("fsdd", tmp_path / "out", source=source, held_out_speaker="bob")
+
+
 def prepare_joined(source, out, **options):
     return prepare("fsdd", out, source=source, joined=4, joined_train=60, joined_dev=8, joined_test=12, **options)
 
@@ -170,6 +195,13 @@ def test_real_recordings_have_the_official_split_and_checksum(tmp_path):
         "test": 300,
     }
     assert fsdd.content_checksum(SHARED / "recordings") == fsdd.CONTENT_SHA256
+
+
+@needs_shared
+def test_real_speakers_can_be_held_out(tmp_path):
+    manifests = prepare("fsdd", tmp_path, source=SHARED, held_out_speaker="theo")
+    counts = {split: len(read_manifest(path)) for split, path in manifests.items()}
+    assert counts == {"train": 2000, "dev": 250, "test": 500}
 
 
 # Downloading: from a server on this machine only.
