@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import HealthCheck, settings
+from tones import make_config, write_corpus
+
+from speechgru.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -116,3 +119,19 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from speechgru.corpora import prepare
 
     return prepare("synthetic", tmp_path_factory.mktemp("tiny_corpus"), utterances=60, workers=1)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus of tones (`tones.py`), a copy for each module that may add to it."""
+    return write_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture
+def tones_config(tones: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Overrides -> the configuration that trains on the tones."""
+
+    def make(*overrides: str, train: str = "train.jsonl") -> RunConfig:
+        return make_config(tones, tmp_path / "config.yaml", *overrides, train=train)
+
+    return make

@@ -12,11 +12,11 @@ tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
 from tones import (  # noqa: E402
     SAMPLE_RATE,
+    Killed,
     assert_same_weights,
     history_of,
-    make_config,
+    kill_at,
     weights_of,
-    write_corpus,
     write_tones,
 )
 
@@ -30,31 +30,6 @@ from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa:
 from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.shard import shard  # noqa: E402
 from speechgru.transcribe import transcribe  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture
-def tones_config(tones, tmp_path):
-    def make(*overrides, train="train.jsonl"):
-        return make_config(tones, tmp_path / "config.yaml", *overrides, train=train)
-
-    return make
-
-
-class Killed(Exception):
-    """Stands for the process's sudden end."""
-
-
-def kill_at(step):
-    def progress(stage, done, total, note=""):
-        if stage == "training" and done == step:
-            raise Killed
-
-    return progress
 
 
 def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_path):

@@ -1,5 +1,6 @@
 """What a run can be told: optimizers, schedules, when it ends, in which order, and what may change on resuming."""
 
+import functools
 import itertools
 import json
 import math
@@ -8,16 +9,15 @@ import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-
+import keras  # noqa: E402
 from conftest import ROOT  # noqa: E402
-from tones import assert_same_weights, history_of, make_config, weights_of, write_config, write_corpus  # noqa: E402
+from tones import Killed, assert_same_weights, history_of, kill_at, weights_of, write_config  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
 from speechgru.config import TrainConfig  # noqa: E402
@@ -33,29 +33,9 @@ OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "lion": "Lion", "sgd": "SGD"}
 SMALL = ("model.direction=forward", "features.normalization=utterance")
 
 
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("tones"))
-
-
 @pytest.fixture
-def tones_config(tones, tmp_path):
-    def make(*overrides):
-        return make_config(tones, tmp_path / "config.yaml", *SMALL, *overrides)
-
-    return make
-
-
-class Killed(Exception):
-    """Stands for the process's sudden end."""
-
-
-def kill_at(step):
-    def progress(stage, done, total, note=""):
-        if stage == "training" and done == step:
-            raise Killed
-
-    return progress
+def tones_config(tones_config):
+    return functools.partial(tones_config, *SMALL)
 
 
 # -- learning rates --------------------------------------------------------------------------------------------------

@@ -3,13 +3,12 @@
 import functools
 import itertools
 
-import keras
 import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-
-from tones import make_config, weights_of, write_corpus  # noqa: E402
+import keras  # noqa: E402
+from tones import make_config, weights_of  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
 from speechgru.config import TrainConfig  # noqa: E402
@@ -30,19 +29,6 @@ PLAIN = (
     "train.clip_norm=0.5",
     "train.ema=0.5",
 )
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture
-def tones_config(tones, tmp_path):
-    def make(*overrides):
-        return make_config(tones, tmp_path / "config.yaml", *overrides)
-
-    return make
 
 
 class Losses(keras.callbacks.Callback):

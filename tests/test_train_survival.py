@@ -29,7 +29,6 @@ from tones import (  # noqa: E402
     make_config,
     weights_of,
     write_config,
-    write_corpus,
 )
 
 from speechgru import recordings  # noqa: E402
@@ -118,11 +117,6 @@ def commands(tmp_path_factory):
     commands = Commands(tmp_path_factory.mktemp("commands"))
     yield commands
     commands.close()
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("tones"))
 
 
 @pytest.fixture(scope="module")

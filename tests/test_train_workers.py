@@ -8,12 +8,11 @@ import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-
+import keras  # noqa: E402
 from conftest import ROOT  # noqa: E402
 from tones import make_config, weights_of, write_config, write_corpus  # noqa: E402
 

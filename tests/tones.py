@@ -79,3 +79,15 @@ def assert_same_weights(one, other):
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, others[name], err_msg=name)
     assert state["best_wer"] == other_state["best_wer"]
+
+
+class Killed(Exception):
+    """Stands for the process's sudden end."""
+
+
+def kill_at(step):
+    def progress(stage, done, total, note=""):
+        if stage == "training" and done == step:
+            raise Killed
+
+    return progress

@@ -114,6 +114,7 @@ class Session:
             self.standing.ended = None  # more time was given
         if self.workers.is_chief:
             self.folder.cut_history(self.standing.step if resumed else -1)
+        if self.standing.ended is None:
             self._record("session", resumed=resumed, replicas=self.workers.num_replicas, seconds=self.standing.seconds)
 
     def _make_first_weights(self) -> None:
