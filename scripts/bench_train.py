@@ -34,7 +34,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # also runs without an installation
 
 import numpy as np  # noqa: E402
+from bench_gru import medians  # noqa: E402
 from bench_pipeline import generated_flacs  # noqa: E402
 
 BATCH, CLASSES = 32, 30
@@ -297,21 +297,6 @@ def require_same_values(peers, config):
     if "torch, packed" in peers:
         exact = [peers[name].loss_of(ragged) for name in ("ours", "torch, packed")]
         np.testing.assert_allclose(*exact, rtol=1e-4, err_msg="loss of ragged rows")
-
-
-def medians(functions, repetitions):
-    """Runs the functions in turn, `repetitions` times; returns the median seconds of each."""
-    for function in functions.values():  # tracing, first allocation
-        function()
-        function()
-    seconds = {name: [] for name in functions}
-    for _ in range(repetitions):
-        for name, function in functions.items():
-            time.sleep(0.25)  # the threads of the last library spin for a while before they sleep, PyTorch's longest
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def set_threads(threads, with_torch):

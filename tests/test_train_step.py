@@ -8,6 +8,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 import keras  # noqa: E402
+from losses import Losses  # noqa: E402
 from tones import make_config, weights_of  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
@@ -29,17 +30,6 @@ PLAIN = (
     "train.clip_norm=0.5",
     "train.ema=0.5",
 )
-
-
-class Losses(keras.callbacks.Callback):
-    """Keeps the loss of each step."""
-
-    def __init__(self):
-        super().__init__()
-        self.values = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.values.append(logs["loss"])
 
 
 def losses_of(config, run, **options):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-import keras  # noqa: E402
 from conftest import ROOT  # noqa: E402
+from losses import Losses  # noqa: E402
 from tones import make_config, weights_of, write_config, write_corpus  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
@@ -73,17 +73,9 @@ MIRRORED = """
     devices = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 3)
 
-    import keras
+    from losses import Losses
     from speechgru import train as training
     from speechgru.config import load_config
-
-    class Losses(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.values = []
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.values.append(logs["loss"])
 
     config_file, *rest = sys.argv[1:]
     overrides, runs = rest[:-2], rest[-2:]
@@ -94,15 +86,6 @@ MIRRORED = """
         with open(run + ".json", "w") as stream:
             json.dump(losses.values, stream)
 """
-
-
-class Losses(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.values = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.values.append(logs["loss"])
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +117,13 @@ def config_file(tones, tmp_path):
 
 def environment(**more):
     kept = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    return {**kept, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **more}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **more,
+    }
 
 
 def assert_near(arrays, others):

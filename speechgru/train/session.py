@@ -209,7 +209,6 @@ class Session:
         standing.step += 1
         standing.epoch = float(parts[0][0]["epoch_B"][0])
         self._take(outcome, faults)
-        standing.audio_seconds += heard
         if not is_first:  # that one compiles and fills the pipeline
             standing.waited += waited
             standing.trained += time.monotonic() - began

@@ -35,8 +35,7 @@ class Standing:
         gradient_norms: likewise.
         real_frames: frames of all batches, without padding.
         padded_frames: with it.
-        audio_seconds: seconds of speech that training heard.
-        timed_audio_seconds: those of the steps whose time was taken.
+        timed_audio_seconds: seconds of speech in the steps whose time was taken.
         waited: seconds that steps waited for their batch.
         trained: seconds of steps, waiting included; the first of each session is left out, which compiles.
         timed_steps: how many those were.
@@ -59,7 +58,6 @@ class Standing:
     gradient_norms: list[float] = dataclasses.field(default_factory=list)
     real_frames: int = 0
     padded_frames: int = 0
-    audio_seconds: float = 0.0
     timed_audio_seconds: float = 0.0
     waited: float = 0.0
     trained: float = 0.0

@@ -88,7 +88,7 @@ class TrainStep:
             self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
         self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
         self._gather = tf.function(self._gather_all, input_signature=[[self._signature()] * self._num_local, _SCALAR])
-        self._reduce = tf.function(self._reduce_all, input_signature=[tf.TensorSpec([], tf.float32)])
+        self._reduce = tf.function(self._reduce_all, input_signature=[_SCALAR])
         self._apply = tf.function(self._apply_all, input_signature=[_SCALAR, _SCALAR])
 
     def gather(self, batches: Sequence[Batch], *, loss_scale: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
