@@ -39,18 +39,84 @@ def greedy_decode(
         'aa'
     """
     log_probs_SV = check_log_probs(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds, blank_id=blank_id)
-    path_S = log_probs_SV.argmax(axis=1) if len(log_probs_SV) else np.zeros(0, np.int64)
-    score = float(np.take_along_axis(log_probs_SV, path_S[:, None], axis=1).sum(dtype=np.float64))
-    runs = label_runs(path_S, blank_id=blank_id)
-    return dress_labels(
-        log_probs_SV,
-        labels=[label for label, _, _ in runs],
-        spans=[(start, end) for _, start, end in runs],
-        score=score,
-        vocabulary=vocabulary,
-        step_seconds=step_seconds,
-        blank_id=blank_id,
-    )
+    best_path = BestPath(blank_id=blank_id)
+    best_path.feed(log_probs_SV)
+    return best_path.hypothesis(vocabulary=vocabulary, step_seconds=step_seconds)
+
+
+class BestPath:
+    """The best path through steps that may come in pieces: its runs, and no more of the log-probabilities.
+
+    Its memory grows with the labels found, not with the steps.
+
+    Args:
+        blank_id: the blank's column.
+    """
+
+    def __init__(self, *, blank_id: int = BLANK_ID):
+        self.blank_id = blank_id
+        self.num_steps = 0
+        self.score = 0.0
+        self.spans: list[tuple[int, int]] = []  # of each label its first step and the step after its last
+        self.peaks: list[float] = []  # of each label its highest log-probability
+        self._labels: list[int] = []
+        self._blank_sum = 0.0
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels, repeats merged, blanks dropped."""
+        return tuple(self._labels)
+
+    @property
+    def blank_mean(self) -> float:
+        """The mean of the blank's log-probabilities over all steps; 0 without any."""
+        return self._blank_sum / max(self.num_steps, 1)
+
+    def feed(self, log_probs_SV: np.ndarray) -> np.ndarray:
+        """Goes on by some steps.
+
+        Args:
+            log_probs_SV: natural-log probabilities of the next steps.
+
+        Returns:
+            The most probable label of each, `path_S`; equal ones go to the lowest.
+        """
+        if not len(log_probs_SV):
+            return np.zeros(0, np.int64)
+        path_S = log_probs_SV.argmax(axis=1)
+        best_S = np.take_along_axis(log_probs_SV, path_S[:, None], axis=1)[:, 0].astype(np.float64)
+        runs = label_runs(path_S, blank_id=self.blank_id)
+        if runs:
+            labels, starts, ends = map(list, zip(*runs, strict=True))
+            # From each run's start to the next one's: the blanks between are no peaks.
+            peaks = np.maximum.reduceat(np.where(path_S == self.blank_id, -np.inf, best_S), starts).tolist()
+            offset = self.num_steps
+            spans = [(offset + start, offset + end) for start, end in zip(starts, ends, strict=True)]
+            if self._labels[-1:] == labels[:1] and self.spans[-1][1] == spans[0][0]:  # the last run goes on
+                self.spans[-1] = self.spans[-1][0], spans.pop(0)[1]
+                self.peaks[-1] = max(self.peaks[-1], peaks.pop(0))
+                del labels[0]
+            self._labels += labels
+            self.spans += spans
+            self.peaks += peaks
+        self.num_steps += len(path_S)
+        self.score += float(best_S.sum())
+        self._blank_sum += float(log_probs_SV[:, self.blank_id].astype(np.float64).sum())
+        return path_S
+
+    def hypothesis(self, *, vocabulary: Vocabulary, step_seconds: float, start_seconds: float = 0.0) -> Hypothesis:
+        """What the path spells; see `greedy_decode`."""
+        return dress_labels(
+            self._labels,
+            spans=self.spans,
+            peaks=self.peaks,
+            blank_mean=self.blank_mean,
+            score=self.score,
+            vocabulary=vocabulary,
+            step_seconds=step_seconds,
+            start_seconds=start_seconds,
+            blank_id=self.blank_id,
+        )
 
 
 def collapse(labels_S: Sequence[int] | np.ndarray, *, blank_id: int = BLANK_ID) -> tuple[int, ...]:

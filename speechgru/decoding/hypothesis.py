@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,8 @@ class Hypothesis:
             hypothesis without labels, of the blank over all steps (1 when there is no step at all). The same formula
             for every decoder. 0 where a phrase list allowed no text at all.
         labels: the labels as found, repeats merged, blanks dropped.
-        spans: for each label its first step and the step after its last; for a beam those of the most probable path
-            of the labels (`align`).
+        spans: for each label its first step and the step after its last, counted from the first of the utterance;
+            for a beam those of the most probable path of the labels (`align`).
         posterior: 0 to 1, this hypothesis's share of the exponentiated scores of all hypotheses that the beam held
             at the end: how sure the choice between the texts is, given that one of them is right. None for greedy
             decoding, which compares no texts.
@@ -61,26 +62,44 @@ class Hypothesis:
     posterior: float | None = None
 
 
+#: What is given back where a phrase list allowed no text at all.
+NOTHING_ALLOWED = Hypothesis(score=-math.inf, confidence=0.0, posterior=0.0)
+
+
 def dress_labels(
-    log_probs_SV: np.ndarray,
-    *,
     labels: Sequence[int],
+    *,
     spans: Sequence[tuple[int, int]],
+    peaks: Sequence[float],
+    blank_mean: float,
     score: float,
     vocabulary: Vocabulary,
     step_seconds: float,
     blank_id: int,
+    start_seconds: float = 0.0,
     posterior: float | None = None,
 ) -> Hypothesis:
-    """Dresses labels and their spans, from whatever search, with words, times and confidence."""
-    peaks = [float(log_probs_SV[start:end, label].max()) for label, (start, end) in zip(labels, spans, strict=True)]
+    """Dresses labels and their spans, from whatever search, with words, times and confidence.
+
+    Args:
+        labels: columns, repeats merged, blanks dropped.
+        spans: the first step and the step after the last of each.
+        peaks: the highest log-probability of each in its span (`peaks_of`).
+        blank_mean: the mean of the blank's log-probabilities over all steps; 0 where there is no step.
+        score: what the search maximised.
+        vocabulary: the characters or words of the columns.
+        step_seconds: seconds from one step to the next.
+        blank_id: the blank's column.
+        start_seconds: when the first step begins.
+        posterior: see `Hypothesis`.
+    """
     of_vocabulary = [label + (label < blank_id) for label in labels]  # as where the blank is 0
     words = [
         Word(
             text=vocabulary.decode(of_vocabulary[first:after]),
-            start_seconds=spans[first][0] * step_seconds,
-            end_seconds=spans[after - 1][1] * step_seconds,
-            confidence=_geometric_mean(peaks[first:after]),
+            start_seconds=start_seconds + spans[first][0] * step_seconds,
+            end_seconds=start_seconds + spans[after - 1][1] * step_seconds,
+            confidence=_probability(np.mean(peaks[first:after])),
         )
         for first, after in vocabulary.word_spans(of_vocabulary)
     ]
@@ -88,16 +107,21 @@ def dress_labels(
         text=" ".join(word.text for word in words),
         score=score,
         words=tuple(words),
-        confidence=_geometric_mean(peaks or log_probs_SV[:, blank_id].tolist()),
+        confidence=_probability(np.mean(peaks) if len(peaks) else blank_mean),
         labels=tuple(labels),
         spans=tuple(spans),
         posterior=posterior,
     )
 
 
-def _geometric_mean(log_values: Sequence[float]) -> float:
-    """The geometric mean of probabilities given as logarithms; 1 of none. Rounding above 1 is taken off."""
-    return min(1.0, float(np.exp(np.mean(log_values)))) if len(log_values) else 1.0
+def peaks_of(log_probs_SV: np.ndarray, labels: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[float]:
+    """The highest log-probability of each label in its span."""
+    return [float(log_probs_SV[start:end, label].max()) for label, (start, end) in zip(labels, spans, strict=True)]
+
+
+def _probability(log_value: float) -> float:
+    """A probability given as its logarithm. Rounding above 1 is taken off."""
+    return min(1.0, float(np.exp(log_value)))
 
 
 def check_log_probs(

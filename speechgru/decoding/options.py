@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.decoding.beam import Pruning, beam_decode
+from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.hotwords import HOTWORD_BOOST, hotword_boosts
 from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
 from speechgru.text import Vocabulary, describe_characters
 

@@ -1,0 +1,317 @@
+"""The prefix beam search itself: which labels are probable after the steps so far, fed with steps as they come."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from heapq import heapify, heappush, heapreplace
+from operator import itemgetter
+
+import numpy as np
+
+from speechgru.decoding.scorers import PrefixScorer
+
+_NEVER = -math.inf
+_LOWEST = -sys.float_info.max  # below every score but that of the impossible
+_NEGLIGIBLE = -40.0  # exp of it is below a double's rounding
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What a beam search may leave out beside all but the `beam_width` best prefixes; by default nothing.
+
+    Args:
+        token_log_prob: at a step, labels whose log-probability is lower count as impossible, the blank like the
+            others, but never the step's best.
+        beam_log_prob: prefixes whose score is lower than the best one's by more than this (a number below 0) are
+            dropped.
+        blank_log_prob: steps whose blank has at least this log-probability count as blank alone. That takes at most
+            the sum of 1 - p(blank) over these steps from any text's probability; with log(0.9999) at most 0.0001 a
+            step.
+    """
+
+    token_log_prob: float | None = None
+    beam_log_prob: float | None = None
+    blank_log_prob: float | None = None
+
+    def __post_init__(self):
+        for name in ("token_log_prob", "beam_log_prob", "blank_log_prob"):
+            value = getattr(self, name)
+            if value is not None and not value <= 0:
+                raise ValueError(f"{name} must be a natural logarithm of at most 0, or None for no limit, got {value}")
+
+
+class _Asked:
+    """A scorer's answers, each asked for once; states are numbered in the order in which they come up.
+
+    Args:
+        scorer: the scorer, or None to score nothing.
+    """
+
+    def __init__(self, scorer: PrefixScorer):
+        self._scorer = scorer
+        self._number: dict[Hashable, int] = {}
+        self._states: list[Hashable] = []
+        self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
+        self.needs: list[tuple[int, int]] = []
+        self.most_needed = 0  # the highest of `needs`
+        self._number_of(scorer.start())  # number 0
+
+    def _number_of(self, state: Hashable) -> int:
+        number = self._number.setdefault(state, len(self._states))
+        if number == len(self._states):
+            self._states.append(state)
+            self.moves.append({})
+            needs = self._scorer.steps_needed(state)
+            self.needs.append(needs)
+            self.most_needed = max(self.most_needed, *needs)
+        return number
+
+    def extend(self, number: int, label: int) -> tuple[int, float]:
+        """The number of the state after one more label (-1 where that is forbidden) and the change."""
+        state, change = self._scorer.extend(self._states[number], label)
+        if not change <= self._scorer.max_change or change == math.inf:
+            raise ValueError(
+                f"{type(self._scorer).__name__}.extend changed the score by {change} at label {label}; it must be a "
+                f"number of at most its max_change, {self._scorer.max_change}, and not infinite"
+            )
+        move = (-1 if change == _NEVER else self._number_of(state), change)
+        self.moves[number][label] = move
+        return move
+
+    def finish(self, number: int) -> float:
+        """The change where a text ends in this state."""
+        change = self._scorer.finish(self._states[number])
+        if not change < math.inf:
+            raise ValueError(f"{type(self._scorer).__name__}.finish must return a number below infinity, got {change}")
+        return change
+
+
+class BeamSearch:
+    """Finds the most probable label sequences of one utterance, whose steps may come in pieces.
+
+    The result does not depend on the pieces. It keeps the tree of all prefixes that ever were in the beam, so its
+    memory grows with the utterance.
+
+    Args:
+        num_columns: the number of labels, blank included.
+        beam_width: how many prefixes to keep a step.
+        scorer: what else scores prefixes, or None.
+        pruning: what else to leave out.
+        blank_id: the blank's column.
+    """
+
+    def __init__(
+        self, *, num_columns: int, beam_width: int, scorer: PrefixScorer | None, pruning: Pruning, blank_id: int
+    ):
+        self.num_steps = 0
+        self._num_columns = num_columns
+        self._beam_width = beam_width
+        self._pruning = pruning
+        self._blank_id = blank_id
+        self._asked = None if scorer is None else _Asked(scorer)
+        self._most = 0.0 if scorer is None else scorer.max_change
+        # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label.
+        self._mother: list[int] = [-1]
+        self._label_of: list[int] = [-1]
+        self._edge: dict[int, int] = {}
+        self._bonus: list[float] = [0.0]
+        self._state_of: list[int] = [0]
+        # rank (what prefixes are compared by: total + bonus), log total, log sum with a blank at the end, with the
+        # last label at the end, node; the highest rank first
+        self._beam: list[tuple[float, float, float, float, int]] = [(0.0, 0.0, 0.0, _NEVER, 0)]
+        # The steps at which it would matter that the utterance ends here: each with the most steps that a state known
+        # by then needs, and the beam before it. Their sums rise.
+        self._remembered: deque[tuple[int, int, list]] = deque()
+
+    def feed(self, log_probs_SV: np.ndarray, *, steps_after: float) -> None:
+        """Goes on by some steps.
+
+        Plain Python beats NumPy here, because few candidates need a look. A prefix gives itself and itself with one
+        more label. Those with one more label meet nothing but a prefix of the beam: they have one mother. So the
+        prefixes of the beam come first, and their ranks are a limit that the rest must reach; it rises with each that
+        does. Prefixes and labels are sorted, so the loops end at the first that cannot.
+
+        Args:
+            log_probs_SV: natural-log probabilities of the next steps.
+            steps_after: how many steps will follow these; infinite where nobody knows. Prefixes that the scorer cannot
+                end in the steps left are dropped; where their number was not known, `rewind` before asking for `ends`.
+        """
+        num_columns, beam_width, blank_id = self._num_columns, self._beam_width, self._blank_id
+        pruning, asked, most = self._pruning, self._asked, self._most
+        mother, label_of, edge = self._mother, self._label_of, self._edge
+        bonus, state_of, remembered = self._bonus, self._state_of, self._remembered
+        remember = asked is not None and steps_after == math.inf
+        num_steps = len(log_probs_SV)
+        log_probs_SV = log_probs_SV.astype(np.float64)
+        if pruning.token_log_prob is not None and log_probs_SV.size:
+            possible_SV = log_probs_SV >= pruning.token_log_prob
+            possible_SV |= log_probs_SV == log_probs_SV.max(axis=1, keepdims=True)
+            log_probs_SV = np.where(possible_SV, log_probs_SV, _NEVER)
+        rows = log_probs_SV.tolist()
+        orders = _labels_by_probability(log_probs_SV, blank_id=blank_id)
+        keep = _NEVER if pruning.beam_log_prob is None else pruning.beam_log_prob
+        blank_alone = math.inf if pruning.blank_log_prob is None else pruning.blank_log_prob
+        exp, log1p, by_rank = math.exp, math.log1p, itemgetter(0)
+
+        beam = self._beam
+        for step, (row, order) in enumerate(zip(rows, orders, strict=True)):
+            steps_left = steps_after + num_steps - 1 - step
+            on_blank = row[blank_id]
+            if on_blank >= blank_alone or not order:
+                beam = [
+                    (rank + on_blank, total + on_blank, total + on_blank, _NEVER, node)
+                    for rank, total, _, _, node in beam
+                ]
+                continue
+
+            before = beam
+            entry_of = {entry[4]: entry for entry in beam}
+            entries = []
+            for _, total, _, labelled, node in beam:
+                blanked = total + on_blank
+                last = label_of[node]
+                if last >= 0:
+                    on_last = row[last]
+                    labelled += on_last
+                    above = entry_of.get(mother[node])
+                    if above is not None:  # the mother spells the last label at this very step
+                        spelt = (above[2] if label_of[above[4]] == last else above[1]) + on_last
+                        if spelt > labelled:
+                            spelt, labelled = labelled, spelt
+                        if spelt - labelled > _NEGLIGIBLE:  # not for two impossible ones, whose difference is NaN
+                            labelled += log1p(exp(spelt - labelled))
+                if asked:
+                    after_blank, after_label = asked.needs[state_of[node]]
+                    if after_blank > steps_left:
+                        blanked = _NEVER
+                    if after_label > steps_left:
+                        labelled = _NEVER
+                if blanked > labelled:
+                    total, other = blanked, labelled
+                else:
+                    total, other = labelled, blanked
+                if other - total > _NEGLIGIBLE:
+                    total += log1p(exp(other - total))
+                if total > _NEVER:
+                    entries.append((total + bonus[node], total, blanked, labelled, node))
+
+            ranks = [entry[0] for entry in entries]  # the best so far, at most beam_width of them, as a heap
+            limit = max(ranks) + keep if ranks else _NEVER
+            heapify(ranks)
+            limit = max(limit, ranks[0] if len(ranks) == beam_width else _LOWEST)
+            for rank, total, blanked, _, node in beam:
+                ceiling = rank + most
+                if ceiling + row[order[0]] < limit:
+                    break
+                last = label_of[node]
+                first_key = node * num_columns
+                moves = asked.moves[state_of[node]] if asked else None
+                for label in order:
+                    on_label = row[label]
+                    if ceiling + on_label < limit:
+                        break
+                    key = first_key + label
+                    if edge.get(key) in entry_of:
+                        continue  # it is in the beam: done above
+                    new_rank = spelt = (blanked if label == last else total) + on_label
+                    if asked:
+                        state, change = moves.get(label) or asked.extend(state_of[node], label)
+                        if state < 0 or asked.needs[state][1] > steps_left:
+                            continue
+                        new_rank += bonus[node] + change
+                    if new_rank >= limit:
+                        entries.append((new_rank, spelt, _NEVER, spelt, ~key))
+                        if len(ranks) == beam_width:
+                            heapreplace(ranks, new_rank)
+                        else:
+                            heappush(ranks, new_rank)
+                        if len(ranks) == beam_width and ranks[0] > limit:
+                            limit = ranks[0]
+
+            entries.sort(key=by_rank, reverse=True)  # stable: what was in the beam before what is new, low labels first
+            del entries[beam_width:]
+            if entries:
+                floor = entries[0][0] + keep
+                while entries[-1][0] < floor:
+                    entries.pop()
+            beam = []
+            for entry in entries:
+                key = ~entry[4]
+                if key >= 0:
+                    node = edge.get(key)
+                    if node is None:
+                        node = edge[key] = len(mother)
+                        above, label = divmod(key, num_columns)
+                        mother.append(above)
+                        label_of.append(label)
+                        if asked:
+                            state, change = asked.moves[state_of[above]][label]
+                            state_of.append(state)
+                            bonus.append(bonus[above] + change)
+                        else:
+                            bonus.append(0.0)
+                    entry = (*entry[:4], node)
+                beam.append(entry)
+            if remember and asked.most_needed:
+                remembered.append((self.num_steps + step, asked.most_needed, before))
+                while sum(remembered[0][:2]) <= self.num_steps + step:
+                    remembered.popleft()
+
+        self._beam = beam
+        self.num_steps += num_steps
+
+    def rewind(self) -> int:
+        """Goes back to the first step at which it matters that the utterance ends where it has come to.
+
+        A prefix that the scorer cannot end in the steps left is dropped. While their number is unknown none is; once it
+        is known, only the last steps can have had such prefixes: no more steps than a state needs that came up.
+
+        Returns:
+            The number of steps that stand. The others are to be fed once more, with the `steps_after` known.
+        """
+        if self._remembered:
+            self.num_steps, _, self._beam = self._remembered[0]
+            self._remembered.clear()
+        return self.num_steps
+
+    def ends(self) -> list[tuple[float, tuple[int, ...]]]:
+        """The scores and labels of all prefixes of the beam that may end here, the best first."""
+        asked, state_of = self._asked, self._state_of
+        found = []
+        for rank, _, _, _, node in self._beam:
+            score = rank + asked.finish(state_of[node]) if asked else rank
+            if score > _NEVER:
+                found.append((score, self._labels(node)))
+        return sorted(found, key=lambda pair: (-pair[0], pair[1]))
+
+    def leader(self) -> tuple[float, tuple[int, ...], float] | None:
+        """The rank and labels of the prefix that is the most probable to be gone on with, whether it may end or not.
+
+        Returns:
+            Its rank, its labels, and its share of all the beam's exponentiated ranks; None where no prefix is possible.
+        """
+        highest = self._beam[0][0] if self._beam else _NEVER
+        if highest == _NEVER:
+            return None
+        labels = min(self._labels(node) for rank, _, _, _, node in self._beam if rank == highest)
+        return highest, labels, 1 / math.fsum(math.exp(rank - highest) for rank, *_ in self._beam)
+
+    def _labels(self, node: int) -> tuple[int, ...]:
+        mother, label_of, labels = self._mother, self._label_of, []
+        while node:
+            labels.append(label_of[node])
+            node = mother[node]
+        return tuple(reversed(labels))
+
+
+def _labels_by_probability(log_probs_SV: np.ndarray, *, blank_id: int) -> list[list[int]]:
+    """For every step the possible labels without the blank, the most probable first, equal ones by label."""
+    negated_SV = -log_probs_SV
+    negated_SV[:, blank_id] = np.inf
+    order_SV = negated_SV.argsort(axis=1, kind="stable")
+    counts = (negated_SV < np.inf).sum(axis=1).tolist()
+    return [order[:count] for order, count in zip(order_SV.tolist(), counts, strict=True)]
