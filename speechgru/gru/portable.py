@@ -1,13 +1,30 @@
-"""The GRU for export: operations that TFLite has built in, and a block of frames unrolled a loop turn."""
+"""The GRU for export: operations that TFLite has built in, in loops that LiteRT runs at the speed of its products.
+
+What decides the time of a step on one thread (LiteRT 2.3, 256 units; microseconds, float32 / dynamic-range int8):
+
+- XNNPACK packs the weights anew for every product in the graph, so that steps written out one after the other read
+  different copies and soon leave the cache: 11 / 4.3 with one copy, 13 / 5.5 with 4, 30 / 12 with 20. Hence one frame a
+  turn, at any length.
+- XNNPACK takes a step whole, as one call, only where each of its operations is one that XNNPACK knows: `SPLIT` into
+  equal parts is, `SPLIT_V` is not, and what computes an index is not, so it must not wait for the state.
+- A loop copies whatever changed from turn to turn, and nothing of what did not: x may be as long as it likes, but
+  outputs that grow turn by turn cost the square of the time. Hence loops in loops: each keeps what it gave last in one
+  tensor, of which a turn drops the first and adds one, and hands it on. (As many variables in place of one tensor would
+  cost 0.4 less, but then a loop's result is another's next value, and no specification says in which order they move.)
+- Slicing with bounds that are known at run time only costs 1.5 a frame as `STRIDED_SLICE`, nothing as `SLICE`.
+"""
 
 import tensorflow as tf
 
 from speechgru.gru.fused_steps import product
 
-# Measured, 3 BiGRU layers of 256, 400 frames, 1 thread, milliseconds for a block of 1, 4, 10, 20, 40 frames:
-# float32 72, 51, 48, 55, 73; dynamic-range int8 51, 30, 27, 26, 30.
-# LiteRT packs the weights once for each copy of the product, so that a long block of float32 leaves the cache.
-BLOCK = 10
+# Frames of the innermost loop, and turns of the loop over those loops. Measured, 3 BiGRU layers of 256, 400 frames,
+# 1 thread, milliseconds for 4 x 16, 8 x 8, 10 x 10, 16 x 8, 32 x 4 (beside ONNX Runtime's GRU: 35):
+# float32 46, 43, 42, 43, 45; dynamic-range int8 19.0, 17.5, 16.7, 16.9, 18.3.
+BLOCK, BLOCKS = 10, 10
+
+# A preactivation whose sigmoid is exactly 0 in every dtype, whatever the state adds to it.
+_SHUT = -1e4
 
 
 def portable_gru(
@@ -26,69 +43,160 @@ def portable_gru(
 ):
     """Runs one direction of a GRU; arguments and dtypes are those of `fused.fused_gru`, batch-major.
 
+    As there, the steps are in the "write" convention, u = 1 - z. It needs no operation more for frames that are not
+    valid: with u = 0 exactly, h + u * (n - h) is h exactly.
+
     Returns:
         outputs_BTU aligned with the inputs.
     """
     units = recurrent_kernel_UG.shape[0]
-    # A batch known while tracing keeps its size through TFLite's converter; a measured one becomes unknown there.
-    batch = inputs_BTF.shape[0] or tf.shape(inputs_BTF)[0]
-    num_frames = tf.shape(inputs_BTF)[1]
-    kernel_FG, recurrent_kernel_UG = (tf.cast(kernel, inputs_BTF.dtype) for kernel in (kernel_FG, recurrent_kernel_UG))
-    x_BTG = tf.cast(tf.matmul(inputs_BTF, kernel_FG), initial_state_BU.dtype)
-    if input_bias_G is not None:
-        x_BTG = x_BTG + input_bias_G
-    valid_BT1 = None if valid_BT is None else valid_BT[:, :, tf.newaxis]
+    batch, num_frames = inputs_BTF.shape[:2]
+    if num_frames == 0:
+        return tf.zeros([tf.shape(inputs_BTF)[0], 0, units], initial_state_BU.dtype)
+    if update_gate == "keep":
+        # s(-a) = 1 - s(a). A constant times a constant: the converter does it.
+        signs_G = tf.constant([-1.0] * units + [1.0] * 2 * units, kernel_FG.dtype)
+        kernel_FG, recurrent_kernel_UG, input_bias_G, recurrent_bias_G = (
+            None if weight is None else weight * signs_G
+            for weight in (kernel_FG, recurrent_kernel_UG, input_bias_G, recurrent_bias_G)
+        )
+    steps = _Steps(recurrent_kernel_UG, recurrent_bias_G, recurrent_mask_BU, reset_after, inputs_BTF.dtype)
+    # Of one row, the time-major form is the same numbers in the same order; a transposition would be a copy.
+    inputs_TBF = tf.reshape(inputs_BTF, [-1, 1, inputs_BTF.shape[2]]) if batch == 1 else _swapped(inputs_BTF)
+    x_TBG = tf.cast(tf.matmul(inputs_TBF, tf.cast(kernel_FG, inputs_BTF.dtype)), initial_state_BU.dtype)
+    bias_G = _sum(input_bias_G, steps.outer_bias_G)
+    if bias_G is not None:
+        x_TBG = x_TBG + bias_G
+    if valid_BT is not None:
+        x_TBG = tf.where(tf.transpose(valid_BT)[:, :, tf.newaxis], x_TBG, tf.cast(_SHUT, x_TBG.dtype))
+    loops = _Loops(x_TBG, steps, batch, num_frames, backwards)
+    outputs_TBU = loops.run(initial_state_BU)
+    outputs_BTU = tf.reshape(outputs_TBU, [1, -1, units]) if batch == 1 else _swapped(outputs_TBU)
+    outputs_BTU.set_shape([batch, num_frames, units])
+    return outputs_BTU
 
-    recurrent_zr, recurrent_h = tf.split(recurrent_kernel_UG, [2 * units, units], axis=-1)
 
-    def step(x_BG, h_BU, valid_B1):
-        masked_BU = h_BU if recurrent_mask_BU is None else h_BU * recurrent_mask_BU
-        x_zr, x_h = tf.split(x_BG, [2 * units, units], axis=-1)
-        if reset_after:
-            m_BG = product(masked_BU, recurrent_kernel_UG)
-            if recurrent_bias_G is not None:
-                m_BG = m_BG + recurrent_bias_G
-            m_zr, m_h = tf.split(m_BG, [2 * units, units], axis=-1)
-            z, r = tf.split(tf.sigmoid(x_zr + m_zr), 2, axis=-1)
+class _Steps:
+    """One step, h' = h + u * (n - h), and the part of the recurrent bias that can be added outside the loop."""
+
+    def __init__(self, recurrent_UG, recurrent_bias_G, mask_BU, reset_after, dtype):
+        self.units = recurrent_UG.shape[0]
+        sizes = [2 * self.units, self.units]
+        # Two products take no longer than one whose result is cut, and serve both forms.
+        self.recurrent_ur, self.recurrent_h = tf.split(tf.cast(recurrent_UG, dtype), sizes, axis=-1)
+        self.outer_bias_G = self.bias_U = None
+        if recurrent_bias_G is not None:
+            bias_ur, self.bias_U = tf.split(recurrent_bias_G, sizes, axis=-1)
+            self.outer_bias_G = tf.concat([bias_ur, tf.zeros_like(self.bias_U)], axis=-1)
+        self.mask_BU = mask_BU
+        self.reset_after = reset_after
+
+    def __call__(self, x_BG, h_BU):
+        masked_BU = h_BU if self.mask_BU is None else h_BU * self.mask_BU
+        # Slices, because uneven parts are not for XNNPACK (SPLIT_V).
+        x_ur, x_h = x_BG[:, : 2 * self.units], x_BG[:, 2 * self.units :]
+        u, r = tf.split(tf.sigmoid(x_ur + product(masked_BU, self.recurrent_ur)), 2, axis=-1)
+        if self.reset_after:
+            m_h = product(masked_BU, self.recurrent_h)
+            if self.bias_U is not None:
+                m_h = m_h + self.bias_U
             n = tf.tanh(x_h + r * m_h)
         else:
-            z, r = tf.split(tf.sigmoid(x_zr + product(masked_BU, recurrent_zr)), 2, axis=-1)
-            n = tf.tanh(x_h + product(r * masked_BU, recurrent_h))
-        new_BU = n + z * (h_BU - n) if update_gate == "keep" else h_BU + z * (n - h_BU)
-        return new_BU if valid_B1 is None else tf.where(valid_B1, new_BU, h_BU)
+            n = tf.tanh(x_h + product(r * masked_BU, self.recurrent_h))
+        return h_BU + u * (n - h_BU)
 
-    def block(start, size, h_BU):
-        x_K = tf.unstack(x_BTG[:, start : start + size], num=size, axis=1)
-        valid_K = [None] * size
-        if valid_BT1 is not None:
-            valid_K = tf.unstack(valid_BT1[:, start : start + size], num=size, axis=1)
-        states = [None] * size
-        for k in range(size)[:: -1 if backwards else 1]:
-            h_BU = step(x_K[k], h_BU, valid_K[k])
-            states[k] = h_BU
-        return tf.stack(states, axis=1), h_BU
 
-    outputs_BTU = tf.zeros([batch, 0, units], initial_state_BU.dtype)
-    h_BU = initial_state_BU
-    blocks = num_frames // BLOCK
-    done = tf.constant(0)
-    for size, count in ((BLOCK, blocks), (1, num_frames - blocks * BLOCK)):
+class _Loops:
+    """Loops in loops over the frames, from the innermost, level 1, to the one whose turns are not bounded.
 
-        def turn(i, done, h_BU, outputs_BTU, size=size):
-            states_BKU, h_BU = block(num_frames - done - size if backwards else done, size, h_BU)
-            pieces = [states_BKU, outputs_BTU] if backwards else [outputs_BTU, states_BKU]
-            return i + 1, done + size, h_BU, tf.concat(pieces, axis=1)
+    Frames are counted in the order of processing: `end` is the number that are done after a block. The first block of a
+    loop may be short, never the last, so that what was not computed stands before all outputs and is cut off in one go.
+    """
 
-        _, done, h_BU, outputs_BTU = tf.while_loop(
-            lambda i, *_, count=count: i < count,
-            turn,
-            [tf.constant(0), done, h_BU, outputs_BTU],
-            shape_invariants=[
-                tf.TensorShape([]),
-                tf.TensorShape([]),
-                h_BU.shape,
-                tf.TensorShape([inputs_BTF.shape[0], None, units]),
-            ],
-        )
-    outputs_BTU.set_shape([inputs_BTF.shape[0], inputs_BTF.shape[1], units])
-    return outputs_BTU
+    def __init__(self, x_TBG, steps, batch, num_frames, backwards):
+        self.x_TBG = x_TBG
+        self.steps = steps
+        self.batch = batch or tf.shape(x_TBG)[1]
+        self.num_frames = num_frames or tf.shape(x_TBG)[0]
+        self.backwards = backwards
+        self.fans = [BLOCK, BLOCKS]
+        self.bounded = num_frames is not None and num_frames <= BLOCK * BLOCKS
+        if self.bounded:
+            self.fans = [min(BLOCK, num_frames), -(-num_frames // BLOCK)]
+        self.sizes = [1, self.fans[0], self.fans[0] * self.fans[1]]
+
+    def run(self, h_BU):
+        """Returns the states after each frame, in the order of time, [T, B, U]."""
+        units = self.steps.units
+        size = self.sizes[-1]
+        if self.bounded:
+            block = self._frames if self.fans[1] == 1 else self._blocks
+            outputs_TBU, _ = block(self.num_frames, h_BU)
+        else:
+
+            def turn(end, h_BU, outputs_TBU):
+                block_KBU, h_BU = self._blocks(end, h_BU)
+                return end + size, h_BU, self._joined([outputs_TBU, block_KBU])
+
+            none_KBU = tf.zeros([0, self.batch, units], h_BU.dtype)
+            _, _, outputs_TBU = tf.while_loop(
+                lambda end, *_: end <= self.num_frames,
+                turn,
+                [self._short(size), h_BU, none_KBU],
+                shape_invariants=[tf.TensorShape([]), h_BU.shape, tf.TensorShape([None, h_BU.shape[0], units])],
+            )
+        start = 0 if self.backwards else tf.shape(outputs_TBU)[0] - self.num_frames
+        return tf.slice(outputs_TBU, [start, 0, 0], [self.num_frames, self.batch, units])
+
+    def _blocks(self, end, h_BU):
+        """Level 2: the frames up to `end` that one loop of loops covers."""
+        size = self.sizes[1]
+
+        def turn(block_end, h_BU, kept_KBU):
+            block_KBU, h_BU = self._frames(block_end, h_BU)
+            return block_end + size, h_BU, self._shifted(kept_KBU, block_KBU)
+
+        first = tf.maximum(end - self.sizes[2] + size, self._short(size))
+        none_KBU = tf.zeros([self.sizes[2], self.batch, self.steps.units], h_BU.dtype)
+        _, h_BU, kept_KBU = tf.while_loop(lambda block_end, *_: block_end <= end, turn, [first, h_BU, none_KBU])
+        return kept_KBU, h_BU
+
+    def _frames(self, end, h_BU):
+        """Level 1: the frames up to `end` that one loop covers, one a turn.
+
+        The index of a frame is the loop's own variable, so that reading x waits for nothing that XNNPACK computes.
+        """
+        frame, stop, stride = tf.maximum(end - self.sizes[1], 0), end, 1
+        if self.backwards:
+            frame, stop, stride = self.num_frames - 1 - frame, self.num_frames - 1 - stop, -1
+
+        def turn(frame, h_BU, kept_KBU):
+            h_BU = self.steps(tf.gather(self.x_TBG, frame), h_BU)
+            return frame + stride, h_BU, self._shifted(kept_KBU, h_BU[tf.newaxis])
+
+        none_KBU = tf.zeros([self.sizes[1], self.batch, self.steps.units], h_BU.dtype)
+        _, h_BU, kept_KBU = tf.while_loop(lambda frame, *_: frame != stop, turn, [frame, h_BU, none_KBU])
+        return kept_KBU, h_BU
+
+    def _shifted(self, kept_KBU, new_JBU):
+        """The states that are kept, in the order of time, without those that came first and with new ones."""
+        if self.backwards:
+            return tf.concat([new_JBU, kept_KBU[: -new_JBU.shape[0]]], axis=0)
+        return tf.concat([kept_KBU[new_JBU.shape[0] :], new_JBU], axis=0)
+
+    def _short(self, size):
+        """How many frames the first block has: what whole blocks leave, or a whole one."""
+        return (self.num_frames - 1) % size + 1
+
+    def _joined(self, pieces):
+        return tf.concat(pieces[::-1] if self.backwards else pieces, axis=0)
+
+
+def _swapped(tensor):
+    """Batch-major to time-major, or back."""
+    return tf.transpose(tensor, [1, 0, 2])
+
+
+def _sum(*terms):
+    terms = [term for term in terms if term is not None]
+    return tf.add_n(terms) if terms else None
