@@ -37,6 +37,10 @@ Suspicion = Literal[
 ]
 
 
+#: See `train.quiet_start_ms` in configs/base.yaml.
+_FORWARD_QUIET_START_MS = 200.0
+
+
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -215,13 +219,43 @@ class ModelConfig(_Section):
 
     subsampling_factor: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
     subsampling_channels: Count = 128
-    direction: Literal["bidirectional", "forward"] = "bidirectional"
+    direction: Literal["bidirectional", "forward", "chunked"] = "bidirectional"
+    chunk_frames: Count = 48
+    lookahead_frames: NonNegativeInt = 0
     num_layers: Annotated[int, pydantic.Field(ge=1, le=12)] = 2
     units: Count = 128
     normalization: Literal["none", "layer", "batch"] = "layer"
     dropout: Rate = 0.1
     reset_after: bool = True
     update_gate: Literal["keep", "write"] = "keep"
+
+    @pydantic.model_validator(mode="after")
+    def _whole_steps(self) -> ModelConfig:
+        if self.direction == "bidirectional" and self.lookahead_frames:
+            raise ValueError(
+                f"lookahead_frames is {self.lookahead_frames}, but a bidirectional model hears the whole utterance "
+                "first; set it to 0, or direction to forward or chunked"
+            )
+        counted = {"lookahead_frames": self.lookahead_frames}
+        if self.direction == "chunked":
+            counted["chunk_frames"] = self.chunk_frames
+        for name, frames in counted.items():
+            if frames % self.subsampling_factor:
+                raise ValueError(
+                    f"{name} ({frames}) must be a multiple of subsampling_factor ({self.subsampling_factor}): a step "
+                    "stands for so many frames"
+                )
+        return self
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps from one window of a chunked model to the next."""
+        return self.chunk_frames // self.subsampling_factor
+
+    @property
+    def lookahead_steps(self) -> int:
+        """Steps that a step waits for beyond its own, or beyond its chunk."""
+        return self.lookahead_frames // self.subsampling_factor
 
 
 class TrainConfig(_Section):
@@ -248,6 +282,7 @@ class TrainConfig(_Section):
     plateau_factor: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.5
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0
+    quiet_start_ms: NonNegative | None = None
     ema: Rate = 0.0
     ctc: Literal["op", "xla"] = "op"
     max_dropped_in_a_row: Count = 10
@@ -343,6 +378,13 @@ class RunConfig(_Section):
         return self.features.n_mels * (1 + self.features.deltas)
 
     @property
+    def quiet_start_ms(self) -> float:
+        """Milliseconds at the start of which the loss asks for silence; a forward model's own where none are given."""
+        if self.train.quiet_start_ms is not None:
+            return self.train.quiet_start_ms
+        return _FORWARD_QUIET_START_MS if self.model.direction == "forward" else 0.0
+
+    @property
     def step_seconds(self) -> float:
         """Seconds from one output step to the next."""
         return self.hop_length * self.model.subsampling_factor / self.data.sample_rate
@@ -374,8 +416,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     document, origins = _parse_yaml(text, str(path))
-    if stored and isinstance(document.get("text"), dict):
-        document["text"] = RULES_BEFORE_KEYS | document["text"]
+    if stored:
+        for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0})):
+            if isinstance(document.get(section), dict):
+                document[section] = before | document[section]
     for override in overrides:
         _apply_override(document, origins, override)
     config = _validate(document, origins, fallback=str(path))

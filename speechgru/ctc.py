@@ -77,6 +77,27 @@ def resolve_implementation(implementation: Implementation) -> Literal["op", "xla
     return implementation
 
 
+def quiet_start_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, *, quiet_steps: int) -> tf.Tensor:
+    """What it costs each utterance not to begin with blanks: minus the sum of the blank's log-probabilities there.
+
+    CTC does not say when a label is written. A model that hears the future puts the first label where it knows it; one
+    that does not soon learns that some label comes first, writes the most frequent one at the first step, and stays
+    there, for a later step only pays once the first is given up. With this beside the CTC loss it has heard something
+    of the first label before it may write it, and goes on from there to the right time.
+
+    Args:
+        logits_BSV: unnormalised scores; class `BLANK_ID` is the blank.
+        num_steps_B: real steps, integers.
+        quiet_steps: steps that should be blank; of a short utterance the first half at most.
+
+    Returns:
+        `loss_B`, float32, in nats.
+    """
+    blank_BS = tf.nn.log_softmax(tf.cast(logits_BSV[:, :quiet_steps], tf.float32))[:, :, BLANK_ID]
+    is_quiet_BS = tf.sequence_mask(tf.minimum(num_steps_B // 2, quiet_steps), tf.shape(blank_BS)[1])
+    return -tf.reduce_sum(tf.where(is_quiet_BS, blank_BS, 0.0), axis=1)
+
+
 def is_feasible(num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor) -> tf.Tensor:
     """`lengths.is_feasible` of every row of a batch, as booleans: enough steps for the labels and for a blank between
     equal neighbours, and one step at least."""

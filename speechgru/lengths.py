@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Lengths = Any  # int, np.ndarray or tf.Tensor of integers
@@ -73,6 +74,145 @@ def num_frames_decided(
 def num_steps(num_frames: Lengths, *, subsampling_factor: int) -> Lengths:
     """How many output steps the model makes of so many frames: one for each begun group of `subsampling_factor`."""
     return (num_frames + subsampling_factor - 1) // subsampling_factor
+
+
+def num_chunks(num_steps: Lengths, *, chunk_steps: int) -> Lengths:
+    """How many chunks so many steps fill, the last one perhaps in part."""
+    return (num_steps + chunk_steps - 1) // chunk_steps
+
+
+@dataclass(frozen=True)
+class StreamGeometry:
+    """What one call of a streaming model covers: a chunk of steps, and the samples that these steps need.
+
+    Call k = 0, 1, 2, ... looks at a window of `window_samples` samples, those of its chunk (the `chunk_samples` from
+    k * chunk_samples on), `samples_before` before them and the rest after them; from window to window it moves on by
+    `chunk_samples`. Where a window reaches beyond the recording it holds zeros. The call gives `chunk_steps` steps, the
+    first of them k * chunk_steps - delay_steps.
+
+    Args:
+        frame_length, n_fft, hop_length, center: the front end's (see `num_frames`).
+        slope_frames: frames on either side that a frame's slopes look at.
+        leading_samples: samples before a frame's first that it needs: 1 for pre-emphasis, else 0.
+        subsampling_factor: frames a step.
+        chunk_steps: steps a call gives, 1 or more.
+        lookahead_steps: steps after its chunk that a call computes too.
+        delay_steps: steps that the answer comes late.
+
+    Example:
+        >>> geometry = StreamGeometry(
+        ...     frame_length=4, n_fft=4, hop_length=2, center=True, slope_frames=0, leading_samples=0,
+        ...     subsampling_factor=2, chunk_steps=3, lookahead_steps=0, delay_steps=0)
+        >>> geometry.chunk_samples, geometry.samples_before, geometry.window_samples
+        (12, 6, 20)
+        >>> geometry.bounds(0, num_samples=9)  # the recording begins at sample 6 of the window, and frame 2
+        (6, 15, 2, 7)
+    """
+
+    frame_length: int
+    n_fft: int
+    hop_length: int
+    center: bool
+    slope_frames: int
+    leading_samples: int
+    subsampling_factor: int
+    chunk_steps: int
+    lookahead_steps: int
+    delay_steps: int
+
+    @property
+    def _front_end(self) -> dict[str, Any]:
+        return {"n_fft": self.n_fft, "hop_length": self.hop_length, "center": self.center}
+
+    @property
+    def chunk_frames(self) -> int:
+        """Frames from one window to the next."""
+        return self.chunk_steps * self.subsampling_factor
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples from one window to the next: the new ones of a call."""
+        return self.chunk_frames * self.hop_length
+
+    @property
+    def window_steps(self) -> int:
+        """Steps that a call computes."""
+        return self.chunk_steps + self.lookahead_steps
+
+    @property
+    def frames_before(self) -> int:
+        """Frames of a window before its chunk's first: the subsampling's reach and the slopes'."""
+        return self.subsampling_factor + self.slope_frames
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window."""
+        return self.frames_before + self.window_steps * self.subsampling_factor + 1 + self.slope_frames
+
+    @property
+    def samples_before(self) -> int:
+        """Samples of a window before its chunk's first."""
+        return self.leading_samples - first_sample(-self.frames_before, **self._front_end)
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of a window: up to the last one that a frame of it needs."""
+        last = self.window_frames - 1 - self.frames_before
+        return self.samples_before + num_samples_decided(last, frame_length=self.frame_length, **self._front_end)
+
+    @property
+    def context_samples(self) -> int:
+        """Samples that a window shares with the next one."""
+        return self.window_samples - self.chunk_samples
+
+    @property
+    def first_samples(self) -> int:
+        """Samples of a recording that must have come before the first call; then `chunk_samples` for each."""
+        return self.window_samples - self.samples_before
+
+    @property
+    def latency_samples(self) -> tuple[int, int]:
+        """Samples from a step's first one until its answer can be computed: of a call's last step, and of its first."""
+        step = self.subsampling_factor * self.hop_length
+        greatest = self.first_samples + self.delay_steps * step
+        return greatest - (self.chunk_steps - 1) * step, greatest
+
+    def num_ready_calls(self, num_samples: int) -> int:
+        """How many calls the first `num_samples` samples suffice for, whatever follows."""
+        return max(0, 1 + (num_samples - self.first_samples) // self.chunk_samples)
+
+    def num_steps(self, num_samples: int) -> int:
+        """Steps of a recording."""
+        return num_steps(num_frames(num_samples, **self._front_end), subsampling_factor=self.subsampling_factor)
+
+    def num_calls(self, num_samples: int) -> int:
+        """How many calls give all steps of a recording."""
+        steps = self.num_steps(num_samples)
+        return num_chunks(steps + self.delay_steps, chunk_steps=self.chunk_steps) if steps else 0
+
+    def bounds(self, call: int, *, num_samples: int | None = None) -> tuple[int, int, int, int]:
+        """Which samples and frames of a call's window are the recording's.
+
+        Args:
+            call: the call's number, from 0.
+            num_samples: samples of the whole recording; None while more may come and the call is ready.
+
+        Returns:
+            The first such sample and the one after the last, the first such frame and the one after the last, counted
+            in the window.
+        """
+        sample, frame = call * self.chunk_samples - self.samples_before, call * self.chunk_frames - self.frames_before
+        end_sample, end_frame = self.window_samples, self.window_frames
+        if num_samples is not None:
+            end_sample = min(end_sample, max(0, num_samples - sample))
+            end_frame = min(end_frame, max(0, num_frames(num_samples, **self._front_end) - frame))
+        return max(0, -sample), end_sample, max(0, -frame), end_frame
+
+    def steps_of(self, call: int, *, num_steps: int | None = None) -> slice:
+        """Which of the steps that a call gives are the recording's; `num_steps` of it where that is known."""
+        first = call * self.chunk_steps - self.delay_steps
+        end = self.chunk_steps if num_steps is None else min(self.chunk_steps, num_steps - first)
+        return slice(max(0, -first), max(0, end))
 
 
 def min_steps(labels: Sequence[int]) -> int:

@@ -11,12 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from speechgru import lengths
 from speechgru.config import RunConfig
 from speechgru.features import Deltas, GlobalNormalization, LogMel, UtteranceNormalization, mask_time
-from speechgru.gru import GRU, BiGRU
+from speechgru.gru import GRU, BiGRU, ChunkedBiGRU, to_windows, window_lengths
+
+_LAYER_TYPES = {"bidirectional": BiGRU, "forward": GRU, "chunked": ChunkedBiGRU}
 
 #: Keras' dtype policies that training may run in.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -63,6 +66,125 @@ class ConvSubsampling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor, "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class LookaheadConvolution(keras.layers.Layer):
+    """Mixes each number of a step with the same number of a few steps to come, so that a forward model may wait.
+
+    ``y[s, d] = sum_j kernel[j, d] x[s + j, d]`` for j = 0 to `lookahead_steps`; beyond an utterance's length x is 0. It
+    begins as y = x.
+
+    Args:
+        lookahead_steps: steps to come, 1 or more.
+
+    Source: Wang et al. 2016, "Lookahead Convolution Layer for Unidirectional Recurrent Neural Networks".
+    """
+
+    def __init__(self, *, lookahead_steps: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        if lookahead_steps < 1:
+            raise ValueError(f"lookahead_steps must be at least 1, got {lookahead_steps}")
+        self.lookahead_steps = lookahead_steps
+        self.supports_masking = True  # it has lengths in place of a mask
+
+    def build(self, inputs_shape: Any, num_steps_shape: Any = None) -> None:
+        def identity(shape: Any, dtype: Any = None) -> Any:
+            kernel_JD = np.zeros(shape, np.float32)
+            kernel_JD[0] = 1.0
+            return tf.constant(kernel_JD, dtype)
+
+        shape = (self.lookahead_steps + 1, inputs_shape[-1])
+        self.kernel_JD = self.add_weight(name="kernel", shape=shape, initializer=identity)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, num_steps: tf.Tensor) -> tf.Tensor:
+        """Mixes `inputs_BSD`; `num_steps_B` says which steps are real."""
+        inputs_BSD = mask_time(inputs, num_steps)
+        return mask_time(self.mix(tf.pad(inputs_BSD, [[0, 0], [0, self.lookahead_steps], [0, 0]])), num_steps)
+
+    def mix(self, inputs_BSD: tf.Tensor) -> tf.Tensor:
+        """The convolution alone; the answer is `lookahead_steps` steps shorter."""
+        kernel_1J1D = tf.cast(self.kernel_JD, inputs_BSD.dtype)[None, :, :, None]
+        kernel_1JD1 = tf.reshape(kernel_1J1D, [1, self.lookahead_steps + 1, inputs_BSD.shape[-1], 1])
+        outputs_B1SD = tf.nn.depthwise_conv2d(inputs_BSD[:, None], kernel_1JD1, [1, 1, 1, 1], "VALID")
+        return outputs_B1SD[:, 0]
+
+    def compute_output_shape(self, inputs_shape: Any, num_steps_shape: Any) -> Any:
+        return tuple(inputs_shape)
+
+    def compute_output_spec(self, inputs: Any, num_steps: Any) -> Any:
+        return keras.KerasTensor(tuple(inputs.shape), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "lookahead_steps": self.lookahead_steps}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class ToWindows(keras.layers.Layer):
+    """`steps_BSD`, `num_steps_B` -> `windows_NWD` and their real steps [N]: what `gru.ChunkedBiGRU` runs over.
+
+    Args:
+        chunk_steps: steps from one window to the next.
+        lookahead_steps: steps that a window covers beyond its chunk.
+    """
+
+    def __init__(self, *, chunk_steps: int, lookahead_steps: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.chunk_steps, self.lookahead_steps = chunk_steps, lookahead_steps
+
+    @property
+    def window_steps(self) -> int:
+        """Steps of a window."""
+        return self.chunk_steps + self.lookahead_steps
+
+    def call(self, inputs: tf.Tensor, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        windows_NWD = to_windows(inputs, chunk_steps=self.chunk_steps, lookahead_steps=self.lookahead_steps)
+        lengths_N = window_lengths(
+            num_steps,
+            num_windows=tf.shape(windows_NWD)[0] // tf.shape(num_steps)[0],
+            chunk_steps=self.chunk_steps,
+            window_steps=self.window_steps,
+        )
+        return windows_NWD, lengths_N
+
+    def compute_output_shape(self, inputs_shape: Any, num_steps_shape: Any) -> tuple[Any, Any]:
+        return (None, self.window_steps, inputs_shape[-1]), (None,)
+
+    def compute_output_spec(self, inputs: Any, num_steps: Any) -> tuple[Any, Any]:
+        windows, window_lengths_shape = self.compute_output_shape(inputs.shape, num_steps.shape)
+        return keras.KerasTensor(windows, self.compute_dtype), keras.KerasTensor(window_lengths_shape, "int32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "chunk_steps": self.chunk_steps, "lookahead_steps": self.lookahead_steps}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class FromWindows(keras.layers.Layer):
+    """`windows_NWD`, `steps_BSE` -> `steps_BSD`: the chunks of all windows behind each other, as many as there were.
+
+    Args:
+        chunk_steps: steps from one window to the next.
+    """
+
+    def __init__(self, *, chunk_steps: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.chunk_steps = chunk_steps
+
+    def call(self, windows: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        batch = steps.shape[0] or tf.shape(steps)[0]
+        chunks_NCD = windows[:, : self.chunk_steps]
+        num_steps = tf.shape(chunks_NCD)[0] // batch * self.chunk_steps
+        return tf.reshape(chunks_NCD, [batch, num_steps, windows.shape[-1]])[:, : tf.shape(steps)[1]]
+
+    def compute_output_shape(self, windows_shape: Any, steps_shape: Any) -> Any:
+        return (*steps_shape[:2], windows_shape[-1])
+
+    def compute_output_spec(self, windows: Any, steps: Any) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(windows.shape, steps.shape), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "chunk_steps": self.chunk_steps}
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
@@ -157,7 +279,8 @@ def build_encoder(
     """Normalised `log_mel_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`; arguments as in `build_model`.
 
     Its layers with weights are `subsampling`, `norm_0` (unless there is no normalisation), `gru_0`, `norm_1`, `gru_1`,
-    ..., `logits`.
+    ..., `lookahead` (where a forward model looks ahead), `logits`. A chunked model's GRU layers run over windows, which
+    `windows` makes and `steps` joins again.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
@@ -170,21 +293,33 @@ def build_encoder(
         dtype=precision,
         name="subsampling",
     )(log_mel, num_frames)
-    layer_type = BiGRU if settings.direction == "bidirectional" else GRU
+    subsampled, lengths_of_rows = outputs, num_steps
+    if settings.direction == "chunked":
+        outputs, num_steps = ToWindows(
+            chunk_steps=settings.chunk_steps, lookahead_steps=settings.lookahead_steps, dtype=precision, name="windows"
+        )(outputs, num_steps)
     for number in range(settings.num_layers):
         outputs = _dropout(config, number, name=f"dropout_{number}")(outputs)
         if settings.normalization == "layer":
             outputs = keras.layers.LayerNormalization(dtype="float32", name=f"norm_{number}")(outputs)
         elif settings.normalization == "batch":
             outputs = RealStepsNormalization(dtype="float32", name=f"norm_{number}")(outputs, num_steps)
-        outputs = layer_type(
+        outputs = _LAYER_TYPES[settings.direction](
             settings.units,
+            **({"chunk_steps": settings.chunk_steps} if settings.direction == "chunked" else {}),
             reset_after=settings.reset_after,
             update_gate=settings.update_gate,
             implementation=implementation,
             dtype=precision,
             name=f"gru_{number}",
-        )(outputs, lengths=num_steps)
+        )(outputs, lengths=lengths_of_rows)
+    num_steps = lengths_of_rows
+    if settings.direction == "chunked":
+        outputs = FromWindows(chunk_steps=settings.chunk_steps, dtype="float32", name="steps")(outputs, subsampled)
+    elif settings.lookahead_steps:
+        outputs = LookaheadConvolution(lookahead_steps=settings.lookahead_steps, dtype="float32", name="lookahead")(
+            outputs, num_steps
+        )
     outputs = _dropout(config, settings.num_layers, name="dropout")(outputs)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
     return keras.Model([log_mel, num_frames], [logits, num_steps], name="encoder")

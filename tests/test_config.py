@@ -134,7 +134,10 @@ def test_an_override_mends_a_wrong_value(load):
             "run.yaml:1: augment.noise_snr_db_max: should be a finite number, got inf",
         ),
         ("text: {lowercase: 1}", "run.yaml:1: text.lowercase: should be a valid boolean, got 1"),
-        ("model: {direction: sideways}", "model.direction: should be 'bidirectional' or 'forward', got 'sideways'"),
+        (
+            "model: {direction: sideways}",
+            "model.direction: should be 'bidirectional', 'forward' or 'chunked', got 'sideways'",
+        ),
         ("data: {train: 3}", "run.yaml:1: data.train: must be a manifest or a list of manifests, got 3"),
         ("text: {characters: abca}", "text.characters: holds 'a' more than once; each character has one label"),
         ('text: {characters: "a\\tb"}', "text.characters: holds '\\t'; a transcript's only white space is the space"),

@@ -11,7 +11,7 @@ from speechgru import lengths
 
 tf = pytest.importorskip("tensorflow", reason="the CTC loss runs on TensorFlow; it is not installed")
 
-from speechgru.ctc import ctc_loss, is_feasible  # noqa: E402
+from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss  # noqa: E402
 
 IMPLEMENTATIONS = ("op", "xla")
 NUM_ROWS = 3
@@ -236,3 +236,26 @@ def test_a_batch_without_any_label_is_all_blanks(implementation):
 def test_another_implementation_is_refused():
     with pytest.raises(ValueError, match="implementation must be auto, op or xla, got 'cuda'"):
         ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1]]), [1], implementation="cuda")
+
+
+def test_a_quiet_start_costs_what_the_blank_lacks_there_and_no_more_than_half_of_an_utterance():
+    logits_BSV = np.random.default_rng(0).normal(size=[4, 9, 3]).astype(np.float32)
+    num_steps_B = np.array([9, 5, 1, 0], np.int32)
+    loss_B = quiet_start_loss(tf.constant(logits_BSV), tf.constant(num_steps_B), quiet_steps=3).numpy()
+    log_probs_BSV = logits_BSV - np.logaddexp.reduce(logits_BSV, axis=2, keepdims=True)
+    expected_B = [-log_probs_BSV[0, :3, 0].sum(), -log_probs_BSV[1, :2, 0].sum(), 0.0, 0.0]
+    np.testing.assert_allclose(loss_B, expected_B, rtol=1e-5)
+    longer_B = quiet_start_loss(tf.constant(logits_BSV), tf.constant(num_steps_B), quiet_steps=50).numpy()
+    np.testing.assert_allclose(longer_B[0], -log_probs_BSV[0, :4, 0].sum(), rtol=1e-5)
+
+
+def test_only_forward_models_ask_for_a_quiet_start_unless_told():
+    from speechgru.config import RunConfig
+
+    def asked(**sections):
+        return RunConfig.model_validate(sections).quiet_start_ms
+
+    assert asked() == asked(model={"direction": "chunked"}) == 0.0
+    assert asked(model={"direction": "forward"}) == 200.0
+    assert asked(model={"direction": "forward"}, train={"quiet_start_ms": 0.0}) == 0.0
+    assert asked(train={"quiet_start_ms": 120.0}) == 120.0

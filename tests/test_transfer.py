@@ -115,6 +115,17 @@ def test_a_model_of_another_shape_is_refused_with_every_key_and_both_values(sour
     assert "dropout" not in message
 
 
+def test_a_bidirectional_model_can_learn_to_stream(source):
+    path, there = source
+    chunked = small_config(model={"direction": "chunked", "chunk_frames": 8, "lookahead_frames": 4})
+    model = build(LETTERS, chunked)
+    start_from(path, model, config=chunked, vocabulary=LETTERS)
+    assert_same([*map(np.asarray, model.weights)], [*map(np.asarray, there.weights)])
+    forward = small_config(model={"direction": "forward"})
+    with pytest.raises(ConfigError, match=r"model\.direction is bidirectional there and forward here"):
+        start_from(path, build(LETTERS, forward), config=forward, vocabulary=LETTERS)
+
+
 def test_what_stands_for_the_same_is_the_same(source):
     path, _ = source
     config = small_config(features={"f_max_hz": 4000.0})  # half of the sample rate: null's meaning

@@ -5,13 +5,21 @@ utterance gives, because both compute frames by `LogMel.of_frames`, slopes by `s
 by `GlobalNormalization.normalize`.
 """
 
-from speechgru.features.frames import Deltas, GlobalNormalization, UtteranceNormalization, mask_time, slopes
+from speechgru.features.frames import (
+    SLOPE_REACH,
+    Deltas,
+    GlobalNormalization,
+    UtteranceNormalization,
+    mask_time,
+    slopes,
+)
 from speechgru.features.log_mel import SPECTRA, LogMel, dither
 from speechgru.features.mel import MEL_SCALES, hz_to_mel, mel_filters, mel_to_hz
 from speechgru.features.stream import FrontEndStream, part_of_front_end
 
 __all__ = [
     "MEL_SCALES",
+    "SLOPE_REACH",
     "SPECTRA",
     "Deltas",
     "FrontEndStream",

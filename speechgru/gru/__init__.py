@@ -3,12 +3,13 @@
     from speechgru.gru import BiGRU
     outputs_BTD = BiGRU(256)(inputs_BTF, lengths=lengths_B)
 
-Modules: `cell` (equations, weights), `layer` (GRU and BiGRU), `fused` (CPU training), `cudnn` (NVIDIA GPU), `portable`
-(TFLite), `convert` (Keras, PyTorch, ONNX weights).
+Modules: `cell` (equations, weights), `layer` (GRU and BiGRU), `chunked` (a BiGRU that streams), `fused` (CPU training),
+`cudnn` (NVIDIA GPU), `portable` (TFLite), `convert` (Keras, PyTorch, ONNX weights).
 """
 
 from speechgru.gru import convert
 from speechgru.gru.cell import GRUCell
+from speechgru.gru.chunked import ChunkedBiGRU, to_windows, window_lengths
 from speechgru.gru.layer import GRU, BiGRU
 
-__all__ = ["GRU", "BiGRU", "GRUCell", "convert"]
+__all__ = ["GRU", "BiGRU", "ChunkedBiGRU", "GRUCell", "convert", "to_windows", "window_lengths"]

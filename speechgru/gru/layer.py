@@ -149,6 +149,27 @@ class _Sequence(keras.layers.Layer):
             results.append(tuple(tf.cast(result, self.compute_dtype) for result in (outputs_BTU, final_BU)))
         return results
 
+    def run_direction(self, cell, inputs, *, backwards=False, lengths=None, initial_state=None, training=False):
+        """One direction alone: (outputs_BTU aligned with the inputs, final_state_BU).
+
+        Args:
+            cell: one of `cells`.
+            inputs: [B, T, F].
+            backwards: whether it starts at the last real frame; outputs stay in the order of time.
+            lengths: [B] integers, as in a call.
+            initial_state: [B, U]; zeros where None.
+            training: whether dropout is active.
+        """
+        ((outputs_BTU, final_BU),) = self._run(
+            [(cell, backwards)],
+            inputs,
+            lengths_B=lengths,
+            mask_BT=None,
+            initial_states=[initial_state],
+            training=training,
+        )
+        return outputs_BTU, final_BU
+
     def _direct(self, name, cell, backwards, inputs_BTF, time_major, valid_BT, lengths_B, state_BU, training):
         """One direction on "fused", "portable" or "cudnn"."""
         input_mask_BF = state_mask_BU = None

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.config import RunConfig
-from speechgru.ctc import ctc_loss, is_feasible
+from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss
 from speechgru.dataset import Augmentation
 from speechgru.features import part_of_front_end
 
@@ -79,6 +79,7 @@ class TrainStep:
         self._front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
         self._encoder = model.get_layer("encoder")
         self._augmentation = Augmentation(config)
+        self._quiet_steps = round(config.quiet_start_ms / 1000 / config.step_seconds)
         self._weights = [variable.value for variable in model.trainable_variables]
         with self.strategy.scope():
             # Each replica adds up its own; nothing travels before `reduce`.
@@ -176,6 +177,8 @@ class TrainStep:
                 batch["num_labels_B"],
                 implementation=self._config.train.ctc,
             )
+            if self._quiet_steps:
+                loss_B += quiet_start_loss(logits_BSV, num_steps_B, quiet_steps=self._quiet_steps)
             counted_B = feasible_B & (batch["weight_B"] > 0.0)
             loss = tf.reduce_sum(tf.where(counted_B, loss_B, 0.0))
             scaled = loss * loss_scale

@@ -55,7 +55,7 @@ def start_from(source: str | Path, model: keras.Model, *, config: RunConfig, voc
         source: the other run's folder.
         model: the recogniser that `build_model` made for `config` and `vocabulary`, in any precision.
         config: its configuration. `data.sample_rate`, all of `features` and all of `model` but `dropout` must be the
-            other run's.
+            other run's; and a chunked model takes a bidirectional one's weights, or the other way.
         vocabulary: what it shall write.
 
     Returns:
@@ -140,7 +140,10 @@ def _what_weights_depend_on(config: RunConfig) -> dict[str, Any]:
     values: dict[str, Any] = {"data.sample_rate": config.data.sample_rate}
     for section in _SECTIONS:
         values |= {f"{section}.{key}": value for key, value in getattr(config, section).model_dump().items()}
-    del values[_MAY_DIFFER]
+    del values[_MAY_DIFFER], values["model.chunk_frames"]
+    if config.model.direction == "chunked":
+        # The same weights over windows: a bidirectional model can learn to stream, with any chunk and look-ahead.
+        values["model.direction"], values["model.lookahead_frames"] = "bidirectional", 0
     return values
 
 
