@@ -352,7 +352,9 @@ def evaluate(
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
     )
-    if not (run_or_bundle / "bundle.json").exists():
+    from speechgru.runtime import is_bundle
+
+    if not is_bundle(run_or_bundle):
         _needs_training_packages(lambda: _import("tensorflow"))
     from speechgru.evaluate import evaluate as verb
 
@@ -430,25 +432,119 @@ def export(
         str, typer.Option(help="TFLite forms, comma-separated: none, dynamic, float16, int8. The first is the default.")
     ] = "none",
     formats: Annotated[str, typer.Option("--format", help="tflite, savedmodel, or both.")] = "tflite",
+    manifest: Annotated[
+        Path | None, typer.Option(help="Recordings to compare the forms on; else the run's dev set.")
+    ] = None,
+    max_wer_change: Annotated[
+        float, typer.Option(min=0, max=100, help="Percent of WER that a form may be above the trained model.")
+    ] = 0.5,
+    audio_signature: Annotated[
+        bool | None, typer.Option(help="SavedModel takes file bytes too; it then needs tensorflow-io wherever it runs.")
+    ] = None,
+    golden_speech: Annotated[
+        bool, typer.Option(help="A recording of the dev set travels along, for ports to test themselves with.")
+    ] = True,
     as_json: _JsonFlag = False,
 ) -> None:
     """Write a bundle: one folder that a device runs without TensorFlow.
 
+    Each form is compared with the trained model first; one that hears something else is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
     verb = _needs_training_packages(lambda: _import("speechgru.export").export)
     with show_progress(quiet=as_json) as progress:
-        metadata = verb(run, out, quantize=_split(quantize), formats=_split(formats), progress=progress)
+        metadata = verb(
+            run,
+            out,
+            quantize=_split(quantize),
+            formats=_split(formats),
+            manifest=manifest,
+            max_wer_change=max_wer_change / 100,
+            audio_signature=audio_signature,
+            golden_speech=golden_speech,
+            progress=progress,
+        )
     if as_json:
         _print_json(metadata)
         return
-    table = Table("form", "file", "kB", title=str(out))
-    for form, model in metadata["models"].items():
-        table.add_row(form, model["file"], f"{model['size_bytes'] / 1000:,.0f}")
-    if (out / "saved_model").exists():
-        size = sum(path.stat().st_size for path in (out / "saved_model").rglob("*") if path.is_file())
-        table.add_row("SavedModel", "saved_model/", f"{size / 1000:,.0f}")
+    heading, *rows = _import("speechgru.export.card").parity_rows(metadata["parity"])
+    table = Table(*heading, title=f"{out}, compared on {metadata['parity_utterances']} recordings")
+    for row in rows:
+        table.add_row(*row)
     _out.print(table)
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it.")],
+    as_json: _JsonFlag = False,
+) -> None:
+    """Show what a bundle is and what its models hold, without running them (no TensorFlow).
+
+    Example: `speechgru inspect bundle`
+    """
+    from speechgru.inspect import inspect as verb
+
+    record = verb(bundle)
+    if as_json:
+        _print_json(record)
+        return
+    table = Table("fact", _whole("value"), title=str(bundle))
+    for name, value in _bundle_facts(record).items():
+        table.add_row(name, value)
+    _out.print(table)
+    if not record["models"]:
+        return
+    parity = {compared["form"]: compared for compared in record["parity"] or ()}
+    table = Table("form", _whole("file"), "kB", "operators", "tensors", "weights", *(["WER"] if parity else []))
+    for model in record["models"]:
+        foreign = f" ({len(model['foreign_operators'])} not LiteRT's)" if model["foreign_operators"] else ""
+        wer = parity.get(model["form"], {}).get("wer")
+        table.add_row(
+            model["form"] + (" (default)" if model["is_default"] else ""),
+            model["file"],
+            f"{model['size_bytes'] / 1000:,.0f}",
+            f"{model['num_operators']:,}{foreign}",
+            f"{model['num_tensors']:,}",
+            f"{model['num_weights']:,}",
+            *(["–" if wer is None else f"{wer:.2%}"] if parity else []),
+        )
+    _out.print(table)
+    table = Table("form", _whole("signature"), "", _whole("name"), "shape", "type")
+    for model in record["models"]:
+        for signature in model["signatures"]:
+            for way, tensors in (("takes", signature["inputs"]), ("gives", signature["outputs"])):
+                for tensor in tensors:
+                    shape = ", ".join("any" if size < 0 else str(size) for size in tensor["shape"])
+                    name = signature["name"] or "–"
+                    table.add_row(model["form"], name, way, tensor["name"], f"[{shape}]", tensor["dtype"])
+    _out.print(table)
+
+
+def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
+    """What the metadata of a bundle says, in words; an older version's says less."""
+    provenance, features, model = record["provenance"] or {}, record["features"], record["model"]
+    versions = provenance.get("versions", {})
+    latency, dev = record["latency_seconds"], record["dev"]
+    facts = {
+        "written by": f"speechgru {record['speechgru_version']}, format {record['bundle_version']}",
+        "exported": provenance.get("created"),
+        "commit": provenance.get("commit"),
+        "versions": ", ".join(f"{name} {versions[name]}" for name in ("tensorflow", "keras") if name in versions),
+        "hears": f"{record['sample_rate']:,} Hz, a step every {record['step_seconds'] * 1000:g} ms",
+        "front end": "{n_mels} mel filters, {frame_length_ms:g} ms every {hop_length_ms:g} ms".format(**features)
+        if features
+        else None,
+        "writes": f"{record['vocabulary_size']:,} {record['unit']}s",
+        "model": "{num_layers} x {units} units, {direction}".format(**model) if model else None,
+        "latency": f"{latency['least']:.2f} to {latency['greatest']:.2f} s"
+        if latency
+        else "the whole recording: it does not stream",
+        "parameters": f"{record['parameters']:,}" if record["parameters"] is not None else None,
+        "dev set": f"WER {dev['wer']:.2%}, CER {dev['cer']:.2%}, step {dev['step']:,}" if dev else None,
+        "SavedModel": ", ".join(record["saved_model"]),
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 @app.command()
@@ -463,15 +559,23 @@ def transcribe(
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show what is heard while it is spoken, at the pace of speaking.")
+    ] = False,
+    endpoint: Annotated[
+        float | None, typer.Option(help="With --stream: an utterance ends after so many seconds of silence.")
+    ] = None,
     as_json: _JsonFlag = False,
 ) -> None:
     """Turn recordings into text with the bundle alone (no TensorFlow).
 
     Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
-    from speechgru.decoding import options_from_lists
+    from speechgru.decoding import EndpointRule, options_from_lists
     from speechgru.transcribe import transcribe as verb
 
+    if endpoint is not None and not stream:
+        raise UserError("--endpoint cuts a stream into utterances; add --stream")
     if n_best > 1 and not as_json:
         raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
     decoding = options_from_lists(
@@ -482,8 +586,12 @@ def transcribe(
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
     )
-    with show_progress(quiet=as_json) as progress:
-        records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
+    if stream:
+        rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
+        records = [_transcribe_live(bundle, path, form, decoding, rule, quiet=as_json) for path in audio]
+    else:
+        with show_progress(quiet=as_json) as progress:
+            records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
     if as_json:
         _print_json(records)
         return
@@ -494,6 +602,39 @@ def transcribe(
             times = (f"{word[key]:.2f} s" for key in ("start_seconds", "end_seconds"))
             table.add_row("", word["text"], f"{word['confidence']:.2f}", *times)
     _out.print(table)
+
+
+def _transcribe_live(
+    bundle: Path, path: Path, form: str | None, decoding: Any, endpoint: Any, *, quiet: bool
+) -> dict[str, Any]:
+    """One recording at the pace of speaking: on a terminal its text grows in a line, elsewhere a change is a line."""
+    from rich.live import Live
+
+    from speechgru.transcribe import transcribe_live
+
+    shown = ""
+
+    def listener(seconds: float, heard: Any) -> None:
+        nonlocal shown
+        for hypothesis in heard.ended:
+            _err.print(f"{seconds:6.2f} s  {escape(hypothesis.text)}", highlight=False, soft_wrap=True)
+        if heard.text != shown:
+            shown = heard.text
+            if live is not None:
+                live.update(escape(shown))
+            elif shown:
+                _err.print(f"{seconds:6.2f} s  {escape(shown)} ...", highlight=False, soft_wrap=True)
+
+    live = Live("", console=_err, transient=True) if _err.is_terminal and not quiet else None
+    with live or contextlib.nullcontext():
+        return transcribe_live(
+            bundle,
+            path,
+            listener=(lambda seconds, heard: None) if quiet else listener,
+            form=form,
+            decoding=decoding,
+            endpoint=endpoint,
+        )
 
 
 @contextlib.contextmanager

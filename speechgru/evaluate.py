@@ -19,7 +19,7 @@ from speechgru.examination import Examined, Problem, read_only, read_utterance
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, load_checkpoint, restore_variables
-from speechgru.runtime import Recognizer
+from speechgru.runtime import Recognizer, is_bundle
 from speechgru.text import TextRules, Vocabulary
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
@@ -71,7 +71,7 @@ def evaluate(
     """Scores a recogniser on a manifest.
 
     Args:
-        path: a run folder (its best weights, by Keras) or a bundle (by LiteRT).
+        path: a run folder (its best weights, by Keras), or a bundle or one `.tflite` file of it (by LiteRT).
         manifest: the utterances with their transcripts.
         form: which of a bundle's models to run; its default when None.
         name: how to call the evaluation; by form and manifest when None.
@@ -93,12 +93,12 @@ def evaluate(
     """
     path, manifest, decoding = Path(path), Path(manifest), decoding or DecodingOptions()
     _require_fields(manifest, slices)
-    if (path / "bundle.json").is_file():
+    if is_bundle(path):
         recognizer = Recognizer(path, form=form)
         decoded = _decode_with_bundle(recognizer, manifest, decoding, progress)
         form_name, size_bytes = (
             f"TFLite {recognizer.form}",
-            recognizer.metadata["models"][recognizer.form]["size_bytes"],
+            recognizer.size_bytes,
         )
     elif form is not None:
         raise UserError(f"{path}: form {form!r} names a bundle's model, and this is no bundle (no bundle.json)")

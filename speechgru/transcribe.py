@@ -1,4 +1,4 @@
-"""Audio files to text with a bundle alone."""
+"""Audio files to text with a bundle alone, whole or as if somebody spoke just now."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.decoding import DecodingOptions, Hypothesis
+from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.progress import Progress, silent
 from speechgru.recordings import Recording, read_recording
-from speechgru.runtime import Recognizer
+from speechgru.runtime import Heard, Recognizer
+
+#: Seconds of sound that a live stream gets at a time: such as a sound card gives.
+_PIECE_SECONDS = 0.05
 
 
 def transcribe(
@@ -66,6 +69,71 @@ def transcribe(
             ]
         progress("transcribing", done, len(recordings), "")
     return records
+
+
+def transcribe_live(
+    bundle: str | Path,
+    path: str | os.PathLike[str],
+    *,
+    listener: Callable[[float, Heard], None],
+    form: str | None = None,
+    decoding: DecodingOptions | None = None,
+    endpoint: EndpointRule | None = None,
+    real_time: bool = True,
+) -> dict[str, Any]:
+    """Hears a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
+
+    Args:
+        bundle: the folder that `speechgru export` wrote, of a model that streams.
+        path: the audio file.
+        listener: told after each piece how many seconds have been spoken, and what is heard by then.
+        form: which of the bundle's models to run; its default when None.
+        decoding: beam, hotwords, phrases; greedy when None.
+        endpoint: when an utterance is over; None takes all as one.
+        real_time: whether to wait until a piece would have been spoken; False goes on at once.
+
+    Returns:
+        A JSON-ready record: what `transcribe` tells, with all utterances' words and texts together, `utterances` (the
+        text and words of each) and `busiest_seconds`, the longest that a piece was computed on. Where that is above
+        0.05 s for long, a device falls behind.
+
+    Raises:
+        UserError: the bundle's model hears whole recordings only.
+        BundleError, TextError, AudioError: as `transcribe`.
+    """
+    recognizer = Recognizer(bundle, form=form)
+    recording = read_recording(path)
+    stream = recognizer.stream(recording.sample_rate, decoding, endpoint=endpoint)
+    size = max(1, round(_PIECE_SECONDS * recording.sample_rate))
+    ended: list[Hypothesis] = []
+    busy, busiest = 0.0, 0.0
+    began = time.perf_counter()
+    for start in range(0, len(recording.samples_N), size):
+        spoken = min(start + size, len(recording.samples_N)) / recording.sample_rate
+        if real_time:
+            time.sleep(max(0.0, began + spoken - time.perf_counter()))
+        started = time.perf_counter()
+        heard = stream.feed(recording.samples_N[start : start + size])
+        seconds = time.perf_counter() - started
+        busy, busiest = busy + seconds, max(busiest, seconds)
+        ended += heard.ended
+        listener(spoken, heard)
+    started = time.perf_counter()
+    last = stream.finish()
+    busy += time.perf_counter() - started
+    ended += [last] if last.words or not ended else []
+    words = tuple(word for hypothesis in ended for word in hypothesis.words)
+    together = dataclasses.replace(
+        last,
+        text=" ".join(hypothesis.text for hypothesis in ended),
+        words=words,
+        confidence=min(hypothesis.confidence for hypothesis in ended),
+    )
+    utterances = [
+        {"text": hypothesis.text, "words": [dataclasses.asdict(word) for word in hypothesis.words]}
+        for hypothesis in ended
+    ]
+    return _record(path, recording, together, busy) | {"utterances": utterances, "busiest_seconds": busiest}
 
 
 def _record(

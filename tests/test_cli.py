@@ -14,7 +14,7 @@ from speechgru import cli
 from speechgru.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("prepare", "check", "shard", "listen", "train", "report", "evaluate", "export", "transcribe")
+VERBS = ("prepare", "check", "shard", "listen", "train", "report", "evaluate", "export", "inspect", "transcribe")
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_the_help_teaches_the_usual_way(run):
         (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
         (
             ["transcribe", "newer", "0.wav"],
-            "bundle.json: is of version 999, this speechgru reads up to 2; update speechg",
+            "bundle.json: is of version 999, this speechgru reads up to 3; update speechg",
         ),
         (["evaluate", "damaged", "--manifest", "m.jsonl"], "bundle.json: is damaged (Expecting"),
     ],
@@ -372,33 +372,24 @@ def test_prepare_tells_what_it_wrote(run, tmp_path):
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
-    """A bundle as far as its metadata goes; the interpreter says nothing but blanks."""
+    """A bundle as far as its metadata goes; the model says nothing but blanks."""
     import numpy as np
 
-    from speechgru import runtime
+    from speechgru.runtime import recognizer
 
     class Silence:
-        def get_input_details(self):
-            return [{"index": 0}]
+        """In place of `runtime.engine.Engine`."""
 
-        get_output_details = get_input_details
+        log_probs_SV = np.log(np.array([[0.9, 0.1]] * 5, np.float32))
+        streams = False
 
-        def resize_tensor_input(self, index, shape):
-            self.shape = shape
+        def __init__(self, path, *, num_threads):
+            assert path.name == "model.tflite"
 
-        def allocate_tensors(self):
-            pass
+        def recognize(self, samples_N):
+            return self.log_probs_SV
 
-        def set_tensor(self, index, samples_BN):
-            assert samples_BN.shape == tuple(self.shape)
-
-        def invoke(self):
-            pass
-
-        def get_tensor(self, index):
-            return np.log(np.array([[[0.9, 0.1]] * 5], np.float32))
-
-    monkeypatch.setattr(runtime, "_load_interpreter", lambda path, num_threads: Silence())
+    monkeypatch.setattr(recognizer, "Engine", Silence)
     folder = tmp_path / "bundle"
     folder.mkdir()
     metadata = {
@@ -414,6 +405,7 @@ def bundle(tmp_path, monkeypatch):
         },
     }  # fmt: skip
     (folder / "bundle.json").write_text(json.dumps(metadata), encoding="utf-8")
+    (folder / "model.tflite").write_bytes(b"0")
     return folder
 
 
@@ -436,11 +428,8 @@ def test_transcribing_with_a_form_that_the_bundle_lacks(mistaken, bundle, write_
     assert message.endswith("bundle: holds no form 'int8'; it has none")
 
 
-def test_transcribing_without_the_model_file(bundle, write_wav, tmp_path, mistaken, monkeypatch):
-    from speechgru import runtime
-
-    monkeypatch.undo()  # the real interpreter
-    assert runtime._load_interpreter.__module__ == "speechgru.runtime"
+def test_transcribing_without_the_model_file(bundle, write_wav, tmp_path):
+    (bundle / "model.tflite").unlink()
     done = subprocess.run(
         [sys.executable, "-m", "speechgru.cli", "transcribe", bundle, write_wav(tmp_path)],
         capture_output=True, text=True, check=False, timeout=120,
@@ -477,18 +466,13 @@ def spelling(bundle, monkeypatch):
     """A bundle that hears "a b", and with less probability other texts, in whatever is said."""
     import numpy as np
 
-    from speechgru import runtime
+    from speechgru.runtime import recognizer
 
     probs_SV = [[0.1, 0.1, 0.8, 0.0], [0.9, 0.0, 0.1, 0.0], [0.2, 0.8, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0]]
     probs_SV.append([0.1, 0.0, 0.4, 0.5])
     with np.errstate(divide="ignore"):
-        log_probs_BSV = np.log(np.array([probs_SV], np.float32))
-
-    class Spelling(type(runtime._load_interpreter(None, 1))):
-        def get_tensor(self, index):
-            return log_probs_BSV
-
-    monkeypatch.setattr(runtime, "_load_interpreter", lambda path, num_threads: Spelling())
+        log_probs_SV = np.log(np.array(probs_SV, np.float32))
+    monkeypatch.setattr(recognizer.Engine, "log_probs_SV", log_probs_SV)
     metadata = json.loads((bundle / "bundle.json").read_text())
     (bundle / "bundle.json").write_text(json.dumps(metadata | {"characters": " ab"}))
     return bundle

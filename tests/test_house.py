@@ -30,10 +30,11 @@ FLOORS = {
         "runs",
         "runtime",
         "text",
+        "tflite_file",
     },
     1: {"audio", "augment", "ctc", "features", "gru", "records"},
     2: {"dataset", "model"},
-    3: {"check", "cli", "corpora", "evaluate", "export", "listen", "report", "shard", "train", "transcribe"},
+    3: {"check", "cli", "corpora", "evaluate", "export", "inspect", "listen", "report", "shard", "train", "transcribe"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -41,7 +42,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 ONLY_IN = {
     "keras_tuner": {"tune"},
     "tensorflow_io": {"audio"},
-    "ai_edge_litert": {"runtime", "export"},
+    "ai_edge_litert": {"runtime", "export", "tflite_file"},
 }
 HEAVY = ("tensorflow", "keras", "tensorflow_io", "keras_tuner", "matplotlib", "librosa", "espeakng_loader")
 

@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's gra
 
 from speechgru.ctc import ctc_loss  # noqa: E402
 from speechgru.evaluate import make_predictor  # noqa: E402
-from speechgru.export import to_tflite, trace  # noqa: E402
+from speechgru.export import Graphs, to_tflite  # noqa: E402
 from speechgru.features import FrontEndStream, LogMel, mel_filters  # noqa: E402
 from speechgru.model import ConvSubsampling, build_encoder, build_front_end, build_model  # noqa: E402
 
@@ -178,13 +178,15 @@ def test_law_4_infeasible_labels_have_no_made_up_loss():
         {"direction": "bidirectional", "subsampling_factor": 3},
         {"direction": "forward", "subsampling_factor": 2, "reset_after": False},
         {"direction": "bidirectional", "subsampling_factor": 2, "update_gate": "write", "num_layers": 1},
+        {"direction": "forward", "lookahead_frames": 6, "normalization": "batch"},
+        {"direction": "chunked", "chunk_frames": 12, "lookahead_frames": 6, "subsampling_factor": 3},
     ],
     ids=lambda model: "-".join(str(value) for value in model.values()),
 )
 def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
-    from speechgru.export import _save_model
+    from speechgru.export.saved_model import save_model
 
     config = small_config(**model)
     trained = build_model(config, NUM_CLASSES)
@@ -193,23 +195,29 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
         variable.assign(0.3 * rng.normal(size=variable.shape))
     portable = build_model(config, NUM_CLASSES, implementation="portable")
     portable.set_weights(trained.get_weights())
-    content = to_tflite(trace(portable), form="none", calibration=lambda: iter(()))
+    graphs = Graphs(portable, config)
+    content = to_tflite({"recognize": graphs.recognize(), "features": graphs.features()}, form="none")
     interpreter = Interpreter(model_content=content)
-    _save_model(portable, tmp_path / "saved")
-    served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    by_samples, by_features = (interpreter.get_signature_runner(name) for name in ("recognize", "features"))
+    save_model(graphs, tmp_path / "saved", sample_rate=8000, with_audio=False)
+    served = tf.saved_model.load(str(tmp_path / "saved")).signatures
     predict = make_predictor(trained)
     for count in (80, 161, 1000, 4001, 7999):
         samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
         num_samples_B = np.array([count], np.int32)
         expected_BSV = predict(samples_BN, num_samples_B)[0].numpy()
-        from_saved = served(samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B))
-        np.testing.assert_allclose(from_saved["log_probs"].numpy(), expected_BSV, atol=1e-4)
-        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [1, count])
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], samples_BN)
-        interpreter.invoke()
-        from_tflite = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        np.testing.assert_allclose(from_tflite, expected_BSV, atol=1e-4)
+        log_mel_BTM = portable.get_layer("front_end").get_layer("log_mel")(samples_BN, num_samples_B)[0]
+        heard = {
+            "SavedModel, batch": served["serving_default"](
+                samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B)
+            ),
+            "SavedModel": served["recognize"](samples=tf.constant(samples_BN)),
+            "SavedModel, features": served["features"](log_mel=log_mel_BTM),
+            "TFLite": by_samples(samples=samples_BN),
+            "TFLite, features": by_features(log_mel=log_mel_BTM.numpy()),
+        }
+        for name, outputs in heard.items():
+            np.testing.assert_allclose(outputs["log_probs"], expected_BSV, atol=1e-4, err_msg=name)
 
 
 def test_the_mel_filters_are_in_no_matrix_that_quantisation_would_touch():

@@ -58,6 +58,31 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
     assert "prepare the corpus: already done" in changed and "train: already done" not in changed
 
 
+def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tmp_path):
+    out, arguments = tmp_path / "streaming", ["--utterances", 60, "--models", "chunked", "--forms", "none", "dynamic"]
+    printed = tell("streaming", *TINY, "--out", out, *arguments)
+    folder = out / "synthetic" / "chunked"
+    for name in ("run/config.yaml", "bundle/bundle.json", "bundle/saved_model/saved_model.pb"):
+        assert (folder / name).is_file(), name
+    (row,) = json.loads(printed.splitlines()[-1])["rows"]
+    assert row["label"] == "chunked, 360 + 180 ms" and not row["is_whole"] and 0.54 < row["latency_seconds"] < 0.7
+    assert list(row["scores"]) == ["Keras", "SavedModel", "TFLite none", "TFLite dynamic"]
+    keras, saved_model, tflite = (row["scores"][form]["wer"] for form in ("Keras", "SavedModel", "TFLite none"))
+    assert keras == saved_model == tflite == row["streams"]["TFLite none"]["wer"]
+    assert row["streams"]["TFLite none"]["num_different"] == 0
+    assert "TFLite dynamic, stream" in printed and "chunked" in printed
+    page = (out / "report.html").read_text()
+    assert "Error rate against latency" in page and "same texts" in page and "<svg" in page
+
+    stages = json.loads((out / "stages.json").read_text())
+    del stages["train: synthetic, chunked"]
+    (out / "stages.json").write_text(json.dumps(stages))
+    history = (folder / "run" / "history.jsonl").read_bytes()
+    again = tell("streaming", *TINY, "--out", out, *arguments)
+    assert again.count("already done") == len(stages), "a finished run is found finished"
+    assert (folder / "run" / "history.jsonl").read_bytes() == history and not (folder / "run.old1").exists()
+
+
 @pytest.mark.slow  # prepares, checks and scores thousands of real recordings: about two minutes
 def test_fsdd_goes_through_every_verb(tmp_path, shared_data):
     out = tmp_path / "fsdd"

@@ -6,10 +6,10 @@ import unicodedata
 import numpy as np
 import pytest
 
-from speechgru import runtime
 from speechgru.decoding import DecodingOptions, Phrases
 from speechgru.errors import BundleError, TextError
-from speechgru.runtime import Recognizer, read_bundle
+from speechgru.runtime import BUNDLE_VERSION, Recognizer, read_bundle
+from speechgru.runtime import recognizer as module
 from speechgru.text import TextRules, Vocabulary
 
 #: What the first version wrote, as far as the recogniser reads it.
@@ -31,41 +31,24 @@ NEW = json.loads(OLD) | {
 del NEW["characters"]
 
 
-class Interpreter:
-    """Says the same log-probabilities whatever is put in."""
-
-    log_probs_BSV = np.zeros((1, 1, 1), np.float32)
-
-    def get_input_details(self):
-        return [{"index": 0}]
-
-    get_output_details = get_input_details
-
-    def resize_tensor_input(self, index, shape):
-        pass
-
-    def allocate_tensors(self):
-        pass
-
-    def set_tensor(self, index, samples_BN):
-        pass
-
-    def invoke(self):
-        pass
-
-    def get_tensor(self, index):
-        return self.log_probs_BSV
-
-
 @pytest.fixture
 def recognizer(tmp_path, monkeypatch):
     """Makes a recogniser of a bundle's metadata that always hears the same."""
 
     def make(metadata, probs_SV=((0.6, 0.4),)):
         (tmp_path / "bundle.json").write_text(metadata if isinstance(metadata, str) else json.dumps(metadata))
-        interpreter = Interpreter()
-        interpreter.log_probs_BSV = np.log(np.array([probs_SV], np.float32) + 1e-9) - 1e-6
-        monkeypatch.setattr(runtime, "_load_interpreter", lambda path, num_threads: interpreter)
+        (tmp_path / "model.tflite").write_bytes(b"123")
+
+        class Engine:
+            streams = False
+
+            def __init__(self, path, *, num_threads):
+                pass
+
+            def recognize(self, samples_N):
+                return np.log(np.array(probs_SV, np.float32) + 1e-9) - 1e-6
+
+        monkeypatch.setattr(module, "Engine", Engine)
         return Recognizer(tmp_path)
 
     return make
@@ -118,7 +101,11 @@ def test_letters_with_accents_may_be_written_in_either_way(recognizer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bundle_version": 3}, "is of version 3, this speechgru reads up to 2; update speechgru"),
+        (
+            {"bundle_version": BUNDLE_VERSION + 1},
+            f"is of version {BUNDLE_VERSION + 1}, this speechgru reads up to {BUNDLE_VERSION}; update speechgru",
+        ),
+        ({"stream": {"geometry": {"hop_length": 80}}}, "is damaged"),
         (
             {"entries": ["on", "on"]},
             r"is damaged \(the vocabulary holds 'on' more than once\); export the bundle again",

@@ -11,7 +11,7 @@ import numpy as np
 
 from speechgru.config import RunConfig
 from speechgru.evaluate import load_run
-from speechgru.runtime import Recognizer
+from speechgru.runtime import Recognizer, is_bundle
 from speechgru.text import Vocabulary
 
 #: What of a bundle's front end makes its log-mel; an old bundle lacks what had no choice then.
@@ -79,7 +79,7 @@ def open_ear(path: Path, *, form: str) -> Ear:
     """
     from speechgru.features import LogMel
 
-    if not (path / "bundle.json").is_file():
+    if not is_bundle(path):
         return ear_of_run(*load_run(path))
     recognizer = Recognizer(path, form=form.removeprefix("TFLite "))
     features = recognizer.metadata["features"]

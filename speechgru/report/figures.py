@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.decoding import Hypothesis, Word, greedy_decode
+from speechgru.report.pieces import interval as interval_text
 from speechgru.report.pieces import is_number, percent, text
 from speechgru.report.style import NUM_SERIES
 from speechgru.text import BLANK_ID, Vocabulary
@@ -29,6 +31,10 @@ _MAX_POINTS = 400
 _VISIBLE = 0.02
 
 _PANEL_WIDTH, _PANEL_HEIGHT = 460, 290
+_WIDE_WIDTH, _WIDE_HEIGHT = 640, 400
+
+#: Left, top, right, bottom, in pixels.
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -308,6 +314,126 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
         for entry in bins
     )
     return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"Share of right words by confidence: {spoken}")
+
+
+def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
+    """The word error rate against the latency, as SVG; empty where there is no point.
+
+    Args:
+        points: records with `series`, which has a colour and a shape of its own, `label`, `latency_seconds` above 0 (on
+            a logarithmic axis), `wer`, `wer_interval` (drawn as an upright line), and `is_whole`: whether it waits for
+            the whole utterance, which is drawn hollow. Those without a finite latency and rate have no point.
+    """
+    points = [
+        point
+        for point in points
+        if all(is_number(point.get(key)) and math.isfinite(point[key]) for key in ("latency_seconds", "wer"))
+        and point["latency_seconds"] > 0
+    ]
+    if not points:
+        return ""
+    latencies = [point["latency_seconds"] for point in points]
+    highest = max(max([point["wer"], *(point.get("wer_interval") or [])]) for point in points)
+    x = Axis(min(latencies) / 1.5, max(latencies) * 1.5, 58, _WIDE_WIDTH - 16, log=True)
+    y = Axis(0.0, 1.08 * highest or 0.01, _WIDE_HEIGHT - 46, 34)
+    parts = []
+    for tick in y.ticks(6):
+        rate = f"{100 * tick:.4g}\u202f%"
+        parts.append(
+            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">{rate}</text>'
+        )
+    for tick in x.ticks(8):
+        parts.append(
+            f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{y.start}" y2="{y.end}"/>'
+            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
+        )
+    parts.append(
+        f'<text class="tick" text-anchor="end" x="{x.end}" y="{_WIDE_HEIGHT - 8}">latency, seconds of sound</text>'
+        f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="18">WER</text>'
+    )
+    names = list(dict.fromkeys(str(point.get("series", "")) for point in points))
+    taken: list[_Box] = []
+    labels, legend = [], x.start + 14
+    for number, name in enumerate(names):
+        colour = f"var(--series-{number % NUM_SERIES + 1})"
+        line = sorted(
+            (point for point in points if point.get("series", "") == name), key=lambda p: p["latency_seconds"]
+        )
+        places = [(float(x(point["latency_seconds"])), float(y(point["wer"]))) for point in line]
+        path = " ".join(f"{left:.1f},{top:.1f}" for left, top in places)
+        parts.append(f'<polyline class="line dashed" style="stroke: {colour}; stroke-width: 1.25" points="{path}"/>')
+        for start, end in itertools.pairwise(places):
+            along = np.linspace(start, end, max(2, round(math.dist(start, end) / 8)))
+            taken += [(left - 3, top - 3, left + 3, top + 3) for left, top in along.tolist()]
+        for point, (left, top) in zip(line, places, strict=True):
+            low, high = (float(y(end)) for end in point.get("wer_interval") or [point["wer"]] * 2)
+            what = _tradeoff_text(point)
+            bar = f"M{left - 4:.1f},{low:.1f}h8m-4,0V{high:.1f}m-4,0h8"
+            parts.append(
+                f'<path class="line" style="stroke: {colour}; stroke-width: 1.5" d="{bar}"/>'
+                + _marker(number, left, top, colour=colour, hollow=bool(point.get("is_whole")), title=what)
+            )
+            taken += [(left - 5, high - 1, left + 5, low + 1), (left - 8, top - 8, left + 8, top + 8)]
+            labels.append((str(point.get("label", "")), colour, left, top))
+        if any(names):
+            parts.append(
+                _marker(number, legend + 6, 14, colour=colour, hollow=False)
+                + f'<text x="{legend + 18}" y="18">{text(name)}</text>'
+            )
+            legend += 18 + 7.5 * len(name) + 22
+    room = (x.start, y.end - 10, x.end, y.start)
+    parts.extend(
+        _place_label(label, left, top, colour=colour, taken=taken, room=room) for label, colour, left, top in labels
+    )
+    spoken = "; ".join(map(_tradeoff_text, points))
+    return _svg(parts, width=_WIDE_WIDTH, height=_WIDE_HEIGHT, label=f"Word error rate by latency: {spoken}")
+
+
+def _tradeoff_text(point: Mapping[str, Any]) -> str:
+    named = ", ".join(str(point[key]) for key in ("series", "label") if point.get(key))
+    latency = f"{'the whole utterance, on average ' if point.get('is_whole') else ''}{point['latency_seconds']:.2f} s"
+    spread = interval_text(point.get("wer_interval"))
+    return f"{named}: WER {percent(point['wer'])}{f' ({spread})' if spread else ''} at {latency}"
+
+
+def _marker(number: int, x: float, y: float, *, colour: str, hollow: bool, title: str = "") -> str:
+    """A series' mark, told from others by its shape too."""
+    style = f'style="fill: {"var(--card)" if hollow else colour}; stroke: {colour}; stroke-width: 2"'
+    inner = f"<title>{text(title)}</title>" if title else ""
+    if number % 3 == 0:
+        return f'<circle {style} cx="{x:.1f}" cy="{y:.1f}" r="5">{inner}</circle>'
+    reach = 4.6 if number % 3 == 1 else 5.0
+    turned = f' transform="rotate(45 {x:.1f} {y:.1f})"' if number % 3 == 2 else ""
+    box = f'x="{x - reach:.1f}" y="{y - reach:.1f}" width="{2 * reach}" height="{2 * reach}"'
+    return f"<rect {style} {box}{turned}>{inner}</rect>"
+
+
+def _place_label(label: str, x: float, y: float, *, colour: str, taken: list[_Box], room: _Box) -> str:
+    """A point's label where it covers the least: beside the point if it can, else above, below or further off.
+
+    `taken` are boxes that it should not cover, and `room` the one it should stay inside: left, top, right, bottom.
+    """
+    half, height = 3.5 * len(label), 16.0
+    places = [(side * (half + 10), shift) for shift in (0.0, -13.0, 13.0, -24.0, 24.0) for side in (1, -1)]
+    places += [(0.0, shift) for shift in (-19.0, 19.0, -32.0, 32.0)]
+    boxes = [
+        (x + across - half, y + down - height / 2, x + across + half, y + down + height / 2) for across, down in places
+    ]
+
+    def badness(box: _Box) -> float:
+        outside = sum(max(0.0, room[k] - box[k]) + max(0.0, box[k + 2] - room[k + 2]) for k in (0, 1))
+        return 1000 * outside + sum(_shared_area(box, other) for other in taken)
+
+    box = min(boxes, key=badness)
+    taken.append(box)
+    style = f"text-anchor: middle; fill: {colour}; paint-order: stroke; stroke: var(--card); stroke-width: 3"
+    return f'<text style="{style}" x="{(box[0] + box[2]) / 2:.1f}" y="{box[3] - 4:.1f}">{text(label)}</text>'
+
+
+def _shared_area(one: _Box, other: _Box) -> float:
+    width, height = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
+    return max(0.0, width) * max(0.0, height)
 
 
 def speech_picture(

@@ -1,48 +1,36 @@
-"""The recogniser on a device: a bundle, NumPy and LiteRT. Nothing here loads TensorFlow.
-
-from speechgru.runtime import Recognizer
-recognizer = Recognizer("bundle")
-print(recognizer.transcribe(samples_N, sample_rate).text)
-
-With hotwords:
-
-from speechgru.decoding import DecodingOptions
-options = DecodingOptions(beam_width=16, hotwords={"kitchen": 4.0})
-print(recognizer.transcribe(samples_N, sample_rate, options).text)
-"""
+"""The recogniser: a bundle's model with its text rules and vocabulary."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speechgru.decoding import DecodingOptions, Hypothesis, decode
-from speechgru.errors import BundleError, TextError
+from speechgru import lengths
+from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.errors import BundleError, UserError
+from speechgru.lengths import StreamGeometry
 from speechgru.recordings import read_recording, resample
+from speechgru.runtime.bundle import model_file, read_bundle
+from speechgru.runtime.engine import Engine
+from speechgru.runtime.stream import Stream, checked_samples
+from speechgru.runtime.windows import Windows
 from speechgru.text import TextRules, Vocabulary
-
-#: The bundle format that this version writes and the newest that it reads.
-BUNDLE_VERSION = 2
-
-#: What a bundle's metadata must hold.
-_REQUIRED = ("sample_rate", "step_seconds", "unit", "entries", "text", "models", "default_form")
 
 #: What those who name no decoding get.
 _GREEDY = DecodingOptions()
 
 
 class Recognizer:
-    """An exported recogniser: samples in, text out, one utterance at a time.
+    """An exported recogniser: samples in, text out, of whole recordings or while somebody speaks.
 
-    Not for two threads at once: LiteRT's interpreter holds one input. Make one recogniser a thread.
+    Any number of streams and threads may share it. Its model computes for one at a time and the others wait, for some
+    milliseconds; where several cores should compute at once, make a recogniser a thread. A stream belongs to one.
 
     Args:
-        bundle: the folder that `speechgru export` wrote.
+        bundle: the folder that `speechgru export` wrote, or one `.tflite` file of it, which is enough by itself.
         form: which of the bundle's models to run (`none`, `dynamic`, `float16`, `int8`); its default when None.
         num_threads: CPU threads that LiteRT may use.
 
@@ -63,9 +51,9 @@ class Recognizer:
         self.text_rules = TextRules(**self.metadata["text"])
         self.vocabulary = Vocabulary.from_record(self.metadata)
         self._step_seconds: float = self.metadata["step_seconds"]
-        self._interpreter = _load_interpreter(self.bundle / models[form]["file"], num_threads)
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        file = model_file(self.bundle, self.metadata, form)
+        self.size_bytes = file.stat().st_size
+        self._engine = Engine(file, num_threads=num_threads)
         self._prepared: tuple[DecodingOptions, DecodingOptions] = (_GREEDY, _GREEDY)
 
     def log_probs(self, samples_N: np.ndarray) -> np.ndarray:
@@ -80,18 +68,71 @@ class Recognizer:
         Raises:
             ValueError: the samples are not one channel of finite numbers.
         """
-        samples_N = np.asarray(samples_N, np.float32)
-        if samples_N.ndim != 1:
-            raise ValueError(f"samples must be one channel [num_samples], got the shape {samples_N.shape}")
-        if not np.isfinite(samples_N).all():
-            raise ValueError("samples must be finite numbers; some are NaN or infinite")
-        if not len(samples_N):
+        samples_N = checked_samples(samples_N)
+        if not self._has_steps(len(samples_N)):
             return np.zeros([0, len(self.vocabulary)], np.float32)
-        self._interpreter.resize_tensor_input(self._input, [1, len(samples_N)])
-        self._interpreter.allocate_tensors()
-        self._interpreter.set_tensor(self._input, samples_N[None])
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)[0]
+        return self._engine.recognize(samples_N)
+
+    @property
+    def streams(self) -> bool:
+        """Whether `stream` works: the model is one that streams, and was exported with a signature for it."""
+        return self.metadata["stream"] is not None and self._engine.streams
+
+    def stream_log_probs(self, samples_N: np.ndarray, *, piece: int) -> np.ndarray:
+        """What `log_probs` gives, by a stream that gets `piece` samples at a time: for whoever wants to compare."""
+        windows = self._windows()
+        samples_N = checked_samples(samples_N)
+        results = []
+        for start in range(0, len(samples_N), piece):
+            results += windows.feed(samples_N[start : start + piece])
+        return np.concatenate([np.zeros([0, len(self.vocabulary)], np.float32), *results, *windows.finish()])
+
+    def _windows(self) -> Windows:
+        record = self.metadata["stream"]
+        if not self.streams:
+            reason = self.metadata.get("stream_obstacle") or "it was exported without a signature for streams"
+            raise UserError(f"{self.bundle}: hears whole recordings only: {reason}")
+        return Windows(self._engine.stream, geometry=StreamGeometry(**record["geometry"]), states=record["states"])
+
+    def _has_steps(self, num_samples: int) -> bool:
+        """Whether so many samples make a step; without centred frames a whole transform is needed for one."""
+        features = self.metadata.get("features", {})
+        geometry = {key: features[key] for key in ("n_fft", "hop_length") if key in features}
+        if len(geometry) < 2:
+            return num_samples > 0
+        return lengths.num_frames(num_samples, center=features.get("center", True), **geometry) > 0
+
+    def stream(
+        self,
+        sample_rate: int | None = None,
+        decoding: DecodingOptions | None = None,
+        *,
+        endpoint: EndpointRule | None = None,
+    ) -> Stream:
+        """Begins to hear somebody who still speaks.
+
+        Args:
+            sample_rate: Hz of the samples to come; the bundle's when None.
+            decoding: as in `transcribe`.
+            endpoint: when an utterance is over and the next begins; without one all is one utterance, until `finish`.
+
+        Returns:
+            The stream. All that it hears is what `transcribe` hears in the same samples, however they are cut.
+
+        Raises:
+            UserError: the bundle's model hears whole recordings only; says how to train one that streams.
+            TextError: the bundle cannot write a hotword or phrase; names it.
+        """
+        options = self.prepare(decoding)
+        return Stream(
+            self._windows,
+            vocabulary=self.vocabulary,
+            step_seconds=self._step_seconds,
+            sample_rate=self.sample_rate,
+            source_rate=sample_rate or self.sample_rate,
+            options=options,
+            endpoint=endpoint,
+        )
 
     def transcribe(
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
@@ -143,49 +184,3 @@ class Recognizer:
         """
         recording = read_recording(path)
         return self.transcribe(recording.samples_N, recording.sample_rate, decoding)
-
-
-def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
-    """A bundle's metadata, `bundle.json`, as this version writes it.
-
-    Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC.
-
-    Raises:
-        BundleError: missing, damaged, or of a newer version than this one reads.
-    """
-    path = Path(bundle) / "bundle.json"
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(f"{bundle}: is no bundle (no bundle.json); `speechgru export` makes one") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path}: is damaged ({error}); export the bundle again") from error
-    version = metadata.get("bundle_version") if isinstance(metadata, dict) else None
-    if not isinstance(version, int):
-        raise BundleError(f"{path}: holds no bundle_version; export the bundle again")
-    if version > BUNDLE_VERSION:
-        raise BundleError(
-            f"{path}: is of version {version}, this speechgru reads up to {BUNDLE_VERSION}; update speechgru"
-        )
-    if version == 1 and "characters" in metadata:
-        metadata |= {"unit": "character", "entries": list(metadata["characters"])}
-    missing = [key for key in _REQUIRED if key not in metadata]
-    if missing:
-        raise BundleError(f"{path}: lacks {', '.join(missing)}; export the bundle again")
-    try:
-        metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
-        Vocabulary.from_record(metadata)
-    except (TextError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: is damaged ({' '.join(str(error).split())}); export the bundle again") from error
-    return metadata
-
-
-def _load_interpreter(path: Path, num_threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    if not path.is_file():
-        raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
-    try:
-        return Interpreter(model_path=str(path), num_threads=num_threads)
-    except (ValueError, RuntimeError) as error:
-        raise BundleError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the bundle again") from error

@@ -1,0 +1,86 @@
+"""Golden vectors: what goes in and what must come out at each stage, so that a port to another language tests itself.
+
+`golden/golden.json` lists cases, each with its numbers as files of raw little-endian float32 (`golden/CASE.samples.f32`
+and so on) and their shapes. A port agrees when it is within `tolerance` of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.decoding import greedy_decode
+from speechgru.files import write_json
+from speechgru.text import Vocabulary
+
+#: Seconds of the made-up sound, and of the longest recording that is taken along.
+_SOUND_SECONDS, _LONGEST_SECONDS = 1.0, 4.0
+#: What other kernels and orders of summing may change in a log-mel value and in a log-probability.
+TOLERANCE = {"log_mel": 1e-3, "features": 1e-3, "log_probs": 1e-2}
+
+
+def made_up_sound(sample_rate: int) -> np.ndarray:
+    """A second of rising tones and noise, `samples_N`: the same everywhere, and nobody's voice."""
+    time_N = np.arange(round(_SOUND_SECONDS * sample_rate)) / sample_rate
+    rng = np.random.default_rng(0)
+    tones_N = sum(
+        np.sin(2 * np.pi * (f * time_N + 0.5 * f * time_N**2)) / (k + 1) for k, f in enumerate((180, 410, 900))
+    )
+    loudness_N = 0.5 - 0.5 * np.cos(2 * np.pi * 3 * time_N)
+    samples_N = 0.2 * loudness_N * tones_N + 0.01 * rng.standard_normal(len(time_N))
+    return samples_N.astype(np.float32)
+
+
+def write_golden(
+    folder: Path,
+    *,
+    sample_rate: int,
+    recording: np.ndarray | None,
+    front_end: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    forms: Mapping[str, Callable[[np.ndarray], np.ndarray]],
+    vocabulary: Vocabulary,
+    step_seconds: float,
+) -> list[dict[str, Any]]:
+    """Writes the vectors of a bundle.
+
+    Args:
+        folder: of the vectors; made.
+        sample_rate: Hz.
+        recording: `samples_N` of a real recording; None takes the made-up sound alone.
+        front_end: `samples_N` -> its stages by name, `log_mel` and `features`.
+        forms: by the form's name, `samples_N` -> `log_probs_SV`.
+        vocabulary: the labels.
+        step_seconds: seconds from one step to the next.
+
+    Returns:
+        The cases, as `golden.json` lists them.
+    """
+    folder.mkdir()
+    sounds = {"sound": made_up_sound(sample_rate)}
+    if recording is not None:
+        sounds["speech"] = recording[: round(_LONGEST_SECONDS * sample_rate)]
+    cases = []
+    for name, samples_N in sounds.items():
+        arrays = {"samples": samples_N, **front_end(samples_N)}
+        texts = {}
+        for form, log_probs in forms.items():
+            arrays[f"log_probs.{form}"] = log_probs(samples_N)
+            hypothesis = greedy_decode(arrays[f"log_probs.{form}"], vocabulary=vocabulary, step_seconds=step_seconds)
+            texts[form] = hypothesis.text
+        files = {}
+        for stage, values in arrays.items():
+            file = f"{name}.{stage}.f32"
+            (folder / file).write_bytes(np.ascontiguousarray(values, "<f4").tobytes())
+            files[stage] = {"file": file, "shape": list(values.shape)}
+        cases.append({"name": name, "sample_rate": sample_rate, "arrays": files, "texts": texts})
+    write_json(folder / "golden.json", {"tolerance": TOLERANCE, "cases": cases})
+    return cases
+
+
+def shortest_recording(recordings: Sequence[np.ndarray], references: Sequence[str]) -> np.ndarray | None:
+    """The shortest of the recordings in which something is said."""
+    spoken = [samples_N for samples_N, reference in zip(recordings, references, strict=True) if reference]
+    return min(spoken, key=len, default=None)

@@ -1,0 +1,48 @@
+"""A SavedModel for servers: the same functions over the same weights, each a signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from speechgru.audio import decode_bytes
+from speechgru.export.graphs import AUDIO, BATCH, FEATURES, RECOGNIZE, Graphs
+
+#: What each signature takes and gives; the model card repeats it.
+SIGNATURES = {
+    BATCH: "`samples` float32 [B, N] in [-1, 1], zeros after each end, and `num_samples` int32 [B] -> `log_probs` "
+    "[B, S, V], `num_steps` [B]",
+    RECOGNIZE: "`samples` float32 [1, N] -> `log_probs` [1, S, V]",
+    FEATURES: "`log_mel` float32 [1, T, M], the front end's before any normalisation -> `log_probs` [1, S, V]",
+    AUDIO: "`audio` string [], the bytes of a WAV of 16 bits, a FLAC of 16 bits or an Ogg Vorbis file at the model's "
+    "rate -> `log_probs` [1, S, V]; whoever loads the SavedModel must `import tensorflow_io` before",
+}
+
+
+def save_model(graphs: Graphs, path: Path, *, sample_rate: int, with_audio: bool) -> list[str]:
+    """Writes the SavedModel.
+
+    Args:
+        graphs: the functions.
+        path: the folder.
+        sample_rate: Hz that the model hears.
+        with_audio: whether to give it the signature for encoded bytes, which needs tensorflow-io here and wherever the
+            SavedModel is loaded.
+
+    Returns:
+        The names of its signatures.
+    """
+    signatures: dict[str, Any] = {BATCH: graphs.batch(), RECOGNIZE: graphs.recognize(), FEATURES: graphs.features()}
+    if with_audio:
+        recognize = signatures[RECOGNIZE]
+
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string, name="audio")])
+        def recognize_audio(audio: tf.Tensor) -> dict[str, tf.Tensor]:
+            samples_N = decode_bytes(audio, sample_rate=sample_rate)
+            return {"log_probs": recognize(samples=samples_N[None])["log_probs"]}
+
+        signatures[AUDIO] = recognize_audio.get_concrete_function()
+    tf.saved_model.save(graphs, str(path), signatures=signatures)
+    return list(signatures)

@@ -1,0 +1,105 @@
+"""The bundle: what `speechgru export` writes and a device reads, as a folder or as the one file in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from speechgru.errors import BundleError, TextError
+from speechgru.files import sha256_of
+from speechgru.lengths import StreamGeometry
+from speechgru.text import TextRules, Vocabulary
+from speechgru.tflite_file import read_metadata
+
+#: The bundle format that this version writes and the newest that it reads.
+BUNDLE_VERSION = 3
+
+#: The entry of a TFLite file's own metadata that holds what `bundle.json` says.
+METADATA_ENTRY = "speechgru"
+
+#: What a bundle's metadata must hold.
+_REQUIRED = ("sample_rate", "step_seconds", "unit", "entries", "text", "models", "default_form")
+
+
+def is_bundle(path: str | os.PathLike[str]) -> bool:
+    """Whether a path looks like a bundle: a folder with `bundle.json`, or a `.tflite` file."""
+    path = Path(path)
+    return (path / "bundle.json").is_file() or (path.suffix == ".tflite" and path.is_file())
+
+
+def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
+    """A bundle's metadata as this version writes it.
+
+    Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC. Versions below 3 have no `stream`
+    and no checksums.
+
+    Args:
+        bundle: the folder, or a `.tflite` file of one, which holds the same metadata: it is then the only model.
+
+    Raises:
+        BundleError: missing, damaged, or of a newer version than this one reads.
+    """
+    bundle = Path(bundle)
+    path = bundle if bundle.suffix == ".tflite" and bundle.is_file() else bundle / "bundle.json"
+    try:
+        metadata = json.loads(_metadata_text(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(f"{bundle}: is no bundle (no bundle.json); `speechgru export` makes one") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path}: is damaged ({error}); export the bundle again") from error
+    version = metadata.get("bundle_version") if isinstance(metadata, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path}: holds no bundle_version; export the bundle again")
+    if version > BUNDLE_VERSION:
+        raise BundleError(
+            f"{path}: is of version {version}, this speechgru reads up to {BUNDLE_VERSION}; update speechgru"
+        )
+    if version == 1 and "characters" in metadata:
+        metadata |= {"unit": "character", "entries": list(metadata["characters"])}
+    missing = [key for key in _REQUIRED if key not in metadata]
+    if missing:
+        raise BundleError(f"{path}: lacks {', '.join(missing)}; export the bundle again")
+    try:
+        metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
+        Vocabulary.from_record(metadata)
+        if metadata.setdefault("stream", None) is not None:
+            StreamGeometry(**metadata["stream"]["geometry"])
+    except (TextError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path}: is damaged ({' '.join(str(error).split())}); export the bundle again") from error
+    if path == bundle:
+        form = metadata["default_form"]
+        metadata["models"] = {form: {**metadata["models"].get(form, {}), "file": path.name}}
+    return metadata
+
+
+def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: str) -> Path:
+    """The file of one of a bundle's models, once it is the one that was exported.
+
+    Raises:
+        BundleError: the file is missing, or its checksum is not the bundle's.
+    """
+    bundle, record = Path(bundle), metadata["models"][form]
+    path = bundle if bundle.is_file() else bundle / record["file"]
+    if not path.is_file():
+        raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
+    expected = record.get("sha256")
+    if expected is not None and sha256_of(path) != expected:
+        size = record.get("size_bytes")
+        found = path.stat().st_size
+        reason = f"{found:,} of {size:,} bytes" if size not in (None, found) else "its checksum is wrong"
+        raise BundleError(f"{path}: is damaged ({reason}); copy the bundle again, or export it again")
+    return path
+
+
+def _metadata_text(path: Path) -> str:
+    if path.suffix != ".tflite":
+        return path.read_text(encoding="utf-8")
+    found = read_metadata(path).get(METADATA_ENTRY)
+    if found is None:
+        raise BundleError(
+            f"{path}: holds no metadata of a bundle; give the folder that it was exported to, or export it again"
+        )
+    return found.decode("utf-8")

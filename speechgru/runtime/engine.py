@@ -1,0 +1,77 @@
+"""One exported model under LiteRT: the only place that calls its interpreter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.errors import BundleError
+
+#: The signatures of whole recordings and of a streaming call. Bundles of versions below 3 have one without a name.
+RECOGNIZE, STREAM = "recognize", "stream"
+
+
+class Engine:
+    """A `.tflite` file that is loaded: whole recordings, and calls of a stream.
+
+    Calls from several threads wait for each other: an interpreter holds the tensors of one call.
+
+    Args:
+        path: the file.
+        num_threads: CPU threads that LiteRT may use.
+
+    Raises:
+        BundleError: the file is missing or damaged.
+    """
+
+    def __init__(self, path: Path, *, num_threads: int):
+        self._interpreter = load_interpreter(path, num_threads)
+        signatures = self._interpreter.get_signature_list()
+        self._recognize, self._stream = (
+            self._interpreter.get_signature_runner(name) if name in signatures else None for name in (RECOGNIZE, STREAM)
+        )
+        if self._recognize is None:
+            self._input = self._interpreter.get_input_details()[0]["index"]
+            self._output = self._interpreter.get_output_details()[0]["index"]
+        self._lock = threading.Lock()
+
+    @property
+    def streams(self) -> bool:
+        """Whether the file has a signature for streams."""
+        return self._stream is not None
+
+    def recognize(self, samples_N: np.ndarray) -> np.ndarray:
+        """`samples_N`, one or more, to `log_probs_SV`."""
+        with self._lock:
+            if self._recognize is not None:
+                return self._recognize(samples=samples_N[None])["log_probs"][0]
+            self._interpreter.resize_tensor_input(self._input, [1, len(samples_N)])
+            self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(self._input, samples_N[None])
+            self._interpreter.invoke()
+            return self._interpreter.get_tensor(self._output)[0]
+
+    def stream(self, inputs: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """One call of a stream (`windows.Call`)."""
+        with self._lock:
+            return self._stream(**inputs)
+
+
+def load_interpreter(path: Path, num_threads: int) -> Any:
+    """LiteRT's interpreter of a file.
+
+    Raises:
+        BundleError: the file is missing or damaged.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not path.is_file():
+        raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
+    try:
+        return Interpreter(model_path=str(path), num_threads=num_threads)
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the bundle again") from error

@@ -1,0 +1,232 @@
+"""Bundles: every form of every direction hears what the model hears, or nothing is written."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="export converts TensorFlow graphs; it is not installed")
+
+from speechgru.audio import has_tensorflow_io  # noqa: E402
+from speechgru.config import save_config  # noqa: E402
+from speechgru.decoding import greedy_decode  # noqa: E402
+from speechgru.errors import BundleError, UserError  # noqa: E402
+from speechgru.evaluate import evaluate  # noqa: E402
+from speechgru.export import QUANTIZATIONS, export, parity, verb  # noqa: E402
+from speechgru.inspect import inspect  # noqa: E402
+from speechgru.manifest import read_manifest  # noqa: E402
+from speechgru.model import build_model  # noqa: E402
+from speechgru.recordings import read_recording  # noqa: E402
+from speechgru.runs import RunFolder, save_checkpoint  # noqa: E402
+from speechgru.runtime import Recognizer, read_bundle  # noqa: E402
+from speechgru.text import Vocabulary  # noqa: E402
+
+VOCABULARY = Vocabulary("ab")
+DIRECTIONS = {
+    "bidirectional": (),
+    "forward": ("model.direction=forward", "model.lookahead_frames=6"),
+    "chunked": ("model.direction=chunked", "model.chunk_frames=12", "model.lookahead_frames=6", "features.deltas=1"),
+}
+
+
+def make_run(folder, config, *, seed=0):
+    """A run that nobody trained: its weights are random, and every one of them matters."""
+    model = build_model(config, len(VOCABULARY))
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = 0.4 * rng.normal(size=weight.shape)
+        weight.assign(np.abs(values) + 0.5 if "deviation" in weight.path or "variance" in weight.path else values)
+    run = RunFolder(folder)
+    folder.mkdir()
+    save_config(run.config, config)
+    VOCABULARY.save(run.vocabulary)
+    save_checkpoint(
+        run.best, {f"model/{k}": variable.numpy() for k, variable in enumerate(model.variables)}, {"step": 1}
+    )
+    return folder
+
+
+@pytest.fixture
+def run(tones_config, tmp_path):
+    """A small untrained run: the direction -> its folder."""
+
+    def make(direction="bidirectional"):
+        return make_run(tmp_path / "run", tones_config(*DIRECTIONS[direction], "model.units=40"))
+
+    return make
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_law_5_every_form_of_every_direction_is_compared_and_loads(run, tones, tmp_path, direction):
+    folder, out = run(direction), tmp_path / "bundle"
+    metadata = export(folder, out, quantize=QUANTIZATIONS, formats=["tflite", "savedmodel"], max_wer_change=1.0)
+    compared = {record["form"]: record for record in metadata["parity"]}
+    assert list(compared) == ["Keras", *(f"TFLite {form}" for form in QUANTIZATIONS), "SavedModel"]
+    assert compared["TFLite none"]["max_difference"] < 1e-3 and compared["SavedModel"]["max_difference"] < 1e-3
+    assert 1e-6 < compared["TFLite float16"]["max_difference"] < 0.05
+    assert 1e-4 < compared["TFLite dynamic"]["max_difference"] < 1.0
+    for form in QUANTIZATIONS:
+        record = compared[f"TFLite {form}"]
+        assert record["start_seconds"] > 0 and 20 < record["peak_memory_mb"] < 400 and record["rtf"] > 0
+        assert ("stream_difference" in record) == (direction != "bidirectional")
+        assert record.get("stream_difference", 0.0) < 1e-3, "a stream is the whole, in 8 bits too"
+    assert compared["TFLite dynamic"]["size_bytes"] < compared["TFLite none"]["size_bytes"]
+    assert json.loads((out / "bundle.json").read_text())["parity"] == metadata["parity"]
+    page = (RunFolder(folder).path / "report" / "export.html").read_text()
+    assert "dynamic" in page and "SavedModel" in page
+    card = (out / "README.md").read_text()
+    assert f"| TFLite int8 | {compared['TFLite int8']['size_bytes'] / 1000:,.0f} |" in card
+    assert ("## The stream, for a port" in card) == (direction != "bidirectional")
+    facts = inspect(out)
+    assert all(model["foreign_operators"] == [] for model in facts["models"])
+    names = ["recognize"] if direction == "bidirectional" else ["recognize", "stream"]
+    assert all([one["name"] for one in model["signatures"]] == names for model in facts["models"])
+    # One file of the bundle is a bundle, wherever it lies.
+    shutil.copy(out / "model-dynamic.tflite", tmp_path / "alone.tflite")
+    alone, whole = Recognizer(tmp_path / "alone.tflite"), Recognizer(out, form="dynamic")
+    samples_N = read_recording(read_manifest(tones / "dev.jsonl")[0].audio_filepath).samples_N
+    np.testing.assert_array_equal(alone.log_probs(samples_N), whole.log_probs(samples_N))
+    assert alone.form == "dynamic" and alone.vocabulary == whole.vocabulary and alone.streams == whole.streams
+    by_file = evaluate(tmp_path / "alone.tflite", tones / "dev.jsonl")
+    assert by_file["wer"] == evaluate(out, tones / "dev.jsonl", form="dynamic")["wer"]
+
+
+def test_the_signatures_of_two_functions_share_their_weights(run, tmp_path):
+    export(run("forward"), tmp_path / "bundle", quantize=["none"], max_wer_change=1.0)
+    (model,) = inspect(tmp_path / "bundle")["models"]
+    assert model["duplicate_bytes"] == 0
+    assert model["shared_bytes"] > 4 * 2 * 40 * 3 * 40
+
+
+def test_golden_vectors_are_what_comes_out_and_speech_stays_home_when_asked(run, tmp_path):
+    folder, out = run("chunked"), tmp_path / "bundle"
+    export(folder, out, quantize=["none", "dynamic"], max_wer_change=1.0)
+    golden = json.loads((out / "golden" / "golden.json").read_text())
+    assert [case["name"] for case in golden["cases"]] == ["sound", "speech"]
+    for case in golden["cases"]:
+        arrays = {
+            stage: np.fromfile(out / "golden" / record["file"], "<f4").reshape(record["shape"])
+            for stage, record in case["arrays"].items()
+        }
+        assert arrays["log_mel"].shape[1] == 20 and arrays["features"].shape == (len(arrays["log_mel"]), 40)
+        for form in ("none", "dynamic"):
+            recognizer = Recognizer(out, form=form)
+            log_probs_SV = recognizer.log_probs(arrays["samples"])
+            assert np.abs(log_probs_SV - arrays[f"log_probs.{form}"]).max() <= golden["tolerance"]["log_probs"]
+            text = greedy_decode(log_probs_SV, vocabulary=recognizer.vocabulary, step_seconds=0.02).text
+            assert text == case["texts"][form]
+    export(folder, out, quantize=["none"], max_wer_change=1.0, golden_speech=False)
+    assert [path.name for path in (out / "golden").glob("speech*")] == []
+    assert "one of these recordings" not in (out / "README.md").read_text()
+
+
+def test_a_form_that_hears_something_else_leaves_everything_as_it_was(run, tmp_path, monkeypatch):
+    folder, out = run(), tmp_path / "bundle"
+    export(folder, out, max_wer_change=1.0)
+    before = (out / "bundle.json").read_bytes()
+    monkeypatch.setattr(parity, "FLOAT_TOLERANCE", 1e-12)
+    with pytest.raises(
+        BundleError, match=r"TFLite none differs from the trained model by .* allowed are 1e-12; nothing"
+    ):
+        export(folder, out, max_wer_change=1.0)
+    monkeypatch.undo()
+
+    def deafened(functions, **options):
+        """The form of a model whose last layer was lost."""
+        content = bytearray(real(functions, **options))
+        kernel = folder_logits(folder)
+        place = bytes(content).find(kernel)
+        assert place > 0
+        content[place : place + len(kernel)] = bytes(len(kernel))
+        return bytes(content)
+
+    real = verb.to_tflite
+    monkeypatch.setattr(verb, "to_tflite", deafened)
+    monkeypatch.setattr(parity, "FLOAT_TOLERANCE", 1e9)
+    monkeypatch.setattr(
+        parity.Parity, "_wer_of", lambda self, texts: 0.1 + 0.2 * len(self.forms) if hasattr(self, "forms") else 0.1
+    )
+    with pytest.raises(
+        BundleError, match=r"TFLite none has a word error rate of 30.00% on 12 recordings, 20.00% above"
+    ):
+        export(folder, out, max_wer_change=0.19)
+    assert (out / "bundle.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [], "nothing half-made"
+
+
+def folder_logits(folder):
+    """The bytes of the last layer's kernel as TFLite stores them."""
+    from speechgru.evaluate import load_run
+
+    return np.asarray(load_run(folder)[2].get_layer("encoder").get_layer("logits").kernel).T.astype("<f4").tobytes()
+
+
+def test_16_bit_weights_leave_the_front_end_alone(run, tmp_path):
+    """TensorFlow's own float16 form rounds the log-mel floor to 0, and hears NaN in digital silence."""
+    export(run(), tmp_path / "bundle", quantize=["float16"], max_wer_change=1.0)
+    assert np.isfinite(Recognizer(tmp_path / "bundle").log_probs(np.zeros(4000, np.float32))).all()
+    (model,) = inspect(tmp_path / "bundle")["models"]
+    halves = model["constants"]["float16"]
+    assert halves["count"] > 3 and halves["size_bytes"] > halves["count"] * 2 * 1024, "large constants only"
+
+
+def test_recordings_to_compare_on_are_needed_and_may_be_others(run, tones, tones_config, tmp_path):
+    folder = make_run(tmp_path / "moved", tones_config().model_copy(
+        update={"data": tones_config().data.model_copy(update={"dev": str(tmp_path / "gone.jsonl")})}
+    ))  # fmt: skip
+    with pytest.raises(
+        UserError, match=r"gone.jsonl: the exported forms are compared on the run's recordings, and this"
+    ):
+        export(folder, tmp_path / "bundle")
+    metadata = export(folder, tmp_path / "bundle", manifest=tones / "train.jsonl", max_wer_change=1.0)
+    assert metadata["parity_utterances"] == 60
+    with pytest.raises(UserError, match="the allowed change of WER is a fraction of 1, got 50"):
+        export(folder, tmp_path / "bundle", max_wer_change=50)
+
+
+@pytest.mark.skipif(not has_tensorflow_io(), reason="tensorflow-io is not installed: no signature for encoded bytes")
+def test_the_saved_model_hears_files_and_says_what_it_cannot_read(run, tones, tmp_path):
+    import soundfile
+
+    out = tmp_path / "bundle"
+    metadata = export(run(), out, formats=["savedmodel"], max_wer_change=1.0)
+    assert metadata["saved_model"] == ["serving_default", "recognize", "features", "audio"]
+    assert metadata["default_form"] is None
+    served = tf.saved_model.load(str(out / "saved_model")).signatures
+    path = read_manifest(tones / "dev.jsonl")[0].audio_filepath
+    samples_N = read_recording(path).samples_N
+    expected = served["recognize"](samples=tf.constant(samples_N[None]))["log_probs"]
+    for suffix in ("wav", "flac", "ogg"):
+        soundfile.write(tmp_path / f"a.{suffix}", samples_N, 8000)
+        heard = served["audio"](audio=tf.constant((tmp_path / f"a.{suffix}").read_bytes()))["log_probs"]
+        np.testing.assert_allclose(heard, expected, atol=1e-2 if suffix != "ogg" else 10)
+    soundfile.write(tmp_path / "fast.wav", samples_N, 16000)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"the recording.+s rate is not the model.+s 8000 Hz"):
+        served["audio"](audio=tf.constant((tmp_path / "fast.wav").read_bytes()))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="this is no WAV of 16 bits"):
+        served["audio"](audio=tf.constant(b"hello"))
+    without = export(run_again(tmp_path), out, formats=["savedmodel"], max_wer_change=1.0, audio_signature=False)
+    assert without["saved_model"] == ["serving_default", "recognize", "features"]
+
+
+def run_again(tmp_path):
+    return tmp_path / "run"
+
+
+def test_a_damaged_model_is_found_before_it_is_heard(run, tmp_path):
+    out = tmp_path / "bundle"
+    export(run(), out, max_wer_change=1.0)
+    content = bytearray((out / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (out / "model.tflite").write_bytes(content)
+    with pytest.raises(BundleError, match=r"model.tflite: is damaged \(its checksum is wrong\); copy the bundle again"):
+        Recognizer(out)
+    (out / "model.tflite").write_bytes(content[:1000])
+    with pytest.raises(BundleError, match=r"model.tflite: is damaged \(1,000 of [\d,]+ bytes\)"):
+        Recognizer(out)
+    with pytest.raises(BundleError, match=r"model.tflite: .*damaged"):
+        read_bundle(out / "model.tflite")
+    (tmp_path / "text.tflite").write_text("hello")
+    with pytest.raises(BundleError, match=r"text.tflite: "):
+        Recognizer(tmp_path / "text.tflite")
