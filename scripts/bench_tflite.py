@@ -1,0 +1,814 @@
+"""Times exported recognisers beside ONNX Runtime and PyTorch, with the same weights, on one thread of a CPU.
+
+    python scripts/bench_tflite.py            # whole recordings and streams, lengths, sizes, memory: about ten minutes
+    python scripts/bench_tflite.py --quick    # a step for every frame only, two lengths, few rounds
+
+The model has 3 GRU layers of 256 behind 80 mels. All get the same log-mel frames of 4 s of sound and give the same
+log-probabilities: normalisation, subsampling convolution, layer normalisation, GRU layers, dense layer, log-softmax.
+"a step a frame" does not subsample: 100 GRU steps a second, the hardest; "a step for 2 frames" is the default. The
+weights are random, no bias is 0. Before anything is timed, the float forms of all libraries must agree to 1e-3.
+
+- ours: the TFLite forms of `speechgru export` under LiteRT. `dynamic` is what all ratios are taken of.
+- onnxruntime: Conv, LayerNormalization, GRU, MatMul and LogSoftmax nodes, in float32 and after `quantize_dynamic`,
+  which leaves the GRU in floats. The fastest counts.
+- torch: nn.Conv1d, nn.LayerNorm, nn.GRU, nn.Linear in inference mode, in float32 and after its own dynamic
+  quantisation. The faster counts.
+
+Streams: 4 s of sound call by call, the state handed on. Ours begin at samples, as a stream does: log-mel is in their
+time, and so is cutting the samples. ONNX Runtime gets windows of log-mel frames that were made and cut before, so that
+the ratio is to our disadvantage. A forward model answers every 0.1 s; a chunked one every 32 frames, 16 frames late.
+
+Libraries take turns within one process, so that a change of the machine's load meets all of them. A turn is a pause
+where the library changes (the threads of the one before may still spin), a call that does not count, and calls that do;
+a figure is the median of all. Beside it stands the median of the processor time: more than the time where a library
+takes more threads than it was given, less where the machine does something else as well, and then the better figure.
+Memory is the peak of a process of its own, which loads a library and a model and hears 4 s once.
+
+The last line is one JSON object. Its ratios say how many times as fast as the other our `dynamic` form is, and
+`..._by_processor` the same of the processor's time; `linear` is the time of 32 s over 8 times that of 4 s. What could
+not be measured (a library that is not installed, a form that does not convert) is null or missing. Run it on a machine
+that does nothing else.
+"""
+
+import argparse
+import importlib.util
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs without an installation
+
+import numpy as np
+from bench_features import SAMPLE_RATE, make_samples
+from bench_gru import _peak_bytes as peak_bytes
+from bench_gru import ratio
+from rich.console import Console
+from rich.table import Table
+
+SIZE = {"num_layers": 3, "units": 256}
+N_MELS, CLASSES, CALIBRATION_SOUNDS = 80, 30, 8
+SECONDS = 4.0  # of sound, where nothing else is said
+LIBRARIES = ("onnxruntime", "torch")
+LENGTHS = (1, 2, 4, 8, 16, 32)
+TOLERANCE = 1e-3
+FACTORS = {1: "a step a frame", 2: "a step for 2 frames"}
+STREAMS = {"forward": {}, "chunked": {"chunk_frames": 32, "lookahead_frames": 16}}
+#: ONNX Runtime's and Keras' defaults differ.
+EPSILON = 1e-3
+OPSET = 17  # the first with LayerNormalization
+PAUSE_SECONDS, TURN_SECONDS, MOST_CALLS = 0.25, 0.2, 10
+
+console = Console(width=120, highlight=False)
+
+
+# -- the model, and its weights for everybody --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the peers take over: Keras' arrays, and the GRU layers as `gru.convert` reads them."""
+
+    mean_M: np.ndarray
+    deviation_M: np.ndarray
+    convolution: list[np.ndarray]
+    norms: list[list[np.ndarray]]
+    grus: list[list[Any]]
+    dense: list[np.ndarray]
+    factor: int
+
+    @property
+    def sizes(self):
+        """What PyTorch's module is built from."""
+        _, n_mels, channels = self.convolution[0].shape
+        units, classes = self.grus[0][0].units, self.dense[0].shape[1]
+        return {
+            "n_mels": n_mels, "channels": channels, "units": units, "num_layers": len(self.grus), "classes": classes,
+            "factor": self.factor,
+        }  # fmt: skip
+
+
+def make_config(factor, direction="bidirectional", size=SIZE):
+    from speechgru.config import RunConfig
+
+    model = {**size, "subsampling_factor": factor, "direction": direction, **STREAMS.get(direction, {})}
+    return RunConfig.model_validate({"features": {"n_mels": N_MELS}, "model": model})
+
+
+def make_graphs(config):
+    """Our recogniser with random weights, normalised to the sound that is used here."""
+    from speechgru.export.graphs import Graphs
+    from speechgru.model import build_model
+
+    model = build_model(config, CLASSES, implementation="portable")
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        if variable.name != "kernel" and variable.name != "recurrent_kernel":  # biases are 0 and scales are 1 so far
+            variable.assign(variable.numpy() + 0.2 * rng.normal(size=variable.shape))
+    graphs = Graphs(model, config)
+    log_mel_TM = graphs.front_end_stages(make_samples(SECONDS))["log_mel"]
+    normalization = graphs.front_end.get_layer("normalization")
+    normalization.set_statistics(log_mel_TM.mean(axis=0), log_mel_TM.std(axis=0) + 0.1)
+    return graphs
+
+
+def weights_of(graphs, config):
+    from speechgru.gru import convert
+
+    layers = {layer.name: layer for layer in graphs.encoder.layers}
+    numbers = range(config.model.num_layers)
+    normalization = graphs.front_end.get_layer("normalization")
+    return Weights(
+        mean_M=normalization.mean_D.numpy(),
+        deviation_M=normalization.deviation_D.numpy(),
+        convolution=layers["subsampling"].get_weights(),
+        norms=[layers[f"norm_{number}"].get_weights() for number in numbers],
+        grus=[convert.read(layers[f"gru_{number}"]) for number in numbers],
+        dense=layers["logits"].get_weights(),
+        factor=config.model.subsampling_factor,
+    )
+
+
+# -- ONNX Runtime ------------------------------------------------------------------------------------------------------
+
+
+def onnx_model(weights, *, geometry=None):
+    """`log_mel` [1, T, M] -> `log_probs` [1, S, V].
+
+    With a stream's geometry: one call. `log_mel` are the window's frames, and `state_0`, ... [1, 1, U] come in and go
+    out as `after_0`, ...: those behind the chunk's last step.
+    """
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    from speechgru.gru import convert
+
+    nodes, constants = [], []
+
+    def constant(name, array, dtype=np.float32):
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype), name))
+        return name
+
+    def node(operator, inputs, output, **attributes):
+        outputs = [output] if isinstance(output, str) else output
+        nodes.append(helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes))
+        return outputs[0]
+
+    def value(name, shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    kernel_KME, bias_E = weights.convolution
+    factor, units, lookahead = weights.factor, weights.sizes["units"], geometry is not None and geometry.lookahead_steps
+    inputs = [value("log_mel", [1, None if geometry is None else geometry.window_frames, weights.sizes["n_mels"]])]
+    outputs = [value("log_probs", [1, None if geometry is None else geometry.chunk_steps, weights.sizes["classes"]])]
+    x = node("Sub", ["log_mel", constant("mean", weights.mean_M)], "centred")
+    x = node("Mul", [x, constant("scale", 1 / weights.deviation_M)], "normalized")
+    x = node("Transpose", [x], "frames", perm=[0, 2, 1])
+    x = node(
+        "Conv",
+        [x, constant("convolution", kernel_KME.transpose(2, 1, 0)), constant("convolution_bias", bias_E)],
+        "convolved",
+        strides=[factor],
+        pads=[0 if geometry else factor] * 2,
+    )
+    x = node("Transpose", [node("Relu", [x], "subsampled")], "steps", perm=[2, 0, 1])
+    constant("rows", [0, 1, -1], np.int64)
+    for number, ((gamma_D, beta_D), directions) in enumerate(zip(weights.norms, weights.grus, strict=True)):
+        scale, shift = constant(f"gamma_{number}", gamma_D), constant(f"beta_{number}", beta_D)
+        x = node("LayerNormalization", [x, scale, shift], f"norm_{number}", axis=-1, epsilon=EPSILON)
+        given = convert.to_onnx(directions)
+        arrays = [constant(f"{name}_{number}", given.pop(name)) for name in ("W", "R", "B")]
+        names = [f"gru_{number}", f"last_{number}"]
+        if geometry is not None:
+            before, after = f"state_{number}", f"after_{number}"
+            inputs.append(value(before, [1, 1, units]))
+            outputs.append(value(after, [1, 1, units]))
+            if len(directions) == 2:
+                zeros = constant(f"zeros_{number}", np.zeros([1, 1, units]))
+                before = node("Concat", [before, zeros], f"both_{number}", axis=0)
+            else:
+                names[1] = after
+            arrays += ["", before]  # without lengths
+        x = node("GRU", [x, *arrays], names, **given)
+        if geometry is not None and len(directions) == 2:
+            begin = constant(f"begin_{number}", [geometry.chunk_steps - 1, 0], np.int64)
+            end = constant(f"end_{number}", [geometry.chunk_steps, 1], np.int64)
+            last = node("Slice", [x, begin, end], f"chunk_end_{number}")
+            node("Reshape", [last, constant(f"shape_{number}", [1, 1, units], np.int64)], after)
+        x = node("Reshape", [x, "rows"], f"joined_{number}")  # of batch 1, directions stand side by side already
+    if lookahead:
+        begin, end = constant("begin", [0], np.int64), constant("end", [geometry.chunk_steps], np.int64)
+        x = node("Slice", [x, begin, end], "chunk")
+    x = node("MatMul", [x, constant("dense", weights.dense[0])], "product")
+    x = node("Add", [x, constant("dense_bias", weights.dense[1])], "logits")
+    x = node("LogSoftmax", [x], "by_step", axis=-1)
+    node("Reshape", [x, constant("shape", [1, -1, weights.sizes["classes"]], np.int64)], "log_probs")
+    graph = helper.make_graph(nodes, "speechgru", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    checker.check_model(model)
+    return model
+
+
+def onnx_files(weights, folder, name, *, geometry=None):
+    """Writes the model in float32 and after `quantize_dynamic`; paths by the contestants' names."""
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends a preprocessing that changes nothing here
+    paths = {f"onnxruntime {form}": folder / f"{name}-{form}.onnx" for form in ("float32", "int8")}
+    plain, quantized = paths.values()
+    onnx.save(onnx_model(weights, geometry=geometry), plain)
+    quantize_dynamic(plain, quantized)
+    return paths
+
+
+def onnx_session(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+# -- PyTorch -----------------------------------------------------------------------------------------------------------
+
+
+def torch_module(*, n_mels, channels, units, num_layers, classes, factor):
+    from torch import nn, zeros
+
+    class Recogniser(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", zeros(n_mels))
+            self.register_buffer("deviation", zeros(n_mels))
+            self.subsampling = nn.Conv1d(n_mels, channels, 2 * factor + 1, stride=factor, padding=factor)
+            widths = [channels] + [2 * units] * (num_layers - 1)
+            self.norms = nn.ModuleList(nn.LayerNorm(width, eps=EPSILON) for width in widths)
+            self.grus = nn.ModuleList(nn.GRU(width, units, batch_first=True, bidirectional=True) for width in widths)
+            self.dense = nn.Linear(2 * units, classes)
+
+        def forward(self, log_mel_1TM):
+            frames_1MT = ((log_mel_1TM - self.mean) / self.deviation).transpose(1, 2)
+            outputs = self.subsampling(frames_1MT).relu().transpose(1, 2)
+            for norm, gru in zip(self.norms, self.grus, strict=True):
+                outputs, _ = gru(norm(outputs))
+            return self.dense(outputs).log_softmax(-1)
+
+    return Recogniser().eval()
+
+
+def torch_state(weights):
+    import torch
+
+    from speechgru.gru import convert
+
+    state = {"mean": weights.mean_M, "deviation": weights.deviation_M}
+    for name, (kernel, bias) in (("subsampling", weights.convolution), ("dense", weights.dense)):
+        state |= {f"{name}.weight": kernel.T, f"{name}.bias": bias}
+    for number, ((gamma_D, beta_D), directions) in enumerate(zip(weights.norms, weights.grus, strict=True)):
+        state |= {f"norms.{number}.weight": gamma_D, f"norms.{number}.bias": beta_D}
+        state |= {f"grus.{number}.{name}": array for name, array in convert.to_torch([directions]).items()}
+    return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}
+
+
+def torch_file(weights, path):
+    import torch
+
+    torch.save({"sizes": weights.sizes, "state": torch_state(weights)}, path)
+
+
+def load_torch(path):
+    import torch
+
+    torch.set_num_threads(1)
+    saved = torch.load(path, mmap=True)
+    with torch.device("meta"):  # so that no weight is held twice
+        module = torch_module(**saved["sizes"])
+    module.load_state_dict(saved["state"], assign=True)
+    return module
+
+
+def torch_runner(module):
+    import torch
+
+    def run(log_mel_1TM):
+        with torch.inference_mode():
+            return module(torch.from_numpy(log_mel_1TM)).numpy()
+
+    return run
+
+
+def torch_quantized(module):
+    """PyTorch's own dynamic quantisation of GRU and linear layers; None where this version has none."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is going to move to another package
+        try:
+            return torch.ao.quantization.quantize_dynamic(module, {torch.nn.GRU, torch.nn.Linear}, dtype=torch.qint8)
+        except (AttributeError, RuntimeError) as error:
+            leave_out("torch int8", error)
+            return None
+
+
+# -- ours --------------------------------------------------------------------------------------------------------------
+
+
+def tflite_files(function, folder, name, forms, calibration=()):
+    """Writes the forms of one exported function; paths by form. A form that does not convert is left out."""
+    from speechgru.errors import UserError
+    from speechgru.export.forms import to_tflite
+
+    paths = {}
+    for form in forms:
+        try:
+            content = to_tflite({name: function}, form=form, calibration=calibration)
+        except UserError as error:
+            leave_out(f"ours {form} of {name}", error)
+            continue
+        paths[form] = folder / f"{name}-{form}.tflite"
+        paths[form].write_bytes(content)
+    return paths
+
+
+def calibration_inputs(graphs, name):
+    """Inputs of a function that int8 is calibrated on: sound of several levels with noise."""
+    rng, voice_N = np.random.default_rng(2), make_samples(SECONDS)
+    for _ in range(CALIBRATION_SOUNDS):
+        samples_N = rng.uniform(0.2, 1.5) * voice_N + rng.uniform(0.001, 0.05) * rng.normal(size=len(voice_N))
+        samples_N = samples_N.astype(np.float32)
+        yield [(samples_N if name == "recognize" else graphs.front_end_stages(samples_N)["log_mel"])[None]]
+
+
+def tflite_runner(path):
+    """The file's only signature; the arguments are numpy arrays by name."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    (signature,) = interpreter.get_signature_list()
+    return interpreter.get_signature_runner(signature)
+
+
+def front_end_function(graphs):
+    """What `Graphs.recognize` does before the encoder: samples to normalised log-mel."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def front_end(samples):
+        return {"log_mel": graphs.front_end([samples, tf.reshape(tf.shape(samples)[1], [1])])[0]}
+
+    return front_end.get_concrete_function(tf.TensorSpec([1, None], tf.float32, name="samples"))
+
+
+# -- taking turns ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One that takes turns.
+
+    Args:
+        library: whose threads may still spin when it is done.
+        run: hears the sound once; returns log-probabilities where they are compared.
+    """
+
+    library: str
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one contestant: seconds of a run, the median and the least, and the median of the processor's seconds."""
+
+    median: float
+    best: float
+    processor: float
+
+
+def take_turns(contestants, rounds):
+    """Lets contestants by name run in turn; their `Timing`s by name."""
+    calls, spent, processor = {}, {name: [] for name in contestants}, {name: [] for name in contestants}
+    for name, contestant in contestants.items():  # first allocation
+        contestant.run()
+        start = time.perf_counter()
+        contestant.run()
+        calls[name] = max(1, min(MOST_CALLS, int(TURN_SECONDS / (time.perf_counter() - start))))
+    library = None
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            if contestant.library != library:
+                time.sleep(PAUSE_SECONDS)
+                library = contestant.library
+            contestant.run()
+            for _ in range(calls[name]):
+                start, start_processor = time.perf_counter(), time.process_time()
+                contestant.run()
+                spent[name].append(time.perf_counter() - start)
+                processor[name].append(time.process_time() - start_processor)
+    return {
+        name: Timing(statistics.median(seconds), min(seconds), statistics.median(processor[name]))
+        for name, seconds in spent.items()
+    }
+
+
+def times_as_fast(key, timings, *, mine, library):
+    """The answer's ratio of a library's fastest contestant to `mine`, and the same of the processor's time."""
+    answer = {}
+    for name, field in ((key, "median"), (f"{key}_by_processor", "processor")):
+        peers = [getattr(timing, field) for peer, timing in timings.items() if peer.startswith(library)]
+        ours = getattr(timings[mine], field) if mine in timings else None
+        answer[name] = ratio(ours, min(peers, default=None))
+    return answer
+
+
+def compare_outputs(contestants, expected, *, exact):
+    """Largest difference of log-probabilities by name.
+
+    Raises:
+        SystemExit: one of `exact` differs by more than the tolerance: its time would say nothing.
+    """
+    differences = {}
+    for name, contestant in contestants.items():
+        found = contestant.run()
+        if found.shape != expected.shape:
+            raise SystemExit(f"{name} gives log-probabilities of shape {found.shape}, expected {expected.shape}")
+        differences[name] = float(np.abs(found - expected).max())
+        if name in exact and not differences[name] < TOLERANCE:
+            raise SystemExit(f"{name} is another model: its log-probabilities are {differences[name]:.2g} away")
+    return differences
+
+
+def print_timings(title, timings, *, reference, seconds, differences=None):
+    """A table of one contest; `seconds` of sound were heard in a run."""
+    table = Table("", *(["difference"] if differences else []), title=title, title_justify="left")
+    for column in ("ms", "least ms", "ms / s of sound", "x ours dynamic", "processor ms"):
+        table.add_column(column, justify="right")
+    for name, timing in timings.items():
+        if differences:
+            difference = f"{differences[name]:.1e}" if name in differences else ""
+        table.add_row(
+            name,
+            *([difference] if differences else []),
+            f"{1e3 * timing.median:.2f}",
+            f"{1e3 * timing.best:.2f}",
+            f"{1e3 * timing.median / seconds:.2f}",
+            f"{timing.median / timings[reference].median:.2f}" if reference in timings else "",
+            f"{1e3 * timing.processor:.2f}",
+        )
+    console.print(table)
+
+
+def leave_out(what, why):
+    console.print(f"{what} is left out: {' '.join(str(why).split())[:300]}", markup=False)
+
+
+# -- whole recordings --------------------------------------------------------------------------------------------------
+
+
+def offline(factor, folder, *, libraries, rounds, lengths, size):
+    """Everything about whole recordings at one subsampling factor; returns the answer's keys, sizes and memory."""
+    import tensorflow as tf
+
+    config = make_config(factor, size=size)
+    graphs = make_graphs(config)
+    weights = weights_of(graphs, config)
+    samples_1N = make_samples(SECONDS)[None]
+    log_mel_1TM = graphs.front_end_stages(samples_1N[0])["log_mel"][None]
+    features = graphs.features()
+    ours, whole = (
+        tflite_files(function, folder, name, ("none", "dynamic", "float16", "int8"), calibration_inputs(graphs, name))
+        for name, function in (("features", features), ("recognize", graphs.recognize()))
+    )
+    front_end = tflite_files(front_end_function(graphs), folder, "front_end", ["none"])
+    files = {f"ours {form}": path for form, path in ours.items()}
+    contestants = {}
+    for name, path in files.items():
+        runner = tflite_runner(path)
+        contestants[name] = Contestant("litert", lambda runner=runner: runner(log_mel=log_mel_1TM)["log_probs"])
+    if "onnxruntime" in libraries:
+        for name, path in onnx_files(weights, folder, "features").items():
+            files[name], session = path, onnx_session(path)
+            contestants[name] = Contestant(
+                "onnxruntime", lambda session=session: session.run(None, {"log_mel": log_mel_1TM})[0]
+            )
+    if "torch" in libraries:
+        files["torch float32"] = folder / "features.pt"
+        torch_file(weights, files["torch float32"])
+        module = load_torch(files["torch float32"])
+        for name, form in (("torch float32", module), ("torch int8", torch_quantized(module))):
+            if form is not None:
+                run = torch_runner(form)
+                contestants[name] = Contestant("torch", lambda run=run: run(log_mel_1TM))
+    for form, path in whole.items():
+        runner = tflite_runner(path)
+        contestants[f"ours {form}, from samples"] = Contestant(
+            "litert", lambda runner=runner: runner(samples=samples_1N)["log_probs"]
+        )
+    expected = features(log_mel=tf.constant(log_mel_1TM))["log_probs"].numpy()
+    exact = {"ours none", "onnxruntime float32", "torch float32", "ours none, from samples"}
+    differences = compare_outputs(contestants, expected, exact=exact)
+    runner = tflite_runner(front_end["none"])
+    contestants["its front end alone"] = Contestant("litert", lambda: runner(samples=samples_1N)["log_mel"])
+    timings = take_turns(contestants, rounds)
+    print_timings(
+        f"Whole recordings of {SECONDS:g} s, {FACTORS[factor]}, {config.model.num_layers} bidirectional layers of "
+        f"{config.model.units}, from log-mel frames unless said",
+        timings,
+        reference="ours dynamic",
+        seconds=SECONDS,
+        differences=differences,
+    )
+    samples_name = "ours dynamic, from samples"
+    samples_time = timings[samples_name].median if samples_name in timings else None
+    front_end_time = timings["its front end alone"].median
+    answer = {
+        **times_as_fast("offline_vs_onnxruntime", timings, mine="ours dynamic", library="onnxruntime"),
+        **times_as_fast("offline_vs_torch", timings, mine="ours dynamic", library="torch"),
+        **times_as_fast("offline_float32_vs_onnxruntime", timings, mine="ours none", library="onnxruntime"),
+        "rtf": samples_time and round(samples_time / SECONDS, 5),
+        "front_end_share": samples_time and round(front_end_time / samples_time, 3),
+        "differences": {name: float(f"{difference:.2g}") for name, difference in differences.items()},
+    }
+    if not lengths:
+        return answer
+    answer |= over_lengths(graphs, whole.get("dynamic"), files, lengths=lengths, rounds=rounds)
+    stored = files | {f"ours {form}, from samples": path for form, path in whole.items()}
+    answer["sizes_mib"] = {name: round(path.stat().st_size / 2**20, 2) for name, path in stored.items()}
+    answer["memory_mib"] = memory(stored)
+    return answer
+
+
+def over_lengths(graphs, whole, files, *, lengths, rounds):
+    """The table of time over length; returns the answer's keys."""
+    if whole is None:
+        return {}
+    contestants = {}
+    for length in lengths:
+        runner, samples_1N = tflite_runner(whole), make_samples(length)[None]
+        contestants["ours dynamic, from samples", length] = Contestant(
+            "litert", lambda runner=runner, samples_1N=samples_1N: runner(samples=samples_1N)
+        )
+    if "onnxruntime float32" in files:
+        session = onnx_session(files["onnxruntime float32"])
+        for length in lengths:
+            inputs = {"log_mel": graphs.front_end_stages(make_samples(length))["log_mel"][None]}
+            contestants["onnxruntime float32, from frames", length] = Contestant(
+                "onnxruntime", lambda inputs=inputs: session.run(None, inputs)
+            )
+    timings = take_turns(contestants, rounds)
+    names = list(dict.fromkeys(name for name, _ in contestants))
+    table = Table("seconds of sound", title="Time over length: ms, and ms / s of sound", title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right")
+        table.add_column("/ s", justify="right")
+    for length in lengths:
+        cells = [1e3 * timings[name, length].median for name in names]
+        table.add_row(str(length), *(f"{value:.2f}" for cell in cells for value in (cell, cell / length)))
+    medians = {name: [timings[name, length].median for length in lengths] for name in names}
+    slopes = {name: float(np.polyfit(np.log(lengths), np.log(values), 1)[0]) for name, values in medians.items()}
+    console.print(table)
+    console.print("time grows as length to the power of " + ", ".join(f"{slopes[name]:.3f} ({name})" for name in names))
+    mine = names[0]
+    short, long = timings[mine, 4], timings[mine, 32]
+    return {
+        "linear": round(long.median / (8 * short.median), 3),
+        "linear_by_processor": round(long.processor / (8 * short.processor), 3),
+        "length_exponent": round(slopes[mine], 3),
+    }
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def stream_of_ours(path, config, samples_N):
+    """Hears all that is ready of a recording, as `Recognizer.stream` does; returns its log-probabilities [S, V]."""
+    from speechgru.export.graphs import stream_geometry, stream_record
+    from speechgru.runtime import Windows
+
+    runner, geometry, states = tflite_runner(path), stream_geometry(config), stream_record(config)["states"]
+
+    def run():
+        windows = Windows(lambda inputs: runner(**inputs), geometry=geometry, states=states)
+        return np.concatenate(windows.feed(samples_N))
+
+    return run
+
+
+def stream_of_onnx(path, windows, states):
+    """The same calls from log-mel frames."""
+    session = onnx_session(path)
+    names = [output.name for output in session.get_outputs()]
+
+    def run():
+        state, results = states, []
+        for window_1TM in windows:
+            log_probs_1SV, *after = session.run(names, {"log_mel": window_1TM, **state})
+            state = dict(zip(state, after, strict=True))
+            results.append(log_probs_1SV[0])
+        return np.concatenate(results)
+
+    return run
+
+
+def windows_of(log_mel_TM, mean_M, geometry, num_calls):
+    """The frames of each call's window. Before the recording stands what normalisation makes 0."""
+    before_RM = np.tile(mean_M, [geometry.frames_before, 1])
+    padded_1TM = np.concatenate([before_RM, log_mel_TM])[None]
+    starts = [call * geometry.chunk_frames for call in range(num_calls)]
+    return [np.ascontiguousarray(padded_1TM[:, start : start + geometry.window_frames]) for start in starts]
+
+
+def streaming(direction, factor, folder, *, libraries, rounds, size):
+    """One model that streams; returns the answer's keys, and the row of the table of first results."""
+    from speechgru.export.graphs import stream_geometry
+
+    config = make_config(factor, direction, size)
+    graphs = make_graphs(config)
+    folder = folder / direction
+    folder.mkdir()
+    geometry, samples_N = stream_geometry(config), make_samples(SECONDS)
+    num_calls = geometry.num_ready_calls(len(samples_N))
+    seconds = num_calls * geometry.chunk_samples / SAMPLE_RATE
+    ours = tflite_files(graphs.stream(geometry), folder, "stream", ["none", "dynamic"])
+    contestants = {
+        f"ours {form}, from samples": Contestant("litert", stream_of_ours(path, config, samples_N))
+        for form, path in ours.items()
+    }
+    if "onnxruntime" in libraries:
+        weights = weights_of(graphs, config)
+        log_mel_TM = graphs.front_end_stages(samples_N)["log_mel"]
+        windows = windows_of(log_mel_TM, weights.mean_M, geometry, num_calls)
+        states = {
+            f"state_{number}": np.zeros([1, 1, config.model.units], np.float32)
+            for number in range(config.model.num_layers)
+        }
+        for name, path in onnx_files(weights, folder, "stream", geometry=geometry).items():
+            contestants[name] = Contestant("onnxruntime", stream_of_onnx(path, windows, states))
+    recognized = graphs.recognize()(samples=samples_N[None])["log_probs"][0].numpy()
+    expected = recognized[: num_calls * geometry.chunk_steps]
+    exact = {"ours none, from samples", "onnxruntime float32"}
+    differences = compare_outputs(contestants, expected, exact=exact)
+    timings = take_turns(contestants, rounds)
+    print_timings(
+        f"Streams of a {direction} model, {FACTORS[factor]}: {num_calls} calls, {seconds:g} s of sound, "
+        f"{geometry.chunk_samples / SAMPLE_RATE:g} s a call",
+        timings,
+        reference="ours dynamic, from samples",
+        seconds=seconds,
+        differences=differences,
+    )
+    prefix = "streaming" if direction == "forward" else f"streaming_{direction}"
+    mine = "ours dynamic, from samples"
+    answer = times_as_fast(f"{prefix}_vs_onnxruntime", timings, mine=mine, library="onnxruntime")
+    answer[f"{prefix}_call_ms"] = {name: round(1e3 * timing.median / num_calls, 3) for name, timing in timings.items()}
+    first = first_result(ours.get("dynamic"), config, samples_N, rounds)
+    answer[f"{prefix}_first_result_seconds"] = first and round(first["sound"] + first["first"], 4)
+    return answer, first
+
+
+def first_result(path, config, samples_N, rounds):
+    """Seconds: of sound until a stream's first result, and of computing it, by a file that was just loaded."""
+    from speechgru.export.graphs import stream_geometry
+
+    if path is None:
+        return None
+    geometry = stream_geometry(config)
+    load, first, later = [], [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run = stream_of_ours(path, config, samples_N[: geometry.first_samples])
+        load.append(time.perf_counter() - start)
+        for seconds in (first, later):
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+    least, greatest = (samples / SAMPLE_RATE for samples in geometry.latency_samples)
+    return {
+        "sound": geometry.first_samples / SAMPLE_RATE,
+        "least": least,
+        "greatest": greatest,
+        "load": statistics.median(load),
+        "first": statistics.median(first),
+        "later": statistics.median(later),
+    }
+
+
+def print_first_results(rows):
+    table = Table("", title="A stream's first result (dynamic)", title_justify="left")
+    for column in ("needs s of sound", "a step waits s", "loading ms", "first call ms", "first of a later stream ms"):
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(
+            name,
+            f"{row['sound']:.3f}",
+            f"{row['least']:.3f} to {row['greatest']:.3f}",
+            *(f"{1e3 * row[key]:.2f}" for key in ("load", "first", "later")),
+        )
+    console.print(table)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def memory(files):
+    """The table of peak memory; returns MiB by contestant."""
+    table = Table("", title=f"A process of its own that hears {SECONDS:g} s once", title_justify="left")
+    for column in ("file MiB", "peak MiB", "of it before loading", "loading ms", "first run ms"):
+        table.add_column(column, justify="right")
+    peaks = {}
+    for name, path in files.items():
+        command = [sys.executable, __file__, "--memory-of", str(path)]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = json.loads(answer.strip().splitlines()[-1])
+        peaks[name] = round(found["peak"] / 2**20, 1)
+        table.add_row(
+            name,
+            f"{path.stat().st_size / 2**20:.2f}",
+            f"{found['peak'] / 2**20:.0f}",
+            f"{found['before'] / 2**20:.0f}",
+            f"{1e3 * found['load']:.0f}",
+            f"{1e3 * found['run']:.0f}",
+        )
+    console.print(table)
+    return peaks
+
+
+def print_memory(path):
+    """Loads a file's library and the file and runs it, in this process; prints one JSON object."""
+    log_mel_1TM = np.random.default_rng(0).normal(size=[1, round(100 * SECONDS) + 1, N_MELS]).astype(np.float32)
+    before, start = peak_bytes(), time.perf_counter()
+    if path.suffix == ".tflite":
+        runner = tflite_runner(path)
+        (name,) = runner.get_input_details()
+        given = {name: make_samples(SECONDS)[None] if name == "samples" else log_mel_1TM}
+        run = lambda: runner(**given)  # noqa: E731
+    elif path.suffix == ".onnx":
+        session = onnx_session(path)
+        run = lambda: session.run(None, {"log_mel": log_mel_1TM})  # noqa: E731
+    else:
+        runner = torch_runner(load_torch(path))
+        run = lambda: runner(log_mel_1TM)  # noqa: E731
+    loaded = time.perf_counter()
+    run()
+    done = time.perf_counter()
+    print(json.dumps({"before": before, "peak": peak_bytes(), "load": loaded - start, "run": done - loaded}))
+
+
+def installed(name):
+    if name == "onnxruntime" and not importlib.util.find_spec("onnx"):
+        leave_out(name, "onnx is not installed")
+        return False
+    if not importlib.util.find_spec(name):
+        leave_out(name, "it is not installed")
+        return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a step a frame, two lengths, 3 rounds")
+    parser.add_argument("--repetitions", type=int, default=11, help="rounds; at least 7 for a figure to be quoted")
+    parser.add_argument("--units", type=int, default=SIZE["units"], help="another width, to try the script itself")
+    parser.add_argument("--without", nargs="+", default=[], choices=LIBRARIES, help="as where it is not installed")
+    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory_of:
+        print_memory(arguments.memory_of)
+        return
+
+    rounds = 3 if arguments.quick else arguments.repetitions
+    size = SIZE | {"units": arguments.units}
+    libraries = [name for name in LIBRARIES if name not in arguments.without and installed(name)]
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    console.print(f"{os.cpu_count()} processors{load}, one thread each; medians of {rounds} rounds")
+    answer, first_results = {}, {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for factor, meaning in list(FACTORS.items())[: 1 if arguments.quick else None]:
+            folder = Path(temporary) / str(factor)
+            folder.mkdir()
+            suffix = "" if factor == 1 else f"_factor_{factor}"
+            lengths = () if suffix else (4, 32) if arguments.quick else LENGTHS
+            common = {"libraries": libraries, "rounds": rounds, "size": size}
+            found = offline(factor, folder, lengths=lengths, **common)
+            for direction in STREAMS:
+                streamed, first = streaming(direction, factor, folder, **common)
+                found |= streamed
+                if first is not None:
+                    first_results[f"{direction}, {meaning}"] = first
+            answer |= {f"{key}{suffix}": value for key, value in found.items()}
+        print_first_results(first_results)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
