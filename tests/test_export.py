@@ -230,3 +230,17 @@ def test_a_damaged_model_is_found_before_it_is_heard(run, tmp_path):
     (tmp_path / "text.tflite").write_text("hello")
     with pytest.raises(BundleError, match=r"text.tflite: "):
         Recognizer(tmp_path / "text.tflite")
+
+
+def test_an_operator_that_litert_lacks_is_named():
+    from speechgru.export import to_tflite
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([2, 2], tf.float32, name="samples")])
+    def solve(samples):
+        return {"log_probs": tf.linalg.inv(samples)}
+
+    message = (
+        r"the TFLite form 'none' of solve needs operators that LiteRT has not built in, .*: custom:FlexMatrixInverse"
+    )
+    with pytest.raises(UserError, match=message):
+        to_tflite({"solve": solve.get_concrete_function()}, form="none")

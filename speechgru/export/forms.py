@@ -51,24 +51,31 @@ def to_tflite(functions: Mapping[str, Any], *, form: str, calibration: Iterable[
                 if not parts:
                     spans = measure_spans(content, calibration)
                 content = with_int8_activations(content, spans)
-        except UserError:
-            raise
         except Exception as error:  # the converter raises its own kinds, some of them plain Exception
+            foreign = _foreign_operators(function)
+            if foreign:
+                raise UserError(
+                    f"the TFLite form {form!r} of {name} needs operators that LiteRT has not built in, so no device could "
+                    f"run it: {', '.join(foreign)}"
+                ) from error
             raise UserError(f"the TFLite form {form!r} of {name} cannot be made: {error}") from error
         parts.append(Part(name, content, inputs_of(function), sorted(function.structured_outputs)))
-    content = join(parts)
-    foreign = foreign_operators(content)
-    if foreign:
-        raise UserError(
-            f"the TFLite form {form!r} needs operators that LiteRT has not built in: {', '.join(foreign)}; a device "
-            "could not run it"
-        )
-    return content
+    return join(parts)
 
 
 def inputs_of(function: Any) -> list[str]:
     """The names of a concrete function's inputs in the order of its arguments, weights left out."""
     return [tensor.op.name for tensor in function.inputs if tensor.dtype != tf.resource]
+
+
+def _foreign_operators(function: Any) -> list[str]:
+    """What of a function LiteRT has not built in, by a conversion that may fall back on TensorFlow's operators."""
+    converter = _converter(function)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    try:
+        return foreign_operators(converter.convert())
+    except Exception:  # it is not for want of operators
+        return []
 
 
 def _converter(function: Any) -> tf.lite.TFLiteConverter:
