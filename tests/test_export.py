@@ -239,8 +239,6 @@ def test_an_operator_that_litert_lacks_is_named():
     def solve(samples):
         return {"log_probs": tf.linalg.inv(samples)}
 
-    message = (
-        r"the TFLite form 'none' of solve needs operators that LiteRT has not built in, .*: custom:FlexMatrixInverse"
-    )
+    message = r"the TFLite form 'none' of solve needs operators that LiteRT lacks, .*: custom:FlexMatrixInverse"
     with pytest.raises(UserError, match=message):
         to_tflite({"solve": solve.get_concrete_function()}, form="none")

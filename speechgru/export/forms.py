@@ -55,7 +55,7 @@ def to_tflite(functions: Mapping[str, Any], *, form: str, calibration: Iterable[
             foreign = _foreign_operators(function)
             if foreign:
                 raise UserError(
-                    f"the TFLite form {form!r} of {name} needs operators that LiteRT has not built in, so no device could "
+                    f"the TFLite form {form!r} of {name} needs operators that LiteRT lacks, so no device could "
                     f"run it: {', '.join(foreign)}"
                 ) from error
             raise UserError(f"the TFLite form {form!r} of {name} cannot be made: {error}") from error
