@@ -499,7 +499,7 @@ def inspect(
     table = Table("form", _whole("file"), "kB", "operators", "tensors", "weights", *(["WER"] if parity else []))
     for model in record["models"]:
         foreign = f" ({len(model['foreign_operators'])} not LiteRT's)" if model["foreign_operators"] else ""
-        wer = parity.get(model["form"], {}).get("wer")
+        wer = parity.get(f"TFLite {model['form']}", {}).get("wer")
         table.add_row(
             model["form"] + (" (default)" if model["is_default"] else ""),
             model["file"],

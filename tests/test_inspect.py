@@ -119,7 +119,7 @@ def test_the_comparison_of_forms_is_shown_where_there_is_one(tmp_path, run):
     bundle = Path(shutil.copytree(V2, tmp_path / "bundle"))
     path = bundle / "bundle.json"
     told = {
-        "parity": [{"form": "Keras", "wer": 0.1}, {"form": "none", "wer": 0.125}],
+        "parity": [{"form": "Keras", "wer": 0.1}, {"form": "TFLite none", "wer": 0.125}],
         "latency_seconds": {"least": 0.25, "greatest": 0.5},
         "saved_model": ["recognize"],
     }
