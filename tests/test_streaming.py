@@ -274,6 +274,23 @@ def test_endpoints_do_not_depend_on_how_the_samples_come_and_begin_anew(recogniz
     assert whole.text.startswith(results[0][0].text)
 
 
+@pytest.mark.parametrize("with_endpoints", [False, True])
+def test_a_buffer_may_be_filled_again_once_it_was_fed(recognizer, with_endpoints):
+    from speechgru.decoding import EndpointRule
+
+    rule = EndpointRule(trailing_seconds=0.1, max_seconds=1.5) if with_endpoints else None
+    samples_N, buffer_N = sound(3), np.empty(100, np.float32)
+    results = []
+    for reuses in (False, True):
+        stream, ended = recognizer.stream(endpoint=rule), []
+        for start in range(0, len(samples_N), 100):
+            buffer_N[:] = samples_N[start : start + 100]
+            ended += stream.feed(buffer_N if reuses else buffer_N.copy()).ended
+            buffer_N[:] = np.nan
+        results.append([*ended, stream.finish()])
+    assert results[0] == results[1]
+
+
 def test_a_stream_refuses_what_is_no_sound_and_ends_once(recognizer):
     stream = recognizer.stream()
     with pytest.raises(ValueError, match="samples must be one channel"):

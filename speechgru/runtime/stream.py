@@ -161,5 +161,5 @@ class Stream:
             raise ValueError("the stream has been finished; begin another for what follows")
         samples_N = checked_samples(samples_N)
         if self._resampler is None:
-            return samples_N
+            return samples_N.copy()  # sound cards fill the same buffer again
         return self._resampler.resample_chunk(samples_N, last=last)

@@ -40,7 +40,7 @@ class Windows:
 
     def feed(self, samples_N: np.ndarray) -> list[np.ndarray]:
         """Takes the next samples, floats at the model's rate; gives `log_probs_SV` of each call that they complete."""
-        self._waiting.append(samples_N)
+        self._waiting.append(np.array(samples_N, np.float32))  # a copy: sound cards fill the same buffer again
         self.num_samples += len(samples_N)
         ready = self._geometry.num_ready_calls(self.num_samples)
         return self._run(ready, None) if ready > self._num_calls else []
