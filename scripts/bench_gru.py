@@ -146,13 +146,13 @@ def peak_memory(name, shape):
 
 def print_memory(name, shape):
     _, train = runners(name, shape)
-    before = _peak_bytes()
+    before = peak_bytes()
     for _ in range(3):
         train()
-    print(_peak_bytes() - before)
+    print(peak_bytes() - before)
 
 
-def _peak_bytes():
+def peak_bytes():
     """Peak resident memory of this process. (On Linux ru_maxrss begins at the parent's peak: not used there.)"""
     status = Path("/proc/self/status")
     if status.exists():
