@@ -27,7 +27,8 @@ class Recognizer:
     """An exported recogniser: samples in, text out, of whole recordings or while somebody speaks.
 
     Any number of streams and threads may share it. Its model computes for one at a time and the others wait, for some
-    milliseconds; where several cores should compute at once, make a recogniser a thread. A stream belongs to one.
+    milliseconds; where several cores should compute at once, make a recogniser for each thread. A stream itself is for
+    one thread.
 
     Args:
         bundle: the folder that `speechgru export` wrote, or one `.tflite` file of it, which is enough by itself.
