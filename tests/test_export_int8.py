@@ -10,10 +10,10 @@ from conftest import make_speech
 from speechgru.config import RunConfig
 from speechgru.errors import UserError
 from speechgru.export.forms import to_tflite
-from speechgru.export.graphs import RECOGNIZE, STREAM, Graphs, state_shapes, stream_geometry
+from speechgru.export.graphs import Graphs, state_shapes, stream_geometry
 from speechgru.export.int8 import measure_spans, with_int8_activations
 from speechgru.model import build_model
-from speechgru.runtime import Windows
+from speechgru.runtime import RECOGNIZE, STREAM, Windows
 
 NUM_CLASSES, UNITS, LAYERS = 30, 40, 2
 DIRECTIONS = {

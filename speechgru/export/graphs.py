@@ -21,8 +21,8 @@ from speechgru.lengths import StreamGeometry
 #: Seconds that a chunk of a forward model spans, about: a result so often.
 FORWARD_CHUNK_SECONDS = 0.1
 
-#: Signatures by name; `serving_default` is that of SavedModel's loaders.
-RECOGNIZE, STREAM, FEATURES, AUDIO, BATCH = "recognize", "stream", "features", "audio", "serving_default"
+#: Signatures by name, beside those that a device runs (`runtime`); `serving_default` is that of SavedModel's loaders.
+FEATURES, AUDIO, BATCH = "features", "audio", "serving_default"
 
 
 class Graphs(tf.Module):

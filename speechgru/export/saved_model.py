@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from speechgru.audio import decode_bytes
-from speechgru.export.graphs import AUDIO, BATCH, FEATURES, RECOGNIZE, Graphs
+from speechgru.export.graphs import AUDIO, BATCH, FEATURES, Graphs
+from speechgru.runtime import RECOGNIZE
 
 #: What each signature takes and gives; the model card repeats it.
 SIGNATURES = {

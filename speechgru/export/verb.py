@@ -23,7 +23,7 @@ from speechgru.examination import Examined, read_utterance
 from speechgru.export.card import model_card
 from speechgru.export.forms import QUANTIZATIONS, Inputs, to_tflite
 from speechgru.export.golden import shortest_recording, write_golden
-from speechgru.export.graphs import RECOGNIZE, STREAM, Graphs, stream_geometry, stream_obstacle, stream_record
+from speechgru.export.graphs import Graphs, stream_geometry, stream_obstacle, stream_record
 from speechgru.export.joining import with_metadata
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, save_model
@@ -32,7 +32,7 @@ from speechgru.files import sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.report.of_export import report_export
 from speechgru.runs import RunFolder, make_provenance
-from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, Recognizer
+from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
 from speechgru.text import BLANK_ID
 
 FORMATS = ("tflite", "savedmodel")

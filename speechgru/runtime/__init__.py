@@ -19,7 +19,7 @@ print(recognizer.transcribe(samples_N, sample_rate, options).text)
 """
 
 from speechgru.runtime.bundle import BUNDLE_VERSION, METADATA_ENTRY, is_bundle, model_file, read_bundle
-from speechgru.runtime.engine import STREAM, load_interpreter
+from speechgru.runtime.engine import RECOGNIZE, STREAM
 from speechgru.runtime.recognizer import Recognizer
 from speechgru.runtime.stream import Heard, Stream
 from speechgru.runtime.windows import Windows
@@ -27,13 +27,13 @@ from speechgru.runtime.windows import Windows
 __all__ = [
     "BUNDLE_VERSION",
     "METADATA_ENTRY",
+    "RECOGNIZE",
     "STREAM",
     "Heard",
     "Recognizer",
     "Stream",
     "Windows",
     "is_bundle",
-    "load_interpreter",
     "model_file",
     "read_bundle",
 ]
