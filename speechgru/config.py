@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
-import yaml
 
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
+from speechgru.strict_yaml import Origins, parse_value, read_yaml, to_yaml
 from speechgru.text import RULES_BEFORE_KEYS, TextRules
 
 Count = Annotated[int, pydantic.Field(ge=1)]
@@ -409,13 +409,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         ConfigError: names file, line, key, what was got and what is expected, and for an unknown key the nearest one.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; start from one in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    document, origins = _parse_yaml(text, str(path))
+    document, origins = read_yaml(path, missing="no such configuration file; start from one in configs/")
     if stored:
         for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0})):
             if isinstance(document.get(section), dict):
@@ -442,8 +436,7 @@ def _absolute(path: str | None) -> str | None:
 
 def save_config(path: str | Path, config: RunConfig) -> None:
     """Writes a configuration with every key resolved, atomically."""
-    text = yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    write_text(path, text)
+    write_text(path, to_yaml(config.model_dump(mode="json")))
 
 
 def known_keys() -> list[str]:
@@ -455,75 +448,15 @@ def known_keys() -> list[str]:
     ]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core scalars: `1e-3` is a number, `12:30` and `2024-01-01` are text. Booleans stay YAML 1.1's."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what either version of YAML would read as another type: `"0123456789"` stays text."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$", "yYnNtTfFoO"),
-    ("int", r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
-    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-):
-    for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-
-Origins = dict[tuple[str, ...], str]
-
-
-def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
-    """The document as a dictionary, and for each key the place it was read from."""
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return {}, {}
-            if not isinstance(node, yaml.MappingNode):
-                raise ConfigError(f"{name}: expected sections such as 'model:' with keys below them")
-            origins: Origins = {}
-            _collect_origins(node, (), name, origins)
-            return loader.construct_document(node), origins
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(f"{where}: is not valid YAML ({error.problem or error})") from error
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        # The last three are PyYAML's answers to an explicit tag on the wrong value and to an alias of itself.
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{name}: is not valid YAML ({' '.join(str(error).split())})") from error
-
-
-def _collect_origins(node: yaml.MappingNode, prefix: tuple[str, ...], name: str, origins: Origins) -> None:
-    for key_node, value_node in node.value:
-        key = (*prefix, str(key_node.value))
-        where = f"{name}:{key_node.start_mark.line + 1}"
-        if key in origins:
-            raise ConfigError(f"{where}: {'.'.join(key)} stands twice; keep one")
-        origins[key] = where
-        if isinstance(value_node, yaml.MappingNode):
-            _collect_origins(value_node, key, name, origins)
-
-
 def _apply_override(document: dict[str, Any], origins: Origins, override: str) -> None:
     key, separator, value = override.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
     if not separator or len(parts) != 2 or not all(parts):
         raise ConfigError(f"override {override!r}: expected section.key=value, such as train.learning_rate=1e-3")
     try:
-        parsed = yaml.load(value, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ConfigError(f"override {override!r}: the value is not valid YAML ({reason})") from error
+        parsed = parse_value(value)
+    except ValueError as error:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML ({error})") from error
     section = document.get(parts[0])
     if section is None:
         section = document[parts[0]] = {}
