@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from rich.table import Column, Table
 
 from speechgru import __version__
 from speechgru.errors import Interrupted, UserError
+from speechgru.progress import line_progress
 
 app = typer.Typer(
     help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
@@ -300,6 +300,72 @@ def train(
             f"from; {result.run / 'history.jsonl'} names them",
             style="yellow",
         )
+
+
+@app.command()
+def tune(
+    sweep: Annotated[Path, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.")],
+    run: Annotated[Path, typer.Option(help="The sweep's folder; a sweep that is there goes on.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys to set in every trial, such as data.dev=PATH.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Trials at a time on this machine.")] = 1,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Let workers of other machines join there.")
+    ] = None,
+    as_json: _JsonFlag = False,
+) -> None:
+    """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command goes on.
+
+    Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
+    """
+    from speechgru.tune.sweep_file import load_sweep
+
+    loaded = load_sweep(sweep, overrides or ())
+    verb = _needs_training_packages(lambda: _import("speechgru.tune.verb").tune)
+    with show_progress(quiet=as_json) as progress:
+        result = verb(loaded, run, workers=workers, listen=listen, progress=progress)
+    counts = dict.fromkeys(("completed", "failed", "refused"), 0)
+    for trial in result.trials:
+        counts[trial["status"]] += 1
+    if as_json:
+        _print_json(
+            {**dataclasses.asdict(result), "folder": str(result.folder), "best": result.best and str(result.best)}
+        )
+        return
+    if result.num_redrawn:
+        _out.print(
+            f"{result.num_redrawn} trials of earlier sessions would be drawn otherwise today; they count as they were",
+            style="yellow",
+            soft_wrap=True,
+        )
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    _out.print(f"{result.folder}: {told or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True)
+    best = next((trial for trial in result.trials if trial["is_best"]), None)
+    if best is None:
+        _out.print("no trial was completed within the limits; the page says why", style="yellow")
+    else:
+        chosen = ", ".join(f"{key}={value}" for key, value in best["values"].items())
+        _out.print(f"best: trial {best['trial']}, dev WER {best['wer']:.2%}, {chosen}", soft_wrap=True)
+        _out.print(f"{result.best} trains it", soft_wrap=True)
+    _out.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
+
+
+@app.command()
+def join(
+    run: Annotated[Path, typer.Argument(help="The sweep's folder, as its chief sees it.")],
+    chief: Annotated[str, typer.Option(metavar="HOST:PORT", help="What the chief listens on.")],
+    workers: Annotated[int, typer.Option(min=1, help="Trials at a time on this machine.")] = 1,
+) -> None:
+    """Work for a sweep that another machine leads, until it ends.
+
+    Example: `speechgru join sweeps/first --chief 192.168.1.10:7777 --workers 2`
+    """
+    verb = _needs_training_packages(lambda: _import("speechgru.tune.verb").join)
+    with show_progress() as progress:
+        replaced = verb(run, chief, workers=workers, progress=progress)
+    _out.print(f"{run}: the sweep has ended" + (f"; {replaced} workers died and were replaced" if replaced else ""))
 
 
 @app.command()
@@ -662,24 +728,6 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
             yield draw
     else:
         yield line_progress(lambda line: _err.print(line, highlight=False, markup=False, soft_wrap=True))
-
-
-def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) -> Callable[[str, int, int, str], None]:
-    """A listener for logs: a line every so often and when a stage ends.
-
-    Args:
-        write: takes one line.
-        every_seconds: the least time between two lines of a stage.
-    """
-    last: dict[str, float] = {}
-
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
-        now = time.monotonic()
-        if done >= total or now - last.setdefault(stage, now) >= every_seconds:
-            last[stage] = now
-            write(f"{stage}: {done:,} of {total:,}" + (f", {note}" if note else ""))
-
-    return tell
 
 
 def _needs_training_packages(load: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 #: Called as ``progress(stage, done, total, note)``: the stage in words, units done, units in all, and a
@@ -11,3 +12,21 @@ Progress = Callable[[str, int, int, str], None]
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
     """A listener that hears nothing: the default of every verb."""
+
+
+def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) -> Callable[[str, int, int, str], None]:
+    """A listener for logs: a line every so often and when a stage ends.
+
+    Args:
+        write: takes one line.
+        every_seconds: the least time between two lines of a stage.
+    """
+    last: dict[str, float] = {}
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if done >= total or now - last.setdefault(stage, now) >= every_seconds:
+            last[stage] = now
+            write(f"{stage}: {done:,} of {total:,}" + (f", {note}" if note else ""))
+
+    return tell

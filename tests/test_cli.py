@@ -12,9 +12,23 @@ import pytest
 import speechgru
 from speechgru import cli
 from speechgru.errors import UserError
+from speechgru.progress import line_progress
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("prepare", "check", "shard", "listen", "train", "report", "evaluate", "export", "inspect", "transcribe")
+VERBS = (
+    "prepare",
+    "check",
+    "shard",
+    "listen",
+    "train",
+    "report",
+    "evaluate",
+    "export",
+    "inspect",
+    "transcribe",
+    "tune",
+    "join",
+)
 
 
 @pytest.fixture
@@ -611,7 +625,7 @@ def test_lines_of_progress_are_few(monkeypatch):
     clock = iter(range(0, 10_000, 3))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     lines = []
-    tell = cli.line_progress(lines.append)
+    tell = line_progress(lines.append)
     for done in range(1, 13):
         tell("reading", done, 12, "1 left out" if done == 12 else "")
     assert lines == ["reading: 5 of 12", "reading: 9 of 12", "reading: 12 of 12, 1 left out"]

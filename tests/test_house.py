@@ -29,12 +29,26 @@ FLOORS = {
         "rules",
         "runs",
         "runtime",
+        "strict_yaml",
         "text",
         "tflite_file",
     },
     1: {"audio", "augment", "ctc", "features", "gru", "records"},
     2: {"dataset", "model"},
-    3: {"check", "cli", "corpora", "evaluate", "export", "inspect", "listen", "report", "shard", "train", "transcribe"},
+    3: {
+        "check",
+        "cli",
+        "corpora",
+        "evaluate",
+        "export",
+        "inspect",
+        "listen",
+        "report",
+        "shard",
+        "train",
+        "transcribe",
+        "tune",
+    },
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

@@ -34,7 +34,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 460, 290
 _WIDE_WIDTH, _WIDE_HEIGHT = 640, 400
 
 #: Left, top, right, bottom, in pixels.
-_Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def line_chart(
     )
     if course.resumed:
         spoken += f"; resumed at step {', '.join(f'{step:,.0f}' for step in course.resumed)}"
-    return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"{title}: {spoken}")
+    return svg_element(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"{title}: {spoken}")
 
 
 def rate_bar(rate: Any, *, interval: Any = None, whole: Any = None, highest: float) -> str:
@@ -313,7 +313,9 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
         f"{percent(entry['share_right'])} right at {entry['mean_confidence']:.2f} ({entry['num_words']:,} words)"
         for entry in bins
     )
-    return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"Share of right words by confidence: {spoken}")
+    return svg_element(
+        parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"Share of right words by confidence: {spoken}"
+    )
 
 
 def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
@@ -353,7 +355,7 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
         f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="18">WER</text>'
     )
     names = list(dict.fromkeys(str(point.get("series", "")) for point in points))
-    taken: list[_Box] = []
+    taken: list[Box] = []
     labels, legend = [], x.start + 14
     for number, name in enumerate(names):
         colour = f"var(--series-{number % NUM_SERIES + 1})"
@@ -384,10 +386,10 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
             legend += 18 + 7.5 * len(name) + 22
     room = (x.start, y.end - 10, x.end, y.start)
     parts.extend(
-        _place_label(label, left, top, colour=colour, taken=taken, room=room) for label, colour, left, top in labels
+        place_label(label, left, top, colour=colour, taken=taken, room=room) for label, colour, left, top in labels
     )
     spoken = "; ".join(map(_tradeoff_text, points))
-    return _svg(parts, width=_WIDE_WIDTH, height=_WIDE_HEIGHT, label=f"Word error rate by latency: {spoken}")
+    return svg_element(parts, width=_WIDE_WIDTH, height=_WIDE_HEIGHT, label=f"Word error rate by latency: {spoken}")
 
 
 def _tradeoff_text(point: Mapping[str, Any]) -> str:
@@ -409,7 +411,7 @@ def _marker(number: int, x: float, y: float, *, colour: str, hollow: bool, title
     return f"<rect {style} {box}{turned}>{inner}</rect>"
 
 
-def _place_label(label: str, x: float, y: float, *, colour: str, taken: list[_Box], room: _Box) -> str:
+def place_label(label: str, x: float, y: float, *, colour: str, taken: list[Box], room: Box) -> str:
     """A point's label where it covers the least: beside the point if it can, else above, below or further off.
 
     `taken` are boxes that it should not cover, and `room` the one it should stay inside: left, top, right, bottom.
@@ -421,7 +423,7 @@ def _place_label(label: str, x: float, y: float, *, colour: str, taken: list[_Bo
         (x + across - half, y + down - height / 2, x + across + half, y + down + height / 2) for across, down in places
     ]
 
-    def badness(box: _Box) -> float:
+    def badness(box: Box) -> float:
         outside = sum(max(0.0, room[k] - box[k]) + max(0.0, box[k + 2] - room[k + 2]) for k in (0, 1))
         return 1000 * outside + sum(_shared_area(box, other) for other in taken)
 
@@ -431,7 +433,7 @@ def _place_label(label: str, x: float, y: float, *, colour: str, taken: list[_Bo
     return f'<text style="{style}" x="{(box[0] + box[2]) / 2:.1f}" y="{box[3] - 4:.1f}">{text(label)}</text>'
 
 
-def _shared_area(one: _Box, other: _Box) -> float:
+def _shared_area(one: Box, other: Box) -> float:
     width, height = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
     return max(0.0, width) * max(0.0, height)
 
@@ -507,7 +509,7 @@ def speech_picture(
             f'<text class="peak" style="fill: {_colour(found)}" x="{x((peak + 0.5) * step_seconds):.1f}" '
             f'y="{y(np.exp(log_probs_SV[peak, found])) - 6:.1f}">{"␣" if character == " " else text(character)}</text>'
         )
-    return _svg(parts, width=width, height=height, label=label or "Log-mel and label probabilities", fixed=True)
+    return svg_element(parts, width=width, height=height, label=label or "Log-mel and label probabilities", fixed=True)
 
 
 def log_mel_png(log_mel_TM: np.ndarray) -> bytes:
@@ -600,6 +602,7 @@ def _colour(label: int) -> str:
     return f"var(--series-{label % NUM_SERIES + 1})"
 
 
-def _svg(parts: Sequence[str], *, width: int, height: int, label: str, fixed: bool = False) -> str:
+def svg_element(parts: Sequence[str], *, width: int, height: int, label: str, fixed: bool = False) -> str:
+    """The SVG around its parts, spoken as `label`: as wide as its place, or `fixed` at `width` pixels."""
     size = f'width="{width}" height="{height}"' if fixed else 'width="100%"'
     return f'<svg role="img" aria-label="{text(label)}" viewBox="0 0 {width} {height}" {size}>{"".join(parts)}</svg>'

@@ -93,11 +93,14 @@ tbody tr:last-child > * { border-bottom: 0; }
 td.drawing { width: 100%; min-width: 11rem; padding-right: 0; vertical-align: middle; }
 td.drawing svg { width: 100%; height: 1.25rem; }
 .part + .part, .facts + .part { margin-top: 1.6rem; }
+#trials td.text small { white-space: normal; min-width: 13rem; max-width: 18rem; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.25rem; }
+.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr));
+  gap: 1.6rem 1.25rem; margin-top: .8rem; }
 figure { margin: 0; }
 figure + figure { margin-top: 1.5rem; }
-.panels figure + figure { margin-top: 0; }
+.panels figure + figure, .multiples figure + figure { margin-top: 0; }
 figcaption { color: var(--muted); font-size: .88rem; }
 figcaption h3 { color: var(--text); }
 svg { display: block; max-width: 100%; height: auto; }
@@ -115,7 +118,21 @@ svg .range { stroke: var(--text); stroke-width: 1.5; vector-effect: non-scaling-
 svg .whole { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 svg .band { fill: var(--band); fill-opacity: .06; }
 svg .edge { stroke: var(--text); stroke-width: 2; }
+svg .dot { fill: var(--series-1); stroke: var(--card); stroke-width: 1; }
+svg .dot.over { fill: var(--card); stroke: var(--series-1); stroke-width: 1.5; }
+svg .dot.best { fill: var(--series-2); stroke: var(--text); stroke-width: 1.5; }
+svg .cross { fill: none; stroke: var(--lost); stroke-width: 1.75; }
+svg .limit { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; }
+svg .forbidden { fill: var(--lost); fill-opacity: .08; }
 svg .word { text-anchor: middle; font-weight: 600; }
+.commands { background: var(--page); border: 1px solid var(--rule); border-radius: .5rem; padding: .6rem .8rem;
+  margin: .5rem 0 0; overflow-x: auto; font-size: .88rem; line-height: 1.6; }
+.key { margin-right: 1.2rem; white-space: nowrap; }
+.reasons { margin: 0; }
+.reasons div { border-top: 1px solid var(--rule); padding: .6rem 0; }
+.reasons div:last-child { padding-bottom: 0; }
+.reasons dt { font-weight: 600; font-size: .93rem; }
+.reasons dd { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .93rem; }
 .said { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: .6rem 0 0; }
 .said dt { color: var(--muted); font-size: .85rem; padding-top: .15rem; }
 .said dd { margin: 0; overflow-wrap: anywhere; }

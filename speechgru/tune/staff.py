@@ -1,0 +1,147 @@
+"""The workers of one machine: started, replaced when they die, stopped at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import filelock
+
+from speechgru.errors import UserError
+from speechgru.files import room_for
+from speechgru.tune.folder import SweepFolder
+
+#: Times in a row that a worker may end without ending a trial before the sweep gives up on it.
+_MOST_RESTARTS = 5
+#: Seconds that workers have to stop: longer than they give their trials.
+_STOP_SECONDS = 120.0
+
+
+class Staff:
+    """The workers of one machine: started, replaced when they die, stopped at the end.
+
+    Args:
+        folder: the sweep's.
+        host: of the chief.
+        port: of the chief.
+        count: how many workers.
+        gpus: names for CUDA_VISIBLE_DEVICES; shared out in turn. None looks for them.
+    """
+
+    def __init__(self, folder: SweepFolder, host: str, port: int, count: int, *, gpus: list[str] | None = None):
+        self._folder, self._address, self._count = folder, (host, port), count
+        self._gpus = list_gpus() if gpus is None else gpus
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._deaths: dict[str, list[int]] = {}
+        self._locks: list[filelock.BaseFileLock] = []
+        self._names: list[str] = []
+        self.num_replaced = 0
+
+    def __enter__(self) -> Staff:
+        number = 0
+        with room_for(self._folder.workers):
+            self._folder.workers.mkdir(parents=True, exist_ok=True)
+        while len(self._names) < self._count:  # two supervisors of one machine take different names
+            name = worker_name(number)
+            lock = filelock.FileLock(self._folder.workers / f"{name}.lock", timeout=0)
+            with contextlib.suppress(filelock.Timeout):
+                lock.acquire()
+                self._locks.append(lock)
+                self._names.append(name)
+            number += 1
+        for name in self._names:
+            self._start(name)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for process in self._processes.values():
+            process.stdin.close()
+        for lock in self._locks:
+            lock.release()
+
+    def look(self, *, replace: bool = True, recall: bool = False) -> None:
+        """Replaces the workers that died; the new one has the old one's name, and so gets its trial.
+
+        Args:
+            replace: whether there is anything left to do.
+            recall: whether one that had nothing left to do is wanted again: another machine's trial lost its worker.
+
+        Raises:
+            UserError: one dies again and again.
+        """
+        for name, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None or not replace or (code == 0 and not recall):
+                continue
+            if code == 0:
+                self._start(name)
+                continue
+            ended = len(list(self._folder.path.glob("trials/*/outcome.json")))
+            deaths = self._deaths.setdefault(name, [])
+            deaths.append(ended)
+            if deaths.count(ended) >= _MOST_RESTARTS:
+                raise UserError(
+                    f"worker {name} has died {_MOST_RESTARTS} times, and no trial ended in between; "
+                    f"{self._folder.workers / f'{name}.log'} has its last words"
+                )
+            process.stdin.close()
+            self.num_replaced += 1
+            self._start(name)
+
+    def wait(self) -> None:
+        """Until the workers have ended by themselves, or a while."""
+        deadline = time.monotonic() + 20.0
+        while any(process.poll() is None for process in self._processes.values()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _start(self, name: str) -> None:
+        place = self._names.index(name)
+        gpu = [self._gpus[place % len(self._gpus)]] if self._gpus else []
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASTUNER_")}
+        host, port = self._address
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"  # of the worker itself; its trials have `gpu`
+        environment |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port), "KERASTUNER_TUNER_ID": name}
+        # gRPC would go to a machine next door by way of a proxy.
+        environment["no_grpc_proxy"] = ",".join(filter(None, [environment.get("no_grpc_proxy"), host]))
+        with open(self._folder.workers / f"{name}.log", "ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "speechgru.tune.worker", str(self._folder.path), name, str(threads), *gpu],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+
+def worker_name(number: int | str) -> str:
+    """What the worker of a number is called on this machine."""
+    return f"{socket.gethostname()}-{number}"
+
+
+def list_gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(k) for k, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]

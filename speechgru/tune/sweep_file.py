@@ -1,0 +1,342 @@
+"""The sweep file: what is searched, how, for what, and how long; read strictly, before anything trains."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from speechgru.config import Count, NonNegativeInt, Positive, RunConfig, load_config
+from speechgru.errors import ConfigError
+from speechgru.strict_yaml import Origins, read_yaml
+from speechgru.tune.space import Dimension
+
+Metric = Literal["wer", "cer", "loss"]
+Cost = Literal["size_mb", "rtf"]
+
+#: Keys that say what is scored and how: trials that differ in them cannot be compared.
+_FIXED = {
+    "data.dev": "all trials are scored on one evaluation set",
+    "train.seed": "a seed is luck, and no hyperparameter; `repeats` trains each trial with several",
+    "text.normalization": "it changes the references that trials are scored on",
+    "text.lowercase": "it changes the references that trials are scored on",
+    "text.remove_punctuation": "it changes the references that trials are scored on",
+    "text.keep_punctuation": "it changes the references that trials are scored on",
+}
+#: Combinations drawn to see whether every value fits some others.
+_DRAWS = 400
+#: Combinations of a grid that are looked at one by one.
+_MOST_LISTED = 20_000
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Tuner(_Section):
+    """How the next trial is chosen."""
+
+    kind: Literal["random", "grid", "bayesian", "hyperband"] = "random"
+    initial_points: Count | None = None
+    factor: Annotated[int, pydantic.Field(ge=2, le=10)] = 3
+    iterations: Count = 1
+
+
+class Objective(_Section):
+    """What is made small."""
+
+    metric: Metric = "wer"
+    direction: Literal["min"] = "min"
+
+
+class Limits(_Section):
+    """What a device allows, measured on the exported TFLite file."""
+
+    form: Literal["none", "dynamic", "float16", "int8"] = "dynamic"
+    max_size_mb: Positive | None = None
+    max_rtf: Positive | None = None
+    max_latency_ms: Positive | None = None
+    max_parameters: Count | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The limits that there are, by name."""
+        return {name: value for name, value in self.model_dump().items() if name != "form" and value is not None}
+
+
+class Budget(_Section):
+    """When the sweep ends."""
+
+    trials: Count | None = None
+    epochs: Positive | None = None
+    minutes: Positive | None = None
+
+
+class Sweep(_Section):
+    """A sweep as its file says; `load_sweep` makes one."""
+
+    base: str
+    set: dict[str, Any] = {}
+    space: dict[str, Dimension]
+    tuner: Tuner = Tuner()
+    objective: Objective = Objective()
+    limits: Limits | None = None
+    front: tuple[Cost, ...] = pydantic.Field(default=(), strict=False)
+    budget: Budget = Budget()
+    repeats: Annotated[int, pydantic.Field(ge=1, le=20)] = 1
+    seed: NonNegativeInt = 0
+    evaluation: str | None = None
+
+    @pydantic.field_validator("tuner", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @pydantic.field_validator("objective", mode="before")
+    @classmethod
+    def _metric_alone(cls, value: Any) -> Any:
+        return {"metric": value} if isinstance(value, str) else value
+
+    @pydantic.field_validator("front", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.field_validator("space")
+    @classmethod
+    def _something_to_search(cls, value: dict[str, Dimension]) -> dict[str, Dimension]:
+        if not value:
+            raise ValueError("is empty; name at least one key, such as model.units: {type: int, min: 32, max: 128}")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _ends(self) -> Sweep:
+        kind, budget = self.tuner.kind, self.budget
+        if kind == "hyperband" and budget.epochs is None:
+            raise ValueError("budget.epochs is missing: hyperband gives its last trials so many epochs, others fewer")
+        if kind == "hyperband" and self.repeats > 1:
+            raise ValueError("repeats must be 1 with hyperband, which goes on with a trial's weights")
+        if kind in ("random", "bayesian") and budget.trials is None and budget.minutes is None:
+            raise ValueError("budget.trials or budget.minutes is missing: a sweep must end")
+        if self.tuner.initial_points is not None and kind != "bayesian":
+            raise ValueError(f"tuner.initial_points belongs to bayesian, and the tuner is {kind}")
+        if self.limits is not None and not self.limits.given:
+            raise ValueError("limits names none; give max_size_mb, max_rtf, max_latency_ms or max_parameters")
+        return self
+
+    @property
+    def measured_form(self) -> str | None:
+        """The TFLite form whose cost each trial is measured in; None where nothing asks for it."""
+        costs = {"max_size_mb", "max_rtf", "max_latency_ms"}
+        if self.front or (self.limits is not None and costs & set(self.limits.given)):
+            return (self.limits or Limits()).form
+        return None
+
+
+class LoadedSweep:
+    """A sweep and the configuration that its trials begin from.
+
+    Args:
+        sweep: what the file says.
+        path: the file, for messages.
+        base: path of the base configuration.
+        overrides: `section.key=value` that hold in every trial, the file's own `set` first.
+        dimensions: the space by key, each after those that it depends on.
+        name: what the sweep is called.
+    """
+
+    def __init__(self, sweep: Sweep, *, path: Path, base: Path, overrides: Sequence[str], name: str):
+        self.sweep, self.path, self.name = sweep, path, name
+        self._base, self._overrides = base, list(overrides)
+        self.dimensions = _in_order(sweep.space)
+
+    def configure(self, values: Mapping[str, Any]) -> RunConfig:
+        """The configuration of a trial.
+
+        Args:
+            values: what the search chose, by dotted key.
+
+        Raises:
+            ConfigError: the values do not go together.
+        """
+        chosen = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        return load_config(self._base, [*self._overrides, *chosen])
+
+    def definition(self) -> dict[str, Any]:
+        """All that a sweep which goes on must have in common with the one that began; JSON-ready."""
+        record = self.sweep.model_dump(mode="json", exclude={"base", "set", "budget"})
+        record["epochs"] = self.sweep.budget.epochs
+        record["configuration"] = load_config(self._base, self._overrides).model_dump(mode="json")
+        return record
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
+    """Reads a sweep file and makes sure that it can be carried out.
+
+    Args:
+        path: the file. Its base configuration lies beside it; manifests are relative to the current folder.
+        overrides: `section.key=value` for every trial, after the file's own.
+
+    Raises:
+        ConfigError: names the file, the line and the key: an unknown key, a range that is empty or that no
+            configuration can have, a condition on something that is not searched, no end.
+    """
+    path = Path(path)
+    document, origins = read_yaml(path, missing="no such sweep file; start from configs/sweep_*.yaml")
+    try:
+        sweep = Sweep.model_validate(document)
+    except pydantic.ValidationError as error:
+        messages = [_describe(problem, origins, path) for problem in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(messages))) from error
+    base = path.parent / sweep.base
+    if not base.is_file():
+        raise ConfigError(f"{origins[('base',)]}: base: no such configuration file: {base}; name one beside the sweep")
+    fixed = [f"{key}={json.dumps(value)}" for key, value in sweep.set.items()]
+    if sweep.evaluation is not None:
+        fixed.append(f"data.dev={json.dumps(sweep.evaluation)}")
+    if sweep.budget.epochs is not None:
+        fixed.append(f"train.max_epochs={json.dumps(sweep.budget.epochs)}")
+    loaded = LoadedSweep(sweep, path=path, base=base, overrides=[*fixed, *overrides], name=path.stem)
+    config = loaded.configure({})
+    if config.data.dev is None:
+        raise ConfigError(f"{path}: data.dev names no manifest, and a sweep needs one to score its trials on")
+    if not config.data.train:
+        raise ConfigError(f"{path}: data.train names no manifest; set it in {base} or give data.train=PATH")
+    given = {override.partition("=")[0].strip(): override for override in overrides}
+    for key, dimension in sweep.space.items():
+        where = origins.get(("space", key), str(path))
+        if key in _FIXED:
+            raise ConfigError(f"{where}: {key} cannot be searched: {_FIXED[key]}")
+        if key in sweep.set or key in given:
+            also = f"override {given[key]!r}" if key in given else origins.get(("set", key), "`set`")
+            raise ConfigError(f"{where}: {key} is searched, and {also} sets it; keep one")
+        if key == "train.max_epochs" and sweep.budget.epochs is not None:
+            raise ConfigError(f"{where}: {key} is searched, and budget.epochs sets it; keep one")
+        if sweep.tuner.kind == "grid" and not dimension.is_listed:
+            raise ConfigError(f"{where}: {key}: a grid needs a step, or type: choice; got a range without one")
+        _check_conditions(key, dimension, sweep.space, where)
+    _check_values(loaded, origins)
+    return loaded
+
+
+def _check_conditions(key: str, dimension: Dimension, space: Mapping[str, Dimension], where: str) -> None:
+    for parent, wanted in (dimension.when or {}).items():
+        if parent not in space or parent == key:
+            raise ConfigError(f"{where}: {key}: when names {parent}, which is not searched; name a key of the space")
+        if not space[parent].is_listed:
+            raise ConfigError(f"{where}: {key}: when names {parent}, a range; a condition needs a choice or a boolean")
+        possible = space[parent].listed()
+        for value in wanted:
+            if value not in possible:
+                raise ConfigError(
+                    f"{where}: {key}: when waits for {parent} to be {value!r}, which it never is; it is one of "
+                    f"{', '.join(map(repr, possible))}"
+                )
+
+
+def _check_values(loaded: LoadedSweep, origins: Origins) -> None:
+    """Whether every value that the space names stands in some configuration."""
+    waiting = {(key, json.dumps(value)) for key, d in loaded.dimensions.items() for value in d.extremes()}
+    reasons: dict[tuple[str, str], str] = {}
+    for values in _combinations(loaded):
+        shown = [(key, json.dumps(value)) for key, value in values.items()]
+        if not waiting.intersection(shown):
+            continue
+        try:
+            loaded.configure(values)
+        except ConfigError as error:
+            for value in waiting.intersection(shown):
+                # The reason that names the key is the one to show.
+                if value not in reasons or value[0] in str(error):
+                    reasons[value] = str(error)
+            continue
+        waiting.difference_update(shown)
+        if not waiting:
+            return
+    messages = []
+    for key, value in sorted(waiting):
+        where = origins.get(("space", key), str(loaded.path))
+        reason = reasons.get((key, value), "its conditions never hold together").replace("\n", "; ")
+        messages.append(f"{where}: {key} can never be {value}: {reason}")
+    raise ConfigError("\n".join(messages))
+
+
+def _combinations(loaded: LoadedSweep) -> list[dict[str, Any]]:
+    """Combinations that show every extreme value with many others."""
+    generator = random.Random(0)
+    combinations = []
+    for key, dimension in loaded.dimensions.items():
+        for value in dimension.extremes():
+            combinations += [_draw(loaded.dimensions, generator, {key: value}) for _ in range(20)]
+    return combinations + [_draw(loaded.dimensions, generator, {}) for _ in range(_DRAWS)]
+
+
+def _draw(dimensions: Mapping[str, Dimension], generator: random.Random, given: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    wanted = dict(given)
+    for key in list(given):  # what must hold for it to be there at all
+        for parent, allowed in (dimensions[key].when or {}).items():
+            wanted[parent] = generator.choice(allowed)
+    for key, dimension in dimensions.items():
+        if dimension.is_active(values):
+            values[key] = wanted[key] if key in wanted else generator.choice(dimension.extremes())
+    return values
+
+
+def count_combinations(dimensions: Mapping[str, Dimension]) -> int | None:
+    """How many combinations a space has whose values are all listed; None where there are ranges or very many."""
+    if not all(dimension.is_listed for dimension in dimensions.values()):
+        return None
+    combinations: list[dict[str, Any]] = [{}]
+    for key, dimension in dimensions.items():
+        combinations = [
+            {**values, **more}
+            for values in combinations
+            for more in ([{key: value} for value in dimension.listed()] if dimension.is_active(values) else [{}])
+        ]
+        if len(combinations) > _MOST_LISTED:
+            return None
+    return len(combinations)
+
+
+def _in_order(space: Mapping[str, Dimension]) -> dict[str, Dimension]:
+    """The space with every key after those of its conditions.
+
+    Raises:
+        ConfigError: conditions wait for each other.
+    """
+    ordered: dict[str, Dimension] = {}
+    left = dict(space)
+    while left:
+        ready = [key for key, d in left.items() if not set(d.when or {}) & set(left)]
+        if not ready:
+            raise ConfigError(f"the conditions of {', '.join(left)} wait for each other; take one away")
+        for key in ready:
+            ordered[key] = left.pop(key)
+    return ordered
+
+
+def _describe(problem: Any, origins: Origins, path: Path) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    where = next((origins[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origins), str(path))
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        section = {"space": Dimension, "tuner": Tuner, "objective": Objective, "limits": Limits, "budget": Budget}
+        known = list((section[location[0]] if len(location) > 1 else Sweep).model_fields)
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(known)}"
+        return f"{where}: unknown key {key}; {advice}"
+    if problem["type"] == "missing":
+        return f"{where}: {key} is missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {f'{key}: ' if key else ''}{problem['ctx']['error']}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    value = problem["input"]
+    shown = "nothing" if value is None or (isinstance(value, float) and math.isnan(value)) else repr(value)
+    return f"{where}: {key}: {message.removeprefix('input ')}, got {shown}"

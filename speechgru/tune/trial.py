@@ -1,0 +1,268 @@
+"""One trial, in a process of its own: trains, measures, and leaves an outcome in its folder.
+
+`python -m speechgru.tune.trial FOLDER` is what a worker runs. A process for each trial gives its memory back, and its
+crash is nobody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+
+from speechgru.config import RunConfig
+from speechgru.ctc import ctc_loss
+from speechgru.errors import Interrupted, UserError
+from speechgru.evaluate import evaluate, load_run, make_predictor, read_for_scoring
+from speechgru.export import export
+from speechgru.files import write_json, write_text
+from speechgru.manifest import read_manifest
+from speechgru.progress import Progress, line_progress
+from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
+from speechgru.train import train
+from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+
+#: Seconds that another process has to leave the trial, and a stopped one to keep its state.
+_PATIENCE = 120
+#: Added to the objective of a trial that breaks a limit, besides how far it does: more than any two trials that keep
+#: the limits usually differ by.
+_OVER_LIMITS = 1.0
+#: What a limit is measured against.
+_MEASURES = {
+    "max_size_mb": "size_mb",
+    "max_rtf": "rtf",
+    "max_latency_ms": "latency_ms",
+    "max_parameters": "parameters",
+}
+
+
+def main() -> None:
+    """Runs the trial of the folder that the command line names."""
+    folder = TrialFolder(Path(sys.argv[1]))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        with filelock.FileLock(folder.lock, timeout=_PATIENCE):
+            if folder.read_outcome() is None:
+                write_json(
+                    folder.outcome, run_trial(folder, progress=line_progress(lambda line: print(line, flush=True)))
+                )
+    except filelock.Timeout:
+        print(f"another process runs {folder.path}", flush=True)
+        _leave(BUSY)
+    except Interrupted as interrupted:
+        print(interrupted, flush=True)
+        _leave(interrupted.code)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    """Ends at once: all is on the disk, and taking TensorFlow down takes a second."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """The worker holds the other end of our input; when it is gone, so are we, with our state kept."""
+    while os.read(0, 1):  # not sys.stdin, whose lock would be held while the process ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE)
+    os._exit(128 + signal.SIGTERM)
+
+
+def run_trial(folder: TrialFolder, *, progress: Progress) -> dict[str, Any]:
+    """Trains and measures what the trial's plan says; goes on where an earlier process stopped.
+
+    Args:
+        folder: the trial's folder, with its plan.
+        progress: told of training and measuring.
+
+    Returns:
+        The outcome: `status` is `completed`, with `score` (what the search makes small), the scores and costs, or
+        `failed` with the `reason`.
+
+    Raises:
+        Interrupted: a signal came; the state is kept.
+    """
+    plan = read_json(folder.plan)
+    try:
+        return _run(folder, plan, progress)
+    except Interrupted:
+        raise
+    except UserError as error:
+        reason = str(error)
+    except MemoryError as error:
+        reason = f"the memory did not suffice ({type(error).__name__}: {error})"
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
+    return {"status": "failed", "score": None, "reason": reason}
+
+
+def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    config = RunConfig.model_validate(plan["config"])
+    share = 1.0
+    if plan["stop_after_epochs"] is not None:
+        share = min(1.0, plan["stop_after_epochs"] / config.train.max_epochs)
+        if plan["go_on_from"] is not None:
+            _go_on_from(folder.path.parent / plan["go_on_from"], folder.path)
+    parts = []
+    for number in range(plan["repeats"]):
+        seeded = config.model_copy(
+            update={"train": config.train.model_copy(update={"seed": config.train.seed + number})}
+        )
+        parts.append(_train_and_measure(folder, plan, seeded, number, share=share, progress=progress))
+    outcome: dict[str, Any] = {
+        key: statistics.fmean(part[key] for part in parts) if len(parts) > 1 else parts[0][key]
+        for key in ("wer", "cer", "loss", "trained_wer", "rtf", "latency_ms")
+        if parts[0][key] is not None
+    }
+    outcome |= {key: parts[0][key] for key in ("parameters", "size_mb", "steps") if parts[0][key] is not None}
+    outcome |= {key: sum(part[key] for part in parts) for key in ("training_seconds", "measuring_seconds")}
+    outcome["repeats"] = [part[plan["metric"]] for part in parts]
+    broken = {
+        limit: outcome[_MEASURES[limit]] / most
+        for limit, most in plan["limits"].items()
+        if outcome[_MEASURES[limit]] > most
+    }
+    outcome["broken_limits"] = {limit: outcome[_MEASURES[limit]] for limit in broken}
+    score = outcome[plan["metric"]]
+    if broken:
+        score += _OVER_LIMITS + sum(over - 1.0 for over in broken.values())
+    return {"status": "completed", "score": score, "reason": None, **outcome}
+
+
+def _train_and_measure(
+    folder: TrialFolder, plan: dict[str, Any], config: RunConfig, number: int, *, share: float, progress: Progress
+) -> dict[str, Any]:
+    run = folder.repeat(number)
+    stop = _StopAfter(share)
+    trained = train(config, run, progress=stop.listen(progress), callbacks=[stop] if share < 1.0 else [])
+    started = time.monotonic()
+    best = min(
+        (record for record in RunFolder(run).read_history() if record["kind"] == "dev"), key=lambda dev: dev["wer"]
+    )
+    part: dict[str, Any] = {
+        "wer": trained.best_wer,
+        "cer": best["cer"],
+        "trained_wer": trained.best_wer,
+        "loss": dev_loss(run) if plan["metric"] == "loss" else None,
+        "parameters": trained.num_parameters,
+        "steps": trained.steps,
+        "training_seconds": trained.seconds,
+        **dict.fromkeys(("size_mb", "rtf", "latency_ms")),
+    }
+    if plan["form"] is not None:
+        with filelock.FileLock(SweepFolder(folder.path.parent.parent).measuring):
+            part |= _measure(run, run / folder.bundle.name, config, plan["form"], progress)
+    return {**part, "measuring_seconds": time.monotonic() - started}
+
+
+def _measure(run: Path, bundle: Path, config: RunConfig, form: str, progress: Progress) -> dict[str, Any]:
+    """What the trial's model costs and hears as a device has it, as `speechgru evaluate` finds it too."""
+    metadata = export(run, bundle, quantize=[form], max_wer_change=1.0, golden_speech=False, progress=progress)
+    scored = evaluate(bundle, config.data.dev, form=form, progress=progress)
+    latency = metadata["latency_seconds"]
+    if latency is None:  # it waits for the whole recording, and computes then
+        longest = max(utterance.duration for utterance in read_manifest(config.data.dev))
+        seconds = scored["rtf"] * longest
+    else:
+        stream = next(record for record in metadata["parity"] if "stream_rtf" in record)
+        seconds = latency["greatest"] * (1.0 + stream["stream_rtf"])
+    return {
+        "wer": scored["wer"],
+        "cer": scored["cer"],
+        "size_mb": metadata["models"][form]["size_bytes"] / 1e6,
+        "rtf": scored["rtf"],
+        "latency_ms": 1000.0 * seconds,
+    }
+
+
+def dev_loss(run: str | Path) -> float:
+    """The CTC loss of a run's best weights on its dev set, in nats, the mean over the utterances.
+
+    Raises:
+        UserError: an utterance has too few steps for its text, so that its loss is infinite.
+    """
+    from speechgru.dataset import evaluation_batches
+
+    config, vocabulary, model = load_run(run)
+    predict = make_predictor(model)
+    examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
+    loss_N = np.zeros(len(examples))
+    for batch in evaluation_batches(examples, config=config, batch_size=config.train.batch_size):
+        index_B = batch["index_B"].numpy()
+        log_probs_BSV, num_steps_B = predict(batch["samples_BN"], batch["num_samples_B"])
+        labels = [vocabulary.encode(examples[index].text) for index in index_B]
+        labels_BL = np.zeros((len(labels), max(1, *map(len, labels))), np.int32)
+        for row, of_utterance in enumerate(labels):
+            labels_BL[row, : len(of_utterance)] = of_utterance
+        num_labels_B = np.array([len(of_utterance) for of_utterance in labels], np.int32)
+        # Log-probabilities are logits of themselves.
+        loss_N[index_B] = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B, implementation="op").numpy()
+    if not np.isfinite(loss_N).all():
+        names = [examples[index].utterance.utterance_id for index in np.flatnonzero(~np.isfinite(loss_N))[:5]]
+        raise UserError(
+            f"{config.data.dev}: {(~np.isfinite(loss_N)).sum()} utterances have too few steps for their text, so that "
+            f"the loss is infinite ({', '.join(names)}); search for wer, or lower model.subsampling_factor"
+        )
+    return float(loss_N.mean())
+
+
+class _StopAfter(keras.callbacks.Callback):
+    """Ends a run after a share of its steps; the schedule is that of the whole."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self._share, self._total = share, None
+
+    def listen(self, progress: Progress) -> Progress:
+        """Learns the number of steps from what progress is told."""
+
+        def tell(stage: str, done: int, total: int, note: str = "") -> None:
+            if stage == "training":
+                self._total = total
+            progress(stage, done, total, note)
+
+        return tell
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # What is set after a step ends the run with the next one.
+        if self._total is not None and batch + 2 >= max(2, round(self._share * self._total)):
+            self.model.stop_training = True
+
+
+def _go_on_from(past: Path, here: Path) -> None:
+    """Makes `here` a run that goes on where the one in `past` was stopped; nothing to do where it is one already."""
+    before, now = RunFolder(past), RunFolder(here)
+    if now.config.exists():
+        return
+    for path in (before.vocabulary, before.provenance, before.skipped):
+        shutil.copy2(path, here / path.name)
+    write_text(
+        now.history,
+        "".join(json.dumps(record) + "\n" for record in before.read_history() if record["kind"] != "end"),
+    )
+    now.checkpoints.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(before.best, now.best)
+    newest = before.list_checkpoints()[0]
+    arrays, state = load_checkpoint(newest)
+    save_checkpoint(now.checkpoints / newest.name, arrays, {**state, "ended": None})
+    write_text(now.config, before.config.read_text(encoding="utf-8"))  # last: with it the folder is a run
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""A worker: asks for a trial, runs it in a process of its own, tells what came of it, and asks again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from speechgru.errors import Interrupted
+from speechgru.files import write_json, write_text
+from speechgru.runs import RunFolder
+from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+
+#: How a trial's process is started; the folder is added.
+TRIAL_COMMAND = (sys.executable, "-m", "speechgru.tune.trial")
+#: Seconds between two looks at a trial's process, between two signs of life, and before an idle worker asks again.
+_LOOK_SECONDS, BEAT_SECONDS, _IDLE_SECONDS = 0.1, 3.0, 1.0
+#: Seconds that a stopped trial has to finish its step and keep its state.
+_STOP_SECONDS = 90.0
+#: Seconds for which a worker waits for a chief that was stopped or killed.
+_CHIEF_SECONDS = 3600.0
+
+
+class Stopped(BaseException):
+    """The worker was asked to end; no `Exception`, so that keras-tuner takes it for no trial's failure."""
+
+
+class SweepTuner(BaseTuner):
+    """keras-tuner's side of a worker, and, where its environment says so, of the chief.
+
+    Args:
+        oracle: the search; where the environment names a chief, only what keras-tuner wants to see.
+        sweep: the sweep's folder.
+        environment: of the trials' processes.
+        stopped: whether the worker shall end.
+    """
+
+    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]):
+        super().__init__(oracle, directory=str(sweep.path), project_name=sweep.workers.name)
+        self._sweep, self._environment, self._stopped = sweep, dict(environment), stopped
+        self.search_oracle = oracle
+        #: What kept the worker from running a trial, where something did.
+        self.error: Exception | None = None
+        self.oracle = _Patient(self.oracle, stopped, is_away=self.oracle is not oracle)
+
+    def run_trial(self, trial: Trial) -> dict[str, float]:
+        run_in_process(self._sweep.trial(trial.trial_id), environment=self._environment, stopped=self._stopped)
+        return {}
+
+    def _run_and_update_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
+        try:
+            self.run_trial(trial)  # the chief reads the outcome where it lies
+        except Exception as error:  # such as a full disk: nothing that the trial's values did
+            self.error = error
+            raise Stopped from error
+
+    def save(self) -> None:
+        """Nothing: the journal is all there is to keep."""
+
+    def search(self, *args: Any, **options: Any) -> None:
+        if isinstance(self.oracle, _Patient) and self.is_chief:
+            self.oracle = self.search_oracle
+        super().search(*args, **options)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether the environment makes this process the chief."""
+        return "KERASTUNER_ORACLE_IP" in os.environ and os.environ.get("KERASTUNER_TUNER_ID") == "chief"
+
+
+class _Patient:
+    """An oracle that may be away for a while: what it does not answer is asked again.
+
+    Args:
+        oracle: the oracle, or keras-tuner's client of one.
+        stopped: whether the worker shall end.
+        is_away: whether it is a client.
+    """
+
+    def __init__(self, oracle: Any, stopped: StopSign, *, is_away: bool):
+        self._oracle, self._stopped, self._is_away = oracle, stopped, is_away
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        while True:
+            if self._stopped():
+                raise Stopped
+            trial = self._ask("create_trial", tuner_id)
+            if trial.status != TrialStatus.IDLE:
+                return trial
+            time.sleep(_IDLE_SECONDS)
+
+    def end_trial(self, trial: Trial) -> None:
+        self._ask("end_trial", trial)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._oracle, name)
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        deadline = time.monotonic() + _CHIEF_SECONDS
+        while True:
+            try:
+                self._stopped.is_waiting = self._is_away
+                return getattr(self._oracle, name)(*arguments)
+            except grpc.RpcError as error:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+                    raise
+                if self._stopped() or time.monotonic() > deadline:
+                    raise Stopped from error
+                time.sleep(_IDLE_SECONDS)
+            finally:
+                self._stopped.is_waiting = False
+
+
+def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]) -> None:
+    """Runs a trial to its outcome, in processes of its own.
+
+    One that ends without an outcome, killed or by its own doing, is followed by another, which goes on from the last
+    checkpoint; two that end so without a new checkpoint between them are the trial's failure.
+
+    Raises:
+        Stopped: the worker shall end; the trial's state is kept.
+    """
+    while folder.read_outcome() is None:
+        if stopped():
+            raise Stopped
+        code = _run_once(folder, environment, stopped)
+        if folder.read_outcome() is not None or code == BUSY:
+            continue
+        deaths = read_json(folder.deaths) or []
+        deaths.append({"checkpoint": _newest_checkpoint(folder), "how": _describe_end(code)})
+        write_json(folder.deaths, deaths)
+        if len(deaths) > 1 and deaths[-1]["checkpoint"] == deaths[-2]["checkpoint"]:
+            reason = f"its process {deaths[-1]['how']}, twice at the same place; {folder.log} has its last words"
+            write_json(folder.outcome, {"status": "failed", "score": None, "reason": reason})
+
+
+def _run_once(folder: TrialFolder, environment: Mapping[str, str], stopped: Callable[[], bool]) -> int:
+    with open(folder.log, "ab") as log:
+        # A session of its own: Ctrl-C reaches the worker, which then asks the trial to keep its state.
+        process = subprocess.Popen(
+            [*TRIAL_COMMAND, str(folder.path)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    try:
+        while process.poll() is None:
+            if stopped():
+                raise Stopped
+            time.sleep(_LOOK_SECONDS)
+        return process.returncode
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        process.stdin.close()
+
+
+def _newest_checkpoint(folder: TrialFolder) -> str | None:
+    """Where a trial stands: its newest checkpoint in any of its repeats."""
+    repeats = [folder.path, *sorted(folder.path.glob("repeats/*"))]
+    found = [path for repeat in repeats for path in RunFolder(repeat).list_checkpoints()[:1]]
+    return str(found[-1].relative_to(folder.path)) if found else None
+
+
+def _describe_end(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} and no result"
+    name = signal.Signals(-code).name
+    hint = "; the system does so when memory runs out" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"
+
+
+class StopSign:
+    """Notes SIGTERM and Ctrl-C; a second one ends at once. Calling it tells whether one came."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        #: Whether nobody looks at `received` for a while, as in a call that waits for the chief: then it raises.
+        self.is_waiting = False
+
+    def __enter__(self) -> StopSign:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)}
+        else:
+            self._before = {}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise Interrupted("stopped at once; the same command goes on", code=128 + number)
+        self.received = number
+        if self.is_waiting:
+            raise Stopped
+
+
+def trial_environment(*, gpu: str | None, threads: int | None) -> dict[str, str]:
+    """The environment of a worker's trials.
+
+    Args:
+        gpu: the one GPU that they see; None for all that there are.
+        threads: of TensorFlow; None for its own choice. Several workers on one machine share its cores.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KERASTUNER_")}
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        if threads is not None:
+            environment.setdefault(name, str(threads))
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return environment
+
+
+@contextlib.contextmanager
+def signs_of_life(sweep: SweepFolder, name: str):
+    """Changes the worker's file every few seconds."""
+    ended = threading.Event()
+    sweep.workers.mkdir(parents=True, exist_ok=True)
+
+    def beat() -> None:
+        number = 0
+        while True:
+            with contextlib.suppress(Exception):  # a full disk is told of by whoever writes what matters
+                write_text(sweep.beat(name), f"{os.getpid()} {number}\n")
+            number += 1
+            if ended.wait(BEAT_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        sweep.beat(name).unlink(missing_ok=True)
+
+
+def main() -> None:
+    """A worker that a supervisor started: `python -m speechgru.tune.worker FOLDER NAME THREADS [GPU]`."""
+    import keras_tuner
+
+    sweep, name, threads = SweepFolder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    gpu = sys.argv[4] if len(sys.argv) > 4 else None
+    environment = trial_environment(gpu=gpu, threads=threads or None)
+    with StopSign() as stopped, signs_of_life(sweep, name):
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+        oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("score", "min"))
+        tuner = SweepTuner(oracle, sweep, environment=environment, stopped=stopped)
+        try:
+            tuner.search()
+        except Stopped:
+            if tuner.error is not None:
+                raise tuner.error from None
+            sys.exit(128 + (stopped.received or signal.SIGTERM))
+
+
+def _stop_with_parent() -> None:
+    while os.read(0, 1):  # not sys.stdin, whose lock would be held while the process ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(2 * _STOP_SECONDS)
+    os._exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

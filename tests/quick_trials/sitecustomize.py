@@ -1,0 +1,73 @@
+"""Stands for `speechgru.tune.trial` in the processes of a test: trials of half a second that train nothing.
+
+Python runs this file first where its folder is on PYTHONPATH. Like a real trial it keeps a checkpoint at every step,
+goes on from the newest, ends with its worker, and writes its outcome last. Every step is noted, so that a test can see
+which were done twice. Certain values make it fail, as trials do.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+STEPS, SECONDS = 6, 0.08
+
+
+def run(folder):
+    from speechgru.files import write_json
+
+    plan = json.loads((folder / "trial.json").read_text())
+    units = plan["config"]["model"]["units"]
+    if units == 13:
+        os._exit(3)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    first = len(list(checkpoints.glob("step_*.npz")))
+    with open(folder / "did.txt", "a") as did:
+        did.write(f"process {os.getpid()}\n")
+        for step in range(first, STEPS):
+            time.sleep(SECONDS)
+            did.write(f"step {step}\n")
+            did.flush()
+            (checkpoints / f"step_{step:08d}.npz").touch()
+            if units == 14 and step == 2:
+                os.kill(os.getpid(), 9)  # once: the next process goes on from step 3
+            if units == 15 and not (folder / "outcome.json").exists():
+                write_json(folder / "outcome.json", {"status": "failed", "score": None, "reason": "NaN, it says"})
+                return
+    wer = round(abs(units - 20) / 100 + plan["config"]["augment"]["gain_db"] / 1000, 6)
+    write_json(
+        folder / "outcome.json",
+        {"status": "completed", "score": wer, "reason": None, "wer": wer, "cer": wer / 2, "trained_wer": wer}
+        | {"parameters": units * 100, "steps": STEPS, "training_seconds": STEPS * SECONDS, "measuring_seconds": 0.0}
+        | {"repeats": [wer], "broken_limits": {}, "environment": {"gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}},
+    )
+
+
+def end_with_parent():
+    while os.read(0, 1):
+        pass
+    os._exit(143)
+
+
+def raise_memory_error(*args, **options):
+    raise MemoryError("no room for a batch")
+
+
+trial = Path(sys.orig_argv[-1])
+if "speechgru.tune.trial" not in sys.orig_argv:
+    pass
+elif json.loads((trial / "trial.json").read_text())["config"]["model"]["units"] == 12:
+    import speechgru.train  # the real trial, with a training that fails
+
+    speechgru.train.train = raise_memory_error
+else:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    import filelock
+
+    with filelock.FileLock(trial / ".trial.lock", timeout=30):
+        if not (trial / "outcome.json").exists():
+            run(trial)
+    os._exit(0)

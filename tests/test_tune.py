@@ -1,0 +1,508 @@
+"""Sweeps: what a sweep file may say, what the searches draw, and that a search rebuilt from its journal is the same."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from speechgru.config import known_keys, load_config
+from speechgru.errors import BundleError, ConfigError, UserError
+from speechgru.tune.folder import SweepFolder, TrialFolder
+from speechgru.tune.journal import Journal
+from speechgru.tune.results import best_of, front_of
+from speechgru.tune.space import Dimension
+from speechgru.tune.sweep_file import Tuner, count_combinations, load_sweep
+
+pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SPACE = """
+  model.units: {type: choice, values: [8, 16, 32]}
+  train.learning_rate: {type: float, min: 1e-4, max: 1e-1, log: true}
+  augment.gain_db: {type: float, min: 0, max: 6, step: 1.5}
+  train.batch_size: {type: int, min: 4, max: 64, log: true}
+  model.reset_after: {type: boolean}
+  model.direction: {type: choice, values: [bidirectional, forward]}
+  model.lookahead_frames: {type: int, min: 0, max: 8, step: 4, when: {model.direction: forward}}
+  text.characters: {type: choice, values: [ab, abc]}
+  augment.noise_kinds: {type: choice, values: [[white], [white, pink]], when: {model.reset_after: true}}
+  train.patience: {type: choice, values: [null, 3]}
+"""
+LISTED = """
+  model.units: {type: choice, values: [8, 16, 32]}
+  model.direction: {type: choice, values: [bidirectional, forward]}
+  model.lookahead_frames: {type: int, min: 0, max: 8, step: 4, when: {model.direction: forward}}
+  augment.gain_db: {type: float, min: 0, max: 0.3, step: 0.1}
+"""
+
+
+@pytest.fixture
+def write_sweep(tones, tmp_path, tones_config):
+    """Text of a space and other lines -> a sweep file on the tones."""
+    tones_config()
+
+    def write(space=SPACE, rest="budget: {trials: 6}", base="config.yaml"):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(f"base: {base}\nspace:{space}\n{rest}\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def mistaken(write_sweep):
+    """A sweep that is a mistake; gives its message."""
+
+    def mistaken(*args, overrides=(), **options):
+        with pytest.raises(ConfigError) as caught:
+            load_sweep(write_sweep(*args, **options), overrides)
+        return str(caught.value)
+
+    return mistaken
+
+
+# -- the file --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_file_is_read_with_its_base_and_overrides(write_sweep):
+    loaded = load_sweep(
+        write_sweep(rest="set: {train.max_steps: 20}\ntuner: random\nbudget: {trials: 6}"), ["model.num_layers=2"]
+    )
+    config = loaded.configure({"model.units": 16, "train.learning_rate": 0.0123456789})
+    assert config.train.max_steps == 20 and config.model.num_layers == 2
+    assert config.model.units == 16 and config.train.learning_rate == 0.0123456789
+    assert loaded.sweep.budget.trials == 6 and loaded.name == "sweep"
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("\n  model.unit: {type: int, min: 1, max: 9}", "model.unit can never be 1: override 'model.unit=1': unknown"),
+        ("\n  units: {type: int, min: 1, max: 9}", "expected section.key=value"),
+        ("\n  model.units: {type: int, min: 9, max: 9}", ":3: space.model.units: min (9) must be below max (9)"),
+        ("\n  model.units: {type: int, min: 1.5, max: 9}", "must be whole numbers"),
+        ("\n  model.units: {type: int, min: 0, max: 9}", "model.units can never be 0"),
+        ("\n  model.units: {type: float, min: 8, max: 9}", "model.units can never be 8.0"),
+        ("\n  model.dropout: {type: float, min: 0.1, max: 1.5}", "model.dropout can never be 1.5"),
+        ("\n  model.dropout: {type: float, min: 0, max: 0.5, log: true}", "must begin above 0"),
+        ("\n  model.dropout: {type: float, min: .nan, max: 0.5}", "must be finite"),
+        ("\n  model.dropout: {type: float, min: 0.1, max: 0.5, step: 1}", "step (1) must be above 0 and fit"),
+        ("\n  model.units: {type: int, min: 1, max: 8, step: 2, log: true}", "step and log do not go together"),
+        ("\n  model.units: {type: int, min: 1}", "a range needs min and max"),
+        ("\n  model.units: {type: whole, min: 1, max: 2}", "space.model.units.type"),
+        ("\n  model.units: {type: int, min: 1, max: 2, stepp: 1}", "did you mean step?"),
+        ("\n  model.units: {type: choice}", "a choice needs values"),
+        ("\n  model.units: {type: choice, values: [8, 8]}", "holds 8 twice"),
+        ("\n  model.units: {type: choice, values: [8], min: 2}", "belongs to a range"),
+        ("\n  model.direction: {type: choice, values: [sideways, forward]}", 'model.direction can never be "sideways"'),
+        ("\n  model.units: {type: boolean}", "model.units can never be false"),
+        ("\n  data.dev: {type: choice, values: [a, b]}", "all trials are scored on one evaluation set"),
+        ("\n  train.seed: {type: int, min: 0, max: 9}", "`repeats` trains each trial with several"),
+        ("\n  text.lowercase: {type: boolean}", "changes the references"),
+        ("\n  model.units: {type: int, min: 1, max: 9, when: {model.direction: forward}}", "which is not searched"),
+        (" {}", "is empty; name at least one key"),
+    ],
+)
+def test_what_cannot_be_searched_is_an_error_that_names_the_key(mistaken, space, message):
+    told = mistaken(space)
+    assert "sweep.yaml" in told and message in told
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ("", "a sweep must end"),
+        ("budget: {trials: 0}", "budget.trials"),
+        ("budget: {trial: 3}", "unknown key budget.trial; did you mean trials?"),
+        ("budgets: {trials: 3}", "unknown key budgets; did you mean budget?"),
+        ("tuner: best\nbudget: {trials: 3}", ":14: tuner.kind"),
+        ("tuner: hyperband", "budget.epochs is missing"),
+        ("tuner: {kind: random, initial_points: 3}\nbudget: {trials: 3}", "belongs to bayesian"),
+        ("tuner: grid", "train.learning_rate: a grid needs a step"),
+        ("objective: {metric: wer, direction: max}\nbudget: {trials: 3}", "objective.direction"),
+        ("objective: accuracy\nbudget: {trials: 3}", "objective.metric"),
+        ("limits: {form: dynamic}\nbudget: {trials: 3}", "limits names none"),
+        ("limits: {max_size_mb: -1}\nbudget: {trials: 3}", "limits.max_size_mb"),
+        ("limits: {max_rtf: 0.1, form: int4}\nbudget: {trials: 3}", "limits.form"),
+        ("front: [speed]\nbudget: {trials: 3}", "front"),
+        ("set: {model.units: 8}\nbudget: {trials: 3}", "model.units is searched, and"),
+        ("set: {model.unitz: 8}\nbudget: {trials: 3}", "unknown key model.unitz; did you mean model.units?"),
+        ("repeats: 0\nbudget: {trials: 3}", "repeats"),
+        ("budget: {trials: 3}\nbudget: {trials: 4}", "budget stands twice"),
+    ],
+)
+def test_a_sweep_that_cannot_be_carried_out_is_an_error(mistaken, rest, message):
+    assert message in mistaken(rest=rest)
+
+
+def test_an_override_of_a_searched_key_is_an_error(mistaken):
+    assert "override 'model.units=8' sets it" in mistaken(overrides=["model.units=8"])
+
+
+def test_values_that_fit_no_others_are_an_error_and_name_the_reason(mistaken):
+    told = mistaken("\n  model.lookahead_frames: {type: choice, values: [0, 4]}")
+    assert "model.lookahead_frames can never be 4" in told and "bidirectional" in told
+
+
+def test_conditions_that_cannot_hold_are_errors(mistaken):
+    told = mistaken(
+        "\n  model.direction: {type: choice, values: [forward, chunked]}"
+        "\n  model.units: {type: int, min: 8, max: 9, when: {model.direction: bidirectional}}"
+    )
+    assert "which it never is; it is one of 'forward', 'chunked'" in told
+    told = mistaken(
+        "\n  model.reset_after: {type: boolean, when: {features.center: true}}"
+        "\n  features.center: {type: boolean, when: {model.reset_after: true}}"
+    )
+    assert "wait for each other" in told
+
+
+def test_a_missing_file_base_or_dev_set_is_an_error(mistaken, tmp_path):
+    with pytest.raises(ConfigError, match=r"no such sweep file; start from configs/sweep_"):
+        load_sweep(tmp_path / "none.yaml")
+    assert ":1: base: no such configuration file" in mistaken(base="other.yaml")
+    assert "needs one to score its trials on" in mistaken(overrides=["data.dev=null"])
+    assert "data.train names no manifest" in mistaken(overrides=["data.train=[]"])
+
+
+def test_every_configuration_key_can_be_named(write_sweep):
+    keys = [key for key in known_keys() if key.startswith("augment.") and key.endswith("_db")]
+    space = "".join(f"\n  {key}: {{type: float, min: 1, max: 2}}" for key in keys if "snr" not in key)
+    assert len(load_sweep(write_sweep(space)).dimensions) == len([key for key in keys if "snr" not in key])
+
+
+def test_combinations_are_counted_with_their_conditions(write_sweep):
+    assert count_combinations(load_sweep(write_sweep(LISTED)).dimensions) == 3 * (1 + 3) * 4
+    assert count_combinations(load_sweep(write_sweep()).dimensions) is None
+
+
+def test_steps_are_the_numbers_that_a_person_would_write():
+    assert Dimension(type="float", min=0, max=0.3, step=0.1).listed() == (0.0, 0.1, 0.2, 0.3)
+    assert Dimension(type="int", min=4, max=9, step=2).listed() == (4, 6, 8)
+
+
+@pytest.mark.parametrize("name", ["architecture", "augmentation", "optimizer", "device"])
+def test_the_ready_sweeps_can_be_carried_out(name):
+    loaded = load_sweep(CONFIGS / f"sweep_{name}.yaml")
+    assert loaded.configure({}).data.dev.endswith("data/fsdd/dev_joined.jsonl")
+    if name == "device":
+        assert loaded.sweep.limits.given == {"max_size_mb": 0.5, "max_rtf": 0.01}
+        assert loaded.sweep.measured_form == "dynamic"
+
+
+def test_the_sweep_that_the_readme_shows_can_be_carried_out(tmp_path, tones_config):
+    tones_config()
+    readme = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("```yaml\nbase: my.yaml")[1].split("```")[0]
+    (tmp_path / "sweep.yaml").write_text("base: config.yaml" + shown, encoding="utf-8")
+    assert load_sweep(tmp_path / "sweep.yaml").sweep.budget.trials == 24
+
+
+# -- the searches ----------------------------------------------------------------------------------------------------
+
+
+def outcome_of(values, *, fail=None):
+    """A made-up result: a smooth function of the values, so that a search has something to follow."""
+    if fail is not None and fail(values):
+        return {"status": "failed", "score": None}
+    score = abs(math.log10(values.get("train.learning_rate", 1e-2)) + 2) + 1 / values["model.units"]
+    return {"status": "completed", "score": score + values.get("augment.gain_db", 0.0) / 100}
+
+
+class Search:
+    """An oracle with a made-up trial behind it."""
+
+    def __init__(self, loaded, journal, *, tuner, seed=0, trials=6, fail=None, refuse=lambda values: None, epochs=9):
+        from speechgru.tune.oracles import make_oracle
+
+        self.chosen = {}
+        self.oracle = make_oracle(
+            tuner,
+            dimensions=loaded.dimensions,
+            seed=seed,
+            epochs=epochs,
+            journal=Journal(journal),
+            plan=lambda choice: self.chosen.update({choice["trial"]: choice}),
+            refusal=refuse,
+            outcome=lambda number: (
+                {"status": "refused", "score": None}
+                if self.chosen[number]["refused"]
+                else outcome_of(self.chosen[number]["values"], fail=fail)
+            ),
+            changed=lambda: None,
+            most_trials=trials,
+            max_seconds=None,
+            is_alive=lambda worker: True,
+        )
+
+    def run(self, workers=1, *, most=None):
+        """Runs trials, `workers` of them at a time; stops after `most` events of the journal. True when it is over."""
+        oracle, names = self.oracle, [f"w{k}" for k in range(workers)]
+        ended = set()
+        while len(ended) < workers:
+            asked = {name: oracle.create_trial(name) for name in names if name not in ended}
+            assert oracle.failure is None
+            for name, trial in asked.items():
+                if trial.status == "STOPPED":
+                    ended.add(name)
+                elif trial.status == "RUNNING":
+                    self.chosen.setdefault(trial.trial_id, None)
+                    if most is not None and len(oracle._journal.events) >= most:
+                        return False
+                    if self.chosen[trial.trial_id] is None:  # of an earlier session
+                        self.chosen[trial.trial_id] = began(oracle)[trial.trial_id] | {"refused": None}
+                    oracle.end_trial(trial)
+                    assert oracle.failure is None
+        return True
+
+
+def began(oracle):
+    return {event["trial"]: event for event in oracle._journal.events if event["event"] == "began"}
+
+
+def drawn(oracle):
+    return [(event["trial"], event["values"]) for event in oracle._journal.events if event["event"] == "began"]
+
+
+TUNERS = {
+    "random": (SPACE, Tuner(kind="random")),
+    "grid": (LISTED, Tuner(kind="grid")),
+    "bayesian": (SPACE, Tuner(kind="bayesian", initial_points=3)),
+    "hyperband": (SPACE, Tuner(kind="hyperband")),
+}
+
+
+@pytest.fixture(params=TUNERS)
+def search(request, write_sweep, tmp_path):
+    """A new search of every kind; the same journal goes on with an earlier one."""
+    space, tuner = TUNERS[request.param]
+    rest = "budget: {trials: 8, epochs: 9}"
+    loaded = load_sweep(write_sweep(space, rest))
+    return lambda name, **options: Search(loaded, tmp_path / f"{name}.jsonl", tuner=tuner, **options)
+
+
+def test_a_search_that_was_cut_off_anywhere_goes_on_as_if_it_had_not_been(search, tmp_path):
+    whole = search("whole")
+    assert whole.run()
+    events = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    for cut in range(0, len(events), 3):
+        (tmp_path / f"cut{cut}.jsonl").write_text("".join(events[:cut]) + events[cut][:20])  # a line cut short too
+        again = search(f"cut{cut}")
+        assert again.oracle.num_redrawn == 0
+        assert again.run()
+        assert drawn(again.oracle) == drawn(whole.oracle)
+        scores = [[e.get("score") for e in o._journal.events] for o in (again.oracle, whole.oracle)]
+        assert scores[0] == scores[1]
+
+
+def test_the_same_seed_draws_the_same_and_another_one_others(search, request):
+    one, same, other = search("one"), search("same"), search("other", seed=1)
+    for each in (one, same, other):
+        each.run()
+    assert drawn(one.oracle) == drawn(same.oracle)
+    if "grid" not in request.node.name:
+        assert drawn(one.oracle) != drawn(other.oracle)
+
+
+def test_values_are_of_the_space_and_inactive_keys_are_left_out(search, write_sweep):
+    done = search("done")
+    done.run()
+    dimensions = done.oracle._space._dimensions
+    for _, values in drawn(done.oracle):
+        for key, dimension in dimensions.items():
+            assert (key in values) == dimension.is_active(values)
+            if key in values and dimension.is_listed:
+                assert [v for v in dimension.listed() if type(v) is type(values[key]) and v == values[key]]
+            elif key in values:
+                assert dimension.min <= values[key] <= dimension.max
+
+
+def test_two_workers_and_failures_end_every_search(search):
+    done = search("done", fail=lambda values: values["model.units"] == 16)
+    assert done.run(workers=2)
+    ends = [event for event in done.oracle._journal.events if event["event"] == "ended"]
+    assert len(ends) == len(began(done.oracle)) and {event["status"] for event in ends} <= {"failed", "completed"}
+    again = search("done", fail=lambda values: values["model.units"] == 16)
+    assert again.oracle.num_redrawn == 0 and again.run()
+    assert drawn(again.oracle) == drawn(done.oracle)
+
+
+def test_a_grid_covers_every_combination_once(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep(LISTED, "tuner: grid"))
+    for workers in (1, 3):
+        done = Search(loaded, tmp_path / f"grid{workers}.jsonl", tuner=loaded.sweep.tuner, trials=None)
+        assert done.run(workers=workers)
+        combinations = [json.dumps(values, sort_keys=True) for _, values in drawn(done.oracle)]
+        assert len(combinations) == len(set(combinations)) == count_combinations(loaded.dimensions) == 48
+        assert done.oracle.ended == "the search found nothing new to try"
+
+
+def test_hyperband_goes_on_with_the_better_trials(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep(rest="tuner: hyperband\nbudget: {epochs: 9}"))
+    done = Search(loaded, tmp_path / "h.jsonl", tuner=loaded.sweep.tuner, trials=None)
+    assert done.run()
+    later = [choice for choice in done.chosen.values() if choice["go_on_from"] is not None]
+    assert later and {choice["stop_after_epochs"] for choice in done.chosen.values()} == {1, 3, 9}
+    for choice in later:
+        past = done.chosen[choice["go_on_from"]]
+        assert past["values"] == choice["values"] and past["stop_after_epochs"] < choice["stop_after_epochs"]
+
+
+def test_refused_trials_do_not_use_up_the_budget(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep())
+    refuse = lambda values: "too large" if values["model.units"] == 32 else None  # noqa: E731
+    done = Search(loaded, tmp_path / "r.jsonl", tuner=loaded.sweep.tuner, refuse=refuse)
+    assert done.run()
+    statuses = [e["status"] for e in done.oracle._journal.events if e["event"] == "ended"]
+    assert statuses.count("completed") == 6 and statuses.count("refused") > 0
+    nothing = Search(loaded, tmp_path / "n.jsonl", tuner=loaded.sweep.tuner, refuse=lambda values: "too large")
+    assert nothing.run()
+    assert "200 trials in a row were refused, the last because too large" in nothing.oracle.ended
+
+
+def test_the_clock_ends_a_sweep(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep())
+    done = Search(loaded, tmp_path / "c.jsonl", tuner=loaded.sweep.tuner)
+    done.oracle._max_seconds = 0.0
+    assert done.run() and done.oracle.ended == "the time was over" and not drawn(done.oracle)
+
+
+def test_a_trial_whose_worker_is_gone_goes_to_another(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep())
+    search = Search(loaded, tmp_path / "o.jsonl", tuner=loaded.sweep.tuner)
+    lost = search.oracle.create_trial("gone")
+    assert search.oracle.create_trial("gone").trial_id == lost.trial_id, "asked twice, the same trial"
+    assert search.oracle.create_trial("here").trial_id != lost.trial_id
+    search.oracle._is_alive = lambda worker: worker != "gone"
+    assert search.oracle.create_trial("new").trial_id == lost.trial_id
+    search.oracle.end_trial(lost)
+    search.oracle.end_trial(lost)
+    ends = [event for event in search.oracle._journal.events if event["event"] == "ended"]
+    assert len(ends) == 1, "told twice, it ended once"
+
+
+def test_a_journal_of_another_search_is_an_error(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep())
+    (tmp_path / "j.jsonl").write_text('{"event": "began", "trial": "0007", "worker": "w", "seconds": 1, "raw": {}}\n')
+    with pytest.raises(UserError, match="trial 0007, which this search does not come to"):
+        Search(loaded, tmp_path / "j.jsonl", tuner=loaded.sweep.tuner)
+
+
+def test_a_journal_damaged_before_its_end_is_an_error(tmp_path):
+    (tmp_path / "j.jsonl").write_text('{"event"\n{"event": "began"}\n')
+    with pytest.raises(BundleError, match=r"j\.jsonl:1: the line is damaged"):
+        Journal(tmp_path / "j.jsonl")
+
+
+# -- results ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_front_holds_what_nothing_beats():
+    rows = [
+        {"trial": f"{k:04d}", "size_mb": size, "wer": wer, "parameters": 1}
+        for k, (size, wer) in enumerate([(1.0, 0.2), (2.0, 0.1), (2.0, 0.1), (3.0, 0.1), (0.5, 0.5), (4.0, 0.05)])
+    ]
+    assert [row["trial"] for row in front_of(rows, "size_mb", "wer")] == ["0004", "0000", "0001", "0005"]
+    assert best_of(rows, "wer")["trial"] == "0005"
+    assert best_of(rows[:5], "wer")["trial"] == "0001", "of equals the smallest, then the first"
+
+
+# -- one trial, in this process --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_trial(tmp_path, tones_config):
+    """Overrides -> a planned trial on the tones."""
+
+    def make(*overrides, number="0000", **plan):
+        folder = TrialFolder(tmp_path / "trials" / number)
+        folder.path.mkdir(parents=True)
+        defaults = {"trial": number, "metric": "wer", "repeats": 1, "limits": {}, "form": None}
+        config = tones_config(*overrides).model_dump(mode="json")
+        plan = {**defaults, "stop_after_epochs": None, "go_on_from": None, "config": config, **plan}
+        folder.plan.write_text(json.dumps(plan))
+        return folder
+
+    return make
+
+
+def silent(*args):
+    pass
+
+
+def test_a_trial_is_a_run_folder_whose_config_is_the_plans(make_trial):
+    from speechgru.tune.trial import run_trial
+
+    folder = make_trial("model.units=8")
+    outcome = run_trial(folder, progress=silent)
+    assert outcome["status"] == "completed" and outcome["score"] == outcome["wer"] >= 0
+    plan = json.loads(folder.plan.read_text())
+    assert load_config(folder.path / "config.yaml").model_dump(mode="json") == plan["config"]
+    assert (folder.path / "checkpoints" / "best.npz").is_file()
+
+
+def test_a_loss_that_is_not_finite_is_a_failure_with_its_reason(make_trial):
+    from speechgru.tune.trial import run_trial
+
+    folder = make_trial("train.learning_rate=1e30", "train.clip_norm=1e30", "train.max_dropped_in_a_row=2")
+    outcome = run_trial(folder, progress=silent)
+    assert outcome["status"] == "failed" and "is not a finite number" in outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"), [(MemoryError("no room"), "the memory did not suffice"), (KeyError("x"), "KeyError: 'x'")]
+)
+def test_what_a_trial_raises_is_a_failure_with_its_reason(make_trial, monkeypatch, error, message):
+    from speechgru.tune import trial
+
+    def raises(*args, **options):
+        raise error
+
+    monkeypatch.setattr(trial, "train", raises)
+    outcome = trial.run_trial(make_trial(), progress=silent)
+    assert outcome["status"] == "failed" and message in outcome["reason"]
+
+
+def test_limits_are_measured_on_the_exported_file_and_broken_ones_cost(make_trial):
+    from speechgru.evaluate import evaluate
+    from speechgru.tune.trial import run_trial
+
+    limits = {"max_size_mb": 0.001, "max_rtf": 10.0, "max_latency_ms": 1e6, "max_parameters": 10**9}
+    folder = make_trial("model.direction=forward", form="dynamic", limits=limits, metric="loss", repeats=2)
+    outcome = run_trial(folder, progress=silent)
+    assert list(outcome["broken_limits"]) == ["max_size_mb"] and outcome["score"] > 1 + outcome["loss"]
+    sizes = [path.stat().st_size / 1e6 for path in folder.bundle.glob("*.tflite")]
+    assert sizes == [outcome["size_mb"]]
+    dev = json.loads(folder.plan.read_text())["config"]["data"]["dev"]
+    scores = [evaluate(run / "bundle", dev, form="dynamic") for run in (folder.path, folder.path / "repeats" / "1")]
+    assert outcome["wer"] == pytest.approx(sum(score["wer"] for score in scores) / 2)
+    assert len(outcome["repeats"]) == 2 and outcome["repeats"][0] != outcome["repeats"][1]
+    assert outcome["loss"] == pytest.approx(sum(outcome["repeats"]) / 2)
+
+
+def test_hyperbands_next_rung_ends_where_an_uninterrupted_run_ends(make_trial):
+    from tones import assert_same_weights
+
+    from speechgru.tune.trial import run_trial
+
+    epochs = ("train.max_epochs=2.0", "train.evaluate_every_steps=4")
+    whole = make_trial(*epochs, number="0009")
+    run_trial(whole, progress=silent)
+    first = make_trial(*epochs, number="0001", stop_after_epochs=1)
+    early = run_trial(first, progress=silent)
+    then = make_trial(*epochs, number="0002", stop_after_epochs=2, go_on_from="0001")
+    late = run_trial(then, progress=silent)
+    assert early["steps"] * 2 == late["steps"]
+    assert_same_weights(whole.path, then.path)
+
+
+def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
+    from speechgru.tune.verb import _require_same_sweep
+
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.path.mkdir()
+    _require_same_sweep(folder, load_sweep(write_sweep()))
+    _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
+    with pytest.raises(ConfigError, match=r"holds another sweep: seed differ; budget\.trials"):
+        _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))

@@ -1,0 +1,306 @@
+"""Sweeps of real processes, killed in every place: nothing finished is lost, and the result is the undisturbed one."""
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("keras_tuner", reason="sweeps need keras_tuner (extra train)")
+
+HERE = Path(__file__).parent
+#: What a sweep comes to, whoever did it and however long it took.
+RESULT = ("trial", "status", "is_best", "wer", "parameters", "model.units", "augment.gain_db")
+
+
+class Sweep:
+    """A sweep of quick trials in a folder, by the command line."""
+
+    def __init__(self, tones, folder, *, tuner="random", trials=6, units="16, 24, 32, 40, 48", gpus=None):
+        from tones import write_config
+
+        self.folder, self.run = folder, folder / "sweep"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(tones, folder / "base.yaml")
+        (folder / "sweep.yaml").write_text(
+            "base: base.yaml\n"
+            "space:\n"
+            f"  model.units: {{type: choice, values: [{units}]}}\n"
+            "  augment.gain_db: {type: float, min: 0, max: 8, step: 2}\n"
+            f"tuner: {tuner}\nbudget: {{trials: {trials}}}\n"
+        )
+        self.environment = {**os.environ, "PYTHONPATH": str(HERE / "quick_trials"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if gpus is not None:
+            self.environment["CUDA_VISIBLE_DEVICES"] = gpus
+
+    def start(self, *options, command=("tune", "sweep.yaml", "--run", "sweep")):
+        return subprocess.Popen(
+            [sys.executable, "-m", "speechgru.cli", *command, *map(str, options)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, *options, code=0):
+        process = self.start(*options)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == code, said
+        assert "Traceback" not in said
+        return said
+
+    def wait_for(self, condition, *, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to it"
+            time.sleep(0.02)
+
+    def wait_for_outcomes(self, count):
+        self.wait_for(lambda: len(list(self.run.glob("trials/*/outcome.json"))) >= count)
+
+    def wait_for_steps(self, trial, count):
+        path = self.run / "trials" / trial / "did.txt"
+        self.wait_for(lambda: path.exists() and path.read_text().count("step") >= count)
+
+    @property
+    def result(self):
+        with open(self.run / "trials.csv", newline="") as stream:
+            return [{key: row[key] for key in RESULT} for row in csv.DictReader(stream)]
+
+    def steps(self, trial):
+        """The steps that a trial's processes did, in their order."""
+        text = (self.run / "trials" / trial / "did.txt").read_text()
+        return [int(step) for step in re.findall(r"step (\d+)", text)], text.count("process")
+
+
+def process_ids(pattern):
+    """The processes whose command line holds all of `pattern`'s words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if all(word in words for word in pattern):
+            found.append(int(path.parent.name))
+    return found
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tones, tmp_path_factory):
+    """The sweep that nobody disturbed."""
+    sweep = Sweep(tones, tmp_path_factory.mktemp("undisturbed") / "here")
+    said = sweep.finish()
+    assert "6 completed" in said and "best: trial" in said
+    assert all(sweep.steps(row["trial"])[0] == list(range(6)) for row in sweep.result)
+    return sweep
+
+
+@pytest.fixture
+def sweep(tones, tmp_path):
+    return Sweep(tones, tmp_path / "here")
+
+
+def test_a_sweep_ends_in_a_config_that_trains_a_table_and_a_page(undisturbed):
+    from speechgru.config import load_config
+
+    best = next(row for row in undisturbed.result if row["is_best"] == "True")
+    assert float(best["wer"]) == min(float(row["wer"]) for row in undisturbed.result)
+    config = load_config(undisturbed.run / "best.yaml")
+    assert config.model.units == int(best["model.units"]) and config.augment.gain_db == float(best["augment.gain_db"])
+    assert best["model.units"] in (undisturbed.run / "report" / "sweep.html").read_text(encoding="utf-8")
+    for row in undisturbed.result:  # the space, the table and the trial's own configuration agree
+        plan = json.loads((undisturbed.run / "trials" / row["trial"] / "trial.json").read_text())
+        assert plan["config"]["model"]["units"] == int(row["model.units"]) == plan["values"]["model.units"]
+
+
+def test_a_finished_sweep_is_shown_again_and_goes_on_with_a_larger_budget(undisturbed):
+    before = undisturbed.result
+    assert "6 completed" in undisturbed.finish()
+    text = (undisturbed.folder / "sweep.yaml").read_text()
+    (undisturbed.folder / "sweep.yaml").write_text(text.replace("trials: 6", "trials: 8"))
+    assert "8 completed" in undisturbed.finish()
+    keep = [key for key in RESULT if key != "is_best"]
+    assert [[row[k] for k in keep] for row in undisturbed.result[:6]] == [[row[k] for k in keep] for row in before]
+    (undisturbed.folder / "sweep.yaml").write_text(text)
+    (undisturbed.folder / "sweep.yaml").write_text(text + "seed: 5\n")
+    said = undisturbed.finish(code=2)
+    assert "holds another sweep: seed differ" in said
+    (undisturbed.folder / "sweep.yaml").write_text(text)
+
+
+def first_six(sweep):
+    return [{key: value for key, value in row.items() if key != "is_best"} for row in sweep.result[:6]]
+
+
+def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on(sweep, undisturbed):
+    process = sweep.start()
+    sweep.wait_for_steps("0002", 3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    finished = {path.parent.name: path.read_bytes() for path in sweep.run.glob("trials/*/outcome.json")}
+    assert len(finished) == 2
+    sweep.finish()
+    assert first_six(sweep) == first_six(undisturbed)
+    for trial, outcome in finished.items():
+        assert (sweep.run / "trials" / trial / "outcome.json").read_bytes() == outcome
+        assert sweep.steps(trial) == (list(range(6)), 1), "a finished trial is not done again"
+    assert sweep.steps("0002") == (list(range(6)), 2), "it went on from its checkpoint"
+
+
+def test_a_sweep_killed_again_and_again_at_random_goes_on(sweep, undisturbed):
+    generator = random.Random(3)
+    for kill in range(4):
+        process = sweep.start()
+        sweep.wait_for_outcomes(kill)
+        time.sleep(generator.uniform(0, 0.8))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    sweep.finish()
+    assert first_six(sweep) == first_six(undisturbed)
+
+
+@needs_proc
+def test_a_trial_that_is_killed_goes_on_from_its_checkpoint(sweep, undisturbed):
+    process = sweep.start()
+    sweep.wait_for_steps("0001", 3)
+    (trial,) = process_ids(["speechgru.tune.trial", str(sweep.run / "trials" / "0001")])
+    os.kill(trial, signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert first_six(sweep) == first_six(undisturbed)
+    steps, processes = sweep.steps("0001")
+    assert sorted(set(steps)) == list(range(6)) and len(steps) <= 7 and processes == 2
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed):
+    process = sweep.start()
+    sweep.wait_for_steps("0001", 2)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert "stopped; 1 finished trials and the state of the others are kept" in said
+    sweep.finish()
+    assert first_six(sweep) == first_six(undisturbed)
+    assert sweep.steps("0001")[1] == 2
+
+
+def test_a_second_leader_is_refused(sweep):
+    process = sweep.start()
+    sweep.wait_for(lambda: (sweep.run / "journal.jsonl").exists())
+    assert "another process leads this sweep" in sweep.finish(code=2)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+@needs_proc
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(sweep, undisturbed):
+    process = sweep.start("--workers", 2)
+    sweep.wait_for_steps("0001", 2)
+    workers = process_ids(["speechgru.tune.worker", str(sweep.run)])
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert first_six(sweep) == first_six(undisturbed)
+    assert all(set(sweep.steps(row["trial"])[0]) == set(range(6)) for row in sweep.result)
+    assert not process_ids(["speechgru.tune.worker", str(sweep.run)]), "nobody is left"
+
+
+@needs_proc
+def test_the_chief_of_two_workers_is_killed_and_started_again(sweep, undisturbed):
+    process = sweep.start("--workers", 2)
+    sweep.wait_for_steps("0002", 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    sweep.finish("--workers", 2)
+    assert first_six(sweep) == first_six(undisturbed)
+    sweep.wait_for(lambda: not process_ids(["speechgru.tune.worker", str(sweep.run)]))
+
+
+def test_workers_of_another_machine_outlive_a_chief_that_is_killed(sweep, undisturbed):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    chief = sweep.start("--workers", 0, "--listen", address)
+    sweep.wait_for(lambda: (sweep.run / "status.json").exists())
+    joined = sweep.start("--chief", address, "--workers", 2, command=("join", "sweep"))
+    sweep.wait_for_steps("0002", 2)
+    os.kill(chief.pid, signal.SIGKILL)
+    chief.communicate(timeout=60)
+    sweep.wait_for_steps("0002", 6)  # nobody leads, and the trial goes on
+    sweep.finish("--workers", 0, "--listen", address)
+    said, _ = joined.communicate(timeout=60)
+    assert joined.returncode == 0 and "the sweep has ended" in said
+    assert first_six(sweep) == first_six(undisturbed)
+    assert all(sweep.steps(row["trial"]) == (list(range(6)), 1) for row in sweep.result)
+
+
+def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(tones, tmp_path):
+    sweep = Sweep(tones, tmp_path / "here", tuner="grid", trials=20, units="12, 13, 14, 15, 16")
+    text = (sweep.folder / "sweep.yaml").read_text()
+    (sweep.folder / "sweep.yaml").write_text(
+        text.replace(
+            "augment.gain_db: {type: float, min: 0, max: 8, step: 2}", "augment.gain_db: {type: choice, values: [0.0]}"
+        )
+    )
+    said = sweep.finish("--workers", 2)
+    assert "2 completed, 3 failed" in said and "found nothing new to try" in said
+    outcomes = [json.loads(path.read_text()) for path in sorted(sweep.run.glob("trials/*/outcome.json"))]
+    reasons = [outcome["reason"] for outcome in outcomes if outcome["status"] == "failed"]
+    assert sum("ended with exit code 3 and no result, twice at the same place" in reason for reason in reasons) == 1
+    assert "NaN, it says" in reasons and "the memory did not suffice (MemoryError: no room for a batch)" in reasons
+    page = (sweep.run / "report" / "sweep.html").read_text(encoding="utf-8")
+    assert "exit code 3" in page and "NaN, it says" in page
+
+
+def test_each_worker_gives_its_trials_a_gpu_of_their_own(tones, tmp_path):
+    sweep = Sweep(tones, tmp_path / "here", trials=4, gpus="3,5")
+    sweep.finish("--workers", 2)
+    outcomes = [json.loads(path.read_text()) for path in sweep.run.glob("trials/*/outcome.json")]
+    assert {outcome["environment"]["gpu"] for outcome in outcomes} == {"3", "5"}
+
+
+def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = sweep.finish("--workers", 1, "--listen", "192.0.2.1:7777", code=2)
+    assert "cannot listen on 192.0.2.1:7777" in said
+    assert "is no address; give HOST:PORT" in sweep.finish("--listen", "7777", code=2)
+
+
+def test_real_trials_in_their_own_processes_survive_kills(tones, tmp_path):
+    """The same with training itself: the killed sweep's WERs are the undisturbed one's."""
+    results = []
+    for disturbed in (False, True):
+        sweep = Sweep(tones, tmp_path / str(disturbed), trials=2)
+        del sweep.environment["PYTHONPATH"]
+        text = (sweep.folder / "base.yaml").read_text()
+        (sweep.folder / "base.yaml").write_text(text.replace("max_steps: 12", "max_steps: 30"))
+        if disturbed:
+            process = sweep.start()
+            sweep.wait_for(lambda: list(sweep.run.glob("trials/0000/checkpoints/step_*.npz")))  # noqa: B023
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate(timeout=60)
+            assert not (sweep.run / "trials" / "0000" / "outcome.json").exists()
+        sweep.finish()
+        results.append(sweep.result)
+        history = [json.loads(line) for line in (sweep.run / "trials/0000/history.jsonl").read_text().splitlines()]
+        sessions = [record["resumed"] for record in history if record["kind"] == "session"]
+        assert sessions == ([False, True] if disturbed else [False])
+    assert results[0] == results[1]
