@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -506,3 +507,28 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
     _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
     with pytest.raises(ConfigError, match=r"holds another sweep: seed differ; budget\.trials"):
         _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
+
+
+def test_what_the_parameters_alone_rule_out_is_refused_before_it_is_trained(write_sweep, tmp_path):
+    from speechgru.tune.verb import _Chief
+
+    def refusals(limits, space="\n  model.units: {type: choice, values: [8, 256]}"):
+        loaded = load_sweep(write_sweep(space, f"{limits}\nbudget: {{trials: 2}}"))
+        chief = _Chief(SweepFolder(tmp_path / "s"), loaded, workers=1, listen=None, progress=silent)
+        return chief._refusal
+
+    refusal = refusals("limits: {max_parameters: 20000}")
+    assert refusal({"model.units": 8}) is None
+    # Bidirectional, 16 channels in: 2 (16 + 256 + 2) 768 of the GRU, 512 x 3 logits, and what is before and between.
+    assert re.fullmatch(
+        r"4[23]\d,\d{3} parameters are more than max_parameters \(20,000\)", refusal({"model.units": 256})
+    )
+    refusal = refusals("limits: {max_size_mb: 0.4, form: dynamic}")
+    assert refusal({"model.units": 8}) is None
+    assert "as dynamic, more than max_size_mb (0.4)" in refusal({"model.units": 256})
+    assert refusals("limits: {max_rtf: 0.1}")({"model.units": 256}) is None, "only measuring tells"
+    space = "\n  model.subsampling_factor: {type: choice, values: [1, 3]}"
+    space += "\n  model.lookahead_frames: {type: choice, values: [0, 4]}"
+    refusal = refusals("set: {model.direction: forward}", space)
+    assert refusal({"model.subsampling_factor": 1, "model.lookahead_frames": 4}) is None
+    assert "must be a multiple" in refusal({"model.subsampling_factor": 3, "model.lookahead_frames": 4})

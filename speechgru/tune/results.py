@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from speechgru.config import RunConfig, save_config
@@ -42,7 +43,7 @@ def rows_of(folder: SweepFolder, loaded: LoadedSweep, events: Sequence[Mapping[s
                 "epochs": event.get("epochs"),
                 "worker": event["worker"],
                 "began_after_seconds": event["seconds"],
-                "run": str(folder.trial(event["trial"]).path),
+                "run": _shown(folder.trial(event["trial"]).path),
                 **dict.fromkeys((*_SCORES, *_COSTS, *_TIMES)),
             }
         elif event["event"] == "moved":
@@ -160,13 +161,18 @@ def write_results(
             "commands": []
             if best is None
             else [
-                f"speechgru train {folder.best} --run runs/best",
-                f"speechgru export {folder.trial(best['trial']).path} --out bundle",
+                f"speechgru train {_shown(folder.best)} --run runs/best",
+                f"speechgru export {_shown(folder.trial(best['trial']).path)} --out bundle",
             ],
             "notes": list(notes),
         },
         folder.report,
     )
+
+
+def _shown(path: Path) -> str:
+    """A path as somebody in the current folder would write it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _csv(loaded: LoadedSweep, rows: Sequence[dict[str, Any]]) -> str:
