@@ -40,7 +40,15 @@ class _Section(pydantic.BaseModel):
 
 
 class Tuner(_Section):
-    """How the next trial is chosen."""
+    """How the next trial is chosen.
+
+    Args:
+        kind: `random`; `grid`, every combination once; `bayesian`, by a Gaussian process over the trials so far;
+            `hyperband` (Li et al. 2018), which trains many for a few epochs and goes on with the best of them.
+        initial_points: of `bayesian`: trials drawn evenly before the process is asked; three a key when None.
+        factor: of `hyperband`: one in so many goes on, for so many times the epochs.
+        iterations: of `hyperband`: how often it goes through all its brackets.
+    """
 
     kind: Literal["random", "grid", "bayesian", "hyperband"] = "random"
     initial_points: Count | None = None
@@ -49,14 +57,30 @@ class Tuner(_Section):
 
 
 class Objective(_Section):
-    """What is made small."""
+    """What is made small, on `data.dev`.
+
+    Args:
+        metric: `wer` or `cer`, fractions; or `loss`, CTC's mean over the utterances, in nats, which cannot be compared
+            between kinds of labels. Where the exported file is measured, `wer` and `cer` are its own.
+        direction: `min`; there to be read.
+    """
 
     metric: Metric = "wer"
     direction: Literal["min"] = "min"
 
 
 class Limits(_Section):
-    """What a device allows, measured on the exported TFLite file."""
+    """What a device allows, measured on the exported TFLite file.
+
+    Args:
+        form: which form of it.
+        max_size_mb: megabytes of the file, a million bytes each.
+        max_rtf: seconds of computing per second of audio, as `speechgru evaluate` tells: one thread of the machine that
+            searches, log-mel and greedy decoding included.
+        max_latency_ms: from the last sound to its text. Of a model that streams what a step waits for at most, and
+            computing it; of one that hears the whole recording first computing the dev set's longest.
+        max_parameters: weights; needs no export.
+    """
 
     form: Literal["none", "dynamic", "float16", "int8"] = "dynamic"
     max_size_mb: Positive | None = None
@@ -71,7 +95,14 @@ class Limits(_Section):
 
 
 class Budget(_Section):
-    """When the sweep ends."""
+    """When the sweep ends; with `minutes` or a grid, `trials` may be left out.
+
+    Args:
+        trials: at most so many, those that are refused before training not counted.
+        epochs: `train.max_epochs` of every trial; of `hyperband` that of the last ones.
+        minutes: of the wall clock, all sessions together. No trial begins that would not end in time by the median of
+            those before it.
+    """
 
     trials: Count | None = None
     epochs: Positive | None = None
@@ -79,7 +110,21 @@ class Budget(_Section):
 
 
 class Sweep(_Section):
-    """A sweep as its file says; `load_sweep` makes one."""
+    """A sweep as its file says; `load_sweep` makes one.
+
+    Args:
+        base: a configuration file, beside the sweep's.
+        set: dotted keys that every trial has, with their values.
+        space: dotted keys that are searched, with the values that they may have.
+        tuner: how; its kind alone will do.
+        objective: for what; its metric alone will do.
+        limits: what a device allows. Trials that break a limit are never the best.
+        front: costs to draw the metric against; each trial is then exported and measured.
+        budget: until when.
+        repeats: seeds that each trial is trained with, from `train.seed` on; the objective is their mean.
+        seed: of the search.
+        evaluation: the manifest in place of the base configuration's `data.dev`.
+    """
 
     base: str
     set: dict[str, Any] = {}
