@@ -336,7 +336,7 @@ def test_a_grid_covers_every_combination_once(write_sweep, tmp_path):
         assert done.run(workers=workers)
         combinations = [json.dumps(values, sort_keys=True) for _, values in drawn(done.oracle)]
         assert len(combinations) == len(set(combinations)) == count_combinations(loaded.dimensions) == 48
-        assert done.oracle.ended == "the search found nothing new to try"
+        assert done.oracle.ended == "every combination was tried"
 
 
 def test_hyperband_goes_on_with_the_better_trials(write_sweep, tmp_path):
@@ -381,6 +381,18 @@ def test_a_trial_whose_worker_is_gone_goes_to_another(write_sweep, tmp_path):
     search.oracle.end_trial(lost)
     ends = [event for event in search.oracle._journal.events if event["event"] == "ended"]
     assert len(ends) == 1, "told twice, it ended once"
+
+
+def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep())
+    search = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, trials=3)
+    first, second = search.oracle.create_trial("gone"), search.oracle.create_trial("late")
+    search.oracle._is_alive = lambda worker: False
+    assert search.oracle.create_trial("late").trial_id == second.trial_id, "it is here, whatever its file says"
+    search.oracle._release_dead()
+    assert search.oracle.create_trial("late").trial_id == first.trial_id
+    again = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, trials=3)
+    assert {again.oracle.create_trial(name).trial_id for name in ("late", "new")} == {first.trial_id, second.trial_id}
 
 
 def test_a_journal_of_another_search_is_an_error(write_sweep, tmp_path):

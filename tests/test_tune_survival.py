@@ -259,7 +259,7 @@ def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(tones, tm
         )
     )
     said = sweep.finish("--workers", 2)
-    assert "2 completed, 3 failed" in said and "found nothing new to try" in said
+    assert "2 completed, 3 failed" in said and "every combination was tried" in said
     outcomes = [json.loads(path.read_text()) for path in sorted(sweep.run.glob("trials/*/outcome.json"))]
     reasons = [outcome["reason"] for outcome in outcomes if outcome["status"] == "failed"]
     assert sum("ended with exit code 3 and no result, twice at the same place" in reason for reason in reasons) == 1

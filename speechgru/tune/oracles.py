@@ -99,6 +99,9 @@ class Lasting:
         options: keras-tuner's own.
     """
 
+    #: Why the search begins no trial any more, where it is not for the budget.
+    exhausted = "the search found nothing new to try"
+
     def __init__(
         self,
         *,
@@ -176,7 +179,11 @@ class Lasting:
         # Workers of another machine may still be at their trials; the others are found to be dead when somebody asks.
         unfinished = [number for number in self.start_order if number not in self.end_order]
         self.ongoing_trials.clear()
-        self.ongoing_trials.update({self._owners[number]: self.trials[number] for number in unfinished})
+        for number in unfinished:
+            if self._owners[number] in self.ongoing_trials:  # it was thought dead, and got another one since
+                self.orphans.append(number)
+            else:
+                self.ongoing_trials[self._owners[number]] = self.trials[number]
         self.tuner_ids.clear()
         self.tuner_ids.update(self.ongoing_trials)
         self._started = time.monotonic()
@@ -216,7 +223,7 @@ class Lasting:
         while self.ended is None:
             trial = super().create_trial(worker)
             if trial.status == TrialStatus.STOPPED:
-                self.ended = "the search found nothing new to try"
+                self.ended = self.exhausted
             elif trial.status == TrialStatus.IDLE:
                 return trial
             else:
@@ -286,7 +293,7 @@ class Lasting:
 
     def _reason_to_end(self) -> str | None:
         if self._most_trials is not None and len(self.trials) - len(self._refused) >= self._most_trials:
-            return "all trials were begun"
+            return "all trials are done"
         if self._max_seconds is not None:
             typical = sorted(self._took)[len(self._took) // 2] if self._took else 0.0
             if self.seconds + typical > self._max_seconds:
@@ -334,6 +341,8 @@ class RandomSearch(Lasting, keras_tuner.oracles.RandomSearchOracle):
 class GridSearch(Lasting, keras_tuner.oracles.GridSearchOracle):
     """Every combination once."""
 
+    exhausted = "every combination was tried"
+
 
 class BayesianSearch(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
     """A Gaussian process over the trials so far chooses the next."""
@@ -356,6 +365,8 @@ class BayesianSearch(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
 
 class HyperbandSearch(Lasting, keras_tuner.oracles.HyperbandOracle):
     """Many trials for a short time; the best of them go on."""
+
+    exhausted = "hyperband has gone through all its brackets"
 
 
 def make_oracle(tuner: Any, *, dimensions: Mapping[str, Dimension], seed: int, epochs: float | None, **options: Any):
