@@ -306,6 +306,7 @@ class Lasting:
             trial = self.ongoing_trials.pop(worker, None)
             if trial is not None:
                 self.orphans.append(trial.trial_id)
+        self.orphans.sort()
 
     def is_over(self) -> bool:
         """Whether no trial begins any more, none goes on, and every living worker knows."""
