@@ -302,6 +302,10 @@ def train(
         )
 
 
+#: What a trial's time goes into.
+_TRIAL_PARTS = {"training": "training", "measuring": "exporting and measuring", "overhead": "all else"}
+
+
 @app.command()
 def tune(
     sweep: Annotated[Path, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.")],
@@ -342,6 +346,11 @@ def tune(
         )
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     _out.print(f"{result.folder}: {told or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True)
+    done = [trial for trial in result.trials if trial["status"] == "completed"]
+    if done:
+        mean = {part: sum(trial[f"{part}_seconds"] for trial in done) / len(done) for part in _TRIAL_PARTS}
+        parts = ", ".join(f"{mean[part]:.1f} {words}" for part, words in _TRIAL_PARTS.items())
+        _out.print(f"seconds a trial, mean: {parts}", soft_wrap=True)
     best = next((trial for trial in result.trials if trial["is_best"]), None)
     if best is None:
         _out.print("no trial was completed within the limits; the page says why", style="yellow")

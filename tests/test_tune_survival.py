@@ -186,16 +186,18 @@ def test_a_trial_that_is_killed_goes_on_from_its_checkpoint(sweep, undisturbed):
     assert sorted(set(steps)) == list(range(6)) and len(steps) <= 7 and processes == 2
 
 
-def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed):
-    process = sweep.start()
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed, workers):
+    process = sweep.start("--workers", workers)
     sweep.wait_for_steps("0001", 2)
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
-    assert "stopped; 1 finished trials and the state of the others are kept" in said
-    sweep.finish()
+    assert "finished trials and the state of the others are kept, and the same command goes on" in said
+    assert not (sweep.run / "trials" / "0001" / "outcome.json").exists()
+    sweep.finish("--workers", workers)
     assert first_six(sweep) == first_six(undisturbed)
-    assert sweep.steps("0001")[1] == 2
+    assert sweep.steps("0001") == (list(range(6)), 2)
 
 
 def test_a_second_leader_is_refused(sweep):
