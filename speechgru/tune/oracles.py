@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import keras_tuner
 import numpy as np
 import threadpoolctl
 from keras_tuner.engine.trial import Trial, TrialStatus
+from sklearn.exceptions import ConvergenceWarning
 
 from speechgru.errors import UserError
 from speechgru.tune.journal import Journal
@@ -356,7 +358,10 @@ class BayesianSearch(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
         number = len(self.trials)
         self._random_state = np.random.RandomState((self.seed + _STRIDE * number) % 2**32)
         self._seed_state = self.seed + _STRIDE * number
-        with threadpoolctl.threadpool_limits(1):  # for matrices so small, threads only wait for each other
+        # For matrices so small, threads only wait for each other.
+        with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+            # A key that does not matter has no length scale: no news to whoever searches.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             populated = super().populate_space(trial_id)
         # In a space of choices the process comes back to its favourite, of which nothing is left to learn.
         if populated.get("values") and self._duplicate(populated["values"]):
