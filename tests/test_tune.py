@@ -477,14 +477,31 @@ def test_what_a_trial_raises_is_a_failure_with_its_reason(make_trial, monkeypatc
     assert outcome["status"] == "failed" and message in outcome["reason"]
 
 
+def test_a_file_that_would_be_too_large_is_refused_before_training(make_trial):
+    from tones import assert_same_weights
+
+    from speechgru.tune.trial import run_trial
+
+    plain = make_trial(number="0000", form="dynamic")
+    size_mb = run_trial(plain, progress=silent)["size_mb"]
+    large = make_trial(number="0001", form="dynamic", limits={"max_size_mb": size_mb - 0.01})
+    outcome = run_trial(large, progress=silent)
+    told = re.fullmatch(r"its file takes ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
+    assert outcome["status"] == "refused" and float(told[1]) == pytest.approx(size_mb, abs=0.003)
+    assert sorted(path.name for path in large.path.iterdir()) == ["trial.json"], "nothing was trained, and nothing left"
+    fitting = make_trial(number="0002", form="dynamic", limits={"max_size_mb": size_mb + 0.001})
+    assert run_trial(fitting, progress=silent)["broken_limits"] == {}
+    assert_same_weights(plain.path, fitting.path)  # having been looked at changes nothing
+
+
 def test_limits_are_measured_on_the_exported_file_and_broken_ones_cost(make_trial):
     from speechgru.evaluate import evaluate
     from speechgru.tune.trial import run_trial
 
-    limits = {"max_size_mb": 0.001, "max_rtf": 10.0, "max_latency_ms": 1e6, "max_parameters": 10**9}
+    limits = {"max_size_mb": 10.0, "max_rtf": 1e-9, "max_latency_ms": 1e6, "max_parameters": 10**9}
     folder = make_trial("model.direction=forward", form="dynamic", limits=limits, metric="loss", repeats=2)
     outcome = run_trial(folder, progress=silent)
-    assert list(outcome["broken_limits"]) == ["max_size_mb"] and outcome["score"] > 1 + outcome["loss"]
+    assert list(outcome["broken_limits"]) == ["max_rtf"] and outcome["score"] > 1 + outcome["loss"]
     sizes = [path.stat().st_size / 1e6 for path in folder.bundle.glob("*.tflite")]
     assert sizes == [outcome["size_mb"]]
     dev = json.loads(folder.plan.read_text())["config"]["data"]["dev"]

@@ -7,11 +7,13 @@ crash is nobody else's.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
 import statistics
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -22,13 +24,15 @@ import filelock
 import keras
 import numpy as np
 
-from speechgru.config import RunConfig
+from speechgru.config import RunConfig, save_config
 from speechgru.ctc import ctc_loss
-from speechgru.errors import Interrupted, UserError
+from speechgru.errors import BundleError, Interrupted, UserError
 from speechgru.evaluate import evaluate, load_run, make_predictor, read_for_scoring
+from speechgru.examination import make_vocabulary
 from speechgru.export import export
 from speechgru.files import write_json, write_text
-from speechgru.manifest import read_manifest
+from speechgru.manifest import read_manifest, write_manifest
+from speechgru.model import build_model
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.train import train
@@ -36,6 +40,10 @@ from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 
 #: Seconds that another process has to leave the trial, and a stopped one to keep its state.
 _PATIENCE = 120
+#: Megabytes of a file beside its weights, at the most; and by how much its metadata may grow in training.
+_MOST_FIXED_MB, _METADATA_MB = 0.2, 0.002
+#: Recordings that a model is exported with to see how large it becomes.
+_FEW = 4
 #: Added to the objective of a trial that breaks a limit, besides how far it does: more than any two trials that keep
 #: the limits usually differ by.
 _OVER_LIMITS = 1.0
@@ -91,8 +99,8 @@ def run_trial(folder: TrialFolder, *, progress: Progress) -> dict[str, Any]:
         progress: told of training and measuring.
 
     Returns:
-        The outcome: `status` is `completed`, with `score` (what the search makes small), the scores and costs, or
-        `failed` with the `reason`.
+        The outcome: `status` is `completed`, with `score` (what the search makes small), the scores and costs; or
+        `failed` or `refused` with the `reason`.
 
     Raises:
         Interrupted: a signal came; the state is kept.
@@ -119,6 +127,9 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
         share = min(1.0, plan["stop_after_epochs"] / config.train.max_epochs)
         if plan["go_on_from"] is not None:
             _go_on_from(folder.path.parent / plan["go_on_from"], folder.path)
+    refusal = _refuse_by_size(folder, plan, config)
+    if refusal is not None:
+        return {"status": "refused", "score": None, "reason": refusal}
     parts = []
     for number in range(plan["repeats"]):
         seeded = config.model_copy(
@@ -141,8 +152,48 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
     outcome["broken_limits"] = {limit: outcome[_MEASURES[limit]] for limit in broken}
     score = outcome[plan["metric"]]
     if broken:
-        score += _OVER_LIMITS + sum(over - 1.0 for over in broken.values())
+        score += _OVER_LIMITS + sum(math.log(over) for over in broken.values())
     return {"status": "completed", "score": score, "reason": None, **outcome}
+
+
+def _refuse_by_size(folder: TrialFolder, plan: dict[str, Any], config: RunConfig) -> str | None:
+    """Why the trial need not be trained, where its file would be too large; None where it may fit.
+
+    A file's size is the same whatever the weights are, but for a few digits in its metadata.
+    """
+    most = plan["limits"].get("max_size_mb")
+    manifests = [Path(path) for path in config.data.train]
+    # A run that began was found to fit; and shards hold a vocabulary of their own.
+    if most is None or RunFolder(folder.path).config.exists() or not all(path.is_file() for path in manifests):
+        return None
+    for left_behind in folder.path.glob(".size.*"):  # by a process that was killed
+        shutil.rmtree(left_behind)
+    vocabulary = make_vocabulary(config, [line for path in manifests for line in read_manifest(path)])
+    model = build_model(config, len(vocabulary))
+    if 4e-6 * model.count_params() + _MOST_FIXED_MB < most:
+        return None
+    with tempfile.TemporaryDirectory(prefix=".size.", dir=folder.path) as temporary:
+        untrained, few = RunFolder(Path(temporary) / "run"), Path(temporary) / "few.jsonl"
+        arrays = {f"model/{k}": variable.numpy() for k, variable in enumerate(model.variables)}
+        save_checkpoint(untrained.best, arrays, {"step": 0, "best_wer": None})
+        save_config(untrained.config, config)
+        vocabulary.save(untrained.vocabulary)
+        write_manifest(few, read_manifest(config.data.dev)[:_FEW])
+        try:
+            metadata = export(
+                untrained.path,
+                Path(temporary) / "bundle",
+                quantize=[plan["form"]],
+                manifest=few,
+                max_wer_change=1.0,
+                golden_speech=False,
+            )
+        except BundleError:  # what an untrained model hears may change with every rounding; training will tell
+            return None
+    size_mb = metadata["models"][plan["form"]]["size_bytes"] / 1e6
+    if size_mb - _METADATA_MB <= most:
+        return None
+    return f"its file takes {size_mb:.3f} MB as {plan['form']}, more than max_size_mb ({most:g})"
 
 
 def _train_and_measure(
