@@ -47,7 +47,7 @@ class SweepTuner(BaseTuner):
         stopped: whether the worker shall end.
     """
 
-    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]):
+    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: StopSign):
         super().__init__(oracle, directory=str(sweep.path), project_name=sweep.workers.name)
         self._sweep, self._environment, self._stopped = sweep, dict(environment), stopped
         self.search_oracle = oracle
