@@ -185,14 +185,13 @@ class Sweep(_Section):
 
 
 class LoadedSweep:
-    """A sweep and the configuration that its trials begin from.
+    """A sweep and the configuration that its trials begin from; `dimensions` has each key after those it depends on.
 
     Args:
         sweep: what the file says.
         path: the file, for messages.
         base: path of the base configuration.
         overrides: `section.key=value` that hold in every trial, the file's own `set` first.
-        dimensions: the space by key, each after those that it depends on.
         name: what the sweep is called.
     """
 

@@ -50,7 +50,7 @@ class SweepTuner(BaseTuner):
     def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: StopSign):
         super().__init__(oracle, directory=str(sweep.path), project_name=sweep.workers.name)
         self._sweep, self._environment, self._stopped = sweep, dict(environment), stopped
-        self.search_oracle = oracle
+        self._search_oracle = oracle
         #: What kept the worker from running a trial, where something did.
         self.error: Exception | None = None
         self.oracle = _Patient(self.oracle, stopped, is_away=self.oracle is not oracle)
@@ -70,8 +70,8 @@ class SweepTuner(BaseTuner):
         """Nothing: the journal is all there is to keep."""
 
     def search(self, *args: Any, **options: Any) -> None:
-        if isinstance(self.oracle, _Patient) and self.is_chief:
-            self.oracle = self.search_oracle
+        if self.is_chief:
+            self.oracle = self._search_oracle
         super().search(*args, **options)
 
     @property
