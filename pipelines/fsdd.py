@@ -16,13 +16,14 @@ from typing import Any
 
 from stages import Story
 
-from speechgru.check import check
 from speechgru.cli import run_command
-from speechgru.config import RunConfig, load_config
+from speechgru.config.load import load_config
+from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
 from speechgru.export import export
-from speechgru.report.of_run import report_run
+from speechgru.scoring.run_page import report_run
 from speechgru.train import train
+from speechgru.utterances.check import check
 
 CONFIG = Path(__file__).parents[1] / "configs" / "fsdd.yaml"
 FORMS = ("none", "dynamic")
@@ -159,7 +160,7 @@ def train_and_score(
     """Trains a run and scores its best weights, stages that `label` tells from others of the story.
 
     Returns:
-        What `speechgru.evaluate.evaluate` tells of the connected and of the isolated test digits.
+        What `speechgru.scoring.evaluation.evaluate` tells of the connected and of the isolated test digits.
     """
     isolated, joined = isolated_manifests(corpus), joined_manifests(corpus)
     story.stage(

@@ -16,8 +16,8 @@ from stages import Story
 
 from speechgru.cli import run_command
 from speechgru.corpora import prepare
-from speechgru.manifest import read_manifest
-from speechgru.report import write_report
+from speechgru.scoring.sections import write_report
+from speechgru.utterances.manifest import read_manifest
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from stages import Story
 
-from speechgru.check import check
 from speechgru.cli import run_command
-from speechgru.config import load_config
+from speechgru.config.load import load_config
 from speechgru.corpora import prepare
 from speechgru.export import export
-from speechgru.report.of_run import report_run
+from speechgru.scoring.run_page import report_run
 from speechgru.train import train
+from speechgru.utterances.check import check
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 FORMS = ("none", "dynamic")

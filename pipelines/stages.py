@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from speechgru.cli import show_progress
-from speechgru.evaluate import evaluate
 from speechgru.files import sha256_of, write_json
-from speechgru.manifest import read_manifest
 from speechgru.progress import Progress
-from speechgru.report.of_evaluation import report_evaluation
-from speechgru.transcribe import transcribe
+from speechgru.runtime.transcription import transcribe
+from speechgru.scoring.evaluation import evaluate
+from speechgru.scoring.page import report_evaluation
+from speechgru.utterances.manifest import read_manifest
 
 
 class Story:

@@ -23,19 +23,21 @@ import fsdd
 import quickstart
 from stages import Story
 
+from pipelines.streaming_page import report_streaming
 from speechgru.cli import run_command
-from speechgru.config import RunConfig, load_config
+from speechgru.config.load import load_config
+from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
-from speechgru.evaluate import Decoded, decode_examples, read_for_scoring, score
-from speechgru.examination import read_utterance
 from speechgru.export import QUANTIZATIONS, export
 from speechgru.files import write_json
 from speechgru.progress import Progress
-from speechgru.report.of_streaming import report_streaming
 from speechgru.runs import RunFolder
 from speechgru.runtime import Recognizer
+from speechgru.scoring.evaluation import score
+from speechgru.scoring.predictions import Decoded, decode_examples, read_for_scoring
 from speechgru.text import Vocabulary
 from speechgru.train import train
+from speechgru.utterances.examination import read_utterance
 
 MODELS = ("forward", "forward_ahead", "chunked", "bidirectional")
 FORMS = ("none", "float16", "dynamic", "int8")

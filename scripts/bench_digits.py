@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs wit
 
 from speechgru import metrics
 from speechgru.decoding import DecodingOptions, Phrases, decode
-from speechgru.examination import read_utterance
-from speechgru.manifest import read_manifest
 from speechgru.runtime import Recognizer
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import read_manifest
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WAYS = {

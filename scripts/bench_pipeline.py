@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT))  # also runs without an installation
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from speechgru.config import RunConfig  # noqa: E402
-from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
+from speechgru.config.sections import RunConfig  # noqa: E402
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 
 #: Batches that a memory measurement reads: with the shuffling, any utterance may be among them.
 MEMORY_BATCHES = 60
@@ -80,7 +80,7 @@ def decoders(manifest, repetitions):
     """Times real time that each decoder reads a manifest's first recordings, one at a time."""
     import tensorflow as tf
 
-    from speechgru.audio import has_tensorflow_io, load_samples
+    from speechgru.audio.in_graph import has_tensorflow_io, load_samples
 
     utterances = read_manifest(manifest)[:200]
     paths = tf.data.Dataset.from_tensor_slices([utterance.audio_filepath for utterance in utterances])
@@ -150,7 +150,7 @@ def print_memory(path, form):
 
 def memory(manifest, folder):
     """Peak bytes for one and ten times the corpus, by form."""
-    from speechgru.shard import shard
+    from speechgru.shards.pack import shard
 
     tenfold = folder / "tenfold.jsonl"
     lines = read_manifest(manifest)

@@ -19,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from speechgru.audio.reading import read_recording
 from speechgru.cli import run_command
 from speechgru.errors import UserError
-from speechgru.manifest import read_manifest
-from speechgru.recordings import read_recording
 from speechgru.runtime import Recognizer
+from speechgru.utterances.manifest import read_manifest
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ console = Console(width=120, highlight=False)
 
 
 def make_config(factor, direction="bidirectional", size=SIZE):
-    from speechgru.config import RunConfig
+    from speechgru.config.sections import RunConfig
 
     model = {**size, "subsampling_factor": factor, "direction": direction, **STREAMS.get(direction, {})}
     return RunConfig.model_validate({"features": {"n_mels": N_MELS}, "model": model})
@@ -80,7 +80,7 @@ def make_config(factor, direction="bidirectional", size=SIZE):
 def make_graphs(config):
     """Our recogniser with random weights, normalised to the sound that is used here."""
     from speechgru.export.graphs import Graphs
-    from speechgru.model import build_model
+    from speechgru.model.build import build_model
 
     model = build_model(config, CLASSES, implementation="portable")
     rng = np.random.default_rng(1)
@@ -100,7 +100,7 @@ def make_graphs(config):
 def tflite_files(function, folder, name, forms, calibration=()):
     """Writes the forms of one exported function; paths by form. A form that does not convert is left out."""
     from speechgru.errors import UserError
-    from speechgru.export.forms import to_tflite
+    from speechgru.export.convert import to_tflite
 
     paths = {}
     for form in forms:

@@ -91,7 +91,7 @@ def make_batch(n_mels, *, ragged=True, seed=0):
 
 
 def make_config(size):
-    from speechgru.config import RunConfig
+    from speechgru.config.sections import RunConfig
 
     sections = {name: dict(keys) for name, keys in ALIKE.items()}
     for name, keys in SIZES[size].items():
@@ -125,7 +125,7 @@ def ours(config, **model_options):
     import tensorflow as tf
 
     from speechgru.ctc import ctc_loss
-    from speechgru.model import build_model
+    from speechgru.model.build import build_model
     from speechgru.train.optimizers import make_optimizer
     from speechgru.train.step import TrainStep
 

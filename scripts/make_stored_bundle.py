@@ -22,11 +22,11 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-from speechgru.config import load_config
+from speechgru.config.load import load_config
 from speechgru.export import export
-from speechgru.manifest import Utterance, write_manifest
 from speechgru.runtime import Recognizer
 from speechgru.train import train
+from speechgru.utterances.manifest import Utterance, write_manifest
 
 SAMPLE_RATE = 8000
 TONES_HZ = {"a": 500.0, "b": 1500.0}

@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import HealthCheck, settings
 from tones import make_config, write_corpus
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,23 +10,10 @@ from hypothesis import strategies as st
 
 tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's graph")
 
-from speechgru.augment import (  # noqa: E402
-    NOISE_KINDS,
-    augment_samples,
-    babble,
-    change_speed,
-    draw_reverb_seconds,
-    draw_warp_factors,
-    equalize,
-    fit_length,
-    mask_spectrogram,
-    mix_noise,
-    pink_noise,
-    reverberate,
-    room_response,
-    warp_frequency,
-    white_noise,
-)
+from speechgru.augment.noise import NOISE_KINDS, babble, fit_length, mix_noise, pink_noise, white_noise  # noqa: E402
+from speechgru.augment.rooms import draw_reverb_seconds, equalize, reverberate, room_response  # noqa: E402
+from speechgru.augment.samples import augment_samples, change_speed  # noqa: E402
+from speechgru.augment.spectrogram import draw_warp_factors, mask_spectrogram, warp_frequency  # noqa: E402
 
 RATE = 8000
 QUIET = {

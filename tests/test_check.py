@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgru.check import check
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.errors import ManifestError, UserError
-from speechgru.manifest import read_manifest
 from speechgru.text import Vocabulary
+from speechgru.utterances.check import check
+from speechgru.utterances.manifest import read_manifest
 
 
 def change(**sections):

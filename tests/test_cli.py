@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import speechgru
-from speechgru import cli
+from speechgru.cli import console as cli
 from speechgru.errors import UserError
 from speechgru.progress import line_progress
 
@@ -362,7 +362,7 @@ def test_names_with_brackets_are_no_markup(run, manifest):
 def test_json_is_json_where_the_terminal_knows_no_unicode(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    cli._print_json({"text": "é日"})
+    cli.print_json({"text": "é日"})
     stream.flush()
     assert json.loads(stream.buffer.getvalue()) == {"text": "é日"}
 
@@ -632,7 +632,14 @@ def test_lines_of_progress_are_few(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "module", ["speechgru", "speechgru.runtime", "speechgru.cli", "speechgru.check", "speechgru.transcribe"]
+    "module",
+    [
+        "speechgru",
+        "speechgru.runtime",
+        "speechgru.cli",
+        "speechgru.utterances.check",
+        "speechgru.runtime.transcription",
+    ],
 )
 def test_importing_loads_no_tensorflow(module):
     code = (

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.config import RunConfig, TextConfig, known_keys, load_config, save_config
+from speechgru.config.load import known_keys, load_config, save_config
+from speechgru.config.sections import RunConfig, TextConfig
 from speechgru.errors import ConfigError, UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -10,7 +10,7 @@ import soundfile
 
 from speechgru.corpora import prepare
 from speechgru.errors import CorpusError
-from speechgru.manifest import read_manifest
+from speechgru.utterances.manifest import read_manifest
 
 
 def write_audio(path: Path, seconds: float = 0.5, sample_rate: int = 16000) -> Path:

@@ -18,7 +18,7 @@ import soundfile
 
 from speechgru.corpora import archive, fsdd, prepare
 from speechgru.errors import CorpusError
-from speechgru.manifest import read_manifest
+from speechgru.utterances.manifest import read_manifest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fsdd"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/fsdd is not on this machine")

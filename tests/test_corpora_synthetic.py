@@ -17,9 +17,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.corpora import CORPORA, espeak, grammar, prepare, processes, synthetic
+from speechgru.corpora import CORPORA, espeak, grammar, prepare, synthetic
 from speechgru.errors import CorpusError
-from speechgru.manifest import read_manifest
+from speechgru.process import workers as processes
+from speechgru.utterances.manifest import read_manifest
 
 needs_espeak = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None,

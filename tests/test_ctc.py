@@ -250,7 +250,7 @@ def test_a_quiet_start_costs_what_the_blank_lacks_there_and_no_more_than_half_of
 
 
 def test_only_forward_models_ask_for_a_quiet_start_unless_told():
-    from speechgru.config import RunConfig
+    from speechgru.config.sections import RunConfig
 
     def asked(**sections):
         return RunConfig.model_validate(sections).quiet_start_ms

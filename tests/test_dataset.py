@@ -7,7 +7,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="batches are tf.data")
 
-from speechgru.config import RunConfig  # noqa: E402
+from speechgru.config.sections import RunConfig  # noqa: E402
 from speechgru.dataset import (  # noqa: E402
     Augmentation,
     Corpus,
@@ -19,9 +19,9 @@ from speechgru.dataset import (  # noqa: E402
     training_batches,
 )
 from speechgru.errors import ConfigError, UserError  # noqa: E402
-from speechgru.examination import Examined  # noqa: E402
-from speechgru.manifest import Utterance, write_manifest  # noqa: E402
-from speechgru.shard import shard  # noqa: E402
+from speechgru.shards.pack import shard  # noqa: E402
+from speechgru.utterances.examination import Examined  # noqa: E402
+from speechgru.utterances.manifest import Utterance, write_manifest  # noqa: E402
 
 LETTERS = "abcd"
 
@@ -181,7 +181,7 @@ def test_shards_give_what_the_manifest_gives(examples, manifest, tmp_path, form)
         for index in range(11):  # the order is another one, for shards are read few at a time
             np.testing.assert_array_equal(first[index][0], second[index][0])
     else:
-        from speechgru.model import build_front_end
+        from speechgru.model.build import build_front_end
 
         log_mel = build_front_end(config).get_layer("log_mel")
         rows = rows_of(training_batches(packed, config=config).take(3), "log_mel_BTM", "num_frames_B")

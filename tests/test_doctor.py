@@ -9,15 +9,15 @@ import pytest
 import soundfile
 from test_report import Page
 
-from speechgru import measurement
-from speechgru.check import check
-from speechgru.config import RunConfig, Suspicion
-from speechgru.examination import Problem, examine, iterate_cases, judge, judge_alone, make_vocabulary
-from speechgru.manifest import Utterance, read_manifest
-from speechgru.measurement import Measurement, MeasurementLog, measure, measurement_key
-from speechgru.report.of_corpus import short_names, some, write_corpus_report
-from speechgru.rules import COMPARISONS, SUSPICIONS, Case, HeldOut
+from speechgru.config.sections import RunConfig, Suspicion
 from speechgru.text import Vocabulary
+from speechgru.utterances import measurement
+from speechgru.utterances.check import check
+from speechgru.utterances.check_page import short_names, some, write_corpus_report
+from speechgru.utterances.examination import Problem, examine, iterate_cases, judge, judge_alone, make_vocabulary
+from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.utterances.measurement import Measurement, MeasurementLog, measure, measurement_key
+from speechgru.utterances.rules import COMPARISONS, SUSPICIONS, Case, HeldOut
 
 RATE = 16000
 WORDS = [

@@ -8,19 +8,20 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="export converts TensorFlow graphs; it is not installed")
 
-from speechgru.audio import has_tensorflow_io  # noqa: E402
-from speechgru.config import save_config  # noqa: E402
+from speechgru.audio.in_graph import has_tensorflow_io  # noqa: E402
+from speechgru.audio.reading import read_recording  # noqa: E402
+from speechgru.config.load import save_config  # noqa: E402
 from speechgru.decoding import greedy_decode  # noqa: E402
 from speechgru.errors import BundleError, UserError  # noqa: E402
-from speechgru.evaluate import evaluate  # noqa: E402
-from speechgru.export import QUANTIZATIONS, export, parity, verb  # noqa: E402
-from speechgru.inspect import inspect  # noqa: E402
-from speechgru.manifest import read_manifest  # noqa: E402
-from speechgru.model import build_model  # noqa: E402
-from speechgru.recordings import read_recording  # noqa: E402
+from speechgru.export import QUANTIZATIONS, export, parity  # noqa: E402
+from speechgru.export import bundle as verb  # noqa: E402
+from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, save_checkpoint  # noqa: E402
 from speechgru.runtime import Recognizer, read_bundle  # noqa: E402
+from speechgru.runtime.inspection import inspect  # noqa: E402
+from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
+from speechgru.utterances.manifest import read_manifest  # noqa: E402
 
 VOCABULARY = Vocabulary("ab")
 DIRECTIONS = {
@@ -157,7 +158,7 @@ def test_a_form_that_hears_something_else_leaves_everything_as_it_was(run, tmp_p
 
 def folder_logits(folder):
     """The bytes of the last layer's kernel as TFLite stores them."""
-    from speechgru.evaluate import load_run
+    from speechgru.scoring.predictions import load_run
 
     return np.asarray(load_run(folder)[2].get_layer("encoder").get_layer("logits").kernel).T.astype("<f4").tobytes()
 

@@ -7,12 +7,12 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import make_speech
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
-from speechgru.export.forms import to_tflite
+from speechgru.export.convert import to_tflite
 from speechgru.export.graphs import Graphs, state_shapes, stream_geometry
 from speechgru.export.int8 import measure_spans, with_int8_activations
-from speechgru.model import build_model
+from speechgru.model.build import build_model
 from speechgru.runtime import RECOGNIZE, STREAM, Windows
 
 NUM_CLASSES, UNITS, LAYERS = 30, 40, 2

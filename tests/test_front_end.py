@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
 
 tf = pytest.importorskip("tensorflow", reason="the front end is a TensorFlow model")
@@ -11,7 +11,7 @@ tf = pytest.importorskip("tensorflow", reason="the front end is a TensorFlow mod
 import keras  # noqa: E402
 
 from speechgru.features import FrontEndStream, GlobalNormalization, UtteranceNormalization, part_of_front_end  # noqa: E402
-from speechgru.model import build_encoder, build_front_end  # noqa: E402
+from speechgru.model.build import build_encoder, build_front_end  # noqa: E402
 
 
 def make_config(sample_rate=8000, **features):

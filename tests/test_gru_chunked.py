@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from gru_reference import layer_reference
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.gru import BiGRU, ChunkedBiGRU
-from speechgru.model import FromWindows, LookaheadConvolution, ToWindows, build_model
+from speechgru.model.build import build_model
+from speechgru.model.layers import FromWindows, LookaheadConvolution, ToWindows
 
 UNITS, WIDTH = 4, 3
 LENGTHS = np.array([17, 4, 0, 12, 1], np.int32)

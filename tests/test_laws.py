@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru import lengths
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 
 tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's graphs; it is not installed")
 
 from speechgru.ctc import ctc_loss  # noqa: E402
-from speechgru.evaluate import make_predictor  # noqa: E402
 from speechgru.export import Graphs, to_tflite  # noqa: E402
 from speechgru.features import FrontEndStream, LogMel, mel_filters  # noqa: E402
-from speechgru.model import ConvSubsampling, build_encoder, build_front_end, build_model  # noqa: E402
+from speechgru.model.build import build_encoder, build_front_end, build_model  # noqa: E402
+from speechgru.model.layers import ConvSubsampling  # noqa: E402
+from speechgru.scoring.predictions import make_predictor  # noqa: E402
 
 NUM_CLASSES = 6
 

@@ -18,12 +18,13 @@ pytest.importorskip("matplotlib", reason="the pictures' colours are matplotlib's
 
 from matplotlib.image import imread  # noqa: E402
 
-from speechgru.config import RunConfig  # noqa: E402
+from speechgru.audio.reading import read_recording  # noqa: E402
+from speechgru.config.sections import RunConfig  # noqa: E402
 from speechgru.dataset import Augmentation, draw_lengths, utterance_reader  # noqa: E402
 from speechgru.errors import AudioError, ManifestError, UserError  # noqa: E402
-from speechgru.listen import _FrontEnd, listen, spread  # noqa: E402
-from speechgru.manifest import read_manifest  # noqa: E402
-from speechgru.recordings import read_recording  # noqa: E402
+from speechgru.listen.augmented import FrontEnd  # noqa: E402
+from speechgru.listen.listening import listen, spread  # noqa: E402
+from speechgru.utterances.manifest import read_manifest  # noqa: E402
 
 RATE = 8000
 EVERYTHING = {
@@ -208,7 +209,7 @@ def test_nothing_switched_on_gives_the_recording_again(manifest, tmp_path):
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
 def test_the_axis_puts_a_tone_where_it_is(mel_scale):
     config = config_of(NOTHING, features={"mel_scale": mel_scale, "normalization": "none"})
-    front_end = _FrontEnd(config)
+    front_end = FrontEnd(config)
     for hz in (300, 1000, 2200, 3600):
         log_mel_TM = front_end.features(np.sin(2 * np.pi * hz * np.arange(RATE) / RATE).astype(np.float32))
         assert abs(log_mel_TM[10:-10].mean(axis=0).argmax() - front_end.place_of(hz)) < 1
@@ -222,7 +223,7 @@ def test_normalization_is_that_of_the_run(manifest, tmp_path, make_speech, norma
     page = listen(manifest, config=config, out=tmp_path / "out", count=2, copies=1)
     said = {"global": "in place of the corpus's", "utterance": "each copy's own", "none": "not at all"}
     assert said[normalization] in Page(page).text
-    front_end = _FrontEnd(config)
+    front_end = FrontEnd(config)
     quiet_N, loud_N = (make_speech(0.5, sample_rate=RATE, level=level) for level in (0.01, 0.5))
     front_end.learn([quiet_N, loud_N])
     means = [front_end.features(samples_N).mean() for samples_N in (quiet_N, loud_N)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.errors import ManifestError
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
 GOOD = {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}
 

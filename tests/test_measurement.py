@@ -9,9 +9,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.manifest import Utterance
-from speechgru.measurement import Measurement, MeasurementLog, clipped_share, measure
-from speechgru.recordings import read_recording
+from speechgru.audio.reading import read_recording
+from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.measurement import Measurement, MeasurementLog, clipped_share, measure
 
 RATE = 16000
 

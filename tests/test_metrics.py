@@ -10,21 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechgru.metrics import (
+from speechgru.metrics.breakdown import confusions, slice_by
+from speechgru.metrics.confidence import area_under_curve, calibration_error, heard_right, reliability, share_interval
+from speechgru.metrics.error_rates import (
     ErrorCounts,
     align,
-    area_under_curve,
     bootstrap_interval,
-    calibration_error,
     character_errors,
-    confusions,
     count_errors,
-    heard_right,
     real_time_factor,
-    reliability,
     sentence_error_rate,
-    share_interval,
-    slice_by,
     total,
     word_errors,
 )
@@ -175,7 +170,7 @@ def test_the_interval_is_as_wide_as_the_normal_approximation():
 def test_the_interval_does_not_depend_on_the_memory_it_may_use(monkeypatch):
     counts = [word_errors("one two three", text) for text in ("one two three", "one", "", "one two four")] * 5
     whole = bootstrap_interval(counts, num_samples=100)
-    monkeypatch.setattr("speechgru.metrics._BOOTSTRAP_BLOCK", 60)
+    monkeypatch.setattr("speechgru.metrics.error_rates._BOOTSTRAP_BLOCK", 60)
     assert bootstrap_interval(counts, num_samples=100) == whole
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from speechgru.config import RunConfig
-from speechgru.evaluate import make_predictor
+from speechgru.config.sections import RunConfig
 from speechgru.export import Graphs, to_tflite
 from speechgru.gru import GRU, GRUCell, fused
-from speechgru.model import PRECISIONS, RealStepsNormalization, build_encoder, build_model
+from speechgru.model.build import PRECISIONS, build_encoder, build_model
+from speechgru.model.normalization import RealStepsNormalization
+from speechgru.scoring.predictions import make_predictor
 
 NUM_CLASSES = 6
 MIXED = PRECISIONS[1:]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from speechgru.config import TextConfig
+from speechgru.config.sections import TextConfig
 from speechgru.decoding import DecodingOptions, Phrases, Pruning, beam_decode, decode, greedy_decode, options_from_lists
 from speechgru.errors import TextError, UserError
 from speechgru.text import Vocabulary

@@ -15,17 +15,10 @@ import pytest
 
 from speechgru.decoding import Word
 from speechgru.errors import UserError
-from speechgru.report import evaluation_table, headline, model_table, pieces, training, worst, write_report
-from speechgru.report.figures import (
-    Axis,
-    error_chart,
-    log_mel_png,
-    loss_chart,
-    num_undrawn,
-    points_of,
-    speech_picture,
-    thinned,
-)
+from speechgru.report import html
+from speechgru.report.charts import Axis
+from speechgru.report.line_chart import error_chart, loss_chart, num_undrawn, points_of, thinned
+from speechgru.report.speech_picture import log_mel_png, speech_picture
 from speechgru.report.style import COLOURS, NUM_SERIES, style_sheet
 from speechgru.report.utterances import (
     MAX_PLAYER_SECONDS,
@@ -36,6 +29,7 @@ from speechgru.report.utterances import (
     utterance_card,
     worst_utterances,
 )
+from speechgru.scoring.sections import evaluation_table, headline, model_table, training, worst, write_report
 from speechgru.text import Vocabulary
 
 HOSTILE = (
@@ -274,37 +268,37 @@ def test_reports_may_be_drawn_in_threads():
     ],
 )
 def test_percent(value, shown):
-    assert pieces.percent(value).replace("\u202f", " ") == shown
+    assert html.percent(value).replace("\u202f", " ") == shown
 
 
 @pytest.mark.parametrize(
     ("function", "value", "shown"),
     [
-        (pieces.interval, [0.02, 0.04], "2.0 to 4.0 %"),
-        (pieces.interval, None, ""),
-        (pieces.interval, [0.02, None], ""),
-        (pieces.interval, [0.0, math.inf], "0 to \u221e"),
-        (pieces.size, 999, "999 bytes"),
-        (pieces.size, 612_000, "612 kB"),
-        (pieces.size, 999_700, "1 MB"),
-        (pieces.size, 2_153_211, "2.15 MB"),
-        (pieces.size, None, "\u2013"),
-        (pieces.seconds, 0.42, "0.42 s"),
-        (pieces.seconds, 59.96, "1 min 00 s"),
-        (pieces.seconds, 125, "2 min 05 s"),
-        (pieces.seconds, 3725, "1 h 02 min"),
-        (pieces.seconds, math.nan, "\u2013"),
-        (pieces.real_time, 0.02, "50 times faster than speech"),
-        (pieces.real_time, 0.5, "2.0 times faster than speech"),
-        (pieces.real_time, 2.5, "2.5 times slower than speech"),
-        (pieces.real_time, 0, ""),
-        (pieces.count, 525312, "525,312"),
-        (pieces.plain, 0.0052, "0.0052"),
-        (pieces.plain, True, "yes"),
-        (pieces.plain, None, "\u2013"),
-        (pieces.plain, [1, "a"], "1, a"),
-        (pieces.plain, math.inf, "inf"),
-        (pieces.heading_of, "size_bytes", "Size bytes"),
+        (html.interval, [0.02, 0.04], "2.0 to 4.0 %"),
+        (html.interval, None, ""),
+        (html.interval, [0.02, None], ""),
+        (html.interval, [0.0, math.inf], "0 to \u221e"),
+        (html.size, 999, "999 bytes"),
+        (html.size, 612_000, "612 kB"),
+        (html.size, 999_700, "1 MB"),
+        (html.size, 2_153_211, "2.15 MB"),
+        (html.size, None, "\u2013"),
+        (html.seconds, 0.42, "0.42 s"),
+        (html.seconds, 59.96, "1 min 00 s"),
+        (html.seconds, 125, "2 min 05 s"),
+        (html.seconds, 3725, "1 h 02 min"),
+        (html.seconds, math.nan, "\u2013"),
+        (html.real_time, 0.02, "50 times faster than speech"),
+        (html.real_time, 0.5, "2.0 times faster than speech"),
+        (html.real_time, 2.5, "2.5 times slower than speech"),
+        (html.real_time, 0, ""),
+        (html.count, 525312, "525,312"),
+        (html.plain, 0.0052, "0.0052"),
+        (html.plain, True, "yes"),
+        (html.plain, None, "\u2013"),
+        (html.plain, [1, "a"], "1, a"),
+        (html.plain, math.inf, "inf"),
+        (html.heading_of, "size_bytes", "Size bytes"),
     ],
 )
 def test_numbers_are_written_as_people_write_them(function, value, shown):
@@ -312,7 +306,7 @@ def test_numbers_are_written_as_people_write_them(function, value, shown):
 
 
 def test_text_escapes_and_drops_what_html_cannot_hold():
-    assert pieces.text('<a href="x">\'&\ud800\x00') == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;\ufffd\ufffd"
+    assert html.text('<a href="x">\'&\ud800\x00') == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;\ufffd\ufffd"
 
 
 # ------------------------------------------------------------------ style

@@ -12,7 +12,7 @@ import pytest
 
 from speechgru.errors import BundleError
 from speechgru.runtime import BUNDLE_VERSION, Recognizer, read_bundle
-from speechgru.tflite_file import describe, foreign_operators
+from speechgru.runtime.tflite import describe, foreign_operators
 
 BUNDLES = Path(__file__).parent / "data" / "bundles"
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow", reason="the streams are held against the Keras model; it is not installed")
 
 from speechgru import lengths  # noqa: E402
-from speechgru.config import RunConfig  # noqa: E402
+from speechgru.config.sections import RunConfig  # noqa: E402
 from speechgru.errors import UserError  # noqa: E402
 from speechgru.export import Graphs, stream_geometry, stream_record  # noqa: E402
-from speechgru.model import build_model  # noqa: E402
+from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runtime import Windows  # noqa: E402
 
 NUM_CLASSES = 5
@@ -199,7 +199,7 @@ def test_what_cannot_stream_says_which_key_to_change(features, model, message):
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory):
     """A recogniser of a chunked model with random weights that writes a label now and then."""
-    from speechgru.export.forms import to_tflite
+    from speechgru.export.convert import to_tflite
     from speechgru.files import write_json
     from speechgru.runtime import BUNDLE_VERSION, Recognizer
 

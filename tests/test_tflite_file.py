@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from speechgru.errors import BundleError
-from speechgru.export.joining import with_metadata
-from speechgru.tflite_file import ConstantFacts, TensorFacts, describe, foreign_operators, read_metadata
+from speechgru.export.flatbuffer import with_metadata
+from speechgru.runtime.tflite import ConstantFacts, TensorFacts, describe, foreign_operators, read_metadata
 
 #: What the damaged files below may be told to do.
 FIX = "; copy the folder whole, or export the bundle again"
@@ -219,7 +219,7 @@ def test_the_generated_reader_finds_what_was_added(models):
 
 @pytest.mark.parametrize("name", ["shared", "quantized", "flex"])
 def test_constants_are_aligned_as_the_schema_demands(models, name):
-    from speechgru.tflite_file.layout import buffer_spans, root_of
+    from speechgru.runtime.tflite.layout import buffer_spans, root_of
 
     content = with_metadata(models[name], {"a": b"x", "longer name": b"y" * 1001})
     assert all(start % 16 == 0 for start, size in buffer_spans(content, root_of(content)) if size)
@@ -319,6 +319,8 @@ def test_importing_it_loads_no_schema():
     import subprocess
     import sys
 
-    code = "import sys, speechgru.tflite_file; print([m for m in sys.modules if 'litert' in m or 'flatbuffers' in m])"
+    code = (
+        "import sys, speechgru.runtime.tflite; print([m for m in sys.modules if 'litert' in m or 'flatbuffers' in m])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

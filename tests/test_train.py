@@ -21,15 +21,15 @@ from tones import (  # noqa: E402
 )
 
 from speechgru import train as training  # noqa: E402
-from speechgru.check import check  # noqa: E402
 from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
 from speechgru.errors import AudioError, BundleError, ConfigError, TextError, UserError  # noqa: E402
-from speechgru.evaluate import evaluate  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
-from speechgru.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
-from speechgru.shard import shard  # noqa: E402
-from speechgru.transcribe import transcribe  # noqa: E402
+from speechgru.runtime.transcription import transcribe  # noqa: E402
+from speechgru.scoring.evaluation import evaluate  # noqa: E402
+from speechgru.shards.pack import shard  # noqa: E402
+from speechgru.utterances.check import check  # noqa: E402
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 
 
 def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_path):
@@ -197,7 +197,7 @@ def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, t
 @pytest.mark.parametrize("ctc", ["op", "xla"])
 def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_config, tmp_path, monkeypatch, ctc):
     """Examination leaves such utterances out; here it does not look, as if shards had told wrong lengths."""
-    from speechgru import examination
+    from speechgru.utterances import examination
 
     rules = tuple((reason, rule) for reason, rule in examination.PROBLEMS if reason != "too few steps")
     monkeypatch.setattr(examination, "PROBLEMS", rules)
@@ -217,7 +217,7 @@ def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_confi
 
 
 def test_a_batch_without_one_that_can_be_spelled_changes_nothing(tones, tones_config, tmp_path, monkeypatch):
-    from speechgru import examination
+    from speechgru.utterances import examination
 
     monkeypatch.setattr(examination, "PROBLEMS", ())
     bad = dataclasses.replace(read_manifest(tones / "train.jsonl")[0], text="ab" * 200)
@@ -227,7 +227,7 @@ def test_a_batch_without_one_that_can_be_spelled_changes_nothing(tones, tones_co
     entry = next(entry for entry in RunFolder(tmp_path / "run").read_history() if entry["kind"] == "train")
     assert entry["loss"] is None
     after, _ = weights_of(tmp_path / "run")
-    from speechgru.model import build_model
+    from speechgru.model.build import build_model
 
     before = build_model(tones_config(), 3).get_layer("encoder").trainable_variables
     changed = [
@@ -274,7 +274,7 @@ def test_a_run_from_before_texts_had_rules_keeps_those_of_its_day(tones_config, 
     training.train(config, run.path)
     newer = re.compile(r"  (unit|words|normalization|keep_punctuation|ctc|optimizer|schedule|ema|keep_last): .*\n")
     run.config.write_text(newer.sub("", run.config.read_text()))
-    from speechgru.evaluate import load_run
+    from speechgru.scoring.predictions import load_run
 
     assert load_run(run.path)[0].text == config.text
     assert training.train(config, run.path).steps == 1
@@ -284,7 +284,7 @@ def test_a_run_from_before_texts_had_rules_keeps_those_of_its_day(tones_config, 
 
 def test_weight_decay_leaves_biases_alone(tones_config, tmp_path):
     training.train(tones_config("train.max_steps=1"), tmp_path / "run")
-    from speechgru.evaluate import load_run
+    from speechgru.scoring.predictions import load_run
 
     config, _, model = load_run(tmp_path / "run")
     optimizer = training.make_optimizer(config.train)

@@ -20,12 +20,12 @@ from conftest import ROOT  # noqa: E402
 from tones import Killed, assert_same_weights, history_of, kill_at, weights_of, write_config  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
-from speechgru.config import TrainConfig  # noqa: E402
+from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
-from speechgru.train.standing import Standing  # noqa: E402
+from speechgru.train.state import Standing  # noqa: E402
 
 OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "lion": "Lion", "sgd": "SGD"}
 

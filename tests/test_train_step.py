@@ -12,13 +12,14 @@ from losses import Losses  # noqa: E402
 from tones import make_config, weights_of  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
-from speechgru.config import TrainConfig  # noqa: E402
+from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.ctc import ctc_loss  # noqa: E402
 from speechgru.dataset import open_corpus, training_batches  # noqa: E402
-from speechgru.evaluate import evaluate, load_run  # noqa: E402
-from speechgru.model import build_model  # noqa: E402
+from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
-from speechgru.train.standing import Standing  # noqa: E402
+from speechgru.scoring.evaluation import evaluate  # noqa: E402
+from speechgru.scoring.predictions import load_run  # noqa: E402
+from speechgru.train.state import Standing  # noqa: E402
 from speechgru.train.step import TrainStep  # noqa: E402
 
 #: A model without dropout and features that stay as they are, so that the same weights give the same gradient.

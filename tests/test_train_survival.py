@@ -31,14 +31,14 @@ from tones import (  # noqa: E402
     write_config,
 )
 
-from speechgru import recordings  # noqa: E402
 from speechgru import train as training  # noqa: E402
-from speechgru.config import load_config  # noqa: E402
+from speechgru.audio import reading as recordings  # noqa: E402
+from speechgru.config.load import load_config  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.errors import AudioError, BundleError, UserError  # noqa: E402
-from speechgru.manifest import read_manifest  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint  # noqa: E402
 from speechgru.train.checkpoints import Checkpoints  # noqa: E402
+from speechgru.utterances.manifest import read_manifest  # noqa: E402
 
 #: All that a run carries along: drawn masks, moments, an average, parts of a batch. The last step is an evaluation.
 STEPS, CHECKPOINT_EVERY, KEEP_LAST = 21, 3, 3
@@ -57,7 +57,7 @@ OVERRIDES = (
 _FORKING = """
 import json, os, resource, sys, traceback
 from speechgru import cli
-import speechgru.evaluate, speechgru.train
+import speechgru.scoring.evaluation, speechgru.train
 
 for line in sys.stdin:
     arguments, log, largest_file = json.loads(line)

@@ -18,9 +18,9 @@ from tones import make_config, weights_of, write_config, write_corpus  # noqa: E
 
 from speechgru import train as training  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
-from speechgru.manifest import read_manifest, write_manifest  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.train.strategies import Workers, choose_strategy  # noqa: E402
+from speechgru.utterances.manifest import read_manifest, write_manifest  # noqa: E402
 
 #: A batch of 10 of 58 utterances: neither it nor an epoch's last of 8 can be shared by three, nor its parts by two.
 COMMON = (

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from speechgru.config import RunConfig, save_config
+from speechgru.config.load import save_config
+from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
 from speechgru.errors import BundleError, ConfigError, TextError, UserError
-from speechgru.model import build_model
+from speechgru.model.build import build_model
 from speechgru.runs import RunFolder, save_checkpoint
 from speechgru.text import Vocabulary
 from speechgru.train.transfer import freeze, start_from

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speechgru.config import known_keys, load_config
+from speechgru.config.load import known_keys, load_config
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.journal import Journal
@@ -495,7 +495,7 @@ def test_a_file_that_would_be_too_large_is_refused_before_training(make_trial):
 
 
 def test_limits_are_measured_on_the_exported_file_and_broken_ones_cost(make_trial):
-    from speechgru.evaluate import evaluate
+    from speechgru.scoring.evaluation import evaluate
     from speechgru.tune.trial import run_trial
 
     limits = {"max_size_mb": 10.0, "max_rtf": 1e-9, "max_latency_ms": 1e6, "max_parameters": 10**9}
@@ -528,7 +528,7 @@ def test_hyperbands_next_rung_ends_where_an_uninterrupted_run_ends(make_trial):
 
 
 def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
-    from speechgru.tune.verb import _require_same_sweep
+    from speechgru.tune.chief import _require_same_sweep
 
     folder = SweepFolder(tmp_path / "sweep")
     folder.path.mkdir()
@@ -539,7 +539,7 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
 
 
 def test_what_the_parameters_alone_rule_out_is_refused_before_it_is_trained(write_sweep, tmp_path):
-    from speechgru.tune.verb import _Chief
+    from speechgru.tune.chief import _Chief
 
     def refusals(limits, space="\n  model.units: {type: choice, values: [8, 256]}"):
         loaded = load_sweep(write_sweep(space, f"{limits}\nbudget: {{trials: 2}}"))

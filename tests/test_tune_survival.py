@@ -115,7 +115,7 @@ def sweep(tones, tmp_path):
 
 
 def test_a_sweep_ends_in_a_config_that_trains_a_table_and_a_page(undisturbed):
-    from speechgru.config import load_config
+    from speechgru.config.load import load_config
 
     best = next(row for row in undisturbed.result if row["is_best"] == "True")
     assert float(best["wer"]) == min(float(row["wer"]) for row in undisturbed.result)

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from speechgru.config import load_config
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.config.load import load_config
 from speechgru.runs import RunFolder, load_checkpoint
+from speechgru.utterances.manifest import Utterance, write_manifest
 
 SAMPLE_RATE = 8000
 #: What of a history is a matter of the machine's mood.

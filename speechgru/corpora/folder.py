@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.errors import CorpusError
-from speechgru.manifest import Utterance, write_manifest
 from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import Utterance, write_manifest
 
 _SPLITS = ("train", "dev", "test")
 _TABLES = {"transcripts.csv": ",", "transcripts.tsv": "\t"}

@@ -18,10 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru.corpora import archive, joining
+from speechgru.corpora import archive
+from speechgru.corpora import connected as joining
 from speechgru.errors import CorpusError
-from speechgru.manifest import Utterance, write_manifest
 from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import Utterance, write_manifest
 
 #: The archive of the release that is fetched without a source.
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
@@ -80,7 +81,7 @@ def prepare(
     """Writes manifests of single digits and, on request, of connected digits.
 
     Single digits stay where they are, at their level, trimmed to the word as they came. Connected digits are joined
-    from recordings of one speaker (see `speechgru.corpora.joining`) into `joined/<split>/*.flac`: `dev_joined` and
+    from recordings of one speaker (see `speechgru.corpora.connected`) into `joined/<split>/*.flac`: `dev_joined` and
     `test_joined` hold exactly `joined` digits an utterance; `train_joined` holds 1 to `joined` of them, so that a
     model learns words and not a count.
 

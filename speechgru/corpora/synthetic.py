@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from speechgru.corpora import espeak, grammar, processes
+from speechgru.corpora import espeak, grammar
 from speechgru.errors import CorpusError
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.process import workers as processes
 from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import Utterance, write_manifest
 
 #: The sample rate of the recordings, Hz.
 SAMPLE_RATE = 16000

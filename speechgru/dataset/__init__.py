@@ -1,15 +1,7 @@
 """From the run configuration to batches: `corpus` is what is read, `sampling` in which order, `batches` how."""
 
-from speechgru.dataset.batches import (
-    Augmentation,
-    augment_seed,
-    batches_of,
-    evaluation_batches,
-    make_sampler,
-    speech_reader,
-    training_batches,
-    utterance_reader,
-)
+from speechgru.dataset.augmented import Augmentation, augment_seed, speech_reader, utterance_reader
+from speechgru.dataset.batches import batches_of, evaluation_batches, make_sampler, training_batches
 from speechgru.dataset.corpus import Corpus, ManifestSource, ShardSource, open_corpus
 from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share, split
 

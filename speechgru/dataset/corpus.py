@@ -12,18 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru import lengths
-from speechgru.audio import load_samples
-from speechgru.config import RunConfig
-from speechgru.dataset.fit import require_fit
+from speechgru.audio.in_graph import load_samples
+from speechgru.config.sections import RunConfig
 from speechgru.dataset.sampling import Part
 from speechgru.errors import ConfigError, UserError
-from speechgru.examination import Examined, examine, judge_alone, make_vocabulary
-from speechgru.manifest import Utterance, read_manifest
-from speechgru.measurement import Measurement
 from speechgru.progress import Progress, silent
-from speechgru.records import SUMMARY_NAME, Shards
-from speechgru.rules import Case
+from speechgru.shards.reader import Shards
+from speechgru.shards.records import SUMMARY_NAME
+from speechgru.shards.settings import require_fit
 from speechgru.text import Vocabulary
+from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary
+from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.utterances.measurement import Measurement
+from speechgru.utterances.rules import Case
 
 
 class Source(Protocol):

@@ -17,8 +17,8 @@ from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.endpoint import EndpointRule
 from speechgru.decoding.greedy import collapse, greedy_decode
 from speechgru.decoding.hypothesis import Hypothesis, Word
-from speechgru.decoding.many import decode_many
 from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
+from speechgru.decoding.parallel import decode_many
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer
 from speechgru.decoding.search import Pruning

@@ -5,8 +5,8 @@ several functions, `saved_model` writes for servers, `parity` compares every for
 `card` write what travels along.
 """
 
-from speechgru.export.forms import QUANTIZATIONS, to_tflite
+from speechgru.export.bundle import FORMATS, export
+from speechgru.export.convert import QUANTIZATIONS, to_tflite
 from speechgru.export.graphs import Graphs, stream_geometry, stream_record
-from speechgru.export.verb import FORMATS, export
 
 __all__ = ["FORMATS", "QUANTIZATIONS", "Graphs", "export", "stream_geometry", "stream_record", "to_tflite"]

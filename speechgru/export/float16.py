@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from speechgru.export.joining import add_operator_code, pack
+from speechgru.export.flatbuffer import add_operator_code, pack
 
 #: Constants of fewer numbers stay in 32 bits: those of the front end, biases, scales. It is also where TFLite's 8-bit
 #: weights begin (see `features.mel.cut_into_bands`).

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru import lengths
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
 from speechgru.features import SLOPE_REACH, mask_time, part_of_front_end, slopes
 from speechgru.lengths import StreamGeometry

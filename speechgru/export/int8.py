@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from speechgru.export.joining import add_operator_code, pack
+from speechgru.export.flatbuffer import add_operator_code, pack
 
 #: What a product's input and output span, (least, greatest) each, by the product's weights.
 Spans = dict[bytes, list[tuple[float, float]]]

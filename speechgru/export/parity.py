@@ -17,9 +17,9 @@ import numpy as np
 from speechgru import metrics
 from speechgru.decoding import greedy_decode
 from speechgru.errors import BundleError
-from speechgru.examination import Examined, read_utterance
 from speechgru.runtime import Recognizer
 from speechgru.text import Vocabulary
+from speechgru.utterances.examination import Examined, read_utterance
 
 #: Largest difference of a log-probability that float32 may make by computing in another order.
 FLOAT_TOLERANCE = 1e-3

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from speechgru.audio import decode_bytes
+from speechgru.audio.in_graph import decode_bytes
 from speechgru.export.graphs import AUDIO, BATCH, FEATURES, Graphs
 from speechgru.runtime import RECOGNIZE
 

@@ -22,7 +22,7 @@ both full recurrent gradients kept, [T, B, 6U] in place of [T, B, 4U] (a quarter
 
 import tensorflow as tf
 
-from speechgru.gru.fused_steps import ResetAfter, ResetBefore, column_sums
+from speechgru.gru.fused_block import ResetAfter, ResetBefore, column_sums
 
 BLOCK = 16
 # s(-CLOSED) is 0 (or so near that h + u * (n - h) == h) in every float type; 1e4 is still a float16.

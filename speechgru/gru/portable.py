@@ -16,7 +16,7 @@ What decides the time of a step on one thread (LiteRT 2.3, 256 units; microsecon
 
 import tensorflow as tf
 
-from speechgru.gru.fused_steps import product
+from speechgru.gru.fused_block import product
 
 # Frames of the innermost loop, and turns of the loop over those loops. Measured, 3 BiGRU layers of 256, 400 frames,
 # 1 thread, milliseconds for 4 x 16, 8 x 8, 10 x 10, 16 x 8, 32 x 4 (beside ONNX Runtime's GRU: 35):

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from speechgru.metrics import AlignedPair, align
-from speechgru.report.pieces import is_number, seconds, text
+from speechgru.metrics.error_rates import AlignedPair, align
+from speechgru.report.html import is_number, seconds, text
 
 #: Recordings in one page, and the longest of them: a page stays small enough to send by mail.
 MAX_PLAYERS = 5

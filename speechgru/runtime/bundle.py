@@ -11,8 +11,8 @@ from typing import Any
 from speechgru.errors import BundleError, TextError
 from speechgru.files import sha256_of
 from speechgru.lengths import StreamGeometry
+from speechgru.runtime.tflite import read_metadata
 from speechgru.text import TextRules, Vocabulary
-from speechgru.tflite_file import read_metadata
 
 #: The bundle format that this version writes and the newest that it reads.
 BUNDLE_VERSION = 3

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from speechgru import lengths
+from speechgru.audio.reading import read_recording, resample
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis, decode
 from speechgru.errors import BundleError, UserError
 from speechgru.lengths import StreamGeometry
-from speechgru.recordings import read_recording, resample
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.stream import Stream, checked_samples

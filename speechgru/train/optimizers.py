@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from speechgru.config import TrainConfig
+from speechgru.config.sections import TrainConfig
 
 
 def make_optimizer(settings: TrainConfig) -> keras.optimizers.Optimizer:

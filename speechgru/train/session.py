@@ -14,25 +14,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from speechgru.audio import error_of
-from speechgru.config import RunConfig
+from speechgru.audio.in_graph import error_of
+from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, make_sampler, training_batches
 from speechgru.errors import ConfigError, Interrupted, UserError
-from speechgru.evaluate import decode_examples, make_predictor, score
-from speechgru.examination import Examined
-from speechgru.model import build_model
+from speechgru.model.build import build_model
+from speechgru.process.signals import Interruption, exit_code
 from speechgru.progress import Progress
 from speechgru.runs import RunFolder, restore_variables, save_checkpoint
+from speechgru.scoring.evaluation import score
+from speechgru.scoring.predictions import decode_examples, make_predictor
 from speechgru.text import Vocabulary
 from speechgru.train.checkpoints import Checkpoints
-from speechgru.train.interruption import Interruption, exit_code
+from speechgru.train.corpus_statistics import corpus_statistics
 from speechgru.train.optimizers import learning_rate_at, make_optimizer
-from speechgru.train.standing import Standing
-from speechgru.train.statistics import corpus_statistics
+from speechgru.train.state import Standing
 from speechgru.train.step import INPUTS, Batch, Outcome, TrainStep
 from speechgru.train.strategies import Workers
+from speechgru.train.tensorboard import Watch
 from speechgru.train.transfer import freeze, start_from
-from speechgru.train.watching import Watch
+from speechgru.utterances.examination import Examined
 
 #: Steps between two lines of the training curve.
 _HISTORY_EVERY = 10

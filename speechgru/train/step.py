@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss
 from speechgru.dataset import Augmentation
 from speechgru.features import part_of_front_end

@@ -14,9 +14,9 @@ from typing import Any
 
 import keras
 
-from speechgru.config import RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
-from speechgru.evaluate import load_run
+from speechgru.scoring.predictions import load_run
 from speechgru.text import BLANK_ID, Vocabulary
 
 #: Sections that say what the weights mean, beside `data.sample_rate`, and the one key of them that does not.

@@ -11,10 +11,10 @@ from typing import Any
 # A trial's process needs none of keras-tuner, which takes a second or two to load.
 _LAZY = {
     "LoadedSweep": "speechgru.tune.sweep_file",
-    "SweepResult": "speechgru.tune.verb",
-    "join": "speechgru.tune.verb",
+    "SweepResult": "speechgru.tune.chief",
+    "join": "speechgru.tune.chief",
     "load_sweep": "speechgru.tune.sweep_file",
-    "tune": "speechgru.tune.verb",
+    "tune": "speechgru.tune.chief",
 }
 
 __all__ = list(_LAZY)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.config import RunConfig, save_config
+from speechgru.config.load import save_config
+from speechgru.config.sections import RunConfig
 from speechgru.errors import BundleError
 from speechgru.files import write_text
 from speechgru.tune.folder import SweepFolder, read_json
@@ -122,7 +123,7 @@ def write_results(
         workers: how many there are.
         notes: what a reader should know.
     """
-    from speechgru.report.of_sweep import report_sweep
+    from speechgru.tune.page import report_sweep
 
     best = next((row for row in rows if row["is_best"]), None)
     if best is not None:

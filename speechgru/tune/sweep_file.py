@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from speechgru.config import Count, NonNegativeInt, Positive, RunConfig, load_config
+from speechgru.config.load import load_config
+from speechgru.config.sections import Count, NonNegativeInt, Positive, RunConfig
+from speechgru.config.strict_yaml import Origins, read_yaml
 from speechgru.errors import ConfigError
-from speechgru.strict_yaml import Origins, read_yaml
 from speechgru.tune.space import Dimension
 
 Metric = Literal["wer", "cer", "loss"]

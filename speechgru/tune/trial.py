@@ -24,19 +24,21 @@ import filelock
 import keras
 import numpy as np
 
-from speechgru.config import RunConfig, save_config
+from speechgru.config.load import save_config
+from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
 from speechgru.errors import BundleError, Interrupted, UserError
-from speechgru.evaluate import evaluate, load_run, make_predictor, read_for_scoring
-from speechgru.examination import make_vocabulary
 from speechgru.export import export
 from speechgru.files import write_json, write_text
-from speechgru.manifest import read_manifest, write_manifest
-from speechgru.model import build_model
+from speechgru.model.build import build_model
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
+from speechgru.scoring.evaluation import evaluate
+from speechgru.scoring.predictions import load_run, make_predictor, read_for_scoring
 from speechgru.train import train
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+from speechgru.utterances.examination import make_vocabulary
+from speechgru.utterances.manifest import read_manifest, write_manifest
 
 #: Seconds that another process has to leave the trial, and a stopped one to keep its state.
 _PATIENCE = 120

@@ -11,15 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import grpc
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from speechgru.errors import Interrupted
 from speechgru.files import write_json, write_text
+from speechgru.process.signals import Stopped, StopSign
 from speechgru.runs import RunFolder
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 
@@ -31,10 +30,6 @@ _LOOK_SECONDS, BEAT_SECONDS, _IDLE_SECONDS = 0.1, 3.0, 1.0
 _STOP_SECONDS = 90.0
 #: Seconds for which a worker waits for a chief that was stopped or killed.
 _CHIEF_SECONDS = 3600.0
-
-
-class Stopped(BaseException):
-    """The worker was asked to end; no `Exception`, so that keras-tuner takes it for no trial's failure."""
 
 
 class SweepTuner(BaseTuner):
@@ -187,36 +182,6 @@ def _describe_end(code: int) -> str:
     name = signal.Signals(-code).name
     hint = "; the system does so when memory runs out" if name == "SIGKILL" else ""
     return f"was ended by {name}{hint}"
-
-
-class StopSign:
-    """Notes SIGTERM and Ctrl-C; a second one ends at once. Calling it tells whether one came."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        #: Whether nobody looks at `received` for a while, as in a call that waits for the chief: then it raises.
-        self.is_waiting = False
-
-    def __enter__(self) -> StopSign:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)}
-        else:
-            self._before = {}
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def __call__(self) -> bool:
-        return self.received is not None
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise Interrupted("stopped at once; the same command goes on", code=128 + number)
-        self.received = number
-        if self.is_waiting:
-            raise Stopped
 
 
 def trial_environment(*, gpu: str | None, threads: int | None) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Reading recordings: `reading` by soundfile, `containers` repairs, `in_graph` inside TensorFlow."""

@@ -1,0 +1,323 @@
+"""Reading recordings with NumPy, soundfile and soxr alone: what a device runs, and what training runs too."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechgru.audio import containers
+from speechgru.errors import AudioError
+
+#: A WAV header's way of saying "until the end of the file": written by programs that stream.
+#: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
+_UNKNOWN_SIZE = 0x7FFFF000
+#: Samples, of all channels together, that are read at once: about a minute at 16 kHz.
+_BLOCK = 1 << 20
+#: Samples a byte of MPEG audio at most (layer III, 8 kbit/s at 24 kHz).
+_MPEG_SAMPLES_PER_BYTE = 24
+#: Samples that an MP3 is decoded before a segment. A frame borrows up to 511 bytes from those before it; at the lowest
+#: bit rate that is 24 frames of 576 samples, at the others fewer.
+_MP3_PREROLL = 24 * 576
+#: Hz. Below, there is no speech, and a damaged header's 1 Hz would become hours; above, no such recorder.
+_LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000
+#: A recorder's float samples may pass full scale, but not by 40 dB: then they are 16-bit numbers, or damaged.
+_LOUDEST = 100.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording.
+
+    Args:
+        samples_N: float32 in [-1, 1], one channel.
+        sample_rate: Hz, after resampling.
+        source_rate: Hz, as in the file.
+        num_channels: channels in the file; more than one were averaged.
+    """
+
+    samples_N: np.ndarray
+    sample_rate: int
+    source_rate: int
+    num_channels: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return len(self.samples_N) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a recording's header says.
+
+    Args:
+        path: the file.
+        container: libsndfile's name of the file's form: `WAV`, `FLAC`, `OGG`, `MP3`, ...
+        encoding: its name of the samples' form: `PCM_16`, `ALAW`, `VORBIS`, ...
+        sample_rate: Hz.
+        num_channels: channels.
+        num_samples: samples a channel.
+    """
+
+    path: str
+    container: str
+    encoding: str
+    sample_rate: int
+    num_channels: int
+    num_samples: int
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the samples were counted. In layer II, or in MP3 inside WAV, a few frames too many are guessed."""
+        return not self.encoding.startswith("MPEG") or (self.container, self.encoding) == ("MP3", "MPEG_LAYER_III")
+
+    def segment(self, offset: float, duration: float | None) -> tuple[int, int]:
+        """The first sample and the number of samples of a segment.
+
+        Args:
+            offset: seconds at which to start.
+            duration: seconds; None for the rest.
+
+        Raises:
+            AudioError: these are no seconds, or the recording ends before the segment.
+        """
+        if not 0 <= offset < math.inf or not (duration is None or 0 <= duration < math.inf):
+            raise AudioError(
+                f"{self.path}: a segment's offset and duration are seconds, 0 or more, got {offset} and {duration}"
+            )
+        seconds = self.num_samples / self.sample_rate
+        # A hundredth of a second of slack: manifests round, and compressed formats pad.
+        if self.num_samples and offset + (duration or 0.0) > seconds + 0.01:
+            raise AudioError(
+                f"{self.path}: is {seconds:.3f} s long, "
+                f"shorter than the segment from {offset:g} s to {offset + (duration or 0):g} s; "
+                "correct the segment, or copy the recording again"
+            )
+        start = min(round(offset * self.sample_rate), self.num_samples)
+        count = self.num_samples - start
+        return start, count if duration is None else min(round(duration * self.sample_rate), count)
+
+
+def read_recording(
+    path: str | os.PathLike[str], *, sample_rate: int | None = None, offset: float = 0.0, duration: float | None = None
+) -> Recording:
+    """Reads a recording, or a segment of one without decoding the rest.
+
+    A segment is, to the sample, a part of the whole, in MP3, Vorbis and Opus too.
+
+    Args:
+        path: any format that libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, ...
+        sample_rate: Hz to resample to; None keeps the file's.
+        offset: seconds at which to start.
+        duration: seconds to read; None reads to the end. A segment that ends beyond the file is an error.
+
+    Returns:
+        The samples, channels averaged.
+
+    Raises:
+        AudioError: the file is missing, empty, damaged, truncated or no recording; names it, the reason and the fix.
+    """
+    path = os.fsdecode(path)
+    with _opened(path) as (stream, header):
+        start, count = header.segment(offset, duration)
+        samples_N = _read(stream, header, start, count)
+    if len(samples_N) < count and header.is_counted:
+        raise AudioError(f"{path}: is truncated ({len(samples_N)} of {count} samples); copy it again")
+    require_sound(samples_N, path=path)
+    if sample_rate is not None and len(samples_N):
+        samples_N = resample(samples_N, source_rate=header.sample_rate, sample_rate=sample_rate)
+    return Recording(samples_N, sample_rate or header.sample_rate, header.sample_rate, header.num_channels)
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads a recording's header alone.
+
+    Raises:
+        AudioError: as `read_recording`, as far as the header tells.
+    """
+    with _opened(os.fsdecode(path)) as (_, header):
+        return header
+
+
+def require_sound(samples_N: np.ndarray, *, path: str) -> None:
+    """Refuses samples that no recorder makes.
+
+    Raises:
+        AudioError: some are not finite, or the peak is 40 dB above full scale.
+    """
+    loudest = float(np.abs(samples_N).max(initial=0.0))
+    if not math.isfinite(loudest):
+        raise AudioError(f"{path}: holds samples that are not finite numbers; write it again")
+    if loudest > _LOUDEST:
+        raise AudioError(
+            f"{path}: holds samples up to {loudest:.3g}, and full scale is 1; divide them (16-bit numbers by 32768) "
+            "and write it again"
+        )
+
+
+def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -> np.ndarray:
+    """Resamples one channel with soxr's high quality.
+
+    Args:
+        samples_N: float32 samples.
+        source_rate: their rate in Hz. It need not be whole: at `0.9 * sample_rate` speech becomes slower by a ninth.
+        sample_rate: the wanted rate in Hz.
+
+    Returns:
+        float32 samples, `len(samples_N) * sample_rate / source_rate` rounded; the same array when the rates agree.
+
+    Raises:
+        ValueError: a rate is not a number above 0.
+    """
+    if not (0 < source_rate < math.inf and 0 < sample_rate < math.inf):
+        raise ValueError(f"rates are numbers of Hz above 0, got source_rate={source_rate}, sample_rate={sample_rate}")
+    if source_rate == sample_rate:
+        return samples_N
+    import soxr
+
+    return soxr.resample(samples_N, source_rate, sample_rate, quality="HQ")
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, Header]]:
+    """An open `soundfile.SoundFile` and its header; whatever fails meanwhile becomes an `AudioError` with the name."""
+    import soundfile
+
+    head = _read_head(path)
+    try:
+        with contextlib.ExitStack() as stack:
+            # As bytes, because soundfile does not take every name that a POSIX system allows.
+            stream = stack.enter_context(soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)))
+            mended = _mend(path, stream)
+            if mended is not None:
+                stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))
+            header = Header(
+                path, stream.format, stream.subtype, stream.samplerate, stream.channels, max(0, stream.frames)
+            )
+            _refuse(header, stream)
+            yield stream, header
+    except AudioError:
+        raise
+    except (soundfile.LibsndfileError, RuntimeError, UnicodeDecodeError, OSError) as error:
+        known = containers.what_it_is(head)
+        if known is not None:
+            raise AudioError(f"{path}: is {known[0]}, which is not read here; {known[1]}") from error
+        reason = getattr(error, "error_string", None) or str(error)
+        if "does not exist" in reason:  # libsndfile's answer to a text file named .mp3
+            reason = "Format not recognised"
+        raise AudioError(
+            f"{path}: cannot be decoded ({reason.strip().rstrip('.')}); "
+            "it is not a recording in a known format, or is damaged: convert it to WAV or FLAC, or copy it again"
+        ) from error
+
+
+def _read_head(path: str) -> bytes:
+    """The first bytes of a file that can be opened and read, is no folder, no device and not empty."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError(f"{path}: is a folder, not a recording; name the file")
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+            raise AudioError(f"{path}: is a pipe, a socket or a device, not a file; write a file first")
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such recording ({error.strerror}); correct the path") from error
+    except PermissionError as error:
+        raise AudioError(f"{path}: may not be read ({error.strerror}); change the file's or folder's rights") from error
+    except OSError as error:
+        raise AudioError(f"{path}: no such recording ({error.strerror}); correct the path") from error
+    except ValueError as error:  # no file's name holds a null character
+        raise AudioError(f"{path}: no such recording ({error}); correct the path") from error
+    if not head:
+        raise AudioError(f"{path}: is empty (0 bytes); record or copy it again")
+    if path.lower().endswith(".raw"):
+        raise AudioError(f"{path}: is raw audio, which does not say its rate and form; convert it to WAV or FLAC")
+    return head
+
+
+def _mend(path: str, stream: Any) -> bytes | None:
+    """The content with a count of its samples, where the file has none; None where it needs no mending."""
+    if stream.format == "MP3" and stream.subtype == "MPEG_LAYER_III":
+        mend = containers.mend_mp3
+    elif stream.format == "FLAC" and not _counts(stream.frames):
+        mend = containers.mend_flac
+    else:
+        return None
+    with open(path, "rb") as content:
+        return mend(content)
+
+
+def _counts(frames: int) -> bool:
+    """Whether it is a number of samples, and not libsndfile's word for "unknown" (the greatest 64-bit number)."""
+    return frames < 1 << 62
+
+
+def _refuse(header: Header, stream: Any) -> None:
+    """Ends in an error for what libsndfile opens but should not be believed."""
+    path = header.path
+    # By the name alone: a text file called a.au or a.gsm would become noise.
+    if header.container == "RAW":
+        raise AudioError(f"{path}: has no header, and its name alone does not say what it holds; convert it to WAV")
+    if not _LOWEST_RATE <= header.sample_rate <= _HIGHEST_RATE:
+        raise AudioError(
+            f"{path}: its header says {header.sample_rate} samples a second, expected {_LOWEST_RATE} to "
+            f"{_HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
+        )
+    if not _counts(header.num_samples):
+        raise AudioError(f"{path}: does not say how long it is, and holds no sound that tells; convert it again")
+    _refuse_truncated(path, stream)
+    with open(path, "rb") as content:
+        if header.container == "OGG" and containers.ogg_is_cut(content):
+            raise AudioError(f"{path}: is truncated: its last page does not end the stream; copy it again")
+        if header.container == "NIST" and (promised := containers.sphere_count(content)) > header.num_samples:
+            raise AudioError(f"{path}: is truncated ({header.num_samples} of {promised} samples); copy it again")
+        if header.container in ("WAV", "WAVEX") and not header.num_samples and containers.wav_is_unfinished(content):
+            raise AudioError(
+                f"{path}: its header counts no samples, but bytes follow: the recorder did not end it; record it again"
+            )
+
+
+def _read(stream: Any, header: Header, start: int, count: int) -> np.ndarray:
+    """Reads samples and averages the channels, block by block: a damaged header may promise billions."""
+    skip, block = 0, max(1, _BLOCK // header.num_channels)
+    if header.encoding.startswith("MPEG"):
+        # soundfile seeks after each read, and after a seek an MP3's first frame comes without what it borrows from
+        # those before it. So it is one read, with those frames before it; the file's size keeps it in bounds.
+        skip = min(start, _MP3_PREROLL)
+        block = skip + _MPEG_SAMPLES_PER_BYTE * os.path.getsize(header.path)
+    if stream.seekable():
+        stream.seek(start - skip)
+    else:  # some telephone codecs in WAV
+        skip = start
+    left, blocks = skip + count, []
+    while True:
+        samples_NC = stream.read(min(block, left), dtype="float32", always_2d=True)
+        blocks.append(samples_NC[:, 0] if header.num_channels == 1 else samples_NC.mean(axis=1, dtype=np.float32))
+        left -= len(samples_NC)
+        if left <= 0 or len(samples_NC) < block:
+            break
+    samples_N = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return np.ascontiguousarray(samples_N[skip:])
+
+
+def _refuse_truncated(path: str, stream: Any) -> None:
+    """A file that ends before its header says: libsndfile reads what there is, and only its log tells.
+
+    The chunks are those of WAV and CAF (`data`), W64 (`riff`), RF64 (`Riff size`), AIFF (`SSND`) and AU (`Data Size`).
+    """
+    chunk = r"^ *(?:data|riff|Riff size|SSND|Data Size) *: (\d+) \(should be (\d+)\)"
+    found = re.search(chunk, stream.extra_info, flags=re.MULTILINE)
+    if found and int(found[2]) < int(found[1]) < _UNKNOWN_SIZE:
+        raise AudioError(
+            f"{path}: is truncated: its header promises {found[1]} bytes, {found[2]} are there; copy it again"
+        )

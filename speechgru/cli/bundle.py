@@ -1,0 +1,144 @@
+"""Commands for bundles: export and inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from speechgru.cli.console import (
+    JsonFlag,
+    app,
+    import_module,
+    needs_training_packages,
+    print_json,
+    show_progress,
+    split,
+    terminal,
+    whole_column,
+)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
+    quantize: Annotated[
+        str, typer.Option(help="TFLite forms, comma-separated: none, dynamic, float16, int8. The first is the default.")
+    ] = "none",
+    formats: Annotated[str, typer.Option("--format", help="tflite, savedmodel, or both.")] = "tflite",
+    manifest: Annotated[
+        Path | None, typer.Option(help="Recordings to compare the forms on; else the run's dev set.")
+    ] = None,
+    max_wer_change: Annotated[
+        float, typer.Option(min=0, max=100, help="Percent of WER that a form may be above the trained model.")
+    ] = 0.5,
+    audio_signature: Annotated[
+        bool | None, typer.Option(help="SavedModel takes file bytes too; it then needs tensorflow-io wherever it runs.")
+    ] = None,
+    golden_speech: Annotated[
+        bool, typer.Option(help="A recording of the dev set travels along, for ports to test themselves with.")
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a bundle: one folder that a device runs without TensorFlow.
+
+    Each form is compared with the trained model first; one that hears something else is not written (code 2).
+    Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
+    """
+    verb = needs_training_packages(lambda: import_module("speechgru.export").export)
+    with show_progress(quiet=as_json) as progress:
+        metadata = verb(
+            run,
+            out,
+            quantize=split(quantize),
+            formats=split(formats),
+            manifest=manifest,
+            max_wer_change=max_wer_change / 100,
+            audio_signature=audio_signature,
+            golden_speech=golden_speech,
+            progress=progress,
+        )
+    if as_json:
+        print_json(metadata)
+        return
+    heading, *rows = import_module("speechgru.export.card").parity_rows(metadata["parity"])
+    table = Table(*heading, title=f"{out}, compared on {metadata['parity_utterances']} recordings")
+    for row in rows:
+        table.add_row(*row)
+    terminal.print(table)
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a bundle is and what its models hold, without running them (no TensorFlow).
+
+    Example: `speechgru inspect bundle`
+    """
+    from speechgru.runtime.inspection import inspect as verb
+
+    record = verb(bundle)
+    if as_json:
+        print_json(record)
+        return
+    table = Table("fact", whole_column("value"), title=str(bundle))
+    for name, value in _bundle_facts(record).items():
+        table.add_row(name, value)
+    terminal.print(table)
+    if not record["models"]:
+        return
+    parity = {compared["form"]: compared for compared in record["parity"] or ()}
+    table = Table("form", whole_column("file"), "kB", "operators", "tensors", "weights", *(["WER"] if parity else []))
+    for model in record["models"]:
+        foreign = f" ({len(model['foreign_operators'])} not LiteRT's)" if model["foreign_operators"] else ""
+        wer = parity.get(f"TFLite {model['form']}", {}).get("wer")
+        table.add_row(
+            model["form"] + (" (default)" if model["is_default"] else ""),
+            model["file"],
+            f"{model['size_bytes'] / 1000:,.0f}",
+            f"{model['num_operators']:,}{foreign}",
+            f"{model['num_tensors']:,}",
+            f"{model['num_weights']:,}",
+            *(["–" if wer is None else f"{wer:.2%}"] if parity else []),
+        )
+    terminal.print(table)
+    table = Table("form", whole_column("signature"), "", whole_column("name"), "shape", "type")
+    for model in record["models"]:
+        for signature in model["signatures"]:
+            for way, tensors in (("takes", signature["inputs"]), ("gives", signature["outputs"])):
+                for tensor in tensors:
+                    shape = ", ".join("any" if size < 0 else str(size) for size in tensor["shape"])
+                    name = signature["name"] or "–"
+                    table.add_row(model["form"], name, way, tensor["name"], f"[{shape}]", tensor["dtype"])
+    terminal.print(table)
+
+
+def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
+    """What the metadata of a bundle says, in words; an older version's says less."""
+    provenance, features, model = record["provenance"] or {}, record["features"], record["model"]
+    versions = provenance.get("versions", {})
+    latency, dev = record["latency_seconds"], record["dev"]
+    facts = {
+        "written by": f"speechgru {record['speechgru_version']}, format {record['bundle_version']}",
+        "exported": provenance.get("created"),
+        "commit": provenance.get("commit"),
+        "versions": ", ".join(f"{name} {versions[name]}" for name in ("tensorflow", "keras") if name in versions),
+        "hears": f"{record['sample_rate']:,} Hz, a step every {record['step_seconds'] * 1000:g} ms",
+        "front end": "{n_mels} mel filters, {frame_length_ms:g} ms every {hop_length_ms:g} ms".format(**features)
+        if features
+        else None,
+        "writes": f"{record['vocabulary_size']:,} {record['unit']}s",
+        "model": "{num_layers} x {units} units, {direction}".format(**model) if model else None,
+        "latency": f"{latency['least']:.2f} to {latency['greatest']:.2f} s"
+        if latency
+        else "the whole recording: it does not stream",
+        "parameters": f"{record['parameters']:,}" if record["parameters"] is not None else None,
+        "dev set": f"WER {dev['wer']:.2%}, CER {dev['cer']:.2%}, step {dev['step']:,}" if dev else None,
+        "SavedModel": ", ".join(record["saved_model"]),
+    }
+    return {name: value for name, value in facts.items() if value}

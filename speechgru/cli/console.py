@@ -1,0 +1,148 @@
+"""The `speechgru` command: parses arguments, calls a verb, prints what it gave back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Column
+
+from speechgru import __version__
+from speechgru.errors import Interrupted, UserError
+from speechgru.progress import line_progress
+
+app = typer.Typer(
+    help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
+    "The usual way: prepare -> check -> train -> evaluate -> export -> transcribe. "
+    "Each command's --help shows an example.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+terminal = Console(markup=False, emoji=False)  # what it prints is names and transcripts
+err = Console(stderr=True, emoji=False)
+
+#: What a wrong argument raises. Typer has a click of its own since 0.26, an installed one before.
+_UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
+
+
+def main() -> None:
+    """The entry point of the `speechgru` command."""
+    run_command(lambda: app(prog_name="speechgru", standalone_mode=False))
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Runs `command` and ends the process as a command should.
+
+    A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, SIGTERM in 143, anything
+    else in its traceback: that one is ours.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter says nothing to a user
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = command()
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("stopped; what was written before is kept")
+        sys.exit(130)
+    except Interrupted as interrupted:
+        err.print(escape(str(interrupted)), soft_wrap=True, highlight=False)
+        sys.exit(interrupted.code)
+    except UserError as error:
+        _fail(str(error))
+    except _UsageError as error:
+        context, message = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
+        if not message:  # no command was given: the help is printed already
+            sys.exit(2)
+        _fail(message + (f" (see `{context.command_path} --help`)" if context else ""))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        terminal.print(f"speechgru {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
+    """A listener for verbs: bars on a terminal, a line every ten seconds and at each stage's end elsewhere."""
+    if quiet:
+        yield lambda stage, done, total, note="": None
+    elif err.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Bars(*columns, console=err) as bars:
+            tasks: dict[str, Any] = {}
+
+            def draw(stage: str, done: int, total: int, note: str = "") -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(escape(stage), total=total, note=note)
+                bars.update(tasks[stage], completed=done, total=total, note=escape(note))
+
+            yield draw
+    else:
+        yield line_progress(lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
+
+
+def needs_training_packages(load: Callable[[], Any]) -> Any:
+    """Imports what needs TensorFlow; a missing package is one message that names the extra."""
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("speechgru"):
+            raise
+        raise UserError(f"this needs the training packages ({error.name}): pip install 'speechgru[train]'") from error
+
+
+def import_module(name: str) -> Any:
+    """Imports a verb when it is called, not when the command starts."""
+    import importlib
+
+    return importlib.import_module(name)
+
+
+def split(value: str) -> list[str]:
+    """The parts of a comma-separated list."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def whole_column(header: str) -> Column:
+    """A column whose long words, such as paths, go on in the next line and are not cut."""
+    return Column(header, overflow="fold")
+
+
+def print_json(value: Any) -> None:
+    """Prints JSON; a terminal that cannot show a character gets its escape."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,180 @@
+"""Commands for corpora: prepare, check, shard and listen."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from speechgru.cli.console import (
+    JsonFlag,
+    app,
+    import_module,
+    needs_training_packages,
+    print_json,
+    show_progress,
+    terminal,
+    whole_column,
+)
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="synthetic, fsdd, or folder (your own recordings).")],
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
+    source: Annotated[Path | None, typer.Option(help="Folder that holds the corpus already.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
+    utterances: Annotated[int | None, typer.Option(help="synthetic: utterances in all.")] = None,
+    joined: Annotated[int | None, typer.Option(help="fsdd: also join so many digits to one utterance.")] = None,
+) -> None:
+    """Make manifests from a corpus.
+
+    Example: `speechgru prepare folder --source my_recordings --out data/mine`
+    """
+    from speechgru.corpora import prepare as verb
+
+    options = {name: value for name, value in {"utterances": utterances, "joined": joined}.items() if value is not None}
+    with show_progress() as progress:
+        manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **options)
+    from speechgru.utterances.manifest import read_manifest
+
+    table = Table(whole_column("manifest"), "utterances", "minutes", title=f"{corpus} in {out}")
+    for path in manifests.values():
+        lines = read_manifest(path)
+        table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
+    terminal.print(table)
+
+
+@app.command()
+def check(
+    manifests: Annotated[
+        list[Path], typer.Argument(help="Manifests to read; give the test set last.", metavar="MANIFEST...")
+    ],
+    config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the clean manifest here (a folder for several), and what is left out beside it."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for check.html and check.json; an interrupted check goes on there.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read every recording and transcript once and say what is wrong with which line.
+
+    Ends with code 1 when something is wrong or suspect. Example:
+    `speechgru check data/mine/train.jsonl data/mine/test.jsonl --out clean --report doctor`
+    """
+    from speechgru.config.load import load_config
+    from speechgru.utterances.check import check as verb
+
+    with show_progress(quiet=as_json) as progress:
+        findings = verb(
+            manifests, config=load_config(config) if config else None, out=out, report=report, progress=progress
+        )
+    if as_json:
+        print_json([found.as_record() for found in findings])
+    else:
+        for found in findings:
+            for accusations, title in ((found.problems, "left out"), (found.suspicions, "suspect")):
+                _print_accusations(accusations, title=f"{found.manifest}: {title}")
+            for told in found.shared:
+                terminal.print(_describe_shared(found.manifest, told))
+            counts = ", ".join(f"{count} {reason}" for reason, count in found.counts.items())
+            suspect = ", ".join(f"{count} {reason}" for reason, count in found.suspicion_counts.items())
+            terminal.print(
+                f"{found.manifest}: {len(found.usable):,} usable"
+                + (f", {counts}" if counts else "")
+                + (f"; suspect: {suspect}" if suspect else "")
+            )
+        if report is not None:
+            terminal.print(f"{report / 'check.html'} shows it all")
+    if any(found.problems or found.suspicions for found in findings):
+        raise typer.Exit(1)
+
+
+def _print_accusations(accusations: list[Any], *, title: str, most: int = 100) -> None:
+    if not accusations:
+        return
+    table = Table("line", "reason", whole_column("what is wrong"), title=title, show_lines=True)
+    for accusation in accusations[:most]:
+        table.add_row(str(accusation.utterance.line), accusation.reason, accusation.message)
+    terminal.print(table)
+    if len(accusations) > most:
+        terminal.print(f"and {len(accusations) - most:,} more; --report or --json lists all")
+
+
+def _describe_shared(manifest: Path, told: dict[str, Any]) -> str:
+    """What a manifest has in common with one that is held out from it, in a sentence."""
+    other = told["manifest"]
+    both = [f"{len(told[what]):,} {what}" for what in ("speakers", "recordings") if told[what]]
+    relation = f"shares {' and '.join(both)} with" if both else "is held out from"
+    return (
+        f"{other} {relation} {manifest}, which has "
+        f"{told['text_share']:.1%} of its texts and {1 - told['unseen_word_share']:.1%} of its words"
+    )
+
+
+@app.command()
+def shard(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests to pack, in this order.", metavar="MANIFEST...")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards; an unfinished job there is gone on with.")],
+    config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
+    form: Annotated[str, typer.Option(help="samples, or features: log-mel, for training without augmentation.")] = (
+        "samples"
+    ),
+    shard_megabytes: Annotated[float, typer.Option(help="Size of a file.")] = 128,
+    as_json: JsonFlag = False,
+) -> None:
+    """Pack a corpus into a few large, checksummed files, for corpora larger than memory.
+
+    `data.train` then names the folder in place of the manifests.
+    Example: `speechgru shard data/big/train.jsonl --config my.yaml --out shards/train`
+    """
+    from speechgru.config.load import load_config
+    from speechgru.config.sections import RunConfig
+
+    verb = needs_training_packages(lambda: import_module("speechgru.shards.pack").shard)
+    settings = load_config(config) if config else RunConfig()
+    with show_progress(quiet=as_json) as progress:
+        summary = verb(manifests, out, config=settings, form=form, shard_megabytes=shard_megabytes, progress=progress)
+    if as_json:
+        print_json({**dataclasses.asdict(summary), "out": str(summary.out)})
+        return
+    kept = f" ({summary.num_kept} were there and whole)" if summary.num_kept else ""
+    terminal.print(
+        f"{summary.out}: {summary.num_records:,} utterances, {summary.seconds / 3600:.2f} hours, as {summary.form} in "
+        f"{summary.num_shards} shards{kept}, {summary.size_bytes / 1e6:,.1f} MB",
+        soft_wrap=True,
+    )
+    if summary.num_skipped:
+        terminal.print(
+            f"{summary.num_skipped} utterances were left out; {summary.out / 'skipped.jsonl'} lists them",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def listen(
+    manifest: Annotated[Path, typer.Argument(help="The recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder for the sounds, the pictures and index.html.")],
+    config: Annotated[Path | None, typer.Option(help="The configuration whose augmentation to hear.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Recordings to take, spread over the manifest.")] = 6,
+    copies: Annotated[int, typer.Option(min=1, help="Augmented versions of each.")] = 3,
+) -> None:
+    """Hear and see what training hears: recordings before and after augmentation.
+
+    Example: `speechgru listen data/mine/train.jsonl --config my.yaml --out build/listen`
+    """
+    from speechgru.config.load import load_config
+    from speechgru.config.sections import RunConfig
+
+    verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
+    settings = load_config(config) if config else RunConfig()
+    with show_progress() as progress:
+        page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
+    terminal.print(f"{page}: open it in a browser", soft_wrap=True)

@@ -1,0 +1,156 @@
+"""Commands that train: train, tune, join and report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechgru.cli.console import (
+    JsonFlag,
+    app,
+    import_module,
+    needs_training_packages,
+    print_json,
+    show_progress,
+    terminal,
+)
+
+
+@app.command(context_settings={"ignore_unknown_options": False})
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML file; configs/base.yaml explains every key.")],
+    run: Annotated[Path, typer.Option(help="The run folder; a run that is there is resumed.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys to set, such as train.learning_rate=1e-3.", metavar="[KEY=VALUE]..."),
+    ] = None,
+) -> None:
+    """Train a recogniser, or go on with the one in the run folder.
+
+    Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
+    """
+    from speechgru.config.load import load_config
+
+    settings = load_config(config, overrides or ())
+    verb = needs_training_packages(lambda: import_module("speechgru.train").train)
+    with show_progress() as progress:
+        result = verb(settings, run, progress=progress)
+    best = "no dev manifest" if result.best_wer is None else f"best dev WER {result.best_wer:.2%}"
+    terminal.print(
+        f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {best}, "
+        f"{result.num_parameters:,} parameters, {result.num_train:,} utterances; ended by {result.ended}",
+        soft_wrap=True,
+    )
+    terminal.print(f"{result.run / 'report' / 'training.html'} shows it all", soft_wrap=True)
+    if result.num_skipped:
+        terminal.print(
+            f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
+        )
+    if result.num_dropped:
+        terminal.print(
+            f"{result.num_dropped} steps had no finite loss or gradient and were dropped; "
+            f"{result.run / 'history.jsonl'} names their utterances",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if result.num_infeasible:
+        terminal.print(
+            f"{result.num_infeasible} utterances had too few steps for their text in training and were not learnt "
+            f"from; {result.run / 'history.jsonl'} names them",
+            style="yellow",
+        )
+
+
+#: What a trial's time goes into.
+_TRIAL_PARTS = {"training": "training", "measuring": "exporting and measuring", "overhead": "all else"}
+
+
+@app.command()
+def tune(
+    sweep: Annotated[Path, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.")],
+    run: Annotated[Path, typer.Option(help="The sweep's folder; a sweep that is there goes on.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys to set in every trial, such as data.dev=PATH.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Trials at a time on this machine.")] = 1,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Let workers of other machines join there.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command goes on.
+
+    Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
+    """
+    from speechgru.tune.sweep_file import load_sweep
+
+    loaded = load_sweep(sweep, overrides or ())
+    verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").tune)
+    with show_progress(quiet=as_json) as progress:
+        result = verb(loaded, run, workers=workers, listen=listen, progress=progress)
+    counts = dict.fromkeys(("completed", "failed", "refused"), 0)
+    for trial in result.trials:
+        counts[trial["status"]] += 1
+    if as_json:
+        print_json(
+            {**dataclasses.asdict(result), "folder": str(result.folder), "best": result.best and str(result.best)}
+        )
+        return
+    if result.num_redrawn:
+        terminal.print(
+            f"{result.num_redrawn} trials of earlier sessions would be drawn otherwise today; they count as they were",
+            style="yellow",
+            soft_wrap=True,
+        )
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    terminal.print(f"{result.folder}: {told or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True)
+    done = [trial for trial in result.trials if trial["status"] == "completed"]
+    if done:
+        mean = {part: sum(trial[f"{part}_seconds"] for trial in done) / len(done) for part in _TRIAL_PARTS}
+        parts = ", ".join(f"{mean[part]:.1f} {words}" for part, words in _TRIAL_PARTS.items())
+        terminal.print(f"seconds a trial, mean: {parts}", soft_wrap=True)
+    best = next((trial for trial in result.trials if trial["is_best"]), None)
+    if best is None:
+        terminal.print("no trial was completed within the limits; the page says why", style="yellow")
+    else:
+        chosen = ", ".join(f"{key}={value}" for key, value in best["values"].items())
+        terminal.print(f"best: trial {best['trial']}, dev WER {best['wer']:.2%}, {chosen}", soft_wrap=True)
+        terminal.print(f"{result.best} trains it", soft_wrap=True)
+    terminal.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
+
+
+@app.command()
+def join(
+    run: Annotated[Path, typer.Argument(help="The sweep's folder, as its chief sees it.")],
+    chief: Annotated[str, typer.Option(metavar="HOST:PORT", help="What the chief listens on.")],
+    workers: Annotated[int, typer.Option(min=1, help="Trials at a time on this machine.")] = 1,
+) -> None:
+    """Work for a sweep that another machine leads, until it ends.
+
+    Example: `speechgru join sweeps/first --chief 192.168.1.10:7777 --workers 2`
+    """
+    verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").join)
+    with show_progress() as progress:
+        replaced = verb(run, chief, workers=workers, progress=progress)
+    terminal.print(f"{run}: the sweep has ended" + (f"; {replaced} workers died and were replaced" if replaced else ""))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The run folder, of a training that has ended or still goes on.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; else report/training.html in the run.")] = None,
+) -> None:
+    """Write the page of a run's training: curves, what was left out, dev recordings to hear and see.
+
+    Example: `speechgru report runs/first --out training.html`
+    """
+    # A GPU may be busy with the very training that is shown, and three recordings need none.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # Drawing, too, needs what comes with the training packages.
+    page = needs_training_packages(lambda: import_module("speechgru.train.page").report_training(run, out))
+    terminal.print(f"{page}: open it in a browser", soft_wrap=True)

@@ -1,0 +1,384 @@
+"""The run configuration: typed, strict, from YAML and dotted overrides.
+
+Every key is explained once, with its unit and reason, in `configs/base.yaml`; a test holds that file and these types
+together. Units stand in the names: `_ms`, `_hz`, `_seconds`, `_db`; anything else is a count or a share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from speechgru.text import RULES_BEFORE_KEYS, TextRules
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+NonNegativeInt = Annotated[int, pydantic.Field(ge=0)]
+Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+HalfAtMost = Annotated[float, pydantic.Field(ge=0, le=0.5)]
+Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, pydantic.Field(gt=0, le=1000)]
+
+
+#: What `check` may suspect of an utterance that could be used all the same.
+Suspicion = Literal[
+    "silent", "clipped", "dc offset", "duration mismatch", "empty text", "text length", "duplicate", "conflict", "leak"
+]
+
+
+#: See `train.quiet_start_ms` in configs/base.yaml.
+_FORWARD_QUIET_START_MS = 200.0
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataConfig(_Section):
+    """Which manifests, and what of them may be used."""
+
+    train: tuple[str, ...] = pydantic.Field(default=(), strict=False)
+    train_weights: tuple[Positive, ...] = pydantic.Field(default=(), strict=False)
+    dev: str | None = None
+    sample_rate: Annotated[int, pydantic.Field(ge=4000, le=192000)] = 16000
+    min_duration_seconds: NonNegative = 0.1
+    max_duration_seconds: Positive = 30.0
+    max_skipped_share: Share = 0.1
+    audio_engine: Literal["auto", "soundfile", "tensorflow_io"] = "auto"
+    num_workers: Count = 2
+
+    @pydantic.field_validator("train", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if not isinstance(value, str | bool | list | tuple):
+            raise ValueError(f"must be a manifest or a list of manifests, got {value!r}")
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _a_weight_each(self) -> DataConfig:
+        if self.train_weights and len(self.train_weights) != len(self.train):
+            raise ValueError(
+                f"train_weights has {len(self.train_weights)} numbers for {len(self.train)} manifests in train; "
+                "give one for each, or none"
+            )
+        return self
+
+
+class CheckConfig(_Section):
+    """When a recording or transcript is suspect, and which suspects are left out."""
+
+    silent_below_db: Annotated[float, pydantic.Field(le=0, allow_inf_nan=False)] = -60.0
+    clipped_share: Share = 0.005
+    dc_offset: Share = 0.05
+    duration_tolerance_seconds: NonNegative = 0.1
+    text_outlier_deviations: Positive = 5.0
+    leave_out: tuple[Suspicion, ...] = pydantic.Field(default=("silent", "duration mismatch"), strict=False)
+
+
+class TextConfig(_Section):
+    """How transcripts become labels."""
+
+    unit: Literal["character", "word"] = "character"
+    characters: str = " 'abcdefghijklmnopqrstuvwxyz"
+    words: Literal["auto"] | tuple[str, ...] = "auto"
+    normalization: Literal["NFC", "NFKC"] = "NFC"
+    lowercase: bool = True
+    remove_punctuation: bool = True
+    keep_punctuation: str = ""
+
+    @pydantic.field_validator("characters")
+    @classmethod
+    def _each_once(cls, value: str) -> str:
+        for character in value:
+            if value.count(character) > 1:
+                raise ValueError(f"holds {character!r} more than once; each character has one label")
+            if character.isspace() and character != " ":
+                raise ValueError(f"holds {character!r}; a transcript's only white space is the space")
+        return value
+
+    @pydantic.field_validator("words", mode="before")
+    @classmethod
+    def _auto_or_words(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(f"must be auto or a list of words, got {value!r}")
+        for word in value:
+            if isinstance(word, bool):
+                raise ValueError(
+                    f"holds the YAML boolean {str(word).lower()}; put words such as yes, no, on and off in quotes"
+                )
+            if not isinstance(word, str):
+                raise ValueError(f"holds {word!r}, which is not text; put it in quotes, or write the word for it")
+        return tuple(value)
+
+    @pydantic.model_validator(mode="after")
+    def _words_that_transcripts_can_hold(self) -> TextConfig:
+        if self.words == "auto":
+            return self
+        if self.unit != "word":
+            raise ValueError("words are given, but unit is character; set unit to word, or words to auto")
+        for word in self.words:
+            normalized = self.normalize(word)
+            if normalized != word or " " in word:
+                raise ValueError(
+                    f"words holds {word!r}, which no transcript holds as one word after these rules: they make it "
+                    f"{normalized!r}; write each word as the rules leave it"
+                )
+            if self.words.count(word) > 1:
+                raise ValueError(f"words holds {word!r} more than once; each word has one label")
+        return self
+
+    def normalize(self, text: str) -> str:
+        """A text by these rules."""
+        return self.rules.normalize(text)
+
+    @property
+    def rules(self) -> TextRules:
+        """The rules alone, without the vocabulary."""
+        return TextRules(**self.model_dump(include={field.name for field in dataclasses.fields(TextRules)}))
+
+    @classmethod
+    def stored(cls, rules: Mapping[str, Any]) -> TextConfig:
+        """The rules that a run, bundle or shards were made with, also from before they all had a key."""
+        return cls.model_validate(RULES_BEFORE_KEYS | dict(rules))
+
+
+class FeaturesConfig(_Section):
+    """The log-mel front end."""
+
+    frame_length_ms: Milliseconds = 25.0
+    hop_length_ms: Milliseconds = 10.0
+    n_mels: Count = 40
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    f_min_hz: NonNegative = 20.0
+    f_max_hz: Positive | None = None
+    spectrum: Literal["power", "magnitude"] = "power"
+    center: bool = True
+    preemphasis: Rate = 0.0
+    dither: NonNegative = 0.0
+    log_floor: Positive = 1e-8
+    deltas: Annotated[int, pydantic.Field(ge=0, le=2)] = 0
+    normalization: Literal["global", "utterance", "none"] = "global"
+
+
+class AugmentConfig(_Section):
+    """What training does to the recordings before it hears them."""
+
+    ramp_epochs: NonNegative = 0.0
+    speed_share: HalfAtMost = 0.0
+    reverb_probability: Share = 0.0
+    reverb_seconds_min: Positive = 0.1
+    reverb_seconds_max: Annotated[float, pydantic.Field(gt=0, le=10)] = 0.6
+    reverb_manifest: str | None = None
+    silence_seconds: NonNegative = 0.1
+    noise_probability: Share = 0.1
+    noise_kinds: tuple[Literal["white", "pink", "babble", "recorded"], ...] = pydantic.Field(
+        default=("white",), strict=False
+    )
+    noise_manifest: str | None = None
+    noise_snr_db_min: Finite = 10.0
+    noise_snr_db_max: Finite = 40.0
+    equalizer_db: NonNegative = 0.0
+    gain_db: NonNegative = 3.0
+    frequency_warp_share: HalfAtMost = 0.1
+    time_masks: NonNegativeInt = 1
+    time_masks_per_second: NonNegative = 0.0
+    time_mask_share: Share = 0.05
+    frequency_masks: NonNegativeInt = 1
+    frequency_mask_share: Share = 0.2
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> AugmentConfig:
+        for name in ("noise_snr_db", "reverb_seconds"):
+            least, most = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+            if least > most:
+                raise ValueError(f"{name}_min ({least}) must not exceed {name}_max ({most})")
+        if self.noise_probability and not self.noise_kinds:
+            raise ValueError("noise_kinds is empty; name a kind, or set noise_probability to 0")
+        if len(set(self.noise_kinds)) < len(self.noise_kinds):
+            raise ValueError(f"noise_kinds names a kind twice: {', '.join(self.noise_kinds)}")
+        if ("recorded" in self.noise_kinds) != (self.noise_manifest is not None):
+            raise ValueError("noise_kinds holds 'recorded' where noise_manifest names the recordings, and only there")
+        return self
+
+
+class ModelConfig(_Section):
+    """The acoustic model."""
+
+    subsampling_factor: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
+    subsampling_channels: Count = 128
+    direction: Literal["bidirectional", "forward", "chunked"] = "bidirectional"
+    chunk_frames: Count = 48
+    lookahead_frames: NonNegativeInt = 0
+    num_layers: Annotated[int, pydantic.Field(ge=1, le=12)] = 2
+    units: Count = 128
+    normalization: Literal["none", "layer", "batch"] = "layer"
+    dropout: Rate = 0.1
+    reset_after: bool = True
+    update_gate: Literal["keep", "write"] = "keep"
+
+    @pydantic.model_validator(mode="after")
+    def _whole_steps(self) -> ModelConfig:
+        if self.direction == "bidirectional" and self.lookahead_frames:
+            raise ValueError(
+                f"lookahead_frames is {self.lookahead_frames}, but a bidirectional model hears the whole utterance "
+                "first; set it to 0, or direction to forward or chunked"
+            )
+        counted = {"lookahead_frames": self.lookahead_frames}
+        if self.direction == "chunked":
+            counted["chunk_frames"] = self.chunk_frames
+        for name, frames in counted.items():
+            if frames % self.subsampling_factor:
+                raise ValueError(
+                    f"{name} ({frames}) must be a multiple of subsampling_factor ({self.subsampling_factor}): a step "
+                    "stands for so many frames"
+                )
+        return self
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps from one window of a chunked model to the next."""
+        return self.chunk_frames // self.subsampling_factor
+
+    @property
+    def lookahead_steps(self) -> int:
+        """Steps that a step waits for beyond its own, or beyond its chunk."""
+        return self.lookahead_frames // self.subsampling_factor
+
+
+class TrainConfig(_Section):
+    """The optimisation: how a run goes, how long, and what is kept of it."""
+
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    deterministic: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    start_from: str | None = None
+    freeze: tuple[str, ...] = pydantic.Field(default=(), strict=False)
+    batch_size: Count = 32
+    batch_frames: Count | None = None
+    accumulate: Annotated[int, pydantic.Field(ge=1, le=1024)] = 1
+    sorted_first_epoch: bool = False
+    max_steps: Count = 1500
+    max_epochs: Positive | None = None
+    max_minutes: Positive | None = None
+    patience: Count | None = None
+    optimizer: Literal["adamw", "adam", "lion", "sgd"] = "adamw"
+    learning_rate: Positive = 4e-3
+    schedule: Literal["cosine", "noam", "plateau", "constant"] = "cosine"
+    warmup_steps: NonNegativeInt = 100
+    plateau_patience: Count = 2
+    plateau_factor: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.5
+    weight_decay: NonNegative = 1e-3
+    clip_norm: Positive = 5.0
+    quiet_start_ms: NonNegative | None = None
+    ema: Rate = 0.0
+    ctc: Literal["op", "xla"] = "op"
+    max_dropped_in_a_row: Count = 10
+    evaluate_every_steps: Count = 250
+    checkpoint_every_steps: Count = 250
+    keep_last: Count = 2
+    show_examples: NonNegativeInt = 3
+
+    @pydantic.field_validator("freeze", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        if self.accumulate > self.batch_size and self.batch_frames is None:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must not exceed batch_size ({self.batch_size}): it is the number of "
+                "parts that a batch is computed in"
+            )
+        if self.schedule == "noam" and not self.warmup_steps:
+            raise ValueError("schedule noam falls from the end of its warm-up on; set warmup_steps to at least 1")
+        return self
+
+
+class RunConfig(_Section):
+    """All of a run's configuration; `load_config` makes one from a file."""
+
+    data: DataConfig = DataConfig()
+    check: CheckConfig = CheckConfig()
+    text: TextConfig = TextConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        nyquist = self.data.sample_rate / 2
+        f_max = self.f_max_hz
+        if f_max > nyquist:
+            raise ValueError(
+                f"features.f_max_hz ({f_max:g}) must not exceed half of data.sample_rate ({nyquist:g}); "
+                "leave it null to use that half"
+            )
+        if self.features.f_min_hz >= f_max:
+            raise ValueError(
+                f"features.f_min_hz ({self.features.f_min_hz:g}) must be below features.f_max_hz ({f_max:g})"
+            )
+        if self.hop_length < 1 or self.frame_length < 2:
+            raise ValueError("features.hop_length_ms and frame_length_ms must span at least 1 and 2 samples")
+        if self.train.batch_frames is not None:
+            longest = round(self.data.max_duration_seconds * self.data.sample_rate / self.hop_length) + 1
+            if self.train.batch_frames < longest:
+                raise ValueError(
+                    f"train.batch_frames ({self.train.batch_frames:,}) must hold an utterance of "
+                    f"data.max_duration_seconds ({self.data.max_duration_seconds:g}: {longest:,} frames)"
+                )
+        waiting = {
+            "train.schedule": self.train.schedule == "plateau",
+            "train.patience": self.train.patience is not None,
+        }
+        for key, waits in waiting.items():
+            if waits and self.data.dev is None:
+                raise ValueError(f"{key} waits for a better dev WER, but data.dev names no manifest")
+        if self.data.min_duration_seconds >= self.data.max_duration_seconds:
+            raise ValueError("data.min_duration_seconds must be below data.max_duration_seconds")
+        return self
+
+    @property
+    def f_max_hz(self) -> float:
+        """The highest mel filter's edge in Hz, half the sample rate where none is configured."""
+        return self.data.sample_rate / 2 if self.features.f_max_hz is None else self.features.f_max_hz
+
+    @property
+    def frame_length(self) -> int:
+        """Samples under one window."""
+        return round(self.features.frame_length_ms * self.data.sample_rate / 1000)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.features.hop_length_ms * self.data.sample_rate / 1000)
+
+    @property
+    def n_fft(self) -> int:
+        """Samples under one transform: the smallest power of two that holds a window."""
+        return 1 << (self.frame_length - 1).bit_length()
+
+    @property
+    def num_features(self) -> int:
+        """Numbers a frame: the mel filters, and as many again for each order of deltas."""
+        return self.features.n_mels * (1 + self.features.deltas)
+
+    @property
+    def quiet_start_ms(self) -> float:
+        """Milliseconds at the start of which the loss asks for silence; a forward model's own where none are given."""
+        if self.train.quiet_start_ms is not None:
+            return self.train.quiet_start_ms
+        return _FORWARD_QUIET_START_MS if self.model.direction == "forward" else 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds from one output step to the next."""
+        return self.hop_length * self.model.subsampling_factor / self.data.sample_rate

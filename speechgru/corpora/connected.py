@@ -1,0 +1,154 @@
+"""Connected speech from recordings of single words: words of one speaker, one after the other, with pauses.
+
+The recordings keep their samples and their level. A pause is not digital silence, which no microphone gives and which
+would mark the words' edges for a model: it is white noise at the level of the quietest moments of the words beside
+it, sliding from one word's level to the next one's. Words come from a shuffled deck for each speaker, so that every
+recording is heard about equally often; the speakers take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speechgru.errors import CorpusError
+from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import Utterance
+
+_PAUSE_SECONDS = (0.05, 0.3)
+_BARE_EDGE_SHARE = 0.2  # of the utterances start (end) with the word itself, as trimmed recordings do
+_LEVEL_FRAME_SECONDS = 0.01
+_LEVEL_PERCENTILE = 5
+_OWN_AUDIO = "[0-9]" * 6 + ".flac"
+
+
+def join(
+    words: Sequence[Utterance],
+    folder: Path,
+    *,
+    num_utterances: int,
+    num_words: range,
+    sample_rate: int,
+    seed: Sequence[int],
+    stage: str = "joining",
+    progress: Progress = silent,
+) -> list[Utterance]:
+    """Joins single words into utterances and writes them as 16-bit FLAC.
+
+    Args:
+        words: recordings of one word each, with speakers, all mono at `sample_rate`.
+        folder: where `000000.flac` and so on go; such files of an earlier run are removed first.
+        num_utterances: how many to write.
+        num_words: the numbers of words in an utterance, drawn evenly.
+        sample_rate: Hz.
+        seed: whole numbers, 0 or more. The same seed and arguments give the same list and the same samples.
+        stage: the name of this work for `progress`.
+        progress: told every 50 utterances.
+
+    Returns:
+        The utterances; `joins` in their extra fields holds [start, end] of every word in seconds, `recordings` the
+        names of the joined files.
+
+    Raises:
+        CorpusError: `folder` cannot be written or a recording cannot be read.
+    """
+    import soundfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(_OWN_AUDIO):
+            path.unlink()
+    except OSError as error:
+        raise CorpusError(
+            f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from error
+    decks = _Decks(words, np.random.default_rng([*seed, 0]))
+    cache: dict[str, np.ndarray] = {}
+    utterances = []
+    for index in range(num_utterances):
+        if index % 50 == 0:
+            progress(stage, index, num_utterances, "")
+        rng = np.random.default_rng([*seed, 1, index])
+        chosen = decks.draw(index, int(rng.choice(list(num_words))))
+        for word in chosen:
+            if word.audio_filepath not in cache:
+                cache[word.audio_filepath] = _read(word.audio_filepath)
+        samples, joins = _concatenate([cache[word.audio_filepath] for word in chosen], sample_rate, rng)
+        path = folder / f"{index:06d}.flac"
+        try:
+            soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise CorpusError(f"{path}: cannot be written ({error})") from error
+        utterances.append(
+            Utterance(
+                audio_filepath=str(path),
+                duration=len(samples) / sample_rate,
+                text=" ".join(word.text for word in chosen),
+                speaker=chosen[0].speaker,
+                extra={"joins": joins, "recordings": [Path(word.audio_filepath).name for word in chosen]},
+            )
+        )
+    progress(stage, num_utterances, num_utterances, "")
+    return utterances
+
+
+class _Decks:
+    """One shuffled deck of recordings for each speaker; an empty one is shuffled anew."""
+
+    def __init__(self, words: Sequence[Utterance], rng: np.random.Generator):
+        self._words: dict[str, list[Utterance]] = {}
+        for word in words:
+            self._words.setdefault(word.speaker or "", []).append(word)
+        self._speakers = sorted(self._words)
+        self._left: dict[str, list[Utterance]] = {speaker: [] for speaker in self._speakers}
+        self._rng = rng
+
+    def draw(self, index: int, count: int) -> list[Utterance]:
+        speaker = self._speakers[index % len(self._speakers)]
+        drawn = []
+        for _ in range(count):
+            if not self._left[speaker]:
+                words = self._words[speaker]
+                self._left[speaker] = [words[position] for position in self._rng.permutation(len(words))]
+            drawn.append(self._left[speaker].pop())
+        return drawn
+
+
+def _read(path: str) -> np.ndarray:
+    import soundfile
+
+    try:
+        return soundfile.read(path, dtype="int16")[0]
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise CorpusError(f"{path}: cannot be read as audio ({error})") from error
+
+
+def _concatenate(
+    recordings: list[np.ndarray], sample_rate: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[list[float]]]:
+    """int16 recordings with pauses around and between them, and where each stands, [start, end] in seconds."""
+    levels = [_noise_level(samples, sample_rate) for samples in recordings]
+    pauses = [int(rng.uniform(*_PAUSE_SECONDS) * sample_rate) for _ in range(len(recordings) + 1)]
+    for edge in (0, -1):
+        if rng.random() < _BARE_EDGE_SHARE:
+            pauses[edge] = 0
+    pieces, joins, position = [], [], 0
+    for number, pause in enumerate(pauses):
+        level = np.linspace(levels[max(number - 1, 0)], levels[min(number, len(levels) - 1)], pause)
+        pieces.append(np.round(rng.standard_normal(pause) * level).clip(-32768, 32767).astype(np.int16))
+        position += pause
+        if number < len(recordings):
+            end = position + len(recordings[number])
+            joins.append([round(position / sample_rate, 6), round(end / sample_rate, 6)])
+            pieces.append(recordings[number])
+            position = end
+    return np.concatenate(pieces), joins
+
+
+def _noise_level(samples: np.ndarray, sample_rate: int) -> float:
+    """The root mean square of a recording's quietest moments, in int16 steps."""
+    frame_length = min(len(samples), max(1, int(_LEVEL_FRAME_SECONDS * sample_rate)))
+    frames = samples[: len(samples) // frame_length * frame_length].reshape(-1, frame_length).astype(np.float64)
+    return float(np.percentile(np.sqrt(np.mean((frames - frames.mean()) ** 2, axis=1)), _LEVEL_PERCENTILE))

@@ -1,0 +1,270 @@
+"""From a run to a bundle: one folder that hears what training heard, on a device or in a server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from speechgru import __version__
+from speechgru.audio.in_graph import has_tensorflow_io
+from speechgru.config.sections import RunConfig
+from speechgru.errors import BundleError, UserError
+from speechgru.export.card import model_card
+from speechgru.export.convert import QUANTIZATIONS, Inputs, to_tflite
+from speechgru.export.flatbuffer import with_metadata
+from speechgru.export.golden import shortest_recording, write_golden
+from speechgru.export.graphs import Graphs, stream_geometry, stream_obstacle, stream_record
+from speechgru.export.page import report_export
+from speechgru.export.parity import Parity
+from speechgru.export.saved_model import SIGNATURES, save_model
+from speechgru.features import GlobalNormalization
+from speechgru.files import sha256_of, write_json, write_text
+from speechgru.progress import Progress, silent
+from speechgru.runs import RunFolder, make_provenance
+from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
+from speechgru.scoring.predictions import load_run, make_predictor, read_for_scoring
+from speechgru.text import BLANK_ID
+from speechgru.utterances.examination import Examined, read_utterance
+
+FORMATS = ("tflite", "savedmodel")
+
+#: Recordings that an int8 export is calibrated on.
+_CALIBRATION_UTTERANCES = 64
+
+
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    quantize: Sequence[str] = ("none",),
+    formats: Sequence[str] = ("tflite",),
+    manifest: str | Path | None = None,
+    max_wer_change: float = 0.005,
+    audio_signature: bool | None = None,
+    golden_speech: bool = True,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Writes a bundle from a run's best weights, once every form of it was found to hear what the trained model hears.
+
+    Args:
+        run: the run folder.
+        out: the bundle folder; one that is there is replaced once the new one is whole.
+        quantize: TFLite forms: `none` (float32), `dynamic` (int8 weights), `float16` (float16 weights), `int8`
+            (weights and activations outside the front end and the recurrent loop, calibrated on the recordings). The
+            first is the bundle's default.
+        formats: `tflite`, `savedmodel`, or both.
+        manifest: recordings to compare on, to calibrate on and to take a golden vector from; the run's dev set when
+            None, and where it has none its first training manifest.
+        max_wer_change: how far a form's word error rate on them may be above the trained model's, absolute.
+        audio_signature: whether the SavedModel has a signature for encoded bytes, which needs tensorflow-io wherever
+            it is loaded; None where tensorflow-io is installed.
+        golden_speech: whether one of the recordings travels along, see `golden`.
+        progress: told before each form.
+
+    Returns:
+        The bundle's metadata, as in `bundle.json`; the run folder's `report/export.html` shows it.
+
+    Raises:
+        BundleError: no run there, `out` is a folder that is not a bundle, or a form does not hear what the trained
+            model hears.
+        UserError: an unknown form, an operator that LiteRT has not built in, or no recordings to compare on.
+    """
+    out = Path(out)
+    _check_choices(quantize, QUANTIZATIONS, "quantization")
+    _check_choices(formats, FORMATS, "format")
+    if not 0 <= max_wer_change <= 1:
+        raise UserError(f"the allowed change of WER is a fraction of 1, got {max_wer_change}")
+    if out.exists() and not (out / "bundle.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out}: is there already and is no bundle; choose another --out")
+    with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
+    if with_audio and not has_tensorflow_io():
+        raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")
+    config, vocabulary, model = load_run(run, implementation="portable")
+    examples = _examples(config, manifest)
+    graphs = Graphs(model, config)
+    predict = make_predictor(load_run(run)[2])
+
+    def log_probs(samples_N: np.ndarray) -> np.ndarray:
+        return predict(samples_N[None], np.array([len(samples_N)], np.int32))[0][0].numpy()
+
+    log_probs(np.zeros(config.data.sample_rate, np.float32))  # traces it
+    forms = list(quantize) if "tflite" in formats else []
+    total = 1 + 2 * len(forms) + ("savedmodel" in formats)
+    progress("exporting", 0, total, "hearing the recordings")
+    parity = Parity(
+        log_probs,
+        examples,
+        sample_rate=config.data.sample_rate,
+        vocabulary=vocabulary,
+        step_seconds=config.step_seconds,
+        max_wer_change=max_wer_change,
+    )
+    stream = stream_record(config)
+    metadata: dict[str, Any] = {
+        "bundle_version": BUNDLE_VERSION,
+        "speechgru_version": __version__,
+        "sample_rate": config.data.sample_rate,
+        "step_seconds": config.step_seconds,
+        "subsampling_factor": config.model.subsampling_factor,
+        **vocabulary.as_record(),
+        "blank_id": BLANK_ID,
+        "text": dataclasses.asdict(config.text.rules),
+        "features": {
+            **config.features.model_dump(),
+            "f_max_hz": config.f_max_hz,
+            "frame_length": config.frame_length,
+            "hop_length": config.hop_length,
+            "n_fft": config.n_fft,
+            **_statistics(model),
+        },
+        "model": config.model.model_dump(),
+        "parameters": int(model.count_params()),
+        "latency_seconds": _latency(config),
+        "stream": stream,
+        "stream_obstacle": stream_obstacle(config),
+        "dev": _best_dev_scores(RunFolder(Path(run))),
+        "provenance": make_provenance(seed=config.train.seed),
+        "default_form": forms[0] if forms else None,
+        "models": {},
+        "saved_model": [],
+        "parity_utterances": parity.num_utterances,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        made = Path(temporary) / "bundle"
+        made.mkdir()
+        done = 1
+        functions = {RECOGNIZE: graphs.recognize()} if forms else {}
+        if forms and stream is not None:
+            functions[STREAM] = graphs.stream(stream_geometry(config))
+        for form in forms:
+            progress("exporting", done, total, f"TFLite {form}")
+            content = to_tflite(functions, form=form, calibration=_calibration(config, examples))
+            file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
+            own = metadata | {"default_form": form, "models": {form: {"file": file}}}
+            content = with_metadata(content, {METADATA_ENTRY: json.dumps(own, ensure_ascii=False).encode()})
+            (made / file).write_bytes(content)
+            metadata["models"][form] = {
+                "file": file,
+                "size_bytes": len(content),
+                "sha256": sha256_of(made / file),
+            }
+            done += 1
+        write_json(made / "bundle.json", metadata)
+        for form in forms:
+            progress("exporting", done, total, f"comparing TFLite {form}")
+            parity.compare_tflite(made, form, is_exact=form == "none")
+            done += 1
+        if "savedmodel" in formats:
+            progress("exporting", done, total, "SavedModel")
+            path = made / "saved_model"
+            metadata["saved_model"] = save_model(
+                graphs, path, sample_rate=config.data.sample_rate, with_audio=with_audio
+            )
+            served = tf.saved_model.load(str(path)).signatures[RECOGNIZE]
+            parity.compare(
+                "SavedModel",
+                lambda samples_N: served(samples=tf.constant(samples_N[None]))["log_probs"][0].numpy(),
+                size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+                is_exact=True,
+            )
+        metadata["parity"] = [form.as_record() for form in parity.forms]
+        metadata["golden"] = write_golden(
+            made / "golden",
+            sample_rate=config.data.sample_rate,
+            recording=shortest_recording(parity.recordings, parity.references) if golden_speech else None,
+            front_end=graphs.front_end_stages,
+            forms={form: Recognizer(made, form=form).log_probs for form in forms} or {"SavedModel": log_probs},
+            vocabulary=vocabulary,
+            step_seconds=config.step_seconds,
+        )
+        write_json(made / "bundle.json", metadata)
+        write_text(made / "README.md", model_card(metadata))
+        _replace_folder(made, out)
+    report_export(metadata, RunFolder(Path(run)).path / "report" / "export.html", signatures=SIGNATURES)
+    progress("exporting", total, total, "")
+    return metadata
+
+
+def _examples(config: RunConfig, manifest: str | Path | None) -> list[Examined]:
+    """The recordings that forms are compared on."""
+    if manifest is None:
+        manifests = [config.data.dev, *(path for path in config.data.train if Path(path).suffix == ".jsonl")]
+        manifest = next((path for path in manifests if path is not None), None)
+    if manifest is None:
+        raise UserError(
+            "the run names no manifest of recordings on which the exported forms could be compared with the trained "
+            "model; give one (--manifest)"
+        )
+    if not Path(manifest).is_file():
+        raise UserError(
+            f"{manifest}: the exported forms are compared on the run's recordings, and this manifest is gone; give "
+            "another (--manifest)"
+        )
+    # What training could not read is left out here too.
+    return read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)[0]
+
+
+def _latency(config: RunConfig) -> dict[str, float] | None:
+    """Seconds of sound from a step's first sample until it can be answered; None where it waits for all."""
+    if stream_obstacle(config) is not None:
+        return None
+    least, greatest = stream_geometry(config).latency_samples
+    return {"least": least / config.data.sample_rate, "greatest": greatest / config.data.sample_rate}
+
+
+def _calibration(config: RunConfig, examples: Sequence[Examined]) -> Iterator[Inputs]:
+    """What an int8 export is calibrated on: recordings, evenly chosen, and digital silence, which no corpus has."""
+    yield [np.zeros([1, config.data.sample_rate // 2], np.float32)]
+    chosen = examples[:: max(1, len(examples) // _CALIBRATION_UTTERANCES)][:_CALIBRATION_UTTERANCES]
+    for example in chosen:
+        yield [read_utterance(example.utterance, sample_rate=config.data.sample_rate).samples_N[None]]
+
+
+def _statistics(model: Any) -> dict[str, list[float]]:
+    """The corpus's mean and deviation of each feature, as the graph holds them; nothing where none are used."""
+    layers = {layer.name: layer for layer in model.get_layer("front_end").layers}
+    normalization = layers.get("normalization")
+    if not isinstance(normalization, GlobalNormalization):
+        return {}
+    statistics = {"mean": normalization.mean_D, "deviation": normalization.deviation_D}
+    return {name: [round(float(value), 6) for value in values.numpy()] for name, values in statistics.items()}
+
+
+def _best_dev_scores(folder: RunFolder) -> dict[str, Any] | None:
+    scores = [record for record in folder.read_history() if record["kind"] == "dev"]
+    if not scores:
+        return None
+    best = min(scores, key=lambda record: (record["wer"], -record["step"]))
+    return {key: best[key] for key in ("step", "wer", "cer")}
+
+
+def _check_choices(given: Sequence[str], known: Sequence[str], what: str) -> None:
+    unknown = [value for value in given if value not in known]
+    if unknown or not given:
+        raise UserError(f"unknown {what} {', '.join(map(repr, unknown)) or '(none)'}; choose from {', '.join(known)}")
+    if len(set(given)) != len(given):
+        raise UserError(f"a {what} stands twice in {', '.join(given)}; give each once")
+
+
+def _replace_folder(made: Path, out: Path) -> None:
+    """Puts a finished folder in an old one's place; the old one is moved aside until the new one stands."""
+    old = made.parent / "old"
+    if out.exists():
+        os.replace(out, old)
+    try:
+        os.replace(made, out)
+    except OSError:
+        if old.exists():
+            os.replace(old, out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

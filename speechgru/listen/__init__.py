@@ -1,0 +1,5 @@
+"""To hear and see what training hears and sees."""
+
+from speechgru.listen.listening import listen
+
+__all__ = ["listen"]

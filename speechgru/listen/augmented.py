@@ -1,0 +1,145 @@
+"""Recordings as training augments and sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from speechgru import lengths
+from speechgru.audio.in_graph import error_of
+from speechgru.augment.spectrogram import draw_warp_factors
+from speechgru.config.sections import RunConfig
+from speechgru.dataset import Augmentation, utterance_reader
+from speechgru.errors import AudioError
+from speechgru.features import hz_to_mel, mel_to_hz, part_of_front_end
+from speechgru.model.build import build_front_end
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import Utterance
+
+#: A deviation is at least so much of a nat, so that a filter that hears nothing is not blown up.
+_LEAST_DEVIATION = 0.1
+
+
+class Ear:
+    """What training hears and sees of one utterance, with what was drawn in words that JSON can hold.
+
+    Args:
+        config: the run.
+        utterances: other speech, for babble.
+
+    Raises:
+        ManifestError: the manifest of noise or of impulse responses cannot be read.
+    """
+
+    def __init__(self, config: RunConfig, utterances: Sequence[Utterance]):
+        self._config = config
+        self._augmentation = Augmentation(config, read_speech=utterance_reader(utterances, config=config))
+
+    def hear(
+        self, samples_N: np.ndarray, seed: tf.Tensor, length_draws: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The samples that training hears, and what was drawn for them, by name.
+
+        Raises:
+            AudioError: noise, a response or other speech cannot be read.
+        """
+        try:
+            augmented_N, draws = self._augmentation.of_samples(samples_N, seed, length_draws)
+        except tf.errors.OpError as error:
+            message = error_of(error)
+            if message is None:
+                raise
+            raise AudioError(message) from error
+        told = {key: plain(value.numpy().item()) for key, value in draws.items()}
+        if not told.get("reverberated", True):
+            told.pop("reverb_seconds", None)
+        kind = told.pop("noise_kind", -1)
+        if kind < 0:
+            told.pop("noise_snr_db", None)
+        else:
+            told["noise_kind"] = self._config.augment.noise_kinds[kind]
+        return augmented_N.numpy(), told
+
+    def see(self, features_TD: np.ndarray, seed: tf.Tensor) -> np.ndarray:
+        """The features that training sees: warped, then with bands hidden behind zeros."""
+        num_frames_B = tf.constant([len(features_TD)], tf.int32)
+        return self._augmentation.of_features(features_TD[None], num_frames_B, seed[None])[0].numpy()
+
+    def warp_factor(self, seed: tf.Tensor) -> float:
+        """The factor that `see` stretches the filter axis by."""
+        return float(draw_warp_factors(seed[None], warp_share=self._config.augment.frequency_warp_share)[0])
+
+
+class FrontEnd:
+    """The run's front end, its normalisation learnt from the recordings on the page, and its frequency axis."""
+
+    def __init__(self, config: RunConfig):
+        settings = config.features
+        self._model = build_front_end(config)
+        self._normalization, self._n_mels, self._mel_scale = settings.normalization, settings.n_mels, settings.mel_scale
+        first, last = hz_to_mel([settings.f_min_hz, config.f_max_hz], mel_scale=settings.mel_scale)
+        self._first_mel, self._mel_step = first, (last - first) / (self._n_mels + 1)
+        self.range = (0.0, 1.0)
+
+    def learn(self, recordings: Sequence[np.ndarray]) -> None:
+        """Takes the statistics of the normalisation, and the range of the colours, from the recordings."""
+        if self._normalization == "global":
+            before = part_of_front_end(self._model, normalized=False)
+            frames_TD = np.concatenate([_run(before, samples_N) for samples_N in recordings]).astype(np.float64)
+            deviation_D = np.maximum(_LEAST_DEVIATION, frames_TD.std(axis=0))
+            self._model.get_layer("normalization").set_statistics(frames_TD.mean(axis=0), deviation_D)
+        values = np.concatenate([self.log_mel_of(self.features(samples_N)).ravel() for samples_N in recordings])
+        low, high = np.percentile(values, [2, 99.5])
+        self.range = (float(low), float(max(high, low + 1e-6)))
+
+    def features(self, samples_N: np.ndarray) -> np.ndarray:
+        """`samples_N` -> what the model gets, `features_TD`."""
+        return _run(self._model, samples_N)
+
+    def log_mel_of(self, features_TD: np.ndarray) -> np.ndarray:
+        """The part of the features that a picture shows: the log-mel without its slopes."""
+        return features_TD[:, : self._n_mels]
+
+    def place_of(self, hz: float) -> float:
+        """Where a frequency stands on the filter axis: m at the centre of filter m."""
+        return float((hz_to_mel(hz, mel_scale=self._mel_scale) - self._first_mel) / self._mel_step - 1)
+
+    def hz_of(self, place: float) -> float:
+        """The frequency at a place of the filter axis."""
+        return float(mel_to_hz((place + 1) * self._mel_step + self._first_mel, mel_scale=self._mel_scale))
+
+    def share_of(self, place: float) -> float:
+        """A place of the filter axis as a share of a picture's height, from below."""
+        return (place + 0.5) / self._n_mels
+
+
+def _run(front_end: keras.Model, samples_N: np.ndarray) -> np.ndarray:
+    features_BTD, num_frames_B = front_end([samples_N[None], np.array([len(samples_N)], np.int32)])
+    return np.asarray(features_BTD)[0, : int(num_frames_B[0])]
+
+
+def read_samples(utterance: Utterance, config: RunConfig) -> np.ndarray:
+    """Reads an utterance at the model's rate, and refuses one that is too short for a frame."""
+    samples_N = read_utterance(utterance, sample_rate=config.data.sample_rate).samples_N
+    if not count_frames(samples_N, config):
+        raise AudioError(
+            f"{utterance.audio_filepath}: {len(samples_N)} samples hold no frame; `speechgru check` names such "
+            "utterances, leave them out"
+        )
+    return samples_N
+
+
+def count_frames(samples_N: np.ndarray, config: RunConfig) -> int:
+    """The frames that the front end makes of samples."""
+    return lengths.num_frames(
+        len(samples_N), n_fft=config.n_fft, hop_length=config.hop_length, center=config.features.center
+    )
+
+
+def plain(value: Any) -> Any:
+    """A number as it was drawn, without the digits that float32 does not hold."""
+    return round(value, 6) if isinstance(value, float) else value

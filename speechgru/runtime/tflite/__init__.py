@@ -1,0 +1,26 @@
+"""What is in a .tflite file, read without an interpreter; a damaged one ends in one sentence.
+
+from speechgru.runtime.tflite import describe, read_metadata
+print(describe("bundle/model.tflite").operators)
+read_metadata("bundle/model.tflite")["speechgru"]
+"""
+
+from speechgru.runtime.tflite.facts import (
+    ConstantFacts,
+    SignatureFacts,
+    TensorFacts,
+    TFLiteFacts,
+    describe,
+    foreign_operators,
+)
+from speechgru.runtime.tflite.metadata import read_metadata
+
+__all__ = [
+    "ConstantFacts",
+    "SignatureFacts",
+    "TFLiteFacts",
+    "TensorFacts",
+    "describe",
+    "foreign_operators",
+    "read_metadata",
+]

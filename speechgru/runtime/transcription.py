@@ -1,0 +1,151 @@
+"""Audio files to text with a bundle alone, whole or as if somebody spoke just now."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechgru.audio.reading import Recording, read_recording
+from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
+from speechgru.progress import Progress, silent
+from speechgru.runtime import Heard, Recognizer
+
+#: Seconds of sound that a live stream gets at a time: such as a sound card gives.
+_PIECE_SECONDS = 0.05
+
+
+def transcribe(
+    bundle: str | Path,
+    recordings: Sequence[str | os.PathLike[str]],
+    *,
+    form: str | None = None,
+    decoding: DecodingOptions | None = None,
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """Transcribes recordings of any format, rate and channel count.
+
+    Args:
+        bundle: the folder that `speechgru export` wrote.
+        recordings: audio files.
+        form: which of the bundle's models to run; its default when None.
+        decoding: beam, hotwords, phrases; greedy when None.
+        progress: told after each recording.
+
+    Returns:
+        For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `duration` in seconds, `words`
+        (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, and how it was converted (`source_rate`,
+        `num_channels`). Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
+        `confidence`, `posterior` and `score` (None where the phrases allow no text).
+
+    Raises:
+        BundleError: the bundle is missing or damaged.
+        TextError: the bundle cannot write a hotword or phrase.
+        AudioError: a recording cannot be read; all are read before the first is transcribed, so nothing is lost.
+    """
+    recognizer = Recognizer(bundle, form=form)
+    recognizer.prepare(decoding)
+    for path in recordings:
+        read_recording(path)
+    records = []
+    for done, path in enumerate(recordings, start=1):
+        recording = read_recording(path)
+        started = time.perf_counter()
+        hypotheses = recognizer.transcribe_n_best(recording.samples_N, recording.sample_rate, decoding)
+        records.append(_record(path, recording, hypotheses[0], time.perf_counter() - started))
+        if decoding is not None and decoding.n_best > 1:
+            records[-1]["n_best"] = [
+                {
+                    "text": hypothesis.text,
+                    "confidence": hypothesis.confidence,
+                    "posterior": hypothesis.posterior,
+                    "score": hypothesis.score if math.isfinite(hypothesis.score) else None,
+                }
+                for hypothesis in hypotheses
+            ]
+        progress("transcribing", done, len(recordings), "")
+    return records
+
+
+def transcribe_live(
+    bundle: str | Path,
+    path: str | os.PathLike[str],
+    *,
+    listener: Callable[[float, Heard], None],
+    form: str | None = None,
+    decoding: DecodingOptions | None = None,
+    endpoint: EndpointRule | None = None,
+    real_time: bool = True,
+) -> dict[str, Any]:
+    """Hears a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
+
+    Args:
+        bundle: the folder that `speechgru export` wrote, of a model that streams.
+        path: the audio file.
+        listener: told after each piece how many seconds have been spoken, and what is heard by then.
+        form: which of the bundle's models to run; its default when None.
+        decoding: beam, hotwords, phrases; greedy when None.
+        endpoint: when an utterance is over; None takes all as one.
+        real_time: whether to wait until a piece would have been spoken; False goes on at once.
+
+    Returns:
+        A JSON-ready record: what `transcribe` tells, with all utterances' words and texts together, `utterances` (the
+        text and words of each) and `busiest_seconds`, the longest that a piece was computed on. Where that is above
+        0.05 s for long, a device falls behind.
+
+    Raises:
+        UserError: the bundle's model hears whole recordings only.
+        BundleError, TextError, AudioError: as `transcribe`.
+    """
+    recognizer = Recognizer(bundle, form=form)
+    recording = read_recording(path)
+    stream = recognizer.stream(recording.sample_rate, decoding, endpoint=endpoint)
+    size = max(1, round(_PIECE_SECONDS * recording.sample_rate))
+    ended: list[Hypothesis] = []
+    busy, busiest = 0.0, 0.0
+    began = time.perf_counter()
+    for start in range(0, len(recording.samples_N), size):
+        spoken = min(start + size, len(recording.samples_N)) / recording.sample_rate
+        if real_time:
+            time.sleep(max(0.0, began + spoken - time.perf_counter()))
+        started = time.perf_counter()
+        heard = stream.feed(recording.samples_N[start : start + size])
+        seconds = time.perf_counter() - started
+        busy, busiest = busy + seconds, max(busiest, seconds)
+        ended += heard.ended
+        listener(spoken, heard)
+    started = time.perf_counter()
+    last = stream.finish()
+    busy += time.perf_counter() - started
+    ended += [last] if last.words or not ended else []
+    words = tuple(word for hypothesis in ended for word in hypothesis.words)
+    together = dataclasses.replace(
+        last,
+        text=" ".join(hypothesis.text for hypothesis in ended),
+        words=words,
+        confidence=min(hypothesis.confidence for hypothesis in ended),
+    )
+    utterances = [
+        {"text": hypothesis.text, "words": [dataclasses.asdict(word) for word in hypothesis.words]}
+        for hypothesis in ended
+    ]
+    return _record(path, recording, together, busy) | {"utterances": utterances, "busiest_seconds": busiest}
+
+
+def _record(
+    path: str | os.PathLike[str], recording: Recording, hypothesis: Hypothesis, seconds: float
+) -> dict[str, Any]:
+    return {
+        "audio_filepath": os.fspath(path),
+        "text": hypothesis.text,
+        "confidence": hypothesis.confidence,
+        "duration": recording.duration,
+        "words": [dataclasses.asdict(word) for word in hypothesis.words],
+        "rtf": seconds / recording.duration if recording.duration else 0.0,
+        "source_rate": recording.source_rate,
+        "num_channels": recording.num_channels,
+    }

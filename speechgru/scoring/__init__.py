@@ -1,0 +1,6 @@
+"""How well a run or a bundle recognises recordings."""
+
+from speechgru.scoring.evaluation import evaluate, score
+from speechgru.scoring.predictions import Decoded, decode_examples, load_run, make_predictor, read_for_scoring
+
+__all__ = ["Decoded", "decode_examples", "evaluate", "load_run", "make_predictor", "read_for_scoring", "score"]

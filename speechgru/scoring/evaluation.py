@@ -1,0 +1,283 @@
+"""Scoring a run folder or an exported bundle on a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru import metrics
+from speechgru.decoding import DecodingOptions, Hypothesis
+from speechgru.errors import BundleError, UserError
+from speechgru.progress import Progress, silent
+from speechgru.runtime import Recognizer, is_bundle
+from speechgru.scoring.predictions import Decoded, decode_examples, load_run, make_predictor, read_for_scoring
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import Utterance, read_manifest
+
+#: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
+_FIELDS = ("speaker", "duration", "offset")
+#: Confusions of each kind that a record keeps.
+_MOST_CONFUSIONS = 50
+
+
+def evaluate(
+    path: str | Path,
+    manifest: str | Path,
+    *,
+    form: str | None = None,
+    name: str | None = None,
+    slices: Sequence[str] = ("speaker", "duration"),
+    batch_size: int = 32,
+    decoding: DecodingOptions | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Scores a recogniser on a manifest.
+
+    Args:
+        path: a run folder (its best weights, by Keras), or a bundle or one `.tflite` file of it (by LiteRT).
+        manifest: the utterances with their transcripts.
+        form: which of a bundle's models to run; its default when None.
+        name: how to call the evaluation; by form and manifest when None.
+        slices: fields to score by: `speaker`, `duration`, `offset`, or any other field of the manifest's lines, such
+            as `snr`; numbers are put into bins of about equally many utterances.
+        batch_size: utterances that a run hears at once; changes the time taken and no text.
+        decoding: beam, hotwords, phrases, which go through the recogniser's text rules; greedy when None.
+        progress: told as utterances are done.
+
+    Returns:
+        A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
+        (`DecodingOptions.as_record`), and what `score` tells.
+
+    Raises:
+        BundleError: `path` is neither a run folder nor a bundle.
+        ManifestError: the manifest cannot be read.
+        UserError: none of its utterances can be used, or no line of it has a field that is to be scored by.
+        TextError: the recogniser cannot write a hotword or phrase.
+    """
+    path, manifest, decoding = Path(path), Path(manifest), decoding or DecodingOptions()
+    _require_fields(manifest, slices)
+    if is_bundle(path):
+        recognizer = Recognizer(path, form=form)
+        decoded = _decode_with_bundle(recognizer, manifest, decoding, progress)
+        form_name, size_bytes = (
+            f"TFLite {recognizer.form}",
+            recognizer.size_bytes,
+        )
+    elif form is not None:
+        raise UserError(f"{path}: form {form!r} names a bundle's model, and this is no bundle (no bundle.json)")
+    elif (path / "config.yaml").is_file():
+        decoded = _decode_with_run(path, manifest, batch_size, decoding, progress)
+        form_name, size_bytes = "Keras", None
+    else:
+        raise BundleError(
+            f"{path}: is neither a run folder (config.yaml) nor a bundle (bundle.json); `speechgru train` makes the "
+            "one, `speechgru export` the other"
+        )
+    record = {
+        "path": str(path.absolute()),
+        "form": form_name,
+        "size_bytes": size_bytes,
+        "manifest": str(manifest.absolute()),
+        "decoding": decoding.as_record(),
+    }
+    return record | score(decoded, name=name or f"{form_name}, {manifest.name}", slices=slices)
+
+
+def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequence[str] = ()) -> dict[str, Any]:
+    """Error rates of hypotheses against their references, as a JSON-ready record.
+
+    Args:
+        decoded: references and hypotheses.
+        name: the evaluation's name.
+        resamples: bootstrap resamples for intervals; 0 leaves them out.
+        slices: fields of the utterances to score by.
+
+    Returns:
+        `wer`, `cer`, `sentence_error_rate`, `substitutions`, `insertions`, `deletions`, `words`, `num_utterances`,
+        `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %, bootstrap over utterances), and
+
+        - `slices`: for each field its `field`, its `kind` (`text` or `number`), how many lack it (`num_missing`), and
+          `groups`: `value`, or `low` and `high`, with `num_utterances`, `words`, `errors`, `wer`, `wer_interval`;
+          texts worst first, numbers in order, those that lack the field last, with none of the three;
+        - `confusions`: the most frequent `substitutions` (`reference`, `hypothesis`, `count`, `spoken`), `insertions`
+          (`word`, `count`) and `deletions` (`word`, `count`, `spoken`), with how often the word was said in all;
+        - `confidence`: how well the words' confidence tells right from wrong: `num_words`, `num_right`, `auc`,
+          `calibration_error` and `bins`; None where no word was heard;
+        - `utterances`: each with its `reference`, `hypothesis`, `word_errors`, `words` (in the reference),
+          `confidence`, `hypothesis_words` (`text`, `start_seconds`, `end_seconds`, `confidence`), and where it is from.
+    """
+    references = [example.text for example in decoded.examples]
+    alignments = [
+        metrics.align(reference.split(), hypothesis.text.split())
+        for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
+    ]
+    words = [metrics.count_pairs(pairs) for pairs in alignments]
+    total = metrics.total(words)
+    record: dict[str, Any] = {
+        "name": name,
+        "num_utterances": len(references),
+        "audio_seconds": decoded.audio_seconds,
+        "wer": total.rate,
+        "cer": metrics.total(
+            metrics.character_errors(reference, hypothesis.text)
+            for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
+        ).rate,
+        "sentence_error_rate": metrics.sentence_error_rate(words),
+        "words": total.reference_length,
+        "substitutions": total.substitutions,
+        "insertions": total.insertions,
+        "deletions": total.deletions,
+        "rtf": metrics.real_time_factor(decoded.seconds, decoded.audio_seconds),
+        "num_skipped": len(decoded.problems),
+        "skipped": decoded.problems,
+    }
+    if resamples:
+        record["wer_interval"] = list(metrics.bootstrap_interval(words, num_samples=resamples))
+    record["slices"] = [_score_slices(decoded, words, field, resamples=resamples) for field in slices]
+    record["confusions"] = _confusions(alignments)
+    record["confidence"] = _confidence(decoded.hypotheses, alignments)
+    record["utterances"] = [
+        {
+            "utterance_id": example.utterance.utterance_id,
+            "audio_filepath": example.utterance.audio_filepath,
+            "offset": example.utterance.offset,
+            "duration": duration,
+            "speaker": example.utterance.speaker,
+            "reference": example.text,
+            "hypothesis": hypothesis.text,
+            "word_errors": errors.errors,
+            "words": errors.reference_length,
+            "confidence": hypothesis.confidence,
+            "hypothesis_words": [dataclasses.asdict(word) for word in hypothesis.words],
+        }
+        for example, duration, hypothesis, errors in zip(
+            decoded.examples, decoded.durations, decoded.hypotheses, words, strict=True
+        )
+    ]
+    return record
+
+
+def _score_slices(
+    decoded: Decoded, words: Sequence[metrics.ErrorCounts], field: str, *, resamples: int
+) -> dict[str, Any]:
+    values = [
+        duration if field == "duration" else _field_of(example.utterance, field)
+        for example, duration in zip(decoded.examples, decoded.durations, strict=True)
+    ]
+    groups, num_missing = [], 0
+    for part in metrics.slice_by(values):
+        counts = [words[index] for index in part.indices]
+        total = metrics.total(counts)
+        group: dict[str, Any] = {"value": part.value} if part.value is not None else {}
+        if part.low is not None:
+            group |= {"low": part.low, "high": part.high}
+        num_missing += len(counts) if not group else 0
+        group |= {
+            "num_utterances": len(counts),
+            "words": total.reference_length,
+            "errors": total.errors,
+            "wer": total.rate,
+        }
+        if resamples:
+            group["wer_interval"] = list(metrics.bootstrap_interval(counts, num_samples=resamples))
+        groups.append(group)
+    kind = "number" if any("low" in group for group in groups) else "text"
+    if kind == "text":
+        groups.sort(key=lambda group: ("value" not in group, -group["wer"]))
+    return {"field": field, "kind": kind, "num_missing": num_missing, "groups": groups}
+
+
+def _field_of(utterance: Utterance, field: str) -> Any:
+    return getattr(utterance, field) if field in _FIELDS else utterance.extra.get(field)
+
+
+def _require_fields(manifest: Path, fields: Sequence[str]) -> None:
+    """Says before the long work that a field cannot be scored by."""
+    utterances = read_manifest(manifest)
+    known = {*_FIELDS, *(key for utterance in utterances for key in utterance.extra)}
+    for field in fields:
+        if field not in known:
+            raise UserError(
+                f"{manifest}: no line has the field {field!r} to score by; there are {', '.join(sorted(known))}"
+            )
+        for utterance in utterances:
+            value = _field_of(utterance, field)
+            if isinstance(value, list | dict):
+                raise UserError(
+                    f"{manifest}:{utterance.line}: {field} is {value!r}; a field to score by holds a number or a text"
+                )
+
+
+def _confusions(alignments: Sequence[Sequence[metrics.AlignedPair]]) -> dict[str, Any]:
+    found = metrics.confusions(alignments)
+    return {
+        "substitutions": [
+            {"reference": said, "hypothesis": heard, "count": count, "spoken": found.spoken[said]}
+            for said, heard, count in found.substitutions[:_MOST_CONFUSIONS]
+        ],
+        "insertions": [{"word": word, "count": count} for word, count in found.insertions[:_MOST_CONFUSIONS]],
+        "deletions": [
+            {"word": word, "count": count, "spoken": found.spoken[word]}
+            for word, count in found.deletions[:_MOST_CONFUSIONS]
+        ],
+    }
+
+
+def _confidence(
+    hypotheses: Sequence[Hypothesis], alignments: Sequence[Sequence[metrics.AlignedPair]]
+) -> dict[str, Any] | None:
+    confidences, right = [], []
+    for hypothesis, pairs in zip(hypotheses, alignments, strict=True):
+        for word, is_right in zip(hypothesis.words, metrics.heard_right(pairs), strict=True):
+            confidences.append(word.confidence)
+            right.append(is_right)
+    if not confidences:
+        return None
+    bins = metrics.reliability(confidences, right)
+    return {
+        "num_words": len(right),
+        "num_right": sum(right),
+        "auc": metrics.area_under_curve(confidences, right),
+        "calibration_error": metrics.calibration_error(bins),
+        "bins": [entry._asdict() for entry in bins],
+    }
+
+
+def _decode_with_run(
+    path: Path, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
+) -> Decoded:
+    config, vocabulary, model = load_run(path)
+    decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)  # a mistake is told before the work
+    examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
+    predict = make_predictor(model)
+    predict(np.zeros([1, config.data.sample_rate], np.float32), np.array([config.data.sample_rate], np.int32))  # trace
+    decoded = decode_examples(
+        predict,
+        examples,
+        config=config,
+        vocabulary=vocabulary,
+        batch_size=batch_size,
+        decoding=decoding,
+        progress=progress,
+    )
+    return dataclasses.replace(decoded, problems=problems)
+
+
+def _decode_with_bundle(
+    recognizer: Recognizer, manifest: Path, decoding: DecodingOptions, progress: Progress
+) -> Decoded:
+    recognizer.prepare(decoding)
+    examples, problems = read_for_scoring(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules)
+    hypotheses, seconds = [], 0.0
+    for done, example in enumerate(examples, start=1):
+        recording = read_utterance(example.utterance, sample_rate=recognizer.sample_rate)
+        started = time.perf_counter()
+        hypotheses.append(recognizer.transcribe(recording.samples_N, recognizer.sample_rate, decoding))
+        seconds += time.perf_counter() - started
+        progress("scoring", done, len(examples), "")
+    return Decoded(examples, hypotheses, seconds, recognizer.sample_rate, problems)

@@ -1,0 +1,309 @@
+"""The report of one evaluation: where the errors are, which they are, and whether confidence knew of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechgru.audio.reading import read_recording
+from speechgru.decoding import Word
+from speechgru.errors import UserError
+from speechgru.files import write_text
+from speechgru.report import html
+from speechgru.report.page import Record, page
+from speechgru.report.utterances import worst_utterances
+from speechgru.scoring.charts import rate_bar, reliability_chart
+from speechgru.scoring.probe import open_ear
+from speechgru.scoring.sections import PICTURE_LEAD, headline, picture_figures, worst
+
+#: Groups of a slice and rows of a table of confusions in the page; the record holds more.
+_MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
+#: Utterances that could not be scored, named in the page.
+_MAX_SKIPPED = 10
+
+
+def report_evaluation(
+    record: Record, out: str | Path, *, title: str | None = None, num_pictures: int = 3, num_worst: int = 10
+) -> Path:
+    """Writes one evaluation as a self-contained HTML page: rates, slices, confusions, confidence, worst utterances.
+
+    Args:
+        record: what `evaluate.evaluate` gave, or read back from JSON. Parts that it lacks are left out of the page.
+        out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
+        title: the page's title; by the evaluation's name when None.
+        num_pictures: how many of the worst utterances to draw, with the probability of every label over time; the
+            recogniser at `record["path"]` hears them again. Where it or a recording is gone the page says so.
+        num_worst: how many of the worst utterances to show.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    pictures, notes = _pictures(record, most=num_pictures)
+    sections = [
+        html.section("result", "Result", headline([record]), lead=_lead(record)),
+        html.section("about", "What was scored", _facts(record) + _errors(record)),
+        html.section(
+            "slices",
+            "Where the errors are",
+            "".join(_slice(entry, record) for entry in record.get("slices") or ()),
+            lead="A bar is the word error rate of some of the utterances, the line on it its 95 % interval, the dashed "
+            "line the rate of all. Where an interval does not reach the dashed line, chance alone is a poor "
+            "explanation; with many groups, one in twenty will do so by chance. A group without an error has no "
+            "interval: it is too small, or too easy, to have one.",
+        ),
+        html.section("confusions", "Which words", _confusions(record.get("confusions") or {})),
+        html.section("confidence", "Does it know when it errs?", _confidence(record.get("confidence") or {})),
+        html.section("worst", "Worst utterances", worst([record], most=num_worst)),
+        html.section(
+            "pictures",
+            "What the model saw and said in the worst",
+            picture_figures(pictures),
+            lead=PICTURE_LEAD,
+        ),
+        html.section("notes", "Notes", "".join(f"<p>{html.text(note)}</p>" for note in notes + _skipped(record))),
+    ]
+    out = Path(out)
+    shown = title or str(record.get("name") or "Evaluation")
+    write_text(out, page(shown, [part for part in sections if part]))
+    return out
+
+
+def _lead(record: Record) -> str:
+    facts = [Path(str(record["manifest"])).name] if record.get("manifest") else []
+    if html.is_number(record.get("num_utterances")):
+        facts.append(f"{html.count(record['num_utterances'])} utterances")
+    if html.is_number(record.get("audio_seconds")):
+        facts.append(f"{html.seconds(record['audio_seconds'])} of audio")
+    return " \u00b7 ".join(facts)
+
+
+def _facts(record: Record) -> str:
+    size = record.get("size_bytes")
+    facts = [
+        ("Recogniser", record.get("path")),
+        ("Form", record.get("form")),
+        ("Decoding", (record.get("decoding") or {}).get("description")),
+        ("Size", html.size(size) if size is not None else None),
+        ("Manifest", record.get("manifest")),
+    ]
+    return html.definitions([(name, value) for name, value in facts if value], kind="facts")
+
+
+def _errors(record: Record) -> str:
+    """The kinds of errors and what each adds to the rate."""
+    words = record.get("words")
+    if not html.is_number(words):
+        return ""
+    kinds = [
+        (name, record[key])
+        for key, name in (("substitutions", "Substituted"), ("deletions", "Deleted"), ("insertions", "Inserted"))
+        if html.is_number(record.get(key))
+    ]
+    kinds.append(("All errors", sum(number for _, number in kinds)))
+    shares = [number / words if words else math.nan for _, number in kinds]
+    highest = max((share for share in shares if math.isfinite(share)), default=0.0)
+    table_html = html.table(
+        ["Kind of error", "Words", "Share"],
+        [[name, html.count(number), html.percent(share)] for (name, number), share in zip(kinds, shares, strict=True)],
+        caption=f"Shares are of the {html.count(words)} words that were said. Inserted words were not, so all errors "
+        "together can pass 100 %.",
+        drawings_html=[rate_bar(share, highest=highest) for share in shares],
+    )
+    return f'<div class="part">{table_html}</div>'
+
+
+def _slice(entry: Record, record: Record) -> str:
+    field, groups = str(entry.get("field", "")), entry.get("groups") or []
+    heading_html = f"<h3>By {html.text(field)}</h3>"
+    if not any("value" in group or "low" in group for group in groups):
+        return f'<div class="part">{heading_html}<p class="quiet">No utterance has a {html.text(field)}.</p></div>'
+    shown, left = groups[:_MAX_GROUPS], groups[_MAX_GROUPS:]
+    caption = f"Word error rate by {field}" + (
+        ", the highest first."
+        if entry.get("kind") != "number"
+        else ", in bins of about equally many utterances."
+        if any(group.get("low") != group.get("high") for group in groups)
+        else "."
+    )
+    if left:
+        caption += f" {len(left):,} more groups are in the record."
+    highest = _highest(shown)
+    table_html = html.table(
+        [
+            html.heading_of(field) if field in ("speaker", "duration", "offset") else field,
+            "WER",
+            "95 % interval",
+            "Errors",
+            "Words",
+            "Utterances",
+        ],
+        [
+            [
+                _group_name(group, field),
+                html.percent(group.get("wer")),
+                html.interval(_interval(group)) or html.MISSING,
+                *(html.count(group.get(key)) for key in ("errors", "words", "num_utterances")),
+            ]
+            for group in shown
+        ],
+        caption=caption,
+        drawings_html=[
+            rate_bar(group.get("wer"), interval=_interval(group), whole=record.get("wer"), highest=highest)
+            for group in shown
+        ],
+    )
+    return f'<div class="part">{heading_html}{table_html}</div>'
+
+
+def _interval(group: Record) -> Any:
+    """The interval, none for a group without an error: resampling gives 0 to 0, which would look like certainty."""
+    return group.get("wer_interval") if group.get("errors") else None
+
+
+def _highest(groups: Sequence[Record]) -> float:
+    """Where the bars' axis ends: at the highest interval, unless that of a few words would dwarf all rates."""
+
+    def finite(values: Sequence[Any]) -> list[float]:
+        return [value for value in values if html.is_number(value) and math.isfinite(value)]
+
+    rates = finite([group.get("wer") for group in groups])
+    ends = finite([end for group in groups for end in (_interval(group) or [])])
+    highest = max(rates, default=0.0)
+    return min(max(ends, default=highest), 2.5 * highest) if highest else 1.0
+
+
+def _group_name(group: Record, field: str) -> str:
+    if "value" in group:
+        return str(group["value"])
+    if "low" not in group:
+        return "(not given)"
+    describe = html.seconds if field in ("duration", "offset") else html.plain
+    low, high = describe(group["low"]), describe(group["high"])
+    if low == high:
+        return low
+    seconds = "\u202fs"  # 0.31 to 0.42 s
+    return f"{low.removesuffix(seconds) if 'min' not in high and high.endswith(seconds) else low} to {high}"
+
+
+def _confusions(confusions: Record) -> str:
+    """What was heard for another word, beside what was not heard and what was heard for nothing."""
+    substituted = _words(
+        "Heard for another",
+        confusions.get("substitutions"),
+        {"reference": "Said", "hypothesis": "Heard", "count": "Times", "spoken": "Said in all"},
+    )
+    others = _words(
+        "Not heard", confusions.get("deletions"), {"word": "Said", "count": "Times", "spoken": "Said in all"}
+    ) + _words("Heard for nothing", confusions.get("insertions"), {"word": "Heard", "count": "Times"})
+    inner = "".join(f"<div>{column_html}</div>" for column_html in (substituted, others) if column_html)
+    return f'<div class="panels">{inner}</div>' if inner else ""
+
+
+def _words(title: str, entries: Sequence[Record] | None, columns: Mapping[str, str]) -> str:
+    if not entries:
+        return ""
+    shown = entries[:_MAX_CONFUSIONS]
+    table_html = html.table(
+        list(columns.values()),
+        [[html.plain(entry.get(key)) for key in columns] for entry in shown],
+        caption="The most frequent first."
+        + (f" {len(entries) - len(shown):,} more are in the record." if len(entries) > len(shown) else ""),
+        text_columns=sum(1 for key in columns if key not in ("count", "spoken")),
+    )
+    return f'<div class="part"><h3>{html.text(title)}</h3>{table_html}</div>'
+
+
+def _confidence(confidence: Record) -> str:
+    bins = confidence.get("bins") or []
+    if not bins:
+        return ""
+    auc, error = confidence.get("auc"), confidence.get("calibration_error")
+    sentences = []
+    if html.is_number(auc):
+        sentences.append(
+            f"Of a right and a wrong word, picked blindly, the right one has the higher confidence in "
+            f"{html.percent(auc)} of all cases (area under the ROC curve {auc:.3f}; a coin has 0.5)."
+        )
+    else:
+        sentences.append("All words heard were right, or all wrong, so there is nothing to tell apart.")
+    if html.is_number(error):
+        sentences.append(
+            f"Confidence is {html.percent(error)} away from the share of right words, on average over the words "
+            "(expected calibration error): on the dashed line it would mean what it says, below it promises too much."
+        )
+    table_html = html.table(
+        ["Confidence", "Words heard", "Mean", "Right", "95 % interval"],
+        [
+            [
+                f"{entry['low']:g} to {entry['high']:g}",
+                html.count(entry["num_words"]),
+                f"{entry['mean_confidence']:.3f}",
+                html.percent(entry["share_right"]),
+                html.interval(entry.get("right_interval")) or html.MISSING,
+            ]
+            for entry in bins
+        ],
+        caption="Words by their confidence, and how many of them were right.",
+    )
+    return (
+        f"<p>{html.text(' '.join(sentences))}</p>"
+        f'<div class="panels"><figure>{reliability_chart(bins)}<figcaption>Share of right words by confidence, with '
+        f"its 95 % interval; a dot is as large as its words are many</figcaption></figure><div>{table_html}</div></div>"
+    )
+
+
+def _skipped(record: Record) -> list[str]:
+    """What could not be scored, by name."""
+    skipped = record.get("skipped") or []
+    if not skipped:
+        return []
+    verb = "utterance could not be scored and is" if len(skipped) == 1 else "utterances could not be scored and are"
+    notes = [f"{html.count(len(skipped))} {verb} not in the numbers:"]
+    notes += [str(entry.get("message", "")) for entry in skipped[:_MAX_SKIPPED]]
+    if len(skipped) > _MAX_SKIPPED:
+        notes.append(f"and {len(skipped) - _MAX_SKIPPED:,} more.")
+    return notes
+
+
+def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Pictures of the worst utterances, and what kept others from being drawn."""
+    chosen = worst_utterances(record.get("utterances") or (), most=most)
+    path = record.get("path")
+    if not chosen or not path:
+        return [], []
+    try:
+        ear = open_ear(Path(str(path)), form=str(record.get("form", "")))
+    except (UserError, ImportError) as error:
+        return [], [f"The worst utterances are not drawn: {error}"]
+    pictures, notes = [], []
+    for utterance in chosen:
+        try:
+            recording = read_recording(
+                utterance["audio_filepath"],
+                sample_rate=ear.sample_rate,
+                offset=utterance.get("offset") or 0.0,
+                duration=utterance.get("duration"),
+            )
+        except UserError as error:
+            notes.append(f"Not drawn: {error}")
+            continue
+        pictures.append(ear.hear(recording.samples_N) | _said(utterance))
+    return pictures, notes
+
+
+def _said(utterance: Mapping[str, Any]) -> dict[str, Any]:
+    errors, words = utterance.get("word_errors"), utterance.get("words")
+    heard: Sequence[Mapping[str, Any]] = utterance.get("hypothesis_words") or ()
+    return {
+        "title": str(utterance.get("utterance_id", "utterance")),
+        "caption": f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}."
+        + (f" Speaker {utterance['speaker']}." if utterance.get("speaker") else ""),
+        "reference": utterance.get("reference", ""),
+        "hypothesis": utterance.get("hypothesis", ""),
+        "words": [Word(**word) for word in heard],
+    }

@@ -1,0 +1,260 @@
+"""A folder of shards: files written whole, their summary, what is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from speechgru.errors import CorpusError, UserError
+from speechgru.files import atomic_path, sha256_of, write_json
+from speechgru.progress import Progress, silent
+from speechgru.shards.records import (
+    BYTES_BEFORE,
+    BYTES_BEHIND,
+    FIX,
+    FORMAT,
+    INDEX_DTYPE,
+    SUMMARY_NAME,
+    VERSION,
+    EncodedRecord,
+    Form,
+)
+from speechgru.text import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardFile:
+    """A finished shard: the names and checksums of its two files, as `shards.json` lists them."""
+
+    file: str
+    num_records: int
+    size_bytes: int
+    sha256: str
+    index: str
+    index_sha256: str
+
+
+@contextlib.contextmanager
+def naming_write_errors(path: str | Path) -> Iterator[None]:
+    """Turns what a full or broken disk answers into an error that names the file and what is kept.
+
+    Raises:
+        UserError: in place of an OSError from the body.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); what was finished before is kept: "
+            "mend that and run the same command again"
+        ) from error
+
+
+def write_shard(folder: str | Path, number: int, records: Iterator[EncodedRecord], *, max_bytes: float) -> ShardFile:
+    """Writes one shard and its index, each atomically.
+
+    A shard is closed by the record with which it reaches `max_bytes`, so that where it ends depends on nothing but
+    its records: a shard can be written anew without the others.
+
+    Args:
+        folder: where.
+        number: the shard's number, from 0.
+        records: at least one; only those that go into this shard are taken.
+        max_bytes: the size from which a shard is closed.
+
+    Raises:
+        UserError: the disk is full or cannot be written.
+    """
+    path = Path(folder) / f"shard-{number:05d}.tfrecord"
+    index_path = path.with_suffix(".index.npy")
+    index: list[tuple[int, ...]] = []
+    with naming_write_errors(path):
+        with atomic_path(path) as temporary:
+            _fill_shard(temporary, records, index, max_bytes=max_bytes)
+            size_bytes, sha256 = temporary.stat().st_size, sha256_of(temporary)
+        with atomic_path(index_path) as temporary:
+            with open(temporary, "wb") as stream:
+                np.save(stream, np.array(index, INDEX_DTYPE), allow_pickle=False)
+            index_sha256 = sha256_of(temporary)
+    return ShardFile(path.name, len(index), size_bytes, sha256, index_path.name, index_sha256)
+
+
+def _fill_shard(
+    path: Path, records: Iterator[EncodedRecord], index: list[tuple[int, ...]], *, max_bytes: float
+) -> None:
+    end = 0
+    try:
+        writer = tf.io.TFRecordWriter(os.fspath(path))
+    except tf.errors.OpError as error:
+        raise OSError(_reason(error)) from error
+    try:
+        while end < max_bytes and (record := next(records, None)) is not None:
+            size = len(record.payload)
+            try:
+                writer.write(record.payload)
+            except tf.errors.OpError as error:
+                raise OSError(_reason(error)) from error
+            crc32 = zlib.crc32(record.payload)
+            index.append((end + BYTES_BEFORE, size, record.num_samples, record.num_labels, record.min_steps, crc32))
+            end += BYTES_BEFORE + size + BYTES_BEHIND
+    except BaseException:
+        with contextlib.suppress(tf.errors.OpError):  # it would hide the first error
+            writer.close()
+        raise
+    try:
+        writer.close()
+    except tf.errors.OpError as error:
+        raise OSError(_reason(error)) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """`File too large` from `/a/b.tfrecord; File too large`."""
+    return error.message.rpartition("; ")[2]
+
+
+def write_summary(
+    folder: str | Path,
+    shards: Sequence[ShardFile],
+    *,
+    form: Form,
+    sample_rate: int,
+    num_features: int | None,
+    vocabulary: Vocabulary,
+    settings: Mapping[str, Any],
+    sources: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes `shards.json`, which makes the folder a finished one.
+
+    Args:
+        folder: where the shards are.
+        shards: all of them, in order.
+        form: what the records hold.
+        sample_rate: Hz of the samples, or of those that the features were made from.
+        num_features: numbers a frame; None for samples.
+        vocabulary: what the labels stand for.
+        settings: what of the configuration the records depend on; JSON-ready.
+        sources: where they came from; JSON-ready, kept under its own names.
+
+    Returns:
+        What was written.
+    """
+    folder = Path(folder)
+    num_samples = sum(int(np.load(folder / shard.index)["num_samples"].sum(dtype=np.int64)) for shard in shards)
+    summary = {
+        "format": FORMAT,
+        "version": VERSION,
+        "form": form,
+        "sample_rate": sample_rate,
+        "num_features": num_features,
+        "vocabulary": vocabulary.as_record(),
+        "num_records": sum(shard.num_records for shard in shards),
+        "size_bytes": sum(shard.size_bytes for shard in shards),
+        "seconds": num_samples / sample_rate,
+        **sources,
+        "settings": dict(settings),
+        "shards": [dataclasses.asdict(shard) for shard in shards],
+    }
+    summary = {**summary, "checksum": _checksum(summary)}
+    with naming_write_errors(folder / SUMMARY_NAME):
+        write_json(folder / SUMMARY_NAME, summary)
+    return summary
+
+
+def read_summary(path: str | Path) -> dict[str, Any]:
+    """Reads the `shards.json` of a folder.
+
+    Raises:
+        CorpusError: the folder holds no finished shards, or the file is damaged or of another version.
+    """
+    folder = Path(path)
+    file = folder / SUMMARY_NAME
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+            raise CorpusError(f"{file}: does not describe shards; `speechgru shard` writes such folders")
+        if summary.get("version") not in range(1, VERSION + 1):
+            raise CorpusError(
+                f"{file}: is of version {summary.get('version')!r}, this program reads versions 1 to {VERSION}; "
+                "pack the shards again or install the program that wrote them"
+            )
+        if summary.pop("checksum", None) != _checksum(summary):
+            raise CorpusError(f"{file}: is damaged (its checksum is wrong); copy it again or pack the shards again")
+    except FileNotFoundError:
+        if any(folder.glob("shard-*.tfrecord")):
+            raise CorpusError(
+                f"{folder}: the shards are not finished (no {SUMMARY_NAME}); run the same `speechgru shard` command "
+                "again to go on"
+            ) from None
+        raise CorpusError(f"{folder}: holds no shards (no {SUMMARY_NAME}); `speechgru shard` writes them") from None
+    except OSError as error:
+        raise CorpusError(f"{file}: cannot be read ({error.strerror}); name a folder of shards") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorpusError(f"{file}: is damaged ({error}); copy it again or pack the shards again") from error
+    return summary
+
+
+def _checksum(summary: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()
+
+
+def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
+    """What is wrong with a shard's files by their sizes and SHA-256; None where they are whole.
+
+    Where the index is whole it also tells which records are damaged.
+    """
+    folder = Path(folder)
+    index_path, path = folder / shard.index, folder / shard.file
+    try:
+        if sha256_of(index_path) != shard.index_sha256:
+            return f"{index_path}: is damaged (its SHA-256 is wrong)"
+        size = path.stat().st_size
+        if size != shard.size_bytes:
+            return f"{path}: has {size:,} bytes, not {shard.size_bytes:,}"
+        if sha256_of(path) == shard.sha256:
+            return None
+        index = np.load(index_path)
+        with open(path, "rb") as stream:
+            damaged = [row for row, entry in enumerate(index, start=1) if not _payload_is_whole(stream, entry)]
+    except OSError as error:
+        return f"{error.filename or path}: cannot be read ({error.strerror})"
+    where = f"record {', '.join(map(str, damaged))} of {len(index)}" if damaged else "between the records"
+    return f"{path}: is damaged (its SHA-256 is wrong: {where})"
+
+
+def _payload_is_whole(stream: io.BufferedReader, entry: np.void) -> bool:
+    stream.seek(entry["offset"])
+    return zlib.crc32(stream.read(int(entry["size"]))) == entry["crc32"]
+
+
+def verify(path: str | Path, *, progress: Progress = silent) -> list[str]:
+    """Reads every byte of a folder of shards and compares all checksums.
+
+    Args:
+        path: the folder.
+        progress: told after each shard.
+
+    Returns:
+        A message for each damaged or missing file, none where all is whole.
+
+    Raises:
+        CorpusError: the folder holds no finished shards.
+    """
+    folder, damages = Path(path), []
+    shards = [ShardFile(**fields) for fields in read_summary(folder)["shards"]]
+    for done, shard in enumerate(shards, start=1):
+        damage = damage_of(folder, shard)
+        if damage is not None:
+            damages.append(f"{damage}; {FIX}")
+        progress("verifying shards", done, len(shards), f"{len(damages)} damaged" if damages else "")
+    return damages

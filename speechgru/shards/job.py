@@ -1,0 +1,236 @@
+"""What packing a corpus has to do, and what of it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from speechgru.config.sections import RunConfig
+from speechgru.errors import ConfigError, CorpusError, UserError
+from speechgru.files import atomic_path, write_json
+from speechgru.progress import Progress
+from speechgru.shards.folder import ShardFile, damage_of, read_summary
+from speechgru.shards.records import SUMMARY_NAME
+from speechgru.shards.settings import complete_settings
+from speechgru.text import Vocabulary
+from speechgru.utterances.examination import examine, make_vocabulary
+from speechgru.utterances.manifest import Utterance
+
+#: What an atomic writer leaves in the folder when it is killed.
+_LEFTOVER = re.compile(r"\.(shard-\d+(\.index)?|shards|skipped)\.\w{8}\.(tfrecord|npy|json|jsonl)")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An utterance to pack."""
+
+    utterance: Utterance
+    labels: tuple[int, ...]
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to pack, in order; kept in the folder while the job is unfinished, so that it is read only once."""
+
+    utterances: list[Planned]
+    vocabulary: Vocabulary
+    num_skipped: int
+    sha256: str
+
+
+class Job:
+    """The state of a job in its folder.
+
+    `unfinished/` holds `job.json` (what is asked for), `plan.jsonl` (what to pack) and `finished.jsonl` (a line for
+    each finished shard); it goes when `shards.json` is there.
+    """
+
+    def __init__(self, out: Path, job: dict[str, Any]):
+        self.out, self.job = out, job
+        self._work = out / "unfinished"
+        self._job_path, self._plan_path = self._work / "job.json", self._work / "plan.jsonl"
+        self._finished_path = self._work / "finished.jsonl"
+        self.is_finished = (out / SUMMARY_NAME).exists()
+        self._plan_sha256: str | None = None
+        for path in out.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                path.unlink()
+
+    def known_shards(self, progress: Progress) -> tuple[list[ShardFile], set[int]]:
+        """The shards that an earlier run finished, and the numbers of those that are damaged since.
+
+        Raises:
+            ConfigError: the folder holds another job.
+        """
+        if self.is_finished:
+            summary = read_summary(self.out)
+            self._refuse_other_job(summary)
+            self._plan_sha256 = summary["plan_sha256"]
+            shards = [ShardFile(**fields) for fields in summary["shards"]]
+        elif self._job_path.exists():
+            self._refuse_other_job(self._read_job())
+            shards = self._read_finished()
+        else:
+            if any(self.out.glob("shard-*.tfrecord")):
+                raise ConfigError(
+                    f"{self.out}: holds shards of a job that is not known (no {SUMMARY_NAME}, no {self._job_path.name} "
+                    f"in {self._work.name}/); choose another --out, or empty the folder"
+                )
+            shards = []
+        damaged: set[int] = set()
+        note = ""
+        for number, shard in enumerate(shards):
+            damage = damage_of(self.out, shard)
+            if damage is not None:
+                damaged.add(number)
+                note = f"{len(damaged)} to write anew, the last because: {damage}"
+            progress("verifying finished shards", number + 1, len(shards), note)
+        return shards, damaged
+
+    def read_plan(self, utterances: Sequence[Sequence[Utterance]]) -> Plan | None:
+        """The plan that an earlier run made; None where there is none."""
+        if not self._job_path.exists():
+            return None
+        stored = self._read_job()
+        by_line = [{utterance.line: utterance for utterance in lines} for lines in utterances]
+        planned, digest = [], hashlib.sha256()
+        with open(self._plan_path, "rb") as stream:
+            for line in stream:
+                digest.update(line)
+                manifest, number, num_samples, labels = json.loads(line)
+                planned.append(Planned(by_line[manifest][number], tuple(labels), num_samples))
+        if digest.hexdigest() != stored["plan_sha256"]:
+            raise CorpusError(f"{self._plan_path}: is damaged (its SHA-256 is wrong); start again in an empty folder")
+        return Plan(planned, Vocabulary.from_record(stored["vocabulary"]), stored["num_skipped"], stored["plan_sha256"])
+
+    def make_plan(
+        self,
+        manifests: Sequence[Path],
+        utterances: Sequence[Sequence[Utterance]],
+        held_out: Sequence[Utterance],
+        config: RunConfig,
+        progress: Progress,
+    ) -> Plan:
+        """Examines every utterance; writes `skipped.jsonl`, the plan, and last `job.json`, which begins the job.
+
+        Raises:
+            UserError: more utterances cannot be used than `data.max_skipped_share` allows.
+            CorpusError: shards are to be written anew, and the recordings are no longer those that they hold.
+        """
+        vocabulary = make_vocabulary(config, [utterance for lines in utterances for utterance in lines])
+        planned: list[Planned] = []
+        problems: list[dict[str, object]] = []
+        digest = hashlib.sha256()
+        with atomic_path(self._plan_path) as temporary, open(temporary, "wb") as stream:
+            for number, (manifest, lines) in enumerate(zip(manifests, utterances, strict=True)):
+                usable, left_out = examine(
+                    lines,
+                    config=config,
+                    vocabulary=vocabulary,
+                    progress=progress,
+                    stage=f"reading {manifest.name}",
+                    held_out=held_out,
+                )
+                problems += [problem.as_record(manifest) for problem in left_out]
+                for examined in usable:
+                    planned.append(Planned(examined.utterance, tuple(examined.labels), examined.num_samples))
+                    fields = [number, examined.utterance.line, examined.num_samples, list(examined.labels)]
+                    line = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+                    digest.update(line)
+                    stream.write(line)
+        with atomic_path(self.out / "skipped.jsonl") as temporary, open(temporary, "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(record) + "\n" for record in problems)
+        self._refuse_too_few(planned, problems, config)
+        sha256 = digest.hexdigest()
+        if self._plan_sha256 not in (None, sha256):
+            raise CorpusError(
+                f"{self.out}: has damaged shards, and the recordings have changed since they were packed, so that "
+                "they cannot be mended; pack into another --out"
+            )
+        kept = {"vocabulary": vocabulary.as_record(), "num_skipped": len(problems), "plan_sha256": sha256}
+        write_json(self._job_path, {**self.job, **kept})
+        return Plan(planned, vocabulary, len(problems), sha256)
+
+    def add_finished(self, shard: ShardFile) -> None:
+        """Notes a shard as finished, to stay so after a crash."""
+        with open(self._finished_path, "a", encoding="utf-8") as stream:
+            # A new line first: the one before may have been cut short by a crash.
+            stream.write("\n" + json.dumps(asdict(shard)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def clean(self) -> None:
+        """Drops the state of a job that is finished."""
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def _read_job(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._job_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CorpusError(f"{self._job_path}: is damaged ({error}); start again in an empty folder") from error
+
+    def _read_finished(self) -> list[ShardFile]:
+        """The noted shards from the first on without a gap; of one noted twice the later note."""
+        if not self._finished_path.exists():
+            return []
+        noted: dict[str, ShardFile] = {}
+        for line in self._finished_path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                shard = ShardFile(**json.loads(line))
+            except (ValueError, TypeError):  # cut short by a crash, or empty
+                continue
+            noted[shard.file] = shard
+        names = (f"shard-{number:05d}.tfrecord" for number in itertools.count())
+        return [noted[name] for name in itertools.takewhile(noted.__contains__, names)]
+
+    def _refuse_other_job(self, stored: dict[str, Any]) -> None:
+        # What the folder knows beyond what was asked for, such as the number of its records, is not compared.
+        old, new = (
+            _flatten({**{key: job.get(key) for key in self.job if key != "settings"}, **complete_settings(job)})
+            for job in (stored, self.job)
+        )
+        changed = [
+            f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
+            for key in dict.fromkeys([*new, *old])
+            if old.get(key) != new.get(key)
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.out}: holds {'shards' if self.is_finished else 'unfinished shards'} of another command: "
+                f"{'; '.join(changed)}; give the same to go on, or choose another --out"
+            )
+
+    def _refuse_too_few(
+        self, planned: Sequence[Planned], problems: Sequence[dict[str, object]], config: RunConfig
+    ) -> None:
+        total = len(planned) + len(problems)
+        if planned and len(problems) / total <= config.data.max_skipped_share:
+            return
+        first = "\n".join(f"  {record['message']}" for record in problems[:5])
+        raise UserError(
+            f"{len(problems)} of {total} utterances cannot be used, more than data.max_skipped_share "
+            f"({config.data.max_skipped_share:g}) allows; {self.out / 'skipped.jsonl'} lists all:\n{first}"
+        )
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": [1]}}` -> `{"a.b[0]": 1}`: keys as the command line has them."""
+    if isinstance(value, dict):
+        entries = [(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
+    elif isinstance(value, list):
+        entries = [(f"{prefix}[{number}]", item) for number, item in enumerate(value)]
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in entries:
+        flat |= _flatten(item, key)
+    return flat

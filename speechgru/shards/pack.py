@@ -1,0 +1,306 @@
+"""Packing manifests into shards, for corpora that are larger than memory or lie in too many files.
+
+Only what training would use is packed (`examination`), resampled, in the manifests' order. The job can be killed at
+any moment: the same command goes on, and ends with the very files that one without a break would have written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from speechgru.config.sections import RunConfig
+from speechgru.errors import AudioError, ConfigError, CorpusError, UserError
+from speechgru.files import sha256_of
+from speechgru.model.build import build_front_end
+from speechgru.progress import Progress, silent
+from speechgru.shards.folder import ShardFile, naming_write_errors, read_summary, write_shard, write_summary
+from speechgru.shards.job import Job, Plan, Planned
+from speechgru.shards.records import EncodedRecord, Form, Record, encode_record
+from speechgru.shards.settings import refuse_changed_samples, settings_of
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import read_manifest
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What `shard` did.
+
+    Args:
+        out: the folder of shards.
+        form: what the records hold.
+        num_shards: shards in all.
+        num_kept: shards that an earlier run had finished.
+        num_records: utterances packed.
+        num_skipped: utterances left out, listed in `skipped.jsonl`.
+        size_bytes: of all shards.
+        seconds: seconds of audio packed.
+    """
+
+    out: Path
+    form: Form
+    num_shards: int
+    num_kept: int
+    num_records: int
+    num_skipped: int
+    size_bytes: int
+    seconds: float
+
+
+def shard(
+    manifests: Sequence[str | Path],
+    out: str | Path,
+    *,
+    config: RunConfig,
+    form: Form = "samples",
+    shard_megabytes: float = 128,
+    progress: Progress = silent,
+) -> ShardSummary:
+    """Packs manifests into checksummed shards, or goes on with the job in `out`.
+
+    Args:
+        manifests: paths, in the order in which their utterances are packed.
+        out: the folder to write. One that holds the same job is resumed: finished shards are verified and kept.
+        config: sample rate, front end, text rules, and what `examination` leaves out.
+        form: `samples` loses nothing: int16 where they are exactly that, else float32. `features` is log-mel that is
+            not normalised, float32; augmentation of samples must then be off.
+        shard_megabytes: a shard is closed when it holds so many times 10^6 bytes.
+        progress: told after each utterance and each verified shard.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigError: the configuration does not go with the form, or the folder holds another job.
+        UserError: too many utterances cannot be used, or the folder cannot be written; finished shards are kept.
+        ManifestError, AudioError: a manifest cannot be read, or a recording changed while it was packed.
+    """
+    out, manifests = Path(out), [Path(manifest) for manifest in manifests]
+    _refuse(out, manifests, config, form, shard_megabytes)
+    utterances = [read_manifest(manifest) for manifest in manifests]
+    # As training does it: what is tested must not be trained on.
+    dev = config.data.dev if "leak" in config.check.leave_out else None
+    held_out = read_manifest(dev) if dev else []
+    settings = settings_of(config)
+    job = {
+        "form": form,
+        "shard_megabytes": float(shard_megabytes),
+        "manifests": [
+            {"path": _shown(manifest), "sha256": sha256_of(manifest), "num_utterances": len(lines)}
+            for manifest, lines in zip(manifests, utterances, strict=True)
+        ],
+        "held_out": {"path": _shown(Path(dev)), "sha256": sha256_of(dev)} if dev else None,
+        "settings": settings,
+    }
+    with naming_write_errors(out), _alone_in(out):
+        folder = Job(out, job)
+        known, damaged = folder.known_shards(progress)
+        if folder.is_finished and not damaged:
+            folder.clean()
+            return _summarize(out, read_summary(out), num_kept=len(known))
+        plan = folder.read_plan(utterances)
+        if plan is None:
+            plan = folder.make_plan(manifests, utterances, held_out, config, progress)
+        encode, num_features = _make_encoder(config, form)
+        shards, num_kept = _pack(
+            folder, plan, known, damaged, encode, max_bytes=shard_megabytes * 1e6, config=config, progress=progress
+        )
+        summary = write_summary(
+            out,
+            shards,
+            form=form,
+            sample_rate=config.data.sample_rate,
+            num_features=num_features,
+            vocabulary=plan.vocabulary,
+            settings=settings,
+            sources={
+                "num_skipped": plan.num_skipped,
+                "shard_megabytes": job["shard_megabytes"],
+                "manifests": job["manifests"],
+                "held_out": job["held_out"],
+                "plan_sha256": plan.sha256,
+            },
+        )
+        folder.clean()
+    return _summarize(out, summary, num_kept=num_kept)
+
+
+def _refuse(out: Path, manifests: Sequence[Path], config: RunConfig, form: str, shard_megabytes: float) -> None:
+    if not manifests:
+        raise ConfigError("no manifest to pack; name at least one")
+    if form not in get_args(Form):
+        raise ConfigError(f"the form must be {' or '.join(get_args(Form))}, got {form!r}")
+    if not 0 < shard_megabytes < math.inf:
+        raise ConfigError(f"shard_megabytes must be a number above 0, got {shard_megabytes!r}")
+    if config.data.audio_engine == "tensorflow_io":
+        raise ConfigError("data.audio_engine is tensorflow_io, but shards are read with soundfile; set it to auto")
+    if form == "features":
+        refuse_changed_samples(config)
+    try:
+        os.fspath(out).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{out!r}: is not UTF-8, the only names that TensorFlow writes to; choose another") from error
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; shards need a folder")
+
+
+def _shown(path: Path) -> str:
+    """An absolute path as text that any file can hold."""
+    return str(path.absolute()).encode("utf-8", "backslashreplace").decode()
+
+
+def _summarize(out: Path, summary: dict[str, Any], *, num_kept: int) -> ShardSummary:
+    return ShardSummary(
+        out=out,
+        form=summary["form"],
+        num_shards=len(summary["shards"]),
+        num_kept=num_kept,
+        num_records=summary["num_records"],
+        num_skipped=summary["num_skipped"],
+        size_bytes=summary["size_bytes"],
+        seconds=summary["seconds"],
+    )
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Keeps a second process from the folder; a killed one's lock is gone with it."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / ".lock"
+    with open(path, "wb") as stream:
+        try:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows has no such locks
+            pass
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UserError(f"{out}: another process is writing shards here; wait for it") from error
+            # Otherwise a file system without locks, as some networks' are.
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps an open file
+                path.unlink()
+
+
+def _make_encoder(config: RunConfig, form: Form) -> tuple[Callable[[Planned], EncodedRecord], int | None]:
+    """What makes a record of an utterance, in any thread; and the numbers a frame."""
+    num_features: int | None = None
+    if form == "features":
+        log_mel_of = _make_log_mel(config)
+        num_features = int(log_mel_of.get_concrete_function().structured_outputs.shape[-1])
+
+    def encode(planned: Planned) -> EncodedRecord:
+        utterance, wanted = planned.utterance, planned.num_samples
+        try:
+            samples_N = read_utterance(utterance, sample_rate=config.data.sample_rate).samples_N
+        except AudioError as error:
+            raise AudioError(f"{error} (it could be read when the job began; finished shards are kept)") from error
+        if len(samples_N) != wanted:
+            raise AudioError(
+                f"{utterance.audio_filepath}: has {len(samples_N)} samples now, {wanted} when the job began; "
+                "a corpus must not change while it is packed: start again in an empty folder"
+            )
+        record = Record(
+            utterance_id=utterance.utterance_id,
+            audio_filepath=utterance.audio_filepath,
+            offset=utterance.offset,
+            duration=utterance.duration,
+            speaker=utterance.speaker,
+            text=utterance.text,
+            labels_L=np.array(planned.labels, np.int32),
+            values=samples_N if form == "samples" else log_mel_of(tf.constant(samples_N)).numpy(),
+        )
+        return encode_record(record, num_samples=wanted)
+
+    return encode, num_features
+
+
+def _make_log_mel(config: RunConfig) -> Any:
+    """A function `samples_N` -> `log_mel_TM` by the run's own layer, always on the CPU."""
+    with tf.device("CPU:0"):  # the same bytes with a GPU and without
+        layer = build_front_end(config).get_layer("log_mel")
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def log_mel_of(samples_N: tf.Tensor) -> tf.Tensor:
+        with tf.device("CPU:0"):
+            log_mel_BTM, _ = layer(samples_N[None], tf.shape(samples_N)[:1])
+            return log_mel_BTM[0]
+
+    return log_mel_of
+
+
+def _pack(
+    folder: Job,
+    plan: Plan,
+    known: Sequence[ShardFile],
+    damaged: set[int],
+    encode: Callable[[Planned], EncodedRecord],
+    *,
+    max_bytes: float,
+    config: RunConfig,
+    progress: Progress,
+) -> tuple[list[ShardFile], int]:
+    """Writes the shards that are not there yet, or are damaged; gives all, and how many were there."""
+    shards: list[ShardFile] = []
+    total, done, num_kept = len(plan.utterances), 0, 0
+    records: Iterator[EncodedRecord] | None = None
+
+    def counted(encoded: Iterator[EncodedRecord], start: int) -> Iterator[EncodedRecord]:
+        for number, record in enumerate(encoded, start=start + 1):
+            progress("packing", number, total, f"shard {len(shards) + 1}")
+            yield record
+
+    with contextlib.ExitStack() as stack:
+        while done < total:
+            number = len(shards)
+            if number < len(known) and number not in damaged:
+                shards.append(known[number])
+                num_kept += 1
+                stack.close()
+                records = None
+            else:
+                if records is None:
+                    rest = itertools.islice(plan.utterances, done, None)
+                    encoded = _in_order(encode, rest, workers=config.data.num_workers)
+                    records = counted(stack.enter_context(contextlib.closing(encoded)), done)
+                shards.append(write_shard(folder.out, number, records, max_bytes=max_bytes))
+                if number in damaged and shards[-1].num_records != known[number].num_records:
+                    raise CorpusError(
+                        f"{folder.out / known[number].file}: was damaged, and holds {shards[-1].num_records} records "
+                        f"now, {known[number].num_records} before: the recordings have changed; start again in an "
+                        "empty folder"
+                    )
+                folder.add_finished(shards[-1])
+            done += shards[-1].num_records
+    return shards, num_kept
+
+
+def _in_order(function: Callable[[Any], Any], items: Iterator[Any], *, workers: int) -> Iterator[Any]:
+    """The function of each item, computed by threads a few items ahead, in the items' order."""
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

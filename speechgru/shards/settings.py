@@ -1,0 +1,93 @@
+"""Whether shards fit a configuration: what of it their records depend on, and what may differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from speechgru.config.sections import RunConfig, TextConfig
+from speechgru.errors import ConfigError
+from speechgru.shards.reader import Shards
+
+#: What changes the samples at random, anew in each epoch: features that were made before cannot follow.
+_CHANGES_SAMPLES = (
+    "augment.gain_db",
+    "augment.silence_seconds",
+    "augment.noise_probability",
+    "augment.speed_share",
+    "augment.reverb_probability",
+    "features.dither",
+)
+
+#: Keys of `features` that act in training, on samples or on log-mel, and not in making log-mel.
+_NOT_IN_LOG_MEL = {"deltas", "dither", "normalization"}
+
+
+def require_fit(shards: Shards, config: RunConfig) -> None:
+    """Refuses shards that a configuration would not have made: another rate, other text rules, another front end.
+
+    Raises:
+        ConfigError: names every key that differs.
+    """
+    stored, given = complete_settings(shards.summary), settings_of(config)
+    sections = ["data.sample_rate", *(f"text.{key}" for key in given["text"] if key not in ("characters", "words"))]
+    if shards.form == "features":
+        sections += [f"features.{key}" for key in given["features"] if key not in _NOT_IN_LOG_MEL]
+    keys = {key: (_at(stored, key), _at(given, key)) for key in sections}
+    unit = config.text.unit
+    if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
+        entries = shards.vocabulary.entries
+        packed = list(entries) if unit == "word" else "".join(entries)
+        keys[f"text.{unit}s"] = (packed, given["text"][f"{unit}s"])
+    changed = [f"{key} ({old!r} in the shards, {new!r} now)" for key, (old, new) in keys.items() if old != new]
+    if changed:
+        raise ConfigError(
+            f"{shards.folder}: was packed with another configuration: {'; '.join(changed)}; give the same values, "
+            "or pack the manifests again"
+        )
+    if shards.form == "features":
+        refuse_changed_samples(config, where=f"{shards.folder}: ")
+
+
+def refuse_changed_samples(config: RunConfig, *, where: str = "") -> None:
+    """Refuses augmentation of samples where only their features are there.
+
+    Raises:
+        ConfigError: names every key that is on.
+    """
+    sections = config.model_dump()
+    on = [key for key in _CHANGES_SAMPLES if _at(sections, key)]
+    if on:
+        shown = ", ".join(f"{key} ({_at(sections, key):g})" for key in on)
+        raise ConfigError(
+            f"{where}features that are computed beforehand cannot be augmented as samples, but these are on: {shown}; "
+            f"set them to 0 ({' '.join(f'{key}=0' for key in on)}), or pack samples (--form samples)"
+        )
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What of a configuration decides which utterances are packed and as what, as JSON gives it back."""
+    sections = config.model_dump(mode="json")
+    kept = {
+        "data": {key: sections["data"][key] for key in ("sample_rate", "min_duration_seconds", "max_duration_seconds")},
+        "check": sections["check"],
+        "text": sections["text"],
+        "features": sections["features"],
+        "augment": {"speed_share": sections["augment"]["speed_share"]},  # the fastest copy must have steps enough
+        "model": {"subsampling_factor": sections["model"]["subsampling_factor"]},
+    }
+    return json.loads(json.dumps(kept))
+
+
+def complete_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a folder of shards names, also the text rules that had no key yet when it was packed."""
+    settings = dict(summary.get("settings", {}))
+    if "text" in settings:
+        settings["text"] = TextConfig.stored(settings["text"]).model_dump(mode="json")
+    return settings
+
+
+def _at(sections: dict[str, Any], key: str) -> Any:
+    section, name = key.split(".")
+    return sections.get(section, {}).get(name)

@@ -1,0 +1,49 @@
+"""What features look like over a corpus: the mean and deviation that global normalisation takes out."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from speechgru.config.sections import RunConfig
+from speechgru.dataset import Corpus, batches_of
+from speechgru.features import part_of_front_end
+from speechgru.progress import Progress, silent
+from speechgru.train.step import INPUTS
+
+#: Utterances that the statistics are taken from, at most: a mean of some 10^5 frames moves no more.
+_STATISTICS_UTTERANCES = 2000
+
+
+def corpus_statistics(
+    front_end: keras.Model, corpus: Corpus, *, config: RunConfig, progress: Progress = silent
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each feature over the real frames of the corpus (a sample of a large one).
+
+    Args:
+        front_end: the model's front end; its own normalisation is left out.
+        corpus: the training utterances.
+        config: sample rate and seed.
+        progress: told after each batch.
+
+    Returns:
+        `mean_D` and `deviation_D`, float64; a deviation is at least 0.1 nat (of slopes a tenth of that), so that a
+        silent filter cannot explode.
+    """
+    chosen = np.random.default_rng(config.train.seed).permutation(len(corpus))[:_STATISTICS_UTTERANCES]
+    unnormalized = part_of_front_end(front_end, from_log_mel=corpus.form == "features", normalized=False)
+    chosen = chosen[np.argsort(-corpus.num_frames[chosen], kind="stable")]
+    count, total_D, total_square_D = 0, np.zeros(config.num_features), np.zeros(config.num_features)
+    done = 0
+    for batch in batches_of(corpus, chosen, config=config):
+        features_BTD, num_frames_B = unnormalized([batch[name] for name in INPUTS[corpus.form]])
+        # Frames beyond a length are zeros and add nothing to either sum.
+        values_BTD = features_BTD.numpy().astype(np.float64)
+        count += int(num_frames_B.numpy().sum())
+        total_D += values_BTD.sum(axis=(0, 1))
+        total_square_D += np.square(values_BTD).sum(axis=(0, 1))
+        done += len(num_frames_B)
+        progress("measuring the corpus", done, len(chosen), "")
+    mean_D = total_D / count
+    least_D = np.repeat([0.1, *[0.01] * config.features.deltas], config.features.n_mels)
+    return mean_D, np.maximum(least_D, np.sqrt(np.maximum(0.0, total_square_D / count - mean_D**2)))

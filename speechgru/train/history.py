@@ -1,0 +1,151 @@
+"""A run's history as its page asks for it: whatever is there, of a run that goes on, was killed or has ended."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechgru.report.html import is_number
+from speechgru.report.line_chart import Course, points_of
+
+Record = Mapping[str, Any]
+
+#: Why training ends.
+_ENDS = {
+    "max_steps": "all steps are done",
+    "patience": "the dev set had not improved for long enough (patience)",
+    "max_epochs": "all passes over the corpus are done",
+    "callback": "a callback asked for it",
+    "max_minutes": "its time was up (max_minutes)",
+    "interrupted": "it was interrupted",
+}
+_NO_END = "no end is recorded: it goes on, or was killed"
+
+
+@dataclass(frozen=True)
+class History:
+    """The records of a run; what a record lacks, or has in another form, is as if it were not there.
+
+    Args:
+        records: in the file's order, each with `kind` and `step`.
+    """
+
+    records: Sequence[Record]
+
+    def of_kind(self, kind: str) -> list[Record]:
+        """The records of one kind."""
+        return [record for record in self.records if record.get("kind") == kind]
+
+    def values(self, key: str) -> list[float]:
+        """The finite values of the training records by that name."""
+        return [value for _, value in points_of(self.records, kind="train", key=key)]
+
+    def last(self, key: str) -> Any:
+        """The last finite number of any record by that name; None where there is none."""
+        return next((record[key] for record in reversed(self.records) if is_finite(record.get(key))), None)
+
+    @property
+    def last_step(self) -> float:
+        """The highest step of all records; 0 where there is none."""
+        return max((record["step"] for record in self.records if is_finite(record.get("step"))), default=0)
+
+    @property
+    def best(self) -> Record | None:
+        """The evaluation whose weights are kept: the last that was the best so far."""
+        scored = [
+            record for record in self.of_kind("dev") if all(is_finite(record.get(key)) for key in ("step", "wer"))
+        ]
+        marked = [record for record in scored if record.get("best") is True]
+        # Histories without the mark: of equals the later one was kept.
+        return marked[-1] if marked else min(scored, key=lambda record: (record["wer"], -record["step"]), default=None)
+
+    @property
+    def resumptions(self) -> list[Record]:
+        """The records of processes that went on where another had been."""
+        return [record for record in self.of_kind("session") if record.get("resumed") is True]
+
+    @property
+    def course(self) -> Course:
+        """What all charts mark."""
+
+        def steps(records: Sequence[Record]) -> list[float]:
+            return [record["step"] for record in records if is_finite(record.get("step"))]
+
+        return Course(
+            last_step=self.last_step,
+            resumed=[step for step in steps(self.resumptions) if step > 0],
+            dropped=steps(self.of_kind("dropped")),
+            best_step=None if self.best is None else self.best["step"],
+        )
+
+    def unlearnt(self) -> dict[tuple[str, str], list[str]]:
+        """The utterances that were met and not learnt from: by name and reason, at which steps and what was amiss."""
+        met: dict[tuple[str, str], list[str]] = {}
+        for record in self.records:
+            if record.get("kind") == "infeasible":
+                why, aside = "too few steps for its text", ""
+            elif record.get("kind") == "dropped":
+                value = f" {record['value']:.3g}" if is_number(record.get("value")) else ""
+                why, aside = "in a dropped batch", f" ({record.get('reason') or 'reason unknown'}{value})"
+            else:
+                continue
+            step = f"{record['step']:,}" if is_finite(record.get("step")) else "?"
+            for name in utterances_of(record):
+                met.setdefault((name, why), []).append(step + aside)
+        return met
+
+    def end(self, *, max_steps: Any) -> str:
+        """Why training ended, in words, or that it did not.
+
+        Args:
+            max_steps: how many steps the configuration asks for; no number where it asks for none.
+        """
+        ends = [place for place, record in enumerate(self.records) if record.get("kind") == "end"]
+        went_on = ends and any(record.get("kind") in ("session", "train") for record in self.records[ends[-1] :])
+        if ends and not went_on:
+            reason = str(self.records[ends[-1]].get("reason") or "")
+            return _ENDS.get(reason, reason) or "ended"
+        if is_number(max_steps) and self.last_step >= max_steps:
+            return _ENDS["max_steps"]
+        return _NO_END if self.records else "no step is done yet"
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return is_number(value) and math.isfinite(value)
+
+
+def utterances_of(record: Record) -> list[str]:
+    """The utterances that a record names."""
+    names = record.get("utterances")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of a JSON Lines file, none where it is missing, and the numbers of the lines that are none.
+
+    A last line without its end is not counted: it is being written, or a crash cut it short.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    if not path.exists():
+        return [], []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records, broken = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines):
+            broken.append(str(number))
+    return records, broken

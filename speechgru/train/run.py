@@ -1,0 +1,293 @@
+"""The verb: claims the run folder, opens the corpus, trains, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import filelock
+import keras
+import tensorflow as tf
+
+from speechgru.audio.in_graph import error_of
+from speechgru.config.load import load_config, save_config
+from speechgru.config.sections import RunConfig
+from speechgru.dataset import open_corpus
+from speechgru.errors import AudioError, ConfigError, UserError
+from speechgru.files import room_for, write_json, write_text
+from speechgru.process.signals import Interruption
+from speechgru.progress import Progress, silent
+from speechgru.runs import RunFolder, make_provenance
+from speechgru.scoring.predictions import read_for_scoring
+from speechgru.train.page import report_training
+from speechgru.train.session import Session
+from speechgru.train.strategies import Workers, choose_strategy
+from speechgru.utterances.examination import Examined, read_only
+from speechgru.utterances.manifest import read_manifest
+
+#: Keys that change nothing about what is computed, so that a resumed run may have other values.
+_MAY_CHANGE = {
+    "data": {"num_workers"},
+    "train": {"max_minutes", "checkpoint_every_steps", "keep_last", "show_examples"},
+}
+
+#: What TensorFlow raises when a process of the cluster is gone.
+_PEER_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """What training did.
+
+    Args:
+        run: the run folder.
+        steps: steps done in all.
+        ended: why it ended: `max_steps`, `max_epochs`, `max_minutes`, `patience` or `callback`.
+        best_wer: lowest dev WER, a fraction; None where there was no dev manifest.
+        best_step: its step.
+        num_train: utterances trained on.
+        num_skipped: utterances left out of train and dev, listed in `skipped.jsonl`.
+        num_infeasible: utterances that training met with too few steps for their text and left out of the loss;
+            `history.jsonl` names them. Examination finds such beforehand, so this is 0 unless shards say otherwise.
+        num_dropped: steps that had no finite loss or gradient and changed nothing; `history.jsonl` names their
+            utterances.
+        seconds: seconds of training, earlier sessions of the run included.
+        num_parameters: weights.
+        padding_share: the share of the batches that was padding.
+        wait_share: the share of the steps' time that they waited for their batch.
+    """
+
+    run: Path
+    steps: int
+    ended: str
+    best_wer: float | None
+    best_step: int
+    num_train: int
+    num_skipped: int
+    num_infeasible: int
+    num_dropped: int
+    seconds: float
+    num_parameters: int
+    padding_share: float
+    wait_share: float
+
+
+def train(
+    config: RunConfig,
+    run: str | Path,
+    *,
+    progress: Progress = silent,
+    command: Sequence[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
+) -> TrainingResult:
+    """Trains a recogniser, or goes on with the one in `run`.
+
+    SIGTERM and Ctrl-C end it after the current step, with its state kept. Killed otherwise, it goes on from its last
+    checkpoint, to the very weights that it would have had.
+
+    Args:
+        config: the configuration; `data.train` must name at least one manifest.
+        run: the run folder; made when it is missing. One that holds a run of the same configuration is resumed.
+        progress: told after each step.
+        command: the command line for `provenance.json`; that of the process when None.
+        callbacks: Keras callbacks. Each dev evaluation is an epoch to them, with `val_wer` and `val_cer`; one that sets
+            `model.stop_training` ends the run.
+        strategy: how batches are shared; None takes several machines where `TF_CONFIG` names them, several GPUs where
+            there are some, else one device.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigError: no training manifest, or the folder holds a run of another configuration.
+        UserError: too many utterances cannot be used, the folder is in use, the disk is full, memory does not suffice,
+            or too many steps in a row had no finite loss.
+        ManifestError, BundleError, AudioError: a file is missing or damaged; the message names it.
+        Interrupted: a signal came; the state is kept.
+    """
+    folder = RunFolder(Path(run))
+    if not config.data.train:
+        raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with Interruption() as interruption:
+        workers = Workers(strategy or choose_strategy())
+        claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
+        with claim, _errors_told(folder, config, workers):
+            return _train(folder, config, workers, interruption, progress, callbacks)
+
+
+def _train(
+    folder: RunFolder,
+    config: RunConfig,
+    workers: Workers,
+    interruption: Interruption,
+    progress: Progress,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainingResult:
+    corpus, vocabulary, problems = open_corpus(config, progress=progress)
+    _require_readable(config)
+    dev_examples: list[Examined] = []
+    if config.data.dev is not None and workers.is_chief:
+        dev_examples, dev_problems = read_for_scoring(
+            config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules
+        )
+        problems += dev_problems
+    _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
+    if workers.is_chief:
+        vocabulary.save(folder.vocabulary)
+        write_text(folder.skipped, "".join(json.dumps(record) + "\n" for record in problems))
+    session = Session(
+        folder,
+        config,
+        vocabulary=vocabulary,
+        corpus=corpus,
+        dev_examples=dev_examples,
+        workers=workers,
+        interruption=interruption,
+        progress=progress,
+        callbacks=callbacks,
+    )
+    session.restore_or_start()
+    try:
+        session.run()
+    except BaseException:
+        with contextlib.suppress(UserError):  # such as a full disk, which the first error tells of already
+            _report(folder, workers)
+        raise
+    _report(folder, workers)
+    standing = session.standing
+    infeasible = {
+        name
+        for record in (folder.read_history() if workers.is_chief else ())
+        if record["kind"] == "infeasible"
+        for name in record["utterances"]
+    }
+    return TrainingResult(
+        run=folder.path,
+        steps=standing.step,
+        ended=standing.ended or "",
+        best_wer=standing.best_wer,
+        best_step=standing.best_step,
+        num_train=len(corpus),
+        num_skipped=len(problems),
+        num_infeasible=len(infeasible),
+        num_dropped=standing.num_dropped,
+        seconds=standing.seconds,
+        num_parameters=session.model.count_params(),
+        padding_share=standing.padding_share,
+        wait_share=standing.wait_share,
+    )
+
+
+def _report(folder: RunFolder, workers: Workers) -> None:
+    if workers.is_chief:
+        report_training(folder.path)
+
+
+@contextlib.contextmanager
+def _claimed(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> Iterator[None]:
+    """Holds the run folder against other processes; makes it, or finds in it a run of this very configuration."""
+    with room_for(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.lock, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            holder = folder.holder.read_text(encoding="utf-8") if folder.holder.exists() else "another process"
+            raise UserError(
+                f"{folder.path}: {holder} is training here; wait for it, stop it, or give another --run"
+            ) from None
+    try:
+        with room_for(folder.path):
+            folder.holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+            for left_half_written in folder.checkpoints.glob(".*.npz"):  # by a process that was killed
+                left_half_written.unlink()
+        _require_same_config(folder, config, command)
+        yield
+    finally:
+        lock.release()
+
+
+def _require_same_config(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> None:
+    if folder.config.exists():
+        stored, given = load_config(folder.config, stored=True).model_dump(), config.model_dump()
+        changed = [
+            f"{section}.{key} ({stored[section][key]!r} there, {value!r} now)"
+            for section, values in given.items()
+            for key, value in values.items()
+            if stored[section][key] != value and key not in _MAY_CHANGE.get(section, ())
+        ]
+        if changed:
+            raise ConfigError(
+                f"{folder.path}: holds a run of another configuration: {'; '.join(changed)}; "
+                "give the same values to resume it, or another --run"
+            )
+    else:
+        write_json(folder.provenance, make_provenance(seed=config.train.seed, command=command))
+    save_config(folder.config, config)
+
+
+def _require_readable(config: RunConfig) -> None:
+    """Reads the recordings that augmentation uses: better now than in the middle of the night.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    for manifest in (config.augment.noise_manifest, config.augment.reverb_manifest):
+        for utterance in read_manifest(manifest) if manifest else ():
+            read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text.rules)
+            if not isinstance(read, Examined):
+                raise UserError(f"{manifest}:{utterance.line}: {read.message}")
+
+
+def _require_same_corpus(workers: Workers, facts: Sequence[int | str]) -> None:
+    """Whether every process found the same utterances and labels.
+
+    Raises:
+        UserError: this one did not.
+    """
+    chiefs = workers.share_json(list(facts))
+    if list(facts) != chiefs:
+        raise UserError(
+            f"worker {workers.index} can use {facts[0]:,} utterances with {len(facts) - 1} labels, the chief "
+            f"{chiefs[0]:,} with {len(chiefs) - 1}; every machine needs the same manifests and recordings"
+        )
+
+
+@contextlib.contextmanager
+def _errors_told(folder: RunFolder, config: RunConfig, workers: Workers) -> Iterator[None]:
+    """Turns what TensorFlow raises for a user's reasons into the user's errors."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"{folder.path}: the memory does not hold a batch; raise train.accumulate (now {config.train.accumulate}), "
+            f"which computes it in parts to the same result, or lower data.max_duration_seconds (now "
+            f"{config.data.max_duration_seconds:g}). The last checkpoint is intact"
+        ) from error
+    except tf.errors.OpError as error:
+        message = error_of(error)
+        if message is not None:
+            raise AudioError(
+                f"{message} (it could be read when training started; the run goes on from its last checkpoint once it "
+                "is there again)"
+            ) from error
+        if workers.count > 1 and isinstance(error, _PEER_GONE):
+            raise UserError(
+                f"{folder.path}: another of the {workers.count} workers has ended or cannot be reached; start all of "
+                "them again with the same commands, and the run goes on from its last checkpoint"
+            ) from error
+        raise

@@ -1,0 +1,236 @@
+"""Which utterances can be used, and why the others cannot: the one judgement that `check` and training follow.
+
+`measurement` reads a recording once, `rules` holds what is asked of it; here every line is judged by them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgru.audio.reading import Recording, read_recording
+from speechgru.config.sections import RunConfig
+from speechgru.errors import AudioError
+from speechgru.progress import Progress, silent
+from speechgru.text import TextRules, Vocabulary
+from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.measurement import MeasurementLog, measure_all
+from speechgru.utterances.rules import COMPARISONS, PROBLEMS, SUSPICIONS, Case, HeldOut, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an utterance cannot be used, or what is suspected of it.
+
+    Args:
+        utterance: the line.
+        reason: a short code: `unreadable`, `no samples`, `too short`, `too long`, `unknown character`,
+            `unknown word`, `too few steps`, or one of `config.Suspicion`.
+        message: what is wrong and how to mend it.
+    """
+
+    utterance: Utterance
+    reason: str
+    message: str
+
+    def as_record(self, manifest: str | Path) -> dict[str, object]:
+        """The problem as JSON-ready fields."""
+        return {
+            "manifest": str(manifest),
+            "line": self.utterance.line,
+            "audio_filepath": self.utterance.audio_filepath,
+            "reason": self.reason,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A usable utterance with what reading it told.
+
+    Args:
+        utterance: the line.
+        text: the normalised transcript.
+        labels: its labels.
+        num_samples: samples at the configured rate.
+    """
+
+    utterance: Utterance
+    text: str
+    labels: tuple[int, ...]
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said about one line.
+
+    Args:
+        case: the line.
+        problem: why it is left out; None where it is used.
+        suspicions: what else is suspected.
+    """
+
+    case: Case
+    problem: Problem | None
+    suspicions: tuple[Problem, ...] = ()
+
+    @property
+    def accusations(self) -> tuple[Problem, ...]:
+        """All that is said, the reason for leaving it out first."""
+        return self.suspicions if self.problem is None else (self.problem, *self.suspicions)
+
+    def and_suspect(self, suspicion: Problem) -> Judgement:
+        """The same with one suspicion more, which leaves the line out where `check.leave_out` names it."""
+        if self.problem is None and suspicion.reason in self.case.config.check.leave_out:
+            return dataclasses.replace(self, problem=suspicion)
+        return dataclasses.replace(self, suspicions=(*self.suspicions, suspicion))
+
+    def examined(self) -> Examined:
+        """The usable utterance; only where there is no problem."""
+        case = self.case
+        labels = case.vocabulary.encode(case.text, where=case.name)
+        return Examined(case.utterance, case.text, tuple(labels), case.measurement.num_samples)
+
+
+def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
+    """The configured characters or words, or where they are `auto` those of the training transcripts."""
+    rules = config.text
+    entries = rules.words if rules.unit == "word" else rules.characters
+    if entries == "auto":
+        return Vocabulary.from_texts((rules.normalize(utterance.text) for utterance in utterances), unit=rules.unit)
+    return Vocabulary(entries, unit=rules.unit)
+
+
+def examine(
+    utterances: Sequence[Utterance],
+    *,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    progress: Progress = silent,
+    stage: str = "reading recordings",
+    held_out: Sequence[Utterance] = (),
+) -> tuple[list[Examined], list[Problem]]:
+    """Reads every recording and transcript and sorts the usable from the rest, each in the given order.
+
+    Args:
+        utterances: what to read.
+        config: sample rate, limits, front end and subsampling, and the suspicions to leave out.
+        vocabulary: the characters or words that a transcript may hold.
+        progress: told after each utterance.
+        stage: the words that `progress` gets.
+        held_out: what must not be trained on; read only where `check.leave_out` names `leak`.
+
+    Returns:
+        The usable, and one problem for each of the others.
+    """
+    kept_away = []
+    if held_out and "leak" in config.check.leave_out:
+        cases = iterate_cases(
+            held_out, config=config, vocabulary=vocabulary, progress=progress, stage="reading held-out"
+        )
+        kept_away = [HeldOut("the held-out recordings", list(cases))]
+    cases = iterate_cases(utterances, config=config, vocabulary=vocabulary, progress=progress, stage=stage)
+    if any(reason in config.check.leave_out for reason, _ in COMPARISONS):
+        judgements: Iterable[Judgement] = judge(list(cases), held_out=kept_away)
+    else:  # each by itself, so that of a large corpus only the examined lines stay in memory
+        judgements = map(judge_alone, cases)
+    usable, problems = [], []
+    for judgement in judgements:
+        if judgement.problem is None:
+            usable.append(judgement.examined())
+        else:
+            problems.append(judgement.problem)
+    return usable, problems
+
+
+def iterate_cases(
+    utterances: Sequence[Utterance],
+    *,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    progress: Progress = silent,
+    stage: str = "reading recordings",
+    log: MeasurementLog | None = None,
+) -> Iterator[Case]:
+    """Measures every utterance and brings its text to the form that is learnt.
+
+    Args:
+        utterances: what to read.
+        config: the run that they are meant for.
+        vocabulary: the characters or words that a transcript may hold.
+        progress: told after each utterance how many are known to be left out.
+        stage: the words that `progress` gets.
+        log: where measurements are kept and found.
+    """
+    data = config.data
+    measurements = measure_all(utterances, sample_rate=data.sample_rate, num_workers=data.num_workers, log=log)
+    left_out = 0
+    for done, (utterance, measurement) in enumerate(zip(utterances, measurements, strict=True), start=1):
+        case = Case(utterance, config.text.normalize(utterance.text), measurement, config, vocabulary)
+        left_out += judge_alone(case).problem is not None
+        progress(stage, done, len(utterances), f"{left_out} left out" if left_out else "")
+        yield case
+
+
+def judge(cases: Sequence[Case], *, held_out: Sequence[HeldOut] = ()) -> list[Judgement]:
+    """Judges the lines of one manifest: each alone, then those that are left beside each other.
+
+    Args:
+        cases: the lines.
+        held_out: recordings that none of them may hold.
+
+    Returns:
+        A judgement a line, in order.
+    """
+    judgements = [judge_alone(case) for case in cases]
+    for reason, compare in COMPARISONS:
+        # What is left out by now is no reason to accuse another: the only readable copy of two is no duplicate.
+        kept = [place for place, judgement in enumerate(judgements) if judgement.problem is None]
+        for index, message in compare([cases[place] for place in kept], held_out):
+            place = kept[index]
+            suspicion = Problem(cases[place].utterance, reason, f"{cases[place].name}: {message}")
+            judgements[place] = judgements[place].and_suspect(suspicion)
+    return judgements
+
+
+def judge_alone(case: Case) -> Judgement:
+    """Judges one line by itself: its first problem, and whatever is suspected of what can be read."""
+    problem = next(_accuse(case, PROBLEMS), None)
+    judgement = Judgement(case, problem)
+    if not case.measurement.num_samples:
+        return judgement
+    for suspicion in _accuse(case, SUSPICIONS):
+        judgement = judgement.and_suspect(suspicion)
+    return judgement
+
+
+def _accuse(case: Case, rules: Sequence[tuple[str, Rule]]) -> Iterator[Problem]:
+    for reason, rule in rules:
+        message = rule(case)
+        if message is not None:
+            yield Problem(case.utterance, reason, message if case.measurement.error else f"{case.name}: {message}")
+
+
+def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
+    """Reads what a manifest's line names: its segment of the file.
+
+    Raises:
+        AudioError: it cannot be read, or the file ends before the line says.
+    """
+    return read_recording(
+        utterance.audio_filepath, sample_rate=sample_rate, offset=utterance.offset, duration=utterance.duration or None
+    )
+
+
+def read_only(utterance: Utterance, *, sample_rate: int, text: TextRules) -> Examined | Problem:
+    """Asks only whether there is something to hear: what scoring needs. The labels are left empty."""
+    try:
+        recording = read_utterance(utterance, sample_rate=sample_rate)
+    except AudioError as error:
+        return Problem(utterance, "unreadable", str(error))
+    if len(recording.samples_N) == 0:
+        return Problem(utterance, "no samples", f"{utterance.audio_filepath}: holds no samples; record it again")
+    return Examined(utterance, text.normalize(utterance.text), (), len(recording.samples_N))

@@ -1,0 +1,262 @@
+"""What a recording is, in a few numbers: each is read once, whatever is judged of it afterwards (`examination`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.audio.reading import read_header, read_recording, resample
+from speechgru.errors import AudioError, UserError
+from speechgru.utterances.manifest import Utterance
+
+#: Raised with every change of `Measurement` or of how it is taken: those of another version are taken anew.
+_VERSION = 1
+
+#: How close to the extreme a sample is cut off, as a share of it: the plateau of an analogue stage is not quite flat.
+_PLATEAU = 0.002
+#: Fewer neighbours than this at the extreme are a peak.
+_PLATEAU_SAMPLES = 3
+#: How much steeper than a smooth wave's the edges of a plateau are. A parabola that stays within one step of its top
+#: for three samples falls by at most four steps to the next.
+_PLATEAU_EDGE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What reading an utterance told.
+
+    Args:
+        num_samples: samples at the rate that was asked for, after resampling.
+        source_rate: Hz, as in the file.
+        num_channels: channels of the file; more than one were averaged.
+        format: the file's form and that of its samples, such as `WAV PCM_16`.
+        file_seconds: seconds of the whole file; None where only reading it all would tell.
+        mean: the mean sample: 0 but for a fault of the device (DC offset).
+        peak: the largest distance of a sample from the mean, 1 at full scale; None where only the length is known.
+        rms: the root mean square distance from the mean.
+        clipped_share: the share of samples that were cut off (`clipped_share`).
+        digest: a hash of the samples at the file's rate: equal for equal sound, whatever the lossless format.
+        error: why it cannot be read; empty where it can. Then all else may be missing.
+        ends_early: the file can be read, but ends before the line says.
+    """
+
+    num_samples: int = 0
+    source_rate: int = 0
+    num_channels: int = 0
+    format: str = ""
+    file_seconds: float | None = None
+    mean: float = 0.0
+    peak: float | None = None
+    rms: float = 0.0
+    clipped_share: float = 0.0
+    digest: str = ""
+    error: str = ""
+    ends_early: bool = False
+
+
+def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
+    """Reads what a manifest's line names and measures it.
+
+    Args:
+        utterance: the line; its segment alone is measured.
+        sample_rate: Hz that it will be used at; only the number of samples depends on it.
+    """
+    path, offset, duration = utterance.audio_filepath, utterance.offset, utterance.duration or None
+    try:
+        header = read_header(path)
+    except AudioError as error:
+        return Measurement(error=str(error))
+    found = Measurement(
+        source_rate=header.sample_rate,
+        num_channels=header.num_channels,
+        format=f"{header.container} {header.encoding}",
+        file_seconds=header.num_samples / header.sample_rate if header.is_counted else None,
+    )
+    try:
+        header.segment(offset, duration)
+    except AudioError as error:
+        return dataclasses.replace(found, error=str(error), ends_early=True)
+    try:
+        recording = read_recording(path, offset=offset, duration=duration)
+    except AudioError as error:
+        return dataclasses.replace(found, error=str(error))
+    samples_N = recording.samples_N
+    if len(samples_N) == 0:
+        return found
+    mean = float(samples_N.mean(dtype=np.float64))
+    low, high = float(samples_N.min()), float(samples_N.max())
+    power = float(np.dot(samples_N, samples_N)) / len(samples_N)
+    return dataclasses.replace(
+        found,
+        num_samples=len(resample(samples_N, source_rate=recording.source_rate, sample_rate=sample_rate)),
+        mean=mean,
+        peak=max(high - mean, mean - low),
+        rms=float(np.sqrt(max(0.0, power - mean**2))),
+        clipped_share=clipped_share(samples_N),
+        digest=hashlib.blake2b(
+            (samples_N + np.float32(0)).tobytes(), digest_size=16, person=str(recording.source_rate).encode()
+        ).hexdigest(),  # the addition makes -0 to 0
+    )
+
+
+def clipped_share(samples_N: np.ndarray) -> float:
+    """The share of samples that were cut off because they would not fit.
+
+    Cut-off speech has plateaus at its highest or lowest value that begin and end steeply. So this counts runs of
+    three or more samples within 0.2 % of the extreme, whose neighbours on both sides are further below it than a
+    smooth wave of the same resolution allows. Turning the level down afterwards hides nothing, as the extreme is the
+    recording's own. Loud speech that was not cut has peaks, coarse quantisation (8 bits, mu-law) has plateaus with
+    flat shoulders, and a square wave has nothing between its values: none of them counts. What resampling or a lossy
+    format did to the plateaus afterwards cannot be seen.
+
+    Args:
+        samples_N: samples at the rate of the file, any scale.
+    """
+    if len(samples_N) == 0:
+        return 0.0
+    reach = max(float(samples_N.max()), -float(samples_N.min()))
+    return (_cut_off(samples_N, reach=reach) + _cut_off(-samples_N, reach=reach)) / len(samples_N)
+
+
+def _cut_off(samples_N: np.ndarray, *, reach: float) -> int:
+    """How many samples were cut off at the top."""
+    top = float(samples_N.max())
+    if top <= reach / 4:  # the zeros of a recording that lies on one side are no ceiling
+        return 0
+    near_N = samples_N >= (1 - _PLATEAU) * top
+    places = np.flatnonzero(near_N)
+    if len(places) < _PLATEAU_SAMPLES or len(places) == len(samples_N):
+        return 0
+    breaks = np.flatnonzero(np.diff(places) > 1)
+    starts, ends = places[np.append(0, breaks + 1)], places[np.append(breaks, len(places) - 1)] + 1
+    long = ends - starts >= _PLATEAU_SAMPLES
+    if not long.any():
+        return 0
+    starts, ends = starts[long], ends[long]
+    step = top - float(samples_N[~near_N].max())
+    padded_N = np.pad(samples_N, 1, constant_values=-np.inf)  # the recording's own ends are steep
+    shoulder = np.maximum(padded_N[starts], padded_N[ends + 1])
+    return int((ends - starts)[top - shoulder > _PLATEAU_EDGE * step].sum())
+
+
+class MeasurementLog:
+    """Measurements in a file, so that a large corpus is read once though the reading was interrupted.
+
+    Each is a line, written as soon as it is taken. A measurement counts while the file's size and time of change are
+    what they were. What could not be read is not kept: it may be mended by then. A last line that a crash has cut
+    is dropped.
+
+    Args:
+        path: the file; made with its folder when it is missing.
+
+    Raises:
+        UserError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._known: dict[bytes, Measurement] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = open(self.path, "a+b", buffering=0)  # noqa: SIM115
+            self._load()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
+
+    def _load(self) -> None:
+        with open(self.path, "rb") as stream:
+            good = 0
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                good += len(line)
+                try:
+                    record = json.loads(line)
+                    if record["version"] == _VERSION:
+                        self._known[_short(record["key"])] = Measurement(*record["measurement"])
+                except (ValueError, KeyError, TypeError):
+                    continue  # no measurement: taken again
+        self._stream.truncate(good)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __enter__(self) -> MeasurementLog:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stream.close()
+
+    def find(self, key: list[Any]) -> Measurement | None:
+        """The measurement of this key (`measurement_key`), where it is known."""
+        return self._known.get(_short(key))
+
+    def add(self, key: list[Any], measurement: Measurement) -> None:
+        """Writes a measurement; one of a recording that cannot be read is not kept."""
+        if measurement.error:
+            return
+        self._known[_short(key)] = measurement
+        record = {"version": _VERSION, "key": key, "measurement": dataclasses.astuple(measurement)}
+        self._stream.write((json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode())
+
+
+def measurement_key(utterance: Utterance, *, sample_rate: int) -> list[Any]:
+    """What a measurement depends on: the segment, the rate, and the file's size and time of change."""
+    try:
+        status = os.stat(utterance.audio_filepath)
+        size, changed = status.st_size, status.st_mtime_ns
+    except (OSError, ValueError):
+        size, changed = -1, -1
+    return [utterance.audio_filepath, utterance.offset, utterance.duration, sample_rate, size, changed]
+
+
+def _short(key: list[Any]) -> bytes:
+    return hashlib.blake2b(json.dumps(key).encode(), digest_size=16).digest()
+
+
+def measure_all(
+    utterances: Iterable[Utterance], *, sample_rate: int, num_workers: int, log: MeasurementLog | None = None
+) -> Iterator[Measurement]:
+    """Measures utterances in threads, in their order; only a few wait at a time, however many there are.
+
+    Args:
+        utterances: what to measure.
+        sample_rate: Hz that they will be used at.
+        num_workers: threads.
+        log: gives what is known already, and takes what is new.
+    """
+
+    def one(utterance: Utterance) -> tuple[list[Any], Measurement, bool]:
+        key = measurement_key(utterance, sample_rate=sample_rate) if log is not None else []
+        known = log.find(key) if log is not None else None
+        return key, known or measure(utterance, sample_rate=sample_rate), known is None
+
+    pending: deque[Future[tuple[list[Any], Measurement, bool]]] = deque()
+
+    def finish() -> Measurement:
+        key, measurement, is_new = pending.popleft().result()
+        if log is not None and is_new:
+            log.add(key, measurement)
+        return measurement
+
+    with ThreadPoolExecutor(num_workers) as pool:
+        try:
+            for utterance in utterances:
+                pending.append(pool.submit(one, utterance))
+                if len(pending) >= 16 * num_workers:  # one long recording must not let the others wait
+                    yield finish()
+            while pending:
+                yield finish()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,367 @@
+"""What is asked of an utterance: one small rule for each thing that can be wrong with it.
+
+A rule gives a message where something is wrong. To add one, write it and put it into one of the three tables at the
+end of this file:
+
+- `PROBLEMS`: the utterance cannot be used.
+- `SUSPICIONS`: it can be used, but a look is worth while. Its name stands in `config.Suspicion`, so that
+  `check.leave_out` can name it.
+- `COMPARISONS`: likewise, but a matter of several utterances: outliers, copies, leaks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechgru import lengths
+from speechgru.config.sections import RunConfig
+from speechgru.text import Vocabulary, describe_characters
+from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.measurement import Measurement
+
+#: Fewer utterances than this do not tell what is usual.
+_OUTLIER_UTTERANCES = 20
+#: Texts of one corpus are spoken with at least this spread around their usual length (natural logarithm): without it
+#: nothing but a corpus of equally long utterances would be accused.
+_LEAST_DEVIATION = 0.15
+#: Segments that meet may overlap by their rounding.
+_ROUNDING_SECONDS = 0.01
+#: An MP3's encoder pads, and programs differ about how much of that counts.
+_MP3_TOLERANCE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a rule looks at: one line, what its recording is, and the configuration.
+
+    Args:
+        utterance: the line.
+        text: the normalised transcript.
+        measurement: what reading the recording told.
+        config: the run that it is meant for.
+        vocabulary: the characters or words that a transcript may hold.
+    """
+
+    utterance: Utterance
+    text: str
+    measurement: Measurement
+    config: RunConfig
+    vocabulary: Vocabulary
+
+    @property
+    def name(self) -> str:
+        """What messages begin with."""
+        return self.utterance.audio_filepath
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio that will be used."""
+        return self.measurement.num_samples / self.config.data.sample_rate
+
+    @property
+    def peak_db(self) -> float:
+        """The level of the loudest sample, dB of full scale; -inf where all are the same, NaN where it is not known."""
+        return math.nan if self.measurement.peak is None else decibels(self.measurement.peak)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is known that nothing can be heard."""
+        return self.peak_db < self.config.check.silent_below_db
+
+
+class HeldOut:
+    """The recordings of a manifest that others must not hold: where each is, by its sound and by its place in a file.
+
+    Args:
+        name: the manifest's, for messages.
+        cases: its lines.
+    """
+
+    def __init__(self, name: str, cases: Sequence[Case]):
+        self.name = name
+        self._by_digest: dict[str, Utterance] = {}
+        self._by_file: dict[str, list[tuple[float, float, Utterance]]] = defaultdict(list)
+        for case in cases:
+            if case.measurement.digest and not case.is_silent:
+                self._by_digest.setdefault(case.measurement.digest, case.utterance)
+                self._by_file[_file(case)].append((*_span(case), case.utterance))
+
+    def find(self, case: Case) -> Utterance | None:
+        """The line that holds some of the sound of `case`, or None."""
+        same = self._by_digest.get(case.measurement.digest)
+        if same is not None:
+            return same
+        start, end = _span(case)
+        spans = self._by_file.get(_file(case), ())
+        return next((there for low, high, there in spans if min(end, high) - max(start, low) > _ROUNDING_SECONDS), None)
+
+    def shares_file(self, case: Case) -> bool:
+        """Whether it holds another part of the file of `case`."""
+        return _file(case) in self._by_file
+
+
+def _file(case: Case) -> str:
+    return os.path.normpath(case.name)
+
+
+def _span(case: Case) -> tuple[float, float]:
+    return case.utterance.offset, case.utterance.offset + case.seconds
+
+
+def decibels(value: float) -> float:
+    """An amplitude in dB of full scale; -inf for 0."""
+    return 20 * math.log10(value) if value > 0 else -math.inf
+
+
+# Problems: a message where the utterance cannot be used.
+
+#: Gives a message, or None.
+Rule = Callable[[Case], "str | None"]
+
+
+def _ends_early(case: Case) -> str | None:
+    return case.measurement.error if case.measurement.ends_early else None
+
+
+def _unreadable(case: Case) -> str | None:
+    return case.measurement.error or None
+
+
+def _no_samples(case: Case) -> str | None:
+    return None if case.measurement.num_samples else "holds no samples; record it again"
+
+
+def _too_short(case: Case) -> str | None:
+    least = case.config.data.min_duration_seconds
+    return f"{case.seconds:.3f} s, below data.min_duration_seconds ({least:g})" if case.seconds < least else None
+
+
+def _too_long(case: Case) -> str | None:
+    most = case.config.data.max_duration_seconds
+    if case.seconds <= most:
+        return None
+    return f"{case.seconds:.1f} s, above data.max_duration_seconds ({most:g}); cut it into segments (offset, duration)"
+
+
+def _unknown_character(case: Case) -> str | None:
+    return _unknown_entry(case) if case.vocabulary.unit == "character" else None
+
+
+def _unknown_word(case: Case) -> str | None:
+    return _unknown_entry(case) if case.vocabulary.unit == "word" else None
+
+
+def _unknown_entry(case: Case) -> str | None:
+    unknown, unit = case.vocabulary.unknown(case.text), case.vocabulary.unit
+    if not unknown:
+        return None
+    return (
+        f"{describe_characters(unknown)} not in the vocabulary; spell {case.utterance.text!r} with known {unit}s, "
+        f"or add them to text.{unit}s"
+    )
+
+
+def _too_few_steps(case: Case) -> str | None:
+    config, labels = case.config, case.vocabulary.encode(case.text, where=case.name)
+    speed_share = config.augment.speed_share
+    # The fastest copy that training makes is the shortest; quiet added around it only helps.
+    num_samples = math.floor(case.measurement.num_samples / (1 + speed_share))
+    frames = lengths.num_frames(
+        num_samples, n_fft=config.n_fft, hop_length=config.hop_length, center=config.features.center
+    )
+    steps = lengths.num_steps(frames, subsampling_factor=config.model.subsampling_factor)
+    if lengths.is_feasible(steps, labels):
+        return None
+    faster = f", spoken {speed_share:.0%} faster (augment.speed_share)," if speed_share else ""
+    smaller = "or model.subsampling_factor" + (" or augment.speed_share" if speed_share else "")
+    return (
+        f"{case.seconds:.3f} s{faster} give {steps} steps, too few for the {len(labels)} {case.vocabulary.unit}s of "
+        f"{case.text!r} (CTC needs {max(1, lengths.min_steps(labels))}); is the transcript another recording's, "
+        f"{smaller} too large?"
+    )
+
+
+# Suspicions: a message where a look is worth while.
+
+
+def _silent(case: Case) -> str | None:
+    if not case.is_silent or not case.text:  # silence is the right recording of an empty transcript
+        return None
+    level = f"its loudest sample is at {case.peak_db:.0f} dB" if case.measurement.peak else "all samples are the same"
+    return (
+        f"is silent ({level}, check.silent_below_db is {case.config.check.silent_below_db:g}), but {case.text!r} is "
+        "said to be spoken; record it again"
+    )
+
+
+def _clipped(case: Case) -> str | None:
+    share, most = case.measurement.clipped_share, case.config.check.clipped_share
+    if case.is_silent or not share or share < most:
+        return None
+    return (
+        f"{share:.1%} of its samples are cut off at the top (check.clipped_share is {most:.1%}); record it with less "
+        "gain"
+    )
+
+
+def _dc_offset(case: Case) -> str | None:
+    mean, most = case.measurement.mean, case.config.check.dc_offset
+    if not mean or abs(mean) < most:
+        return None
+    return (
+        f"its samples lie around {mean:+.3f} of full scale and not around 0 (check.dc_offset is {most:g}); the "
+        "recording device is at fault, take the mean off"
+    )
+
+
+def _duration_mismatch(case: Case) -> str | None:
+    measurement, given = case.measurement, case.utterance.duration
+    if case.utterance.segment or not given or measurement.file_seconds is None:
+        return None
+    tolerance = case.config.check.duration_tolerance_seconds
+    if measurement.format.startswith("MP3"):
+        tolerance += _MP3_TOLERANCE_SECONDS
+    if abs(measurement.file_seconds - given) <= tolerance + 1e-9:
+        return None
+    return (
+        f"is {measurement.file_seconds:.3f} s long, but its line says {given:.3f} s; mend the duration, or add "
+        '"offset": 0 where only its beginning is meant'
+    )
+
+
+def _empty_text(case: Case) -> str | None:
+    if case.text or case.is_silent or case.measurement.peak is None:
+        return None
+    what = f"{case.utterance.text!r} holds no word" if case.utterance.text.strip() else "its transcript is empty"
+    return f"{what}, but something sounds ({case.peak_db:.0f} dB); write what is said, or leave it out"
+
+
+# Comparisons: indices and messages where a look at several utterances is worth while.
+
+#: Gives the places of the accused among the lines, and messages.
+Comparison = Callable[[Sequence[Case], Sequence[HeldOut]], "Iterator[tuple[int, str]]"]
+
+
+def _text_lengths(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
+    """Transcripts that are much longer or shorter than others of such recordings.
+
+    How long a text of so many characters takes is fitted to the corpus, as so much for each character and so much
+    around them, by medians (Theil's incomplete method: slopes between the halves of the corpus ordered by length), so
+    that short commands in a corpus of sentences are not accused for their pauses, and a few wrong lines move nothing.
+    """
+    spoken = [index for index, case in enumerate(cases) if case.text and not case.is_silent]
+    if len(spoken) < _OUTLIER_UTTERANCES:
+        return
+    characters_N = np.array([len(cases[index].text) for index in spoken], float)
+    seconds_N = np.array([cases[index].seconds for index in spoken])
+    usual_N = _usual_seconds(characters_N, seconds_N)
+    distance_N = np.log(seconds_N / usual_N)
+    distance_N -= np.median(distance_N)
+    deviation = max(_LEAST_DEVIATION, 1.4826 * float(np.median(np.abs(distance_N))))
+    most = cases[0].config.check.text_outlier_deviations
+    for index, distance, usual in zip(spoken, distance_N, usual_N, strict=True):
+        if abs(distance) <= most * deviation:
+            continue
+        case = cases[index]
+        yield (
+            index,
+            f"its transcript of {len(case.text)} characters, {_shown(case.text)}, is too "
+            f"{'short' if distance > 0 else 'long'} for {case.seconds:.2f} s: such texts take about {usual:.2f} s "
+            f"here ({abs(distance) / deviation:.1f} deviations, check.text_outlier_deviations is {most:g}); is it "
+            "whole, and this recording's?",
+        )
+
+
+def _usual_seconds(characters_N: np.ndarray, seconds_N: np.ndarray) -> np.ndarray:
+    order = np.argsort(characters_N, kind="stable")
+    half = len(order) // 2
+    low, high = order[:half], order[-half:]
+    longer = characters_N[high] > characters_N[low]
+    slopes = (seconds_N[high] - seconds_N[low])[longer] / (characters_N[high] - characters_N[low])[longer]
+    slope = max(0.0, float(np.median(slopes))) if len(slopes) else 0.0
+    around = float(np.median(seconds_N - slope * characters_N))
+    if around < 0:
+        return characters_N * float(np.median(seconds_N / characters_N))
+    return around + slope * characters_N
+
+
+def _copies(cases: Sequence[Case]) -> Iterator[list[int]]:
+    """The lines that hold the same sound. Silence is always the same."""
+    by_digest: dict[str, list[int]] = defaultdict(list)
+    for index, case in enumerate(cases):
+        if case.measurement.digest and not case.is_silent:
+            by_digest[case.measurement.digest].append(index)
+    return (indices for indices in by_digest.values() if len(indices) > 1)
+
+
+def _duplicates(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
+    for first, *others in _copies(cases):
+        if len({cases[index].text for index in (first, *others)}) == 1:
+            for index in others:
+                yield index, f"is the same recording as {_place(cases[first])}, with the same text; keep one"
+
+
+def _conflicts(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
+    for indices in _copies(cases):
+        for index in indices:
+            text = cases[index].text
+            other = next((cases[k] for k in indices if cases[k].text != text), None)
+            if other is not None:
+                yield (
+                    index,
+                    f"is the same recording as {_place(other)}, but {_shown(text)} here and {_shown(other.text)} "
+                    "there; find out which is right",
+                )
+
+
+def _leaks(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
+    for index, case in enumerate(cases):
+        if not case.measurement.digest or case.is_silent:
+            continue
+        for others in held_out:
+            there = others.find(case)
+            if there is not None:
+                where = others.name + (f":{there.line}" if there.line else "")
+                yield index, f"is also in {where} ({there.utterance_id}); what is tested must not be trained on"
+                break
+
+
+def _place(case: Case) -> str:
+    return f"line {case.utterance.line} ({case.utterance.utterance_id})"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+#: In this order; the first one found is the line's.
+PROBLEMS: tuple[tuple[str, Rule], ...] = (
+    ("duration mismatch", _ends_early),
+    ("unreadable", _unreadable),
+    ("no samples", _no_samples),
+    ("too short", _too_short),
+    ("too long", _too_long),
+    ("unknown character", _unknown_character),
+    ("unknown word", _unknown_word),
+    ("too few steps", _too_few_steps),
+)
+SUSPICIONS: tuple[tuple[str, Rule], ...] = (
+    ("silent", _silent),
+    ("clipped", _clipped),
+    ("dc offset", _dc_offset),
+    ("duration mismatch", _duration_mismatch),
+    ("empty text", _empty_text),
+)
+#: In this order, each among the lines that those before it left in.
+COMPARISONS: tuple[tuple[str, Comparison], ...] = (
+    ("leak", _leaks),
+    ("conflict", _conflicts),
+    ("duplicate", _duplicates),
+    ("text length", _text_lengths),
+)

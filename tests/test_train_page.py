@@ -1,0 +1,408 @@
+"""The page of a run's training: right in what it says, of any run at any time, and safe for any name."""
+
+import json
+import math
+import re
+import sys
+
+import numpy as np
+import pytest
+from test_report import HOSTILE, Page
+
+from speechgru import cli
+from speechgru.config.load import load_config, save_config
+from speechgru.errors import BundleError, ConfigError, UserError
+from speechgru.report import html
+from speechgru.report.line_chart import Course, error_chart, loss_chart
+from speechgru.runs import RunFolder
+from speechgru.train import page as of_training
+from speechgru.train.history import History, read_lines
+from speechgru.train.page import report_training
+from speechgru.utterances.manifest import Utterance, write_manifest
+
+PROVENANCE = {
+    "created": "2024-05-06T07:08:09Z",
+    "command": ["speechgru", "train", "my config.yaml"],
+    "seed": 1234,
+    "commit": None,
+    "versions": {"python": "3.11.7", "keras": "3.15.1"},
+    "host": {"system": "Linux", "cpus": 2},
+}
+
+
+def train_record(step, **changes):
+    return {
+        "kind": "train",
+        "step": step,
+        "epoch": step / 50,
+        "loss": 500 / step,
+        "learning_rate": 1e-3,
+        "gradient_norm": 2.0,
+        "padding_share": 0.05,
+        "wait_share": 0.02,
+        "steps_per_second": 4.0,
+        "audio_hours_per_hour": 160.0,
+        "memory_mb": 500.0 + step,
+        "seconds": step / 4,
+    } | changes
+
+
+def dev_record(step, wer, *, best, **changes):
+    return {"kind": "dev", "step": step, "epoch": step / 50, "wer": wer, "cer": wer / 2, "seconds": step / 4} | {
+        "best": best,
+        **changes,
+    }
+
+
+def session_record(step, **changes):
+    return {"kind": "session", "step": step, "epoch": step / 50, "seconds": step / 4, "resumed": step > 0} | changes
+
+
+def dropped_record(step, reason, value, *names):
+    return {"kind": "dropped", "step": step, "epoch": 0, "reason": reason, "utterances": [*names], "value": value}
+
+
+#: A run of 200 steps that was killed after 100, met everything that can go wrong, and ended.
+HISTORY = [
+    session_record(0, workers=1),
+    *(train_record(step) for step in range(10, 101, 10)),
+    dev_record(50, 0.9, best=True),
+    dev_record(100, 0.25, best=True),
+    session_record(100, workers=2),
+    dropped_record(104, "loss", math.inf, "a.wav", "b.wav"),
+    {"kind": "infeasible", "step": 105, "epoch": 2, "utterances": ["c.wav"]},
+    {"kind": "rescaled", "step": 107, "epoch": 2, "loss_scale": 16384.0},
+    *(train_record(step, loss=None if step == 150 else 3.0) for step in range(110, 201, 10)),
+    dropped_record(188, "gradient", 913.21, "a.wav", "d.wav"),
+    dev_record(150, 0.25, best=False),
+    dev_record(200, 0.5, best=False),
+    {"kind": "end", "step": 200, "epoch": 4, "reason": "patience", "seconds": 50.0},
+]
+
+
+def write_run(folder, history=HISTORY, *, overrides=(), skipped=(), provenance=PROVENANCE):
+    folder.mkdir(parents=True)
+    (folder / "given.yaml").write_text("train: {max_steps: 400}\nmodel: {units: 24}\n", encoding="utf-8")
+    run = RunFolder(folder)
+    save_config(run.config, load_config(folder / "given.yaml", overrides))
+    run.provenance.write_text(json.dumps(provenance), encoding="utf-8")
+    for path, records in ((run.history, history), (run.skipped, skipped)):
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
+    return folder
+
+
+def page_of(folder, *, num_pictures=0, **options):
+    return Page(report_training(folder, num_pictures=num_pictures, **options).read_text(encoding="utf-8"))
+
+
+def sections_of(page):
+    return [attributes["id"] for attributes in page.all("section")]
+
+
+def test_the_page_says_what_the_run_folder_holds(tmp_path):
+    skipped = [
+        {"manifest": "/data/train.jsonl", "line": 3, "reason": "silent", "message": "x.wav: is silent"},
+        {"manifest": "/data/train.jsonl", "line": 4, "reason": "silent", "message": "y.wav: is silent"},
+        {"manifest": "/data/dev.jsonl", "line": 1, "reason": "unreadable", "message": "z.wav: no such recording"},
+    ]
+    overrides = ["data.train=[one.jsonl, two.jsonl]", "data.dev=dev.jsonl"]
+    page = page_of(write_run(tmp_path / "my run", overrides=overrides, skipped=skipped))
+    assert sections_of(page) == [
+        *("result", "run", "curves", "unlearnt", "skipped", "processes", "configuration", "provenance")
+    ]
+    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in sections_of(page)]
+    for part in (
+        "Training of my run",
+        "trained on one.jsonl, two.jsonl \u00b7 the dev set had not improved for long enough (patience)",
+        "Best dev WER 25.0 % at step 100, CER 12.5 %",
+        "Steps 200 of 400",
+        "Time 50 s",
+        "Audio an hour 160 h 4 steps a second",
+        "Peak memory 700 MB",
+        "2 x 24 GRU, bidirectional, 2 frames a step",
+        "Resumed once",
+        "Epochs 4.0",
+        "Replicas 2",
+        "Padding in batches 5.0 %",
+        "Dropped batches 2",
+        "Utterances with too few steps 1",
+        "Loss scale 16,384, changed once",
+        "Error rates on the dev set; the ring marks the best, at step 100",
+        "CTC loss; 1 value is not finite and not drawn",
+        "100 the best 2.0 25.0 % 12.5 % 25.0 s",
+        "a.wav in a dropped batch 104 (loss inf), 188 (gradient 913) 2",
+        "c.wav too few steps for its text 105 1",
+        "silent nothing to hear, but a transcript 2 \u2013",
+        "unreadable missing, empty, damaged, truncated, or no recording \u2013 1",
+        "3 utterances were left out",
+        "z.wav: no such recording",
+        "1 begun 0 0.00 s 1 2 resumed 100 25.0 s 2",
+        "model.units 24 (default 128)",
+        "subsampling_channels: 128",
+        "Command speechgru train 'my config.yaml'",
+        "Seed 1234",
+        "Versions python 3.11.7, keras 3.15.1",
+    ):
+        assert part in page.text, part
+
+
+def test_the_page_is_written_where_it_is_wanted(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert report_training(run, num_pictures=0) == run / "report" / "training.html"
+    out = tmp_path / "elsewhere" / "page.html"
+    assert report_training(str(run), str(out), num_pictures=0) == out
+    assert out.read_bytes() == (run / "report" / "training.html").read_bytes(), "the same run, the same page"
+    with pytest.raises(UserError, match="cannot be written"):
+        report_training(run, run / "config.yaml" / "page.html", num_pictures=0)
+
+
+def test_what_is_no_run_is_told(tmp_path):
+    with pytest.raises(BundleError, match=r"none: is no run folder \(no config\.yaml\)"):
+        report_training(tmp_path / "none")
+    run = write_run(tmp_path / "run")
+    (run / "config.yaml").write_text("model: {unitz: 3}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"did you mean model\.units"):
+        report_training(run)
+
+
+def test_the_page_needs_nothing_else_and_can_be_used_without_seeing_it(tmp_path):
+    page = page_of(write_run(tmp_path / "run"))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert value.startswith(("data:", "#"))
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    assert len(page.all("svg")) == 6
+    for drawing in page.all("svg"):
+        assert drawing["role"] == "img" and drawing["aria-label"].endswith("resumed at step 100")
+
+
+# ------------------------------------------------------------------ whenever it is asked for
+
+
+def test_a_run_that_has_just_begun_has_a_page(tmp_path):
+    run = write_run(tmp_path / "run", history=[], overrides=["data.dev=dev.jsonl"])
+    for path in (RunFolder(run).history, RunFolder(run).skipped, RunFolder(run).provenance):
+        path.unlink()
+    page = page_of(run)
+    assert sections_of(page) == ["result", "run", "configuration", "notes"]
+    for part in (
+        "no step is done yet",
+        "Best dev WER \u2013 not scored yet",
+        "Steps 0 of 400",
+        "provenance.json is missing or cannot be read.",
+    ):
+        assert part in page.text, part
+
+
+def test_a_run_that_goes_on_has_a_page(tmp_path):
+    run = write_run(tmp_path / "run", history=HISTORY[:3])
+    with open(RunFolder(run).history, "a", encoding="utf-8") as stream:
+        stream.write('{"kind": "train", "step": 30, "lo')
+    page = page_of(run)
+    assert "notes" not in sections_of(page), "a line that is being written is no fault"
+    assert "no end is recorded: it goes on, or was killed" in page.text
+    assert "Best dev WER \u2013 no dev manifest" in page.text and "Steps 20 of 400" in page.text
+    assert "Resumed never" in page.text
+    assert len(page.all("svg")) == 5, "no empty chart of error rates"
+
+
+def test_a_history_from_before_there_were_so_many_keys_has_a_page(tmp_path):
+    keys = ("kind", "step", "epoch", "loss", "learning_rate", "padding_share", "wait_share", "seconds", "wer", "cer")
+    old = [
+        {key: record[key] for key in keys if key in record} for record in HISTORY if record["kind"] in ("train", "dev")
+    ]
+    page = page_of(write_run(tmp_path / "run", history=old, overrides=["train.max_steps=200"]))
+    assert "all steps are done" in page.text
+    assert "Best dev WER 25.0 % at step 150" in page.text, "of equals the later one was kept"
+    for absent in ("Resumed", "Peak memory", "Audio an hour", "Norm of the gradient", "Dropped"):
+        assert absent not in page.text
+    assert sections_of(page) == ["result", "run", "curves", "configuration", "provenance"]
+
+
+def test_why_it_ended_is_the_last_word_on_it():
+    def end(*records):
+        return History(records).end(max_steps=100)
+
+    stopped = {"kind": "end", "step": 50, "reason": "max_minutes"}
+    assert end(train_record(50), stopped) == "its time was up (max_minutes)"
+    assert end(train_record(50), stopped, session_record(50)).startswith("no end is recorded")
+    assert end(stopped, session_record(50), stopped | {"reason": "interrupted"}) == "it was interrupted"
+    assert end(stopped | {"reason": "the moon"}) == "the moon"
+    assert end({"kind": "end"}) == "ended"
+    assert end(train_record(100)) == "all steps are done"
+    assert History([train_record(100)]).end(max_steps=None).startswith("no end is recorded")
+
+
+def test_the_best_is_the_last_that_was_marked():
+    marked = [dev_record(10, 0.5, best=True), dev_record(20, 0.5, best=False), dev_record(30, math.nan, best=True)]
+    assert History(marked).best["step"] == 10
+    assert History([{"kind": "dev", "step": 10}, {"kind": "dev", "wer": 0.1}]).best is None
+
+
+def test_records_with_nothing_or_nonsense_in_them_do_not_stop_the_page(tmp_path):
+    kinds = ("session", "train", "dev", "dropped", "infeasible", "rescaled", "end", "unheard-of", None, 3)
+    values = (None, "text", [1], {"a": 1}, True, math.nan, -math.inf)
+    keys = {key for record in HISTORY for key in record}
+    history = [{"kind": kind} for kind in kinds] + [{}]
+    history += [dict.fromkeys(keys, value) | {"kind": kind} for kind in kinds for value in values]
+    history += [{"kind": kind, "step": 7, "utterances": [None, 3], "value": "much"} for kind in kinds]
+    page = page_of(write_run(tmp_path / "run", history=history, skipped=[{}, {"reason": None}], provenance={"a": [{}]}))
+    assert "Steps 7 of 400" in page.text
+    assert "in a dropped batch" in page.text
+
+
+def test_lines_that_are_no_records_are_named_not_hidden(tmp_path):
+    run = write_run(tmp_path / "run", history=[])
+    good = json.dumps(train_record(10)).encode()
+    RunFolder(run).history.write_bytes(b"\n".join([good, b"[1]", b"\xff\xfe{", b"", good.replace(b"10", b"20"), b"{"]))
+    page = page_of(run)
+    assert "history.jsonl: lines 2, 3 are no record, and not in this page." in page.text
+    assert "Steps 20 of 400" in page.text
+    assert read_lines(tmp_path / "none.jsonl") == ([], [])
+    RunFolder(run).history.unlink()
+    RunFolder(run).history.mkdir()
+    assert "history.jsonl cannot be read (Is a directory)." in page_of(run).text
+
+
+def test_long_lists_are_cut_and_say_so(tmp_path):
+    history = [dropped_record(step, "loss", 1.0, *(f"{k:02d}.wav" for k in range(45))) for step in range(1, 10)]
+    history += [dev_record(step, 0.5, best=False) for step in range(1, 51)]
+    skipped = [{"manifest": "m.jsonl", "reason": "silent", "message": f"message {k} ends"} for k in range(25)]
+    shown = page_of(write_run(tmp_path / "run", history=history, skipped=skipped)).text
+    assert "00.wav in a dropped batch 1 (loss 1), 2 (loss 1), 3 (loss 1), 4 (loss 1) and 5 more 9" in shown
+    assert "39.wav" in shown and "40.wav" not in shown and "5 more are in history.jsonl." in shown
+    assert "Scores on the dev set, the last 40 of 50." in shown
+    assert "message 19 ends" in shown and "message 20 ends" not in shown and "the first 20" in shown
+
+
+def test_hostile_names_show_themselves_and_nothing_else(tmp_path):
+    history = [
+        session_record(0, **{HOSTILE: HOSTILE, "workers": HOSTILE, "host": {HOSTILE: HOSTILE}}),
+        train_record(10),
+        dropped_record(10, HOSTILE, 1.0, HOSTILE),
+        {"kind": "infeasible", "step": 10, "utterances": [HOSTILE]},
+        {"kind": "end", "step": 10, "reason": HOSTILE},
+    ]
+    skipped = [{"manifest": HOSTILE, "reason": HOSTILE, "message": HOSTILE}]
+    name = "<b>&run"
+    page = page_of(
+        write_run(
+            tmp_path / name,
+            history=history,
+            skipped=skipped,
+            provenance={HOSTILE: HOSTILE, "command": [HOSTILE, "x"]},
+            overrides=[f"data.dev={json.dumps('<script>alert(1)</script>')}"],
+        )
+    )
+    assert not {"script", "img", "b"} & {tag for tag, _ in page.elements}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert f"Training of {name}" in page.text
+    assert page.text.count("<script>alert(1)</script>") >= 12
+    assert not re.search("[\x00\x07]", page.text)
+
+
+# ------------------------------------------------------------------ figures
+
+
+def test_charts_mark_where_it_was_resumed_what_was_dropped_and_the_best():
+    course = Course(last_step=400, resumed=[100.0], dropped=[104, 104.1, 188], best_step=100)
+    errors = Page(error_chart(HISTORY, course=course))
+    (ring,) = [circle for circle in errors.all("circle") if circle["r"] == "7"]
+    assert float(ring["cx"]) == pytest.approx(52 + (460 - 24 - 52) * 100 / 400, abs=0.1)
+    marks = [line for line in errors.all("line") if line.get("class") == "blank"]
+    assert [line["x1"] for line in marks] == [ring["cx"]]
+    assert "resumed at step 100" in errors.text and "best at step 100: 25.0 %" in errors.text
+    ticks = [line for line in errors.all("line") if line.get("style") == "stroke: var(--lost)"]
+    assert len(ticks) == 2, "those on one pixel are one"
+    assert 'class="blank"' not in error_chart(HISTORY)
+    assert loss_chart([], course=course) == "", "marks alone are no chart"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1.0 min"), (3600, "1.0 h"), (math.nan, "\u2013")]
+)
+def test_a_rough_time_has_one_unit(value, shown):
+    assert html.rough_time(value).replace("\u202f", " ") == shown
+
+
+# ------------------------------------------------------------------ recordings
+
+
+@pytest.fixture
+def heard_run(tmp_path, write_wav):
+    """A run folder with a dev manifest of seven utterances, one of them gone; without weights."""
+    folder = tmp_path / "corpus"
+    utterances = [
+        Utterance(str(write_wav(folder, f"{k}.wav", seed=k)), 1.0, "Turn ON", speaker=f"speaker {k}") for k in range(7)
+    ]
+    (folder / "3.wav").unlink()
+    write_manifest(folder / "dev.jsonl", utterances)
+    return write_run(tmp_path / "run", overrides=[f"data.dev={folder / 'dev.jsonl'}"])
+
+
+def test_a_run_without_weights_says_why_it_is_not_heard(heard_run):
+    page = page_of(heard_run, num_pictures=3)
+    assert "heard" not in sections_of(page)
+    assert "No recording is drawn: " in page.text
+
+
+def test_without_tensorflow_the_page_lacks_its_recordings_alone(heard_run, monkeypatch):
+    def load_run(path):
+        raise ModuleNotFoundError("No module named 'tensorflow'")
+
+    monkeypatch.setattr(of_training, "load_run", load_run)
+    page = page_of(heard_run, num_pictures=3)
+    assert "No recording is drawn: No module named 'tensorflow'" in page.text
+    assert "Best dev WER 25.0 %" in page.text
+
+
+def test_dev_utterances_are_played_and_drawn(heard_run, monkeypatch):
+    pytest.importorskip("tensorflow", reason="a model needs TensorFlow")
+    from speechgru.model.build import build_model
+    from speechgru.text import Vocabulary
+
+    def load_run(path):
+        overrides = ["model.units=8", "model.num_layers=1", "model.subsampling_channels=8"]
+        config, vocabulary = load_config(path / "config.yaml", overrides), Vocabulary(" abc")
+        model = build_model(config, len(vocabulary))
+        bias = model.get_layer("encoder").get_layer("logits").weights[1]
+        bias.assign(np.array([0, 0, 9, 0, 0], np.float32))
+        return config, vocabulary, model
+
+    monkeypatch.setattr(of_training, "load_run", load_run)
+    page = page_of(heard_run, num_pictures=3)
+    assert "heard" in sections_of(page)
+    cards = re.findall(r"(\d\.wav) 2 errors in 2 words speaker speaker \d 1\.00 s", page.text)
+    assert cards == ["0.wav", "6.wav"], "evenly through the manifest, but for what is gone"
+    assert re.search(r"Not drawn: .*3\.wav: no such recording", page.text)
+    assert page.text.count("Reference: turn on. Hypothesis: a.") == 2, "the reference as the rules make it"
+    assert len(page.all("audio")) == 2
+    drawn = [drawing["aria-label"] for drawing in page.all("svg") if "log-mel" in drawing["aria-label"]]
+    assert len(drawn) == 2 and drawn[0].endswith("Said: turn on. Heard: a.")
+    assert re.search(r"Parameters [\d,]+ ", page.text)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_says_where_the_page_is(tmp_path, monkeypatch, capsys):
+    run = write_run(tmp_path / "run")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the command sets it; other tests may want their GPU back
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["speechgru", "report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return caught.value.code, *capsys.readouterr()
+
+    code, out, _ = command(run, "--out", tmp_path / "page.html")
+    assert code == 0 and out == f"{tmp_path / 'page.html'}: open it in a browser\n"
+    assert (tmp_path / "page.html").is_file()
+    code, out, err = command(tmp_path / "none")
+    assert code == 2 and out == "" and "is no run folder" in err and "Traceback" not in err
+    code, out, _ = command("--help")
+    assert code == 0 and "Example: speechgru report" in " ".join(out.split())
