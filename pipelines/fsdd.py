@@ -50,7 +50,7 @@ def main() -> None:
     manifests = [*isolated.values(), *joined.values()]
 
     # 1. The official split: takes 0 to 4 are the test; or all takes of one speaker. Digits of one speaker are joined
-    #    with short pauses, test strings from test takes only. All seeds hear the same strings.
+    #    with short pauses, test strings from test takes only. All seeds train on the same strings.
     story.stage(
         "prepare the corpus",
         lambda progress: prepare(
@@ -70,7 +70,7 @@ def main() -> None:
     )
 
     # 3. Training on isolated and connected digits together; connected ones are scored by word error rate, isolated
-    #    ones by how many are exactly right. Other seeds tell how much of it was luck.
+    #    ones by how many are exactly right. Other seeds show how much of it was luck.
     connected, alone = train_and_score(story, config, corpus, run)
     rows = [row_of({"seed": seed}, run, connected, alone)]
     for other in args.seeds[1:]:
@@ -88,7 +88,7 @@ def main() -> None:
         outputs=[bundle],
     )
 
-    # 5. Does the exported file hear what Keras heard?
+    # 5. Does the exported file give Keras' texts?
     scores = [connected]
     report_folder = run / "report"
     for form in FORMS:
@@ -97,8 +97,8 @@ def main() -> None:
         scores.append(story.evaluate(bundle, joined["test"], record, name=name, form=form))
     scores.append(alone)
 
-    # 6. Three connected strings through the bundle, as a device would hear them.
-    heard = story.transcribe(bundle, joined["test"], out / "transcripts.json", count=3)
+    # 6. Three connected strings through the bundle, as a device would transcribe them.
+    transcripts = story.transcribe(bundle, joined["test"], out / "transcripts.json", count=3)
 
     # 7. A page to look at.
     report = out / "report.html"
@@ -124,10 +124,10 @@ def main() -> None:
         outputs=[report],
     )
 
-    story.tell_results(scores, heard)
-    story.say(f"isolated digits exactly right: {1 - alone['sentence_error_rate']:.1%}")
-    story.tell_where(report, report_folder / "joined.html", bundle)
-    tell_rows(story, rows, title=f"Speaker {speaker} held out" if speaker else "The official split")
+    story.print_results(scores, transcripts)
+    story.print(f"isolated digits exactly right: {1 - alone['sentence_error_rate']:.1%}")
+    story.print_paths(report, report_folder / "joined.html", bundle)
+    print_rows(story, rows, title=f"Speaker {speaker} held out" if speaker else "The official split")
 
 
 def isolated_manifests(corpus: Path) -> dict[str, Path]:
@@ -157,10 +157,10 @@ def configure(corpus: Path, *, seed: int, overrides: Sequence[str]) -> RunConfig
 def train_and_score(
     story: Story, config: RunConfig, corpus: Path, run: Path, *, label: str = ""
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a run and scores its best weights, stages that `label` tells from others of the story.
+    """Trains a run and scores its best weights, in stages that `label` distinguishes from others of the story.
 
     Returns:
-        What `speechgru.scoring.evaluation.evaluate` tells of the connected and of the isolated test digits.
+        The records of `speechgru.scoring.evaluate` for the connected and the isolated test digits.
     """
     isolated, joined = isolated_manifests(corpus), joined_manifests(corpus)
     story.stage(
@@ -178,7 +178,7 @@ def train_and_score(
 
 
 def row_of(key: dict[str, Any], run: Path, connected: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
-    """A run's figures for `tell_rows`, its own `key` first."""
+    """A run's figures for `print_rows`, its own `key` first."""
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     return key | {
         "connected_wer": connected["wer"],
@@ -188,7 +188,7 @@ def row_of(key: dict[str, Any], run: Path, connected: dict[str, Any], alone: dic
     }
 
 
-def tell_rows(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> None:
+def print_rows(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> None:
     """Prints a table of runs with their mean, then all of it as one line of JSON."""
     mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("connected_wer", "isolated_exact")}
     key, *_ = rows[0]
@@ -203,15 +203,17 @@ def tell_rows(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> No
         for row in rows
     ]
     table.append(["mean", f"{mean['connected_wer']:.2%}", "", f"{mean['isolated_exact']:.1%}", ""])
-    story.tell_table(
+    story.print_table(
         [key.replace("_", " "), "connected WER", "95 % interval", "isolated exact", "training, s"], table, title=title
     )
-    story.say(json.dumps({"rows": list(rows), "mean": mean}))
+    story.print(json.dumps({"rows": list(rows), "mean": mean}))
 
 
 def _seed(value: str) -> int:
     if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"{value!r} is no seed: a whole number; section.key=value goes before --seeds")
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a seed (a whole number); section.key=value goes before --seeds"
+        )
     return int(value)
 
 

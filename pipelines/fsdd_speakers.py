@@ -1,9 +1,9 @@
-"""How well a voice is heard that was never trained on: each of the six speakers of real digits left out in turn.
+"""How well a voice is recognised that was never trained on: each of the six speakers of real digits left out in turn.
 
     python pipelines/fsdd_speakers.py [section.key=value ...] [--source DIR] [--out build/fsdd-speakers] [--seed N]
 
 Six runs of the recipe of `fsdd.py`: six times its time. Run it again and finished speakers are skipped; a killed run
-goes on where it stopped. Ends with a table, a page and one line of JSON.
+resumes where it stopped. Ends with a table, a page and one line of JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsdd import configure, isolated_manifests, joined_manifests, row_of, tell_rows, train_and_score
+from fsdd import configure, isolated_manifests, joined_manifests, row_of, print_rows, train_and_score
 from stages import Story
 
 from speechgru.cli import run_command
@@ -75,14 +75,14 @@ def main() -> None:
             notes=[
                 "Each speaker in turn is the test, with all takes, while the dev and training takes of the others "
                 f"train. Connected strings are {args.joined} recordings of the speaker with short pauses between them. "
-                "The intervals tell how much the strings matter, not how much other speakers would."
+                "The intervals show how much the strings matter, not how much other speakers would."
             ],
         ),
         inputs=[scores],
         outputs=[report],
     )
-    story.say(f"report   {report}")
-    tell_rows(story, rows, title="Each speaker held out in turn")
+    story.print(f"report   {report}")
+    print_rows(story, rows, title="Each speaker held out in turn")
 
 
 if __name__ == "__main__":

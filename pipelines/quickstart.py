@@ -2,7 +2,7 @@
 
     python pipelines/quickstart.py [--out build/quickstart] [--utterances N] [section.key=value ...]
 
-Run it again and finished stages are skipped; kill it and training goes on where it stopped.
+Run it again and finished stages are skipped; kill it and training resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
         resumes=True,
     )
 
-    # 4. How well does it hear voices and sentences that it never met?
+    # 4. Scores on voices and sentences that training never met.
     scores = [story.evaluate(run, test_manifest, run / "report" / "test.json", name="Keras")]
 
     # 5. One folder for a device: samples in, log-probabilities out, in one TFLite graph.
@@ -86,13 +86,13 @@ def main() -> None:
         outputs=[bundle],
     )
 
-    # 6. Does the exported file hear what Keras heard?
+    # 6. Does the exported file give Keras' texts?
     for form in FORMS:
         out = run / "report" / f"test-{form}.json"
         scores.append(story.evaluate(bundle, test_manifest, out, name=f"TFLite {form}", form=form))
 
-    # 7. Three recordings through the bundle, as a device would hear them.
-    heard = story.transcribe(bundle, test_manifest, args.out / "transcripts.json", count=3)
+    # 7. Three recordings through the bundle, as a device would transcribe them.
+    transcripts = story.transcribe(bundle, test_manifest, args.out / "transcripts.json", count=3)
 
     # 8. A page to look at.
     report = args.out / "report.html"
@@ -110,8 +110,8 @@ def main() -> None:
         outputs=[report],
     )
 
-    story.tell_results(scores, heard)
-    story.tell_where(report, run / "report" / "test.html", bundle)
+    story.print_results(scores, transcripts)
+    story.print_paths(report, run / "report" / "test.html", bundle)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from speechgru.utterances.manifest import read_manifest
 
 
 class Story:
-    """The stages of one pipeline, told on the terminal and remembered in `stages.json`.
+    """The stages of one pipeline, printed to the terminal and recorded in `stages.json`.
 
     A stage is known by its inputs: the values it is given and the contents of the files it reads. Code is not among
     them: after changing code, delete the folder (or the stage's outputs).
@@ -57,7 +57,7 @@ class Story:
             work: the stage; gets a progress listener.
             inputs: paths of files (by content) and JSON-ready values that decide the outputs.
             outputs: the files or folders that `work` makes.
-            resumes: whether `work` goes on where an interrupted one stopped, given the same inputs. Otherwise, and
+            resumes: whether `work` resumes where an interrupted one stopped, given the same inputs. Otherwise, and
                 when its inputs have changed, old outputs are moved aside first and nothing is lost.
         """
         fingerprint = hashlib.sha256(json.dumps([_identity(value) for value in inputs]).encode()).hexdigest()
@@ -105,7 +105,7 @@ class Story:
         return json.loads(out.read_text())
 
     def transcribe(self, bundle: Path, manifest: Path, out: Path, *, count: int) -> list[tuple[str, str]]:
-        """Hears a few of a manifest's recordings as a device would; gives what was said and what was heard."""
+        """Transcribes a few of a manifest's recordings as a device would; gives references and hypotheses."""
         utterances = read_manifest(manifest)
         chosen = utterances[:: max(1, len(utterances) // count)][:count]
         paths = [utterance.audio_filepath for utterance in chosen]
@@ -115,12 +115,12 @@ class Story:
             inputs=[bundle, manifest, count],
             outputs=[out],
         )
-        heard = [record["text"] for record in json.loads(out.read_text())]
-        return [(utterance.text, text) for utterance, text in zip(chosen, heard, strict=True)]
+        hypotheses = [record["text"] for record in json.loads(out.read_text())]
+        return [(utterance.text, text) for utterance, text in zip(chosen, hypotheses, strict=True)]
 
-    def tell_results(self, scores: Sequence[dict[str, Any]], heard: Sequence[tuple[str, str]]) -> None:
-        """Prints what each form scored, and what was said and heard."""
-        table = Table("", "WER", "95 % interval", "CER", "kB", "real-time factor", title="What came of it")
+    def print_results(self, scores: Sequence[dict[str, Any]], transcripts: Sequence[tuple[str, str]]) -> None:
+        """Prints the scores of each form, and references beside hypotheses."""
+        table = Table("", "WER", "95 % interval", "CER", "kB", "real-time factor", title="Results")
         for record in scores:
             low, high = record["wer_interval"]
             size = f"{record['size_bytes'] / 1000:,.0f}" if record["size_bytes"] else "–"
@@ -133,23 +133,23 @@ class Story:
                 f"{record['rtf']:.4f}",
             )
         self.console.print(table)
-        for reference, hypothesis in heard:
-            self.say(f"said   {reference}\nheard  {hypothesis}")
+        for reference, hypothesis in transcripts:
+            self.print(f"reference   {reference}\nhypothesis  {hypothesis}")
 
-    def tell_table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str) -> None:
+    def print_table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str) -> None:
         """Prints a table."""
         table = Table(*headings, title=title)
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
 
-    def tell_where(self, report: Path, errors: Path, bundle: Path) -> None:
+    def print_paths(self, report: Path, errors: Path, bundle: Path) -> None:
         """Prints where to look and what to type next."""
         command = os.path.relpath(Path(sys.executable).with_name("speechgru"))
-        self.say(f"report   {report}\nerrors   {errors}\nbundle   {bundle}")
-        self.say(f"try it   {command} transcribe {bundle} RECORDING.wav")
+        self.print(f"report   {report}\nerrors   {errors}\nbundle   {bundle}")
+        self.print(f"try it   {command} transcribe {bundle} RECORDING.wav")
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Prints a line."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
@@ -158,7 +158,7 @@ class Story:
         while (target := output.with_name(f"{output.name}.old{number}")).exists():
             number += 1
         output.rename(target)
-        self.say(f"{output}: its inputs have changed; the old one is kept as {target.name}")
+        self.print(f"{output}: its inputs have changed; the old one is kept as {target.name}")
 
 
 def _identity(value: Any) -> Any:

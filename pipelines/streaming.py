@@ -1,11 +1,11 @@
-"""Recognisers that answer while somebody speaks: what not waiting costs, and whether every exported form hears it all.
+"""Recognisers that answer while somebody speaks: what not waiting costs, and whether every exported form agrees.
 
     python pipelines/streaming.py [section.key=value ...] [--corpus synthetic fsdd] [--source DIR]
         [--models forward forward_ahead chunked bidirectional] [--forms none float16 dynamic int8]
         [--out build/streaming]
 
 Trains the same model four times: forward, forward with a look-ahead, chunked, and bidirectional, which waits for the
-end. Run it again and finished stages are skipped; a killed run goes on where it stopped. Ends with a table, a page and
+end. Run it again and finished stages are skipped; a killed run resumes where it stopped. Ends with a table, a page and
 one line of JSON.
 """
 
@@ -71,9 +71,9 @@ def main() -> None:
         outputs=[report],
     )
     for corpus in args.corpus:
-        tell(story, [row for row in rows if row["corpus"] == corpus], title=f"{corpus}: WER on the test set")
-    story.say(f"report   {report}")
-    story.say(json.dumps({"rows": rows}))
+        print_scores(story, [row for row in rows if row["corpus"] == corpus], title=f"{corpus}: WER on the test set")
+    story.print(f"report   {report}")
+    story.print(json.dumps({"rows": rows}))
 
 
 def compare(story: Story, name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def compare(story: Story, name: str, args: argparse.Namespace) -> list[dict[str,
         folder, title = args.out / name / model, f"{name}, {model}"
         run, bundle = folder / "run", folder / "bundle"
 
-        # 2. Training: the models differ in what they may hear of what is yet to come, and in nothing else.
+        # 2. Training: the models differ in how much of the future they may use, and in nothing else.
         config = configure(name, corpus, model, seed=args.seed, overrides=args.overrides)
         train_run(story, title, config, manifests, run)
 
@@ -171,7 +171,7 @@ def describe(config: RunConfig) -> str:
 
 
 def train_run(story: Story, title: str, config: RunConfig, manifests: dict[str, Path], run: Path) -> None:
-    """Trains, or goes on."""
+    """Trains, or resumes."""
     stage, stages = f"train: {title}", story.folder / "stages.json"
     # A run folder of other inputs is moved aside. One that this story knows nothing of is left to training, which goes
     # on where it stands, or refuses one of another configuration.
@@ -285,7 +285,7 @@ def figures_of(record: dict[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in keys if key in record}
 
 
-def tell(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> None:
+def print_scores(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> None:
     """Prints the rows of a corpus, a column each: many forms side by side are too wide for a terminal."""
 
     def rates(kind: str, form: str) -> list[str]:
@@ -295,21 +295,21 @@ def tell(story: Story, rows: Sequence[dict[str, Any]], *, title: str) -> None:
     table += [[form, *rates("scores", form)] for form in rows[0]["scores"]]
     streamed = dict.fromkeys(form for row in rows for form in row["streams"])
     table += [[f"{form}, stream", *rates("streams", form)] for form in streamed]
-    story.tell_table(["", *(row["label"] for row in rows)], table, title=title)
+    story.print_table(["", *(row["label"] for row in rows)], table, title=title)
     for row in rows:
         for form, record in row["streams"].items():
             if record["num_different"]:
-                story.say(
-                    f"{row['label']}: as a stream {form} hears {record['num_different']:,} of "
+                story.print(
+                    f"{row['label']}: as a stream {form} gives {record['num_different']:,} of "
                     f"{row['num_utterances']:,} recordings otherwise than whole"
                 )
 
 
 def _note(args: argparse.Namespace) -> str:
     return (
-        "The models of a corpus have the same layers, recipe and seed. A forward model hears nothing of what is yet to "
+        "The models of a corpus have the same layers, recipe and seed. A forward model uses nothing of what is yet to "
         "come, or so much of it as its label says; a chunked one is bidirectional inside a window of a chunk and what "
-        "is ahead of it, and was trained so; a bidirectional one hears everything first. Every voice of the synthetic "
+        "is ahead of it, and was trained so; a bidirectional one reads everything first. Every voice of the synthetic "
         "corpus is eSpeak NG's, and its test has other voices and sentences than training; the test of fsdd is "
         f"connected strings of {args.joined} digits, from real recordings of speakers that training knew."
     )

@@ -145,7 +145,7 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
             "Error rate against latency",
             f"<figure>{chart_html}<figcaption>{html.text(caption)}</figcaption></figure>" if chart else "",
             lead="Latency is the longest time from the first sound of a step to its answer, computing left out. A "
-            "hollow mark hears the whole utterance first, and stands at the mean length of the test's utterances.",
+            "hollow mark reads the whole utterance first, and stands at the mean length of the test's utterances.",
         ),
         html.section("forms", "Every form", _each_corpus(rows, _error_table)),
         html.section(

@@ -91,7 +91,7 @@ def pyctcdecode_decoder(vocabulary):
     """A function (log_probs_SV, beam_width, **hotword options), or None without the package."""
     if not importlib.util.find_spec("pyctcdecode"):
         return None
-    logging.disable(logging.WARNING)  # it warns that there is no language model
+    logging.disable(logging.WARNING)  # it warns about the missing language model
     from pyctcdecode import build_ctcdecoder
 
     decoder = build_ctcdecoder(["", *vocabulary.characters])

@@ -6,7 +6,7 @@
 
 The model runs once; its log-probabilities are decoded by best path, by beam search, and by beam search in which only
 sequences of the ten digit words are allowed. For each: WER with its 95 % interval, the median distance between a word's
-start and end and those of the recording that was joined there (of words heard right), and how well confidence tells
+start and end and those of the recording that was joined there (of correct words), and how well confidence separates
 right words from wrong ones: the area under the ROC curve, 1 where every wrong word has less confidence than every right
 one, 0.5 where confidence says nothing. All of it once more under white noise, where there is more to get wrong. The
 last line is one JSON object.
@@ -38,13 +38,13 @@ WAYS = {
 
 
 def word_results(utterance, hypothesis):
-    """For each word heard: its confidence, whether it is right, and the distances of its start and end in seconds."""
-    said, heard = iter(utterance.extra["joins"]), iter(hypothesis.words)
+    """For each recognised word: its confidence, whether it is right, the distances of its start and end in seconds."""
+    joins, words = iter(utterance.extra["joins"]), iter(hypothesis.words)
     for pair in metrics.align(utterance.text.split(), [word.text for word in hypothesis.words]):
-        times = None if pair.reference is None else next(said)
+        times = None if pair.reference is None else next(joins)
         if pair.hypothesis is None:
             continue
-        word, is_right = next(heard), pair.operation == "equal"
+        word, is_right = next(words), pair.operation == "equal"
         distances = (abs(word.start_seconds - times[0]), abs(word.end_seconds - times[1])) if is_right else ()
         yield word.confidence, is_right, distances
 
@@ -69,9 +69,9 @@ def main():
     answer = {}
     rng = np.random.default_rng(0)
     noisy = [add_noise(samples_N, rng, snr_db=arguments.snr_db) for samples_N in recordings]
-    for condition, heard in (("", recordings), (f"{arguments.snr_db:g} dB, ", noisy)):
-        log_probs = [recognizer.log_probs(samples_N) for samples_N in heard]
-        if arguments.save and heard is recordings:
+    for condition, played in (("", recordings), (f"{arguments.snr_db:g} dB, ", noisy)):
+        log_probs = [recognizer.log_probs(samples_N) for samples_N in played]
+        if arguments.save and played is recordings:
             arrays = {f"utterance_{number}": array for number, array in enumerate(log_probs)}
             characters, step_seconds = "".join(recognizer.vocabulary.entries), recognizer.metadata["step_seconds"]
             np.savez(arguments.save, **arrays, characters=np.array(characters), step_seconds=np.array(step_seconds))

@@ -176,7 +176,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the audio")
     parser.add_argument("--repetitions", type=int, default=11, help="turns of three counted calls each")
-    parser.add_argument("--cores", type=int, help="use so many of this machine's cores (Linux); all of them otherwise")
+    parser.add_argument("--cores", type=int, help="number of cores to use (Linux); all by default")
     arguments = parser.parse_args()
     if arguments.cores:  # before any library counts them
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
@@ -204,7 +204,7 @@ def main():
     ours_seconds = seconds["LogMel"]
     print(f"{arguments.seconds:g} s of {SAMPLE_RATE} Hz audio, {len(reference_TM):,} frames, {N_MELS} mel filters")
     print(f"{cores} cores (TFLite one thread); medians of {3 * arguments.repetitions}\n")
-    print(f"{'':28s} {'ms':>8s} {'LogMel is so many times as fast':>34s} {'largest difference':>20s}")
+    print(f"{'':28s} {'ms':>8s} {'speed of LogMel relative to it':>34s} {'largest difference':>20s}")
     for name, value in seconds.items():
         difference = f"{differences[name]:20.1e}" if name in differences else ""
         print(f"{name:28s} {value * 1e3:8.2f} {value / ours_seconds:34.2f} {difference}")

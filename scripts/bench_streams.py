@@ -1,4 +1,4 @@
-"""Many streams over one model, in turns, for minutes: whether each hears what the whole recording says, and memory.
+"""Many streams over one model, in turns, for minutes: whether each gives the text of the whole recording, and memory.
 
     python scripts/bench_streams.py BUNDLE MANIFEST [--streams 20] [--minutes 2] [--form dynamic]
 
@@ -47,17 +47,17 @@ def main() -> None:
     expected = [recognizer.transcribe(samples_N, rate).text for samples_N in sounds]
     speakers = [itertools.islice(itertools.cycle(range(len(sounds))), k, None) for k in range(args.streams)]
     speaking = [begin(recognizer, next(speaker)) for speaker in speakers]
-    num_recordings = num_different = heard = 0
+    num_recordings = num_different = num_samples = 0
     memory, started = [], time.perf_counter()
-    told = 0.0
+    reported = 0.0
     while (now := time.perf_counter() - started) < 60 * args.minutes:
-        if now >= told:
+        if now >= reported:
             memory.append((now, resident_mb()))
-            told += 60 * args.minutes / 12
+            reported += 60 * args.minutes / 12
         for k, (stream, number, place) in enumerate(speaking):
             size = int(rng.integers(1, rate // 5))
             stream.feed(sounds[number][place : place + size])
-            heard += len(sounds[number][place : place + size])
+            num_samples += len(sounds[number][place : place + size])
             if place + size < len(sounds[number]):
                 speaking[k] = (stream, number, place + size)
                 continue
@@ -78,19 +78,19 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "num_recordings": num_recordings,
         "num_different": num_different,
-        "audio_seconds_per_second": round(heard / rate / seconds, 1),
+        "audio_seconds_per_second": round(num_samples / rate / seconds, 1),
         "rss_mb": [settled, memory[-1][1]],
         "memory_growth": round(memory[-1][1] / settled, 4),
     }
     console.print(
-        f"{num_recordings:,} recordings, {num_different} heard otherwise than whole; "
+        f"{num_recordings:,} recordings, {num_different} differ from the whole recording's text; "
         f"{result['audio_seconds_per_second']:.0f} seconds of speech a second"
     )
     print(json.dumps(result))
 
 
 def begin(recognizer: Recognizer, number: int) -> tuple:
-    """A new stream, the recording that it will hear, and the sample where that stands."""
+    """A new stream, its recording, and the position of its next sample."""
     return recognizer.stream(), number, 0
 
 

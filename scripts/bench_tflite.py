@@ -22,7 +22,7 @@ Libraries take turns within one process, so that a change of the machine's load 
 where the library changes (the threads of the one before may still spin), a call that does not count, and calls that do;
 a figure is the median of all. Beside it stands the median of the processor time: more than the time where a library
 takes more threads than it was given, less where the machine does something else as well, and then the better figure.
-Memory is the peak of a process of its own, which loads a library and a model and hears 4 s once.
+Memory is the peak of a process of its own, which loads a library and a model and runs on 4 s of sound once.
 
 The last line is one JSON object. Its ratios say how many times as fast as the other our `dynamic` form is, and
 `..._by_processor` the same of the processor's time; `linear` is the time of 32 s over 8 times that of 4 s. What could
@@ -152,7 +152,7 @@ class Contestant:
 
     Args:
         library: whose threads may still spin when it is done.
-        run: hears the sound once; returns log-probabilities where they are compared.
+        run: runs on the sound once; returns log-probabilities where they are compared.
     """
 
     library: str
@@ -222,7 +222,7 @@ def compare_outputs(contestants, expected, *, exact):
 
 
 def print_timings(title, timings, *, reference, seconds, differences=None):
-    """A table of one contest; `seconds` of sound were heard in a run."""
+    """A table of one contest; `seconds` is the length of the sound of one run."""
     table = Table("", *(["difference"] if differences else []), title=title, title_justify="left")
     for column in ("ms", "least ms", "ms / s of sound", "x ours dynamic", "processor ms"):
         table.add_column(column, justify="right")
@@ -368,7 +368,7 @@ def over_lengths(graphs, whole, files, *, lengths, rounds):
 
 
 def stream_of_ours(path, config, samples_N):
-    """Hears all that is ready of a recording, as `Recognizer.stream` does; returns its log-probabilities [S, V]."""
+    """Feeds all complete chunks of a recording, as `Recognizer.stream` does; returns its log-probabilities [S, V]."""
     from speechgru.export.graphs import stream_geometry, stream_record
     from speechgru.runtime import Windows
 
@@ -499,7 +499,7 @@ def print_first_results(rows):
 
 def memory(files):
     """The table of peak memory; returns MiB by contestant."""
-    table = Table("", title=f"A process of its own that hears {SECONDS:g} s once", title_justify="left")
+    table = Table("", title=f"One process that runs on {SECONDS:g} s once", title_justify="left")
     for column in ("file MiB", "peak MiB", "of it before loading", "loading ms", "first run ms"):
         table.add_column(column, justify="right")
     peaks = {}

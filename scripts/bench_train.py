@@ -277,7 +277,7 @@ def of_torch(config, encoder, *, packed):
 def make_peers(config, *, with_torch):
     """All implementations by name, with the same weights."""
     peer, encoder = ours(config)
-    # The kernel of the loss that training does not take unless told to.
+    # The loss kernel that training does not use by default.
     other = {"op": "xla", "xla": "op"}[config.train.ctc]
     otherwise = config.model_copy(update={"train": config.train.model_copy(update={"ctc": other})})
     peers = {"ours": peer, f"ours, ctc={other}": ours(otherwise)[0], "keras": stock_keras(config, encoder)}
@@ -409,7 +409,7 @@ def utterances_per_second(manifest, run, count, steps):
 
 
 def free_ports(count):
-    """So many ports of the loopback that nothing listens on."""
+    """Free ports on the loopback interface."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for bound in sockets:

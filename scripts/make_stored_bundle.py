@@ -5,7 +5,7 @@ and `expected.npz` beside its files: `samples` (half a second that spells "ab"),
 default form gives for it. `tests/test_stored_bundles.py` holds every later version to them. Run it in a checkout of the
 code that writes the format; once stored, a bundle is not made again. Further arguments are keys of the configuration.
 
-A bundle tells where it was made. Here it tells of no machine: the command and the host are given neutral values, in
+A bundle records where it was made. This one must name no machine: the command and the host are given neutral values, in
 `NOWHERE` below, before the export reads them.
 """
 
@@ -70,15 +70,15 @@ def main() -> None:
     np.savez_compressed(arguments.out / "expected.npz", **expected)
     for path in filter(Path.is_file, sorted(arguments.out.rglob("*"))):
         content = path.read_bytes()
-        told = [word for word in forbidden if word and word.encode() in content]
-        if told:
-            sys.exit(f"{path} tells of this machine: {', '.join(told)}")
+        found = [word for word in forbidden if word and word.encode() in content]
+        if found:
+            sys.exit(f"{path} names this machine: {', '.join(found)}")
         print(f"{path}: {len(content):,} bytes")
-    print(f"heard {str(expected['text'])!r}")
+    print(f"recognised {str(expected['text'])!r}")
 
 
 def make_run(folder: Path, overrides: list[str]) -> Path:
-    """A run that can tell the two tones apart."""
+    """A run that distinguishes the two tones."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 60), ("dev", 12)):
         utterances = []
