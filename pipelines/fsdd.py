@@ -21,8 +21,8 @@ from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
 from speechgru.export import export
-from speechgru.scoring.run_page import report_run
 from speechgru.train import train
+from speechgru.train.page import report_run
 from speechgru.utterances.check import check
 
 CONFIG = Path(__file__).parents[1] / "configs" / "fsdd.yaml"

@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsdd import configure, isolated_manifests, joined_manifests, row_of, print_rows, train_and_score
+from fsdd import configure, isolated_manifests, joined_manifests, print_rows, row_of, train_and_score
 from stages import Story
 
 from speechgru.cli import run_command
 from speechgru.corpora import prepare
-from speechgru.scoring.sections import write_report
+from speechgru.scoring.page import report_evaluations
 from speechgru.utterances.manifest import read_manifest
 
 
@@ -68,10 +68,10 @@ def main() -> None:
     report = args.out / "report.html"
     story.stage(
         "write the report",
-        lambda progress: write_report(
+        lambda progress: report_evaluations(
+            scores,
             report,
             title="Spoken digits of unknown voices",
-            evaluations=scores,
             notes=[
                 "Each speaker in turn is the test, with all takes, while the dev and training takes of the others "
                 f"train. Connected strings are {args.joined} recordings of the speaker with short pauses between them. "

@@ -155,10 +155,10 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
             lead="Each recording once more, fed in small pieces that cut its chunks anywhere.",
         ),
         html.section("cost", "Size and speed", _each_corpus(rows, _cost_table)),
-        html.section("notes", "Notes", "".join(f"<p>{html.text(note)}</p>" for note in notes)),
+        html.section("notes", "Notes", html.paragraphs(notes)),
     ]
     out = Path(out)
-    write_text(out, page("Recognisers that stream", [part for part in sections if part], footer=_FOOTER))
+    write_text(out, page("Recognisers that stream", sections, footer=_FOOTER))
     return out
 
 

@@ -14,22 +14,17 @@ import numpy as np
 import pytest
 
 from speechgru.decoding import Word
-from speechgru.errors import UserError
 from speechgru.report import html
 from speechgru.report.charts import Axis
-from speechgru.report.line_chart import error_chart, loss_chart, num_undrawn, points_of, thinned
 from speechgru.report.speech_picture import log_mel_png, speech_picture
 from speechgru.report.style import COLOURS, NUM_SERIES, style_sheet
 from speechgru.report.utterances import (
     MAX_PLAYER_SECONDS,
-    MAX_PLAYERS,
     AudioUnavailableError,
     aligned,
     read_wav,
     utterance_card,
-    worst_utterances,
 )
-from speechgru.scoring.sections import evaluation_table, headline, model_table, training, worst, write_report
 from speechgru.text import Vocabulary
 
 HOSTILE = (
@@ -87,24 +82,6 @@ def make_utterance(**changes):
     } | changes
 
 
-def make_evaluation(**changes):
-    return {
-        "name": "Keras, test",
-        "num_utterances": 1234,
-        "audio_seconds": 3725.0,
-        "wer": 0.0314,
-        "wer_interval": [0.024, 0.0391],
-        "cer": 0.0042,
-        "sentence_error_rate": 0.2,
-        "words": 5000,
-        "substitutions": 90,
-        "insertions": 30,
-        "deletions": 37,
-        "rtf": 0.02,
-        "utterances": [make_utterance()],
-    } | changes
-
-
 def make_picture(steps=30, **changes):
     generator = np.random.default_rng(3)
     logits = generator.normal(size=(steps, len(VOCABULARY))) * 3
@@ -119,129 +96,6 @@ def make_picture(steps=30, **changes):
         "reference": "a a",
         "hypothesis": "a",
     } | changes
-
-
-HISTORY = [
-    {"kind": "train", "step": step, "epoch": 0, "loss": 100 / step, "learning_rate": 1e-3, "seconds": step}
-    for step in range(1, 101)
-] + [{"kind": "dev", "step": 100, "epoch": 1, "loss": 3.0, "wer": 0.5, "cer": 0.25, "seconds": 9.0}]
-
-
-def read_back(tmp_path, **parts):
-    path = write_report(tmp_path / "deep" / "report.html", **({"title": "A run"} | parts))
-    assert path == tmp_path / "deep" / "report.html"
-    return Page(path.read_text(encoding="utf-8"))
-
-
-def whole(tmp_path, **changes):
-    return read_back(
-        tmp_path,
-        **{
-            "title": "A run",
-            "summary": [("Corpus", "synthetic"), ("Seed", 1)],
-            "evaluations": [make_evaluation()],
-            "history": HISTORY,
-            "pictures": [make_picture()],
-            "models": [{"form": "TFLite float32", "size_bytes": 2_100_000, "wer": 0.03, "rtf": 0.01}],
-            "notes": ["A note."],
-        }
-        | changes,
-    )
-
-
-def test_the_whole_report_has_its_sections_in_order(tmp_path):
-    page = whole(tmp_path)
-    sections = [attributes["id"] for attributes in page.all("section")]
-    assert sections == ["result", "run", "models", "training", "errors", "worst", "pictures", "notes"]
-    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in sections]
-    for shown in ("A run", "3.1 %", "95 % interval 2.4 to 3.9 %", "synthetic", "2.1 MB", "A note.", "1,234"):
-        assert shown in page.text
-
-
-def test_the_page_needs_nothing_else_and_runs_nothing(tmp_path):
-    page = whole(tmp_path)
-    assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.elements}
-    for _, attributes in page.elements:
-        for name, value in attributes.items():
-            assert not name.startswith("on")
-            if name in ("src", "href"):
-                assert value.startswith(("data:", "#"))
-    assert "url(" not in style_sheet() and "@import" not in style_sheet()
-    policy = next(entry["content"] for entry in page.all("meta") if "http-equiv" in entry)
-    assert policy.startswith("default-src 'none'")
-
-
-def test_the_page_can_be_used_without_seeing_it(tmp_path):
-    page = whole(tmp_path)
-    assert page.all("html") == [{"lang": "en"}]
-    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(identifiers) == len(set(identifiers))
-    assert len(page.all("svg")) == 3
-    for drawing in page.all("svg"):
-        assert drawing["role"] == "img" and len(drawing["aria-label"]) > 20
-    assert len(page.all("caption")) == len(page.all("table")) == 2
-    assert all(heading["scope"] in ("col", "row") for heading in page.all("th"))
-    assert "Reference: turn on the light. Hypothesis: turn the lights please." in page.text
-
-
-def test_an_empty_report_is_a_page(tmp_path):
-    page = read_back(tmp_path)
-    assert not page.all("section") and not page.all("nav")
-    assert "A run" in page.text
-
-
-def test_records_with_nothing_in_them_do_not_stop_the_report(tmp_path):
-    page = read_back(tmp_path, evaluations=[{}, {"utterances": [{}]}], history=[{}], models=[{}], notes=[""])
-    assert "\u2013" in page.text
-
-
-def test_hostile_text_is_shown_and_does_nothing(tmp_path):
-    evaluation = make_evaluation(
-        name=HOSTILE,
-        utterances=[
-            make_utterance(
-                utterance_id=HOSTILE,
-                speaker=HOSTILE,
-                reference=HOSTILE,
-                hypothesis=HOSTILE[::-1],
-                audio_filepath=HOSTILE,
-                word_errors=4,
-            )
-        ],
-    )
-    picture = make_picture(
-        title=HOSTILE,
-        caption=HOSTILE,
-        reference=HOSTILE,
-        hypothesis=HOSTILE,
-        words=[Word(text=HOSTILE, start_seconds=0.1, end_seconds=0.4, confidence=0.5)],
-    )
-    page = whole(
-        tmp_path,
-        title=HOSTILE,
-        summary=[(HOSTILE, HOSTILE)],
-        evaluations=[evaluation],
-        pictures=[picture],
-        models=[{"form": HOSTILE, HOSTILE: HOSTILE}],
-        notes=[HOSTILE],
-    )
-    assert not {"script", "img"} & {tag for tag, _ in page.elements}
-    assert len(page.all("style")) == len(page.all("body")) == len(page.all("main")) == 1
-    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert page.text.count("<script>alert(1)</script>") >= 10
-    assert not re.search("[\x00\x07]", page.text)
-
-
-def test_a_place_that_cannot_be_written_is_a_users_mistake(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
-        write_report(tmp_path / "file" / "report.html", title="x")
-
-
-def test_a_report_made_twice_is_the_same(tmp_path):
-    first = write_report(tmp_path / "1.html", title="x", history=HISTORY, pictures=[make_picture()])
-    second = write_report(tmp_path / "2.html", title="x", history=HISTORY, pictures=[make_picture()])
-    assert first.read_bytes() == second.read_bytes()
 
 
 def test_reports_may_be_drawn_in_threads():
@@ -341,53 +195,7 @@ def test_every_colour_used_is_in_both_themes():
     assert {f"series-{number}" for number in range(1, NUM_SERIES + 1)} <= COLOURS["light"].keys()
 
 
-# ------------------------------------------------------------------ tables and headline
-
-
-def test_the_headline_is_the_first_evaluation():
-    shown = Page(headline([make_evaluation(), make_evaluation(wer=0.9)])).text
-    for part in ("3.1 %", "0.42 %", "80.0 %", "of 1,234", "0.02", "50 times faster than speech"):
-        assert part in shown
-    assert "90" not in shown
-
-
-def test_the_headline_leaves_out_what_was_not_measured():
-    shown = Page(headline([{"wer": math.inf}])).text
-    assert shown == "Word error rate \u221e"
-
-
-def test_models_show_unknown_keys_and_dashes_where_they_lack_one():
-    page = Page(model_table([{"form": "Keras", "wer": 0.1}, {"form": "TFLite", "size_bytes": 5000, "num_threads": 2}]))
-    assert page.text.startswith("The same weights")
-    assert page.text.endswith("Model Size WER Num threads Keras \u2013 10.0 % \u2013 TFLite 5 kB \u2013 2")
-
-
-def test_the_evaluation_table_has_a_row_an_evaluation():
-    page = Page(evaluation_table([make_evaluation(), {"name": "empty"}]))
-    assert len(page.all("tr")) == 3
-    assert "Keras, test 3.1 % 2.4 to 3.9 % 0.42 % 20.0 % 90 30 37 5,000 1,234 1 h 02 min 0.02" in page.text
-
-
-def test_skipped_utterances_are_said_not_hidden():
-    shown = Page(evaluation_table([make_evaluation(num_skipped=2), make_evaluation(name="b", num_skipped=0)])).text
-    assert shown.endswith("Keras, test: 2 utterances could not be scored and are not in its numbers.")
-
-
 # ------------------------------------------------------------------ utterances
-
-
-def test_the_worst_come_first_and_the_right_ones_not_at_all():
-    utterances = [
-        make_utterance(utterance_id="right", word_errors=0),
-        make_utterance(utterance_id="one of four", word_errors=1, words=4),
-        make_utterance(utterance_id="three of four", word_errors=3, words=4, confidence=0.2),
-        make_utterance(utterance_id="three of three", word_errors=3, words=3),
-        make_utterance(utterance_id="three of four, sure", word_errors=3, words=4, confidence=0.9),
-        make_utterance(utterance_id="unsaid", word_errors=None, words=None),
-    ]
-    chosen = [entry["utterance_id"] for entry in worst_utterances(utterances, most=10)]
-    assert chosen == ["three of three", "three of four, sure", "three of four", "one of four"]
-    assert [entry["utterance_id"] for entry in worst_utterances(utterances, most=1)] == ["three of three"]
 
 
 def test_errors_are_marked_by_more_than_colour():
@@ -401,19 +209,6 @@ def test_errors_are_marked_by_more_than_colour():
 def test_empty_texts_align():
     assert "(empty)" in aligned("", "") and "(nothing)" in aligned("", "")
     assert "<del" not in aligned("", "one") and "<ins" in aligned("", "one")
-
-
-def test_the_same_errors_of_a_second_evaluation_are_not_repeated():
-    page = Page(worst([make_evaluation(), make_evaluation(name="TFLite, test")]))
-    assert len(page.all("article")) == 1
-    assert "The same utterances and errors as under Keras, test." in page.text
-    assert ["open" in attributes for attributes in page.all("details")] == [True, False]
-
-
-def test_an_evaluation_without_errors_says_so():
-    page = Page(worst([make_evaluation(utterances=[make_utterance(word_errors=0)])]))
-    assert "0 of 1 utterances with an error" in page.text and "every utterance was heard right" in page.text
-    assert worst([make_evaluation(utterances=[])]) == ""
 
 
 def write_tone(path, *, length_seconds=1.0, sample_rate=8000, channels=2):
@@ -464,16 +259,6 @@ def test_what_cannot_be_played_says_why(tmp_path):
     assert not card.all("audio")
 
 
-def test_only_the_first_few_can_be_listened_to(tmp_path):
-    write_tone(tmp_path / "one.wav")
-    utterances = [
-        make_utterance(utterance_id=str(number), audio_filepath=str(tmp_path / "one.wav")) for number in range(20)
-    ]
-    page = Page(worst([make_evaluation(utterances=utterances)]))
-    assert len(page.all("audio")) == MAX_PLAYERS
-    assert "20 of 20 utterances with an error, the worst 10" in page.text
-
-
 # ------------------------------------------------------------------ figures
 
 
@@ -485,47 +270,6 @@ def test_an_axis_maps_its_ends_and_ticks_inside():
     assert log(7.0) == pytest.approx(50.0)
     assert log.ticks(6) == pytest.approx([1, 2, 5, 10, 20, 50])
     assert Axis(1e-3, 1e4, 0, 1, log=True).ticks(8) == pytest.approx([10.0**power for power in range(-3, 5)])
-
-
-def test_records_without_a_finite_value_are_left_out_and_counted():
-    history = [
-        {"kind": "train", "step": 1, "loss": 2.0},
-        {"kind": "train", "step": 2, "loss": math.nan},
-        {"kind": "train", "step": 3, "loss": None},
-        {"kind": "train", "step": 4},
-        {"kind": "dev", "step": 4, "loss": 1.0},
-    ]
-    assert points_of(history, kind="train", key="loss") == [(1.0, 2.0)]
-    assert num_undrawn(history, keys=("loss",)) == 2
-    assert "2 values are not finite and not drawn" in Page(training(history)).text
-
-
-def test_long_lines_are_averaged_and_say_so():
-    points = [(float(step), float(step % 2)) for step in range(1000)]
-    fewer, every = thinned(points, most=250)
-    assert every == 4 and len(fewer) == 250
-    assert fewer[0] == (1.5, 0.5)
-    assert thinned([], most=5) == ([], 1)
-    history = [{"kind": "train", "step": step, "loss": 1.0} for step in range(1000)]
-    assert "training, mean of 3" in loss_chart(history)
-
-
-def test_charts_say_in_words_what_they_show():
-    label = Page(error_chart(HISTORY)).all("svg")[0]["aria-label"].replace("\u202f", " ")
-    assert label.startswith("Dev error rates: WER from 50.0 % at step 100 to 50.0 % at step 100; CER from 25.0 %")
-
-
-@pytest.mark.parametrize("losses", [[5.0], [0.0, 0.0], [1e-9, 1e9], [-1.0, 2.0], [3.0, 3.0, 3.0]])
-def test_odd_curves_are_drawn_inside_the_chart(losses):
-    svg = loss_chart([{"kind": "train", "step": step, "loss": loss} for step, loss in enumerate(losses)])
-    (points,) = re.findall(r'<polyline class="line"[^>]*points="([^"]*)"', svg)
-    xs, ys = np.array([pair.split(",") for pair in points.split()], float).T
-    assert (xs >= 52).all() and (xs <= 436).all() and (ys >= 34).all() and (ys <= 250).all()
-    assert "nan" not in svg and "inf" not in svg
-
-
-def test_no_history_is_no_chart():
-    assert training([]) == "" and loss_chart([{"kind": "dev", "step": 1}]) == ""
 
 
 def picture_arguments(seed=3, **changes):

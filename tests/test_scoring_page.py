@@ -7,9 +7,10 @@ import re
 import pytest
 from test_report import HOSTILE, Page, write_tone
 
+from speechgru.errors import UserError
 from speechgru.report.utterances import aligned
 from speechgru.scoring.charts import rate_bar, reliability_chart
-from speechgru.scoring.page import report_evaluation
+from speechgru.scoring.page import report_evaluation, report_evaluations
 
 
 def make_group(**changes):
@@ -266,9 +267,22 @@ def test_the_worst_are_drawn_with_the_recogniser_that_was_scored(tmp_path):
     page = page_of(tmp_path, record)
     (label,) = [svg["aria-label"] for svg in page.all("svg") if "log-mel" in svg.get("aria-label", "")]
     assert label == (
-        "one.wav: log-mel and label probabilities over time. Said: turn on the light. Heard: turn the lights."
+        "one.wav: log-mel and label probabilities over time. Reference: turn on the light. Recognised: turn the lights."
     )
     assert "lights: 0.40 to 0.50 s, confidence 0.83" in page.text, "the words of the record, not heard anew"
     assert "2 errors in 4 words. Speaker ada." in page.text
     assert "Not drawn: " in page.text and "gone.wav: no such recording" in page.text
     assert not [svg for svg in page_of(tmp_path, record, num_pictures=0).all("svg") if "log-mel" in str(svg)]
+
+
+def test_several_evaluations_stand_side_by_side(tmp_path):
+    records = [make_record(), make_record(name="Keras, dev", wer=0.2, utterances=[])]
+    path = report_evaluations(records, tmp_path / "deep" / "page.html", title="Two sets", notes=["A note."])
+    page = Page(path.read_text(encoding="utf-8"))
+    assert [attributes["id"] for attributes in page.all("section")] == ["result", "errors", "worst", "notes"]
+    for part in ("Two sets", "Keras, test \u00b7 30 utterances", "Keras, dev 20.0 %", "one.wav", "A note."):
+        assert part in page.text, part
+    assert not Page(report_evaluations([], path, title="None").read_text(encoding="utf-8")).all("section")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        report_evaluations(records, tmp_path / "file" / "page.html", title="x")

@@ -1,4 +1,4 @@
-"""The page of a run's training: right in what it says, of any run at any time, and safe for any name."""
+"""The page of a run: right in what it says, of any run at any time, and safe for any name."""
 
 import json
 import math
@@ -13,11 +13,10 @@ from speechgru import cli
 from speechgru.config.load import load_config, save_config
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.report import html
-from speechgru.report.line_chart import Course, error_chart, loss_chart
 from speechgru.runs import RunFolder
-from speechgru.train import page as of_training
+from speechgru.train import page_recordings
 from speechgru.train.history import History, read_lines
-from speechgru.train.page import report_training
+from speechgru.train.page import report_run
 from speechgru.utterances.manifest import Utterance, write_manifest
 
 PROVENANCE = {
@@ -92,7 +91,7 @@ def write_run(folder, history=HISTORY, *, overrides=(), skipped=(), provenance=P
 
 
 def page_of(folder, *, num_pictures=0, **options):
-    return Page(report_training(folder, num_pictures=num_pictures, **options).read_text(encoding="utf-8"))
+    return Page(report_run(folder, num_pictures=num_pictures, **options).read_text(encoding="utf-8"))
 
 
 def sections_of(page):
@@ -148,21 +147,21 @@ def test_the_page_says_what_the_run_folder_holds(tmp_path):
 
 def test_the_page_is_written_where_it_is_wanted(tmp_path):
     run = write_run(tmp_path / "run")
-    assert report_training(run, num_pictures=0) == run / "report" / "training.html"
+    assert report_run(run, num_pictures=0) == run / "report" / "training.html"
     out = tmp_path / "elsewhere" / "page.html"
-    assert report_training(str(run), str(out), num_pictures=0) == out
+    assert report_run(str(run), str(out), num_pictures=0) == out
     assert out.read_bytes() == (run / "report" / "training.html").read_bytes(), "the same run, the same page"
     with pytest.raises(UserError, match="cannot be written"):
-        report_training(run, run / "config.yaml" / "page.html", num_pictures=0)
+        report_run(run, run / "config.yaml" / "page.html", num_pictures=0)
 
 
 def test_what_is_no_run_is_told(tmp_path):
     with pytest.raises(BundleError, match=r"none: is no run folder \(no config\.yaml\)"):
-        report_training(tmp_path / "none")
+        report_run(tmp_path / "none")
     run = write_run(tmp_path / "run")
     (run / "config.yaml").write_text("model: {unitz: 3}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"did you mean model\.units"):
-        report_training(run)
+        report_run(run)
 
 
 def test_the_page_needs_nothing_else_and_can_be_used_without_seeing_it(tmp_path):
@@ -260,7 +259,7 @@ def test_lines_that_are_no_records_are_named_not_hidden(tmp_path):
     good = json.dumps(train_record(10)).encode()
     RunFolder(run).history.write_bytes(b"\n".join([good, b"[1]", b"\xff\xfe{", b"", good.replace(b"10", b"20"), b"{"]))
     page = page_of(run)
-    assert "history.jsonl: lines 2, 3 are no record, and not in this page." in page.text
+    assert "history.jsonl: lines 2, 3 are not records, and missing from this page." in page.text
     assert "Steps 20 of 400" in page.text
     assert read_lines(tmp_path / "none.jsonl") == ([], [])
     RunFolder(run).history.unlink()
@@ -305,23 +304,6 @@ def test_hostile_names_show_themselves_and_nothing_else(tmp_path):
     assert not re.search("[\x00\x07]", page.text)
 
 
-# ------------------------------------------------------------------ figures
-
-
-def test_charts_mark_where_it_was_resumed_what_was_dropped_and_the_best():
-    course = Course(last_step=400, resumed=[100.0], dropped=[104, 104.1, 188], best_step=100)
-    errors = Page(error_chart(HISTORY, course=course))
-    (ring,) = [circle for circle in errors.all("circle") if circle["r"] == "7"]
-    assert float(ring["cx"]) == pytest.approx(52 + (460 - 24 - 52) * 100 / 400, abs=0.1)
-    marks = [line for line in errors.all("line") if line.get("class") == "blank"]
-    assert [line["x1"] for line in marks] == [ring["cx"]]
-    assert "resumed at step 100" in errors.text and "best at step 100: 25.0 %" in errors.text
-    ticks = [line for line in errors.all("line") if line.get("style") == "stroke: var(--lost)"]
-    assert len(ticks) == 2, "those on one pixel are one"
-    assert 'class="blank"' not in error_chart(HISTORY)
-    assert loss_chart([], course=course) == "", "marks alone are no chart"
-
-
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1.0 min"), (3600, "1.0 h"), (math.nan, "\u2013")]
 )
@@ -333,7 +315,7 @@ def test_a_rough_time_has_one_unit(value, shown):
 
 
 @pytest.fixture
-def heard_run(tmp_path, write_wav):
+def spoken_run(tmp_path, write_wav):
     """A run folder with a dev manifest of seven utterances, one of them gone; without weights."""
     folder = tmp_path / "corpus"
     utterances = [
@@ -344,23 +326,23 @@ def heard_run(tmp_path, write_wav):
     return write_run(tmp_path / "run", overrides=[f"data.dev={folder / 'dev.jsonl'}"])
 
 
-def test_a_run_without_weights_says_why_it_is_not_heard(heard_run):
-    page = page_of(heard_run, num_pictures=3)
-    assert "heard" not in sections_of(page)
+def test_a_run_without_weights_says_why_no_recording_is_drawn(spoken_run):
+    page = page_of(spoken_run, num_pictures=3)
+    assert "recognised" not in sections_of(page)
     assert "No recording is drawn: " in page.text
 
 
-def test_without_tensorflow_the_page_lacks_its_recordings_alone(heard_run, monkeypatch):
+def test_without_tensorflow_the_page_lacks_its_recordings_alone(spoken_run, monkeypatch):
     def load_run(path):
         raise ModuleNotFoundError("No module named 'tensorflow'")
 
-    monkeypatch.setattr(of_training, "load_run", load_run)
-    page = page_of(heard_run, num_pictures=3)
+    monkeypatch.setattr(page_recordings, "load_run", load_run)
+    page = page_of(spoken_run, num_pictures=3)
     assert "No recording is drawn: No module named 'tensorflow'" in page.text
     assert "Best dev WER 25.0 %" in page.text
 
 
-def test_dev_utterances_are_played_and_drawn(heard_run, monkeypatch):
+def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
     pytest.importorskip("tensorflow", reason="a model needs TensorFlow")
     from speechgru.model.build import build_model
     from speechgru.text import Vocabulary
@@ -373,16 +355,16 @@ def test_dev_utterances_are_played_and_drawn(heard_run, monkeypatch):
         bias.assign(np.array([0, 0, 9, 0, 0], np.float32))
         return config, vocabulary, model
 
-    monkeypatch.setattr(of_training, "load_run", load_run)
-    page = page_of(heard_run, num_pictures=3)
-    assert "heard" in sections_of(page)
+    monkeypatch.setattr(page_recordings, "load_run", load_run)
+    page = page_of(spoken_run, num_pictures=3)
+    assert "recognised" in sections_of(page)
     cards = re.findall(r"(\d\.wav) 2 errors in 2 words speaker speaker \d 1\.00 s", page.text)
     assert cards == ["0.wav", "6.wav"], "evenly through the manifest, but for what is gone"
     assert re.search(r"Not drawn: .*3\.wav: no such recording", page.text)
     assert page.text.count("Reference: turn on. Hypothesis: a.") == 2, "the reference as the rules make it"
     assert len(page.all("audio")) == 2
     drawn = [drawing["aria-label"] for drawing in page.all("svg") if "log-mel" in drawing["aria-label"]]
-    assert len(drawn) == 2 and drawn[0].endswith("Said: turn on. Heard: a.")
+    assert len(drawn) == 2 and drawn[0].endswith("Reference: turn on. Recognised: a.")
     assert re.search(r"Parameters [\d,]+ ", page.text)
 
 
@@ -406,3 +388,90 @@ def test_the_command_says_where_the_page_is(tmp_path, monkeypatch, capsys):
     assert code == 2 and out == "" and "is no run folder" in err and "Traceback" not in err
     code, out, _ = command("--help")
     assert code == 0 and "Example: speechgru report" in " ".join(out.split())
+
+
+# ------------------------------------------------------------------ with evaluations
+
+
+def evaluation(name, form, **changes):
+    return {
+        "name": name,
+        "form": form,
+        "manifest": "test.jsonl",
+        "num_utterances": 1234,
+        "audio_seconds": 3725.0,
+        "wer": 0.0314,
+        "wer_interval": [0.024, 0.0391],
+        "cer": 0.0042,
+        "sentence_error_rate": 0.2,
+        "words": 5000,
+        "substitutions": 90,
+        "insertions": 30,
+        "deletions": 37,
+        "rtf": 0.02,
+        "size_bytes": None,
+        "utterances": [
+            {
+                "utterance_id": "one.wav",
+                "reference": "turn on",
+                "hypothesis": "turn off",
+                "word_errors": 1,
+                "words": 2,
+            }
+        ],
+    } | changes
+
+
+def test_evaluations_come_first_and_the_training_after_them(tmp_path):
+    evaluations = [
+        evaluation("Keras, test", "Keras"),
+        evaluation("TFLite none, test", "TFLite none", size_bytes=2_100_000, rtf=0.01),
+        evaluation("Keras, other", "Keras other", manifest="other.jsonl", wer=0.5),
+    ]
+    run = write_run(tmp_path / "run")
+    page = page_of(run, title="Digits", evaluations=evaluations, notes=["A note."], out=tmp_path / "deep" / "page.html")
+    assert sections_of(page) == [
+        *("result", "run", "models", "errors", "curves", "worst", "unlearnt", "processes"),
+        *("configuration", "provenance", "notes"),
+    ]
+    for part in (
+        "Digits",
+        "Result Keras, test \u00b7 1,234 utterances \u00b7 1 h 02 min of audio",
+        "Word error rate 3.1 % 95 % interval 2.4 to 3.9 %",
+        "Best dev WER 25.0 % at step 100",
+        "Keras \u2013 3.1 % 0.02 50 times faster than speech TFLite none 2.1 MB 3.1 %",
+        "Keras, other 50.0 %",
+        "The same utterances and errors as under Keras, test.",
+        "A note.",
+    ):
+        assert part in page.text, part
+    assert "Keras other" not in page.text, "a form is compared with others on the same manifest"
+
+
+def test_hostile_evaluations_show_themselves_and_nothing_else(tmp_path):
+    hostile = evaluation(
+        HOSTILE,
+        HOSTILE,
+        utterances=[
+            {
+                "utterance_id": HOSTILE,
+                "speaker": HOSTILE,
+                "reference": HOSTILE,
+                "hypothesis": HOSTILE[::-1],
+                "audio_filepath": HOSTILE,
+                "word_errors": 4,
+                "words": 4,
+            }
+        ],
+    )
+    page = page_of(write_run(tmp_path / "run"), title=HOSTILE, evaluations=[hostile], notes=[HOSTILE])
+    assert not {"script", "img"} & {tag for tag, _ in page.elements}
+    assert len(page.all("style")) == len(page.all("body")) == len(page.all("main")) == 1
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count("<script>alert(1)</script>") >= 8
+    assert not re.search("[\x00\x07]", page.text)
+
+
+def test_evaluations_with_nothing_in_them_do_not_stop_the_page(tmp_path):
+    page = page_of(write_run(tmp_path / "run", history=[]), evaluations=[{}, {"utterances": [{}]}], notes=[""])
+    assert "Word error rate \u2013" in page.text

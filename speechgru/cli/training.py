@@ -152,5 +152,5 @@ def report(
     # A GPU may be busy with the very training that is shown, and three recordings need none.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # Drawing, too, needs what comes with the training packages.
-    page = needs_training_packages(lambda: import_module("speechgru.train.page").report_training(run, out))
+    page = needs_training_packages(lambda: import_module("speechgru.train.page").report_run(run, out))
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)

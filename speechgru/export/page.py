@@ -53,7 +53,7 @@ def report_export(metadata: Record, out: str | Path, *, signatures: Mapping[str,
         html.section("savedmodel", "The SavedModel's signatures", _signatures(metadata, signatures or {})),
     ]
     out = Path(out)
-    write_text(out, page("The exported recogniser", [part for part in sections if part], footer=_FOOTER))
+    write_text(out, page("The exported recogniser", sections, footer=_FOOTER))
     return out
 
 

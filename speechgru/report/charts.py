@@ -17,11 +17,6 @@ import numpy as np
 from speechgru.report.html import text
 from speechgru.report.style import NUM_SERIES
 
-#: A loss that falls by more than this factor is drawn on a logarithmic axis.
-LOG_AXIS_RATIO = 30
-#: More points than this on one line say nothing more; neighbours are averaged.
-MAX_POINTS = 400
-
 PANEL_WIDTH, PANEL_HEIGHT = 460, 290
 WIDE_WIDTH, WIDE_HEIGHT = 640, 400
 
@@ -61,17 +56,6 @@ class Axis:
         ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         slack = 1e-9 * (self.high - self.low)
         return [float(tick) for tick in ticks if self.low - slack <= tick <= self.high + slack]
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of a chart: finite points in drawing order, its name, its colour number and whether it is dashed."""
-
-    name: str
-    points: Sequence[tuple[float, float]]
-    colour: int
-    dashed: bool = False
-    markers: bool = False
 
 
 def short(value: float) -> str:

@@ -136,6 +136,12 @@ def section(identifier: str, title: str, body_html: str, *, lead: str = "") -> s
     )
 
 
+def paragraphs(texts: Iterable[str], *, kind: str = "") -> str:
+    """Texts, a paragraph each, of one `kind` of the style sheet's where it is given."""
+    start = f'<p class="{kind}">' if kind else "<p>"
+    return "".join(f"{start}{text(value)}</p>" for value in texts)
+
+
 def table(
     headings: Sequence[str],
     rows: Iterable[Sequence[str]],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speechgru.metrics.error_rates import AlignedPair, align
 from speechgru.report.html import is_number, seconds, text
 
-#: Recordings in one page, and the longest of them: a page stays small enough to send by mail.
-MAX_PLAYERS = 5
+#: The longest recording in a page, so that it stays small enough to send by mail.
 MAX_PLAYER_SECONDS = 10.0
 
 LEGEND_HTML = (
@@ -20,18 +19,6 @@ LEGEND_HTML = (
     '<span class="wrong">underlined</span> was heard and not said so, '
     "\u00b7 marks a word without a partner.</p>"
 )
-
-
-def worst_utterances(utterances: Sequence[Mapping[str, Any]], *, most: int) -> list[Mapping[str, Any]]:
-    """The utterances with word errors, most errors first; of equals the higher rate, then the more confident."""
-
-    def badness(utterance: Mapping[str, Any]) -> tuple[float, float, float]:
-        errors = utterance.get("word_errors") or 0
-        confidence = utterance.get("confidence")
-        return -errors, -errors / max(1, utterance.get("words") or 0), -confidence if is_number(confidence) else 0.0
-
-    wrong = [utterance for utterance in utterances if utterance.get("word_errors")]
-    return sorted(wrong, key=badness)[:most]
 
 
 def aligned(reference: str, hypothesis: str, *, words: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -151,11 +138,3 @@ def read_wav(path: str | None, *, offset: float = 0.0, duration: float | None = 
     except (RuntimeError, OSError, ValueError, TypeError) as error:  # LibsndfileError is a RuntimeError
         raise AudioUnavailableError("the recording cannot be read") from error
     return stream.getvalue()
-
-
-def players(number: int) -> Iterator[bool]:
-    """True for the first so many utterances of a page, then False without end."""
-    for _ in range(number):
-        yield True
-    while True:
-        yield False

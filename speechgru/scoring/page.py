@@ -13,10 +13,17 @@ from speechgru.errors import UserError
 from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.page import Record, page
-from speechgru.report.utterances import worst_utterances
 from speechgru.scoring.charts import rate_bar, reliability_chart
 from speechgru.scoring.probe import open_ear
-from speechgru.scoring.sections import PICTURE_LEAD, headline, picture_figures, worst
+from speechgru.scoring.sections import (
+    PICTURE_LEAD,
+    evaluation_lead,
+    evaluation_table,
+    headline,
+    picture_figures,
+    worst,
+    worst_utterances,
+)
 
 #: Groups of a slice and rows of a table of confusions in the page; the record holds more.
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
@@ -65,11 +72,38 @@ def report_evaluation(
             picture_figures(pictures),
             lead=PICTURE_LEAD,
         ),
-        html.section("notes", "Notes", "".join(f"<p>{html.text(note)}</p>" for note in notes + _skipped(record))),
+        html.section("notes", "Notes", html.paragraphs(notes + _skipped(record))),
     ]
     out = Path(out)
     shown = title or str(record.get("name") or "Evaluation")
-    write_text(out, page(shown, [part for part in sections if part]))
+    write_text(out, page(shown, sections))
+    return out
+
+
+def report_evaluations(records: Sequence[Record], out: str | Path, *, title: str, notes: Sequence[str] = ()) -> Path:
+    """Writes several evaluations side by side as a self-contained HTML page.
+
+    Args:
+        records: what `evaluate` returned, the one for the headline first.
+        out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
+        title: the page's title.
+        notes: paragraphs for the end of the page.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    lead = evaluation_lead(records[0]) if records else ""
+    sections = [
+        html.section("result", "Result", headline(records), lead=lead),
+        html.section("errors", "Errors", evaluation_table(records)),
+        html.section("worst", "Worst utterances", worst(records)),
+        html.section("notes", "Notes", html.paragraphs(notes)),
+    ]
+    out = Path(out)
+    write_text(out, page(title, sections))
     return out
 
 

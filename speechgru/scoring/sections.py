@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.line_chart import error_chart, loss_chart
-from speechgru.report.page import Record, chart_panels, page, with_aside
+from speechgru.report.page import Record, with_aside
 from speechgru.report.speech_picture import speech_picture
-from speechgru.report.utterances import LEGEND_HTML, MAX_PLAYERS, players, utterance_card, worst_utterances
+from speechgru.report.utterances import LEGEND_HTML, utterance_card
 
-#: Utterances shown of one evaluation.
-_MAX_WORST = 10
+#: Utterances shown of one evaluation, and how many of a page's have a player: it stays small enough to send by mail.
+_MAX_WORST, MAX_PLAYERS = 10, 5
 
 #: How to read a picture of what a model saw and said.
 PICTURE_LEAD = (
@@ -30,64 +28,6 @@ _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("rtf", "Real-time factor", lambda value: with_aside(html.real_time_factor(value), html.real_time(value))),
     ("parameters", "Parameters", html.count),
 )
-
-
-def write_report(
-    path: str | Path,
-    *,
-    title: str,
-    summary: Sequence[tuple[str, Any]] = (),
-    evaluations: Sequence[Record] = (),
-    history: Sequence[Record] = (),
-    pictures: Sequence[Record] = (),
-    models: Sequence[Record] = (),
-    notes: Sequence[str] = (),
-) -> Path:
-    """Writes the report of a run as one self-contained HTML file.
-
-    Args:
-        path: the file to write; its folder is made when missing, an older file is replaced atomically.
-        title: the page's title.
-        summary: facts as (label, value), in order.
-        evaluations: scored sets, the one for the headline first. Keys: `name`, `num_utterances`, `audio_seconds`,
-            `wer`, `wer_interval` (low and high of 95 %), `cer`, `sentence_error_rate`, `words`, `substitutions`,
-            `insertions`, `deletions`, `rtf`, `num_skipped`, and `utterances`: records with `utterance_id`,
-            `audio_filepath`, `offset`, `speaker`, `duration` (seconds), `reference`, `hypothesis`, `word_errors`,
-            `words`, `confidence`. Rates are fractions.
-        history: training records in order: `kind` "train" with `step`, `loss`, or `kind` "dev" with `step`, `loss`,
-            `wer`, `cer`.
-        pictures: records with `title`, `caption`, `log_mel_TM`, `log_probs_SV` (arrays), `vocabulary` (Vocabulary),
-            `frame_seconds`, `step_seconds`, `reference`, `hypothesis`, and `words` (Word records; found by greedy
-            decoding where missing).
-        models: one record a model form: `form`, `size_bytes`, `wer`, `rtf`, `parameters`; any other key becomes a
-            column.
-        notes: what a reader should know, a paragraph each.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        UserError: the file cannot be written.
-        ValueError: a picture's arrays do not fit each other or its vocabulary.
-    """
-    sections = [
-        html.section("result", "Result", headline(evaluations), lead=_headline_lead(evaluations)),
-        html.section("run", "The run", html.definitions(summary, kind="facts")),
-        html.section("models", "Model forms", model_table(models)),
-        html.section("training", "Training", training(history)),
-        html.section("errors", "Errors", evaluation_table(evaluations)),
-        html.section("worst", "Worst utterances", worst(evaluations)),
-        html.section(
-            "pictures",
-            "What the model sees and says",
-            picture_figures(pictures),
-            lead=PICTURE_LEAD,
-        ),
-        html.section("notes", "Notes", "".join(f"<p>{html.text(note)}</p>" for note in notes)),
-    ]
-    path = Path(path)
-    write_text(path, page(title, [part for part in sections if part]))
-    return path
 
 
 def headline(evaluations: Sequence[Record]) -> str:
@@ -112,15 +52,13 @@ def _of_all(evaluation: Record) -> str:
     return f"of {html.count(number)}" if html.is_number(number) else ""
 
 
-def _headline_lead(evaluations: Sequence[Record]) -> str:
-    if not evaluations:
-        return ""
-    first = evaluations[0]
-    facts = [str(first.get("name", ""))]
-    if html.is_number(first.get("num_utterances")):
-        facts.append(f"{html.count(first['num_utterances'])} utterances")
-    if html.is_number(first.get("audio_seconds")):
-        facts.append(f"{html.seconds(first['audio_seconds'])} of audio")
+def evaluation_lead(evaluation: Record) -> str:
+    """Which set was scored, and how much of it."""
+    facts = [str(evaluation.get("name", ""))]
+    if html.is_number(evaluation.get("num_utterances")):
+        facts.append(f"{html.count(evaluation['num_utterances'])} utterances")
+    if html.is_number(evaluation.get("audio_seconds")):
+        facts.append(f"{html.seconds(evaluation['audio_seconds'])} of audio")
     return " \u00b7 ".join(fact for fact in facts if fact)
 
 
@@ -137,17 +75,6 @@ def model_table(models: Sequence[Record]) -> str:
         [heading for _, heading, _ in columns],
         [[describe(model.get(key)) for key, _, describe in columns] for model in models],
         caption="The same weights in each form that was exported or scored.",
-    )
-
-
-def training(history: Sequence[Record]) -> str:
-    """The loss and the dev error rates against the steps, side by side."""
-    return chart_panels(
-        [
-            (loss_chart(history), "CTC loss", ("loss",)),
-            (error_chart(history), "Error rates on the dev set", ("wer", "cer")),
-        ],
-        history,
     )
 
 
@@ -198,7 +125,7 @@ def _skipped(evaluation: Record) -> str:
 def worst(evaluations: Sequence[Record], *, most: int = _MAX_WORST) -> str:
     """The `most` worst utterances of every evaluation, the first one open; the first few can be listened to."""
     parts = []
-    with_player = players(MAX_PLAYERS)
+    with_player = itertools.chain([True] * MAX_PLAYERS, itertools.repeat(False))
     shown: dict[tuple, str] = {}
     for evaluation in evaluations:
         utterances = evaluation.get("utterances")
@@ -223,6 +150,22 @@ def worst(evaluations: Sequence[Record], *, most: int = _MAX_WORST) -> str:
     return LEGEND_HTML + "".join(parts) if parts else ""
 
 
+def worst_utterances(utterances: Sequence[Mapping[str, Any]], *, most: int) -> list[Mapping[str, Any]]:
+    """The utterances with word errors, most errors first; of equals the higher rate, then the more confident."""
+
+    def badness(utterance: Mapping[str, Any]) -> tuple[float, float, float]:
+        errors = utterance.get("word_errors") or 0
+        confidence = utterance.get("confidence")
+        return (
+            -errors,
+            -errors / max(1, utterance.get("words") or 0),
+            -confidence if html.is_number(confidence) else 0.0,
+        )
+
+    wrong = [utterance for utterance in utterances if utterance.get("word_errors")]
+    return sorted(wrong, key=badness)[:most]
+
+
 def picture_figures(pictures: Sequence[Record]) -> str:
     """Every picture with its title, caption and texts."""
     return "".join(map(_picture_figure, pictures))
@@ -238,7 +181,7 @@ def _picture_figure(picture: Record) -> str:
         frame_seconds=picture["frame_seconds"],
         step_seconds=picture["step_seconds"],
         words=picture.get("words"),
-        label=f"{title}: log-mel and label probabilities over time. Said: {reference}. Heard: {hypothesis}.",
+        label=f"{title}: log-mel and label probabilities over time. Reference: {reference}. Recognised: {hypothesis}.",
     )
     caption = picture.get("caption")
     texts = [("said", reference), ("heard", hypothesis)]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.report.html import is_number
-from speechgru.report.line_chart import Course, points_of
 
 Record = Mapping[str, Any]
 
@@ -24,6 +23,23 @@ _ENDS = {
     "interrupted": "it was interrupted",
 }
 _NO_END = "no end is recorded: it goes on, or was killed"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all charts of one training mark.
+
+    Args:
+        last_step: where the axis of steps ends; None ends each chart's at its own last point.
+        resumed: steps at which another process resumed the training; upright dashed lines.
+        dropped: steps whose batch was dropped; ticks on the axis.
+        best_step: the best evaluation's step; a ring around its point on the first line of dev values.
+    """
+
+    last_step: float | None = None
+    resumed: Sequence[float] = ()
+    dropped: Sequence[float] = ()
+    best_step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,15 @@ class History:
         if is_number(max_steps) and self.last_step >= max_steps:
             return _ENDS["max_steps"]
         return _NO_END if self.records else "no step is done yet"
+
+
+def points_of(records: Sequence[Record], *, kind: str, key: str) -> list[tuple[float, float]]:
+    """The steps and values of one kind of record; records without a finite value have no point."""
+    return [
+        (float(record["step"]), float(record[key]))
+        for record in records
+        if record.get("kind") == kind and is_finite(record.get("step")) and is_finite(record.get(key))
+    ]
 
 
 def is_finite(value: Any) -> bool:

@@ -23,7 +23,7 @@ from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.scoring.predictions import read_for_scoring
-from speechgru.train.page import report_training
+from speechgru.train.page import report_run
 from speechgru.train.session import Session
 from speechgru.train.strategies import Workers, choose_strategy
 from speechgru.utterances.examination import Examined, read_only
@@ -194,7 +194,7 @@ def _train(
 
 def _report(folder: RunFolder, workers: Workers) -> None:
     if workers.is_chief:
-        report_training(folder.path)
+        report_run(folder.path)
 
 
 @contextlib.contextmanager

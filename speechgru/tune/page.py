@@ -93,10 +93,10 @@ def report_sweep(record: Record, out: str | Path) -> Path:
         html.section("trials", "All trials", _trials(record, best, objective)),
         html.section("failures", "Failures", _failures(record["trials"])),
         html.section("space", "The space", _space(record["space"])),
-        html.section("notes", "Notes", "".join(f"<p>{html.text(note)}</p>" for note in record["notes"])),
+        html.section("notes", "Notes", html.paragraphs(record["notes"])),
     ]
     out = Path(out)
-    write_text(out, page(record["title"], [part for part in sections if part], footer=_FOOTER))
+    write_text(out, page(record["title"], sections, footer=_FOOTER))
     return out
 
 

@@ -87,7 +87,7 @@ def write_corpus_report(path: str | Path, record: Record) -> Path:
     ]
     path = Path(path)
     title = f"Corpus check of {some(names, most=3)}"
-    write_text(path, page(title, [part for part in sections if part], footer=_FOOTER))
+    write_text(path, page(title, sections, footer=_FOOTER))
     return path
 
 

@@ -1,74 +1,70 @@
-"""Line charts of a run's history, thinned to what can be seen."""
+"""The charts of a run's training: losses, error rates and speed against the steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from speechgru.report.charts import (
-    LOG_AXIS_RATIO,
-    MAX_POINTS,
-    PANEL_HEIGHT,
-    PANEL_WIDTH,
-    Axis,
-    Series,
-    short,
-    svg_element,
-)
+from speechgru.report import html
+from speechgru.report.charts import PANEL_HEIGHT, PANEL_WIDTH, Axis, short, svg_element
 from speechgru.report.html import is_number, percent, text
+from speechgru.train.history import Course, History, Record, points_of
 
-
-@dataclass(frozen=True)
-class Course:
-    """What all charts of one training share.
-
-    Args:
-        last_step: where the axis of steps ends; None ends each chart's at its own last point.
-        resumed: steps at which another process went on; upright dashed lines.
-        dropped: steps whose batch was dropped; ticks on the axis.
-        best_step: the best evaluation's step; a ring around its point on the first line of dev values.
-    """
-
-    last_step: float | None = None
-    resumed: Sequence[float] = ()
-    dropped: Sequence[float] = ()
-    best_step: float | None = None
-
-
+#: A loss that falls by more than this factor is drawn on a logarithmic axis.
+_LOG_AXIS_RATIO = 30
+#: A line with more points than this shows no more; neighbours are averaged.
+_MAX_POINTS = 400
 _WHOLE_COURSE = Course()
 
 
-def loss_chart(history: Sequence[Mapping[str, Any]], *, course: Course = _WHOLE_COURSE) -> str:
-    """The training loss and the dev loss against the steps, as SVG; empty where there is none."""
-    series = [
-        training_series(history, "loss", name="training"),
-        Series("dev", points_of(history, kind="dev", key="loss"), 2, dashed=True, markers=True),
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: finite points in drawing order, its name, its colour number and whether it is dashed."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int
+    dashed: bool = False
+    markers: bool = False
+
+
+def curves(history: History) -> str:
+    """All charts of a training side by side; empty where there is nothing to draw."""
+    best, course = history.best, history.course
+    marked = f"; the ring marks the best, at step {html.count(best['step'])}" if best is not None else ""
+    rate, norm = "learning_rate", "gradient_norm"
+    speed, speed_caption = "audio_hours_per_hour", "Hours of audio trained on in an hour"
+    if not history.values(speed):
+        speed, speed_caption = "steps_per_second", "Steps a second"
+    shares = [
+        training_series(history.records, "padding_share", name="padding"),
+        training_series(history.records, "wait_share", name="waiting", colour=2, dashed=True),
     ]
-    return line_chart(series, title="Loss", describe=short, course=course)
+    return _panels(
+        [
+            (loss_chart(history.records, course=course), "CTC loss", ("loss",)),
+            (error_chart(history.records, course=course), f"Error rates on the dev set{marked}", ("wer", "cer")),
+            (_curve(history, rate, "learning rate", course), "Learning rate", (rate,)),
+            (_curve(history, norm, "gradient norm", course), "Norm of the gradient", (norm,)),
+            (_curve(history, speed, "speed", course), speed_caption, (speed,)),
+            (
+                line_chart(shares, title="Waste", describe=html.percent, percentages=True, course=course),
+                "The share of the batches that is padding, and of the time that steps waited for their batch",
+                ("padding_share", "wait_share"),
+            ),
+        ],
+        history.records,
+    )
 
 
-def error_chart(history: Sequence[Mapping[str, Any]], *, course: Course = _WHOLE_COURSE) -> str:
-    """The dev WER and CER against the steps, as SVG; empty where there is none."""
-    series = [
-        Series("WER", points_of(history, kind="dev", key="wer"), 1, markers=True),
-        Series("CER", points_of(history, kind="dev", key="cer"), 2, dashed=True, markers=True),
-    ]
-    return line_chart(series, title="Dev error rates", describe=percent, percentages=True, course=course)
+def _curve(history: History, key: str, name: str, course: Course) -> str:
+    return line_chart([training_series(history.records, key, name=name)], title=name.capitalize(), course=course)
 
 
-def training_series(
-    history: Sequence[Mapping[str, Any]], key: str, *, name: str, colour: int = 1, dashed: bool = False
-) -> Series:
-    """One value of the training records as a line of a chart, averaged where there are too many."""
-    points, every = thinned(points_of(history, kind="train", key=key))
-    return Series(f"{name}, mean of {every}" if every > 1 else name, points, colour, dashed=dashed)
-
-
-def num_undrawn(history: Sequence[Mapping[str, Any]], *, keys: Sequence[str]) -> int:
+def num_undrawn(history: Sequence[Record], *, keys: Sequence[str]) -> int:
     """How many values of these keys are in the records but not finite numbers, and so not in a chart."""
     return sum(
         1
@@ -78,17 +74,44 @@ def num_undrawn(history: Sequence[Mapping[str, Any]], *, keys: Sequence[str]) ->
     )
 
 
-def points_of(history: Sequence[Mapping[str, Any]], *, kind: str, key: str) -> list[tuple[float, float]]:
-    """The steps and values of one kind of record; records without a finite value have no point."""
-    return [
-        (float(record["step"]), float(record[key]))
-        for record in history
-        if record.get("kind") == kind
-        and all(is_number(record.get(name)) and math.isfinite(record[name]) for name in ("step", key))
+def _panels(charts: Sequence[tuple[str, str, Sequence[str]]], history: Sequence[Record]) -> str:
+    """Charts of a history side by side: each its SVG, empty where it has nothing to show, its caption, and its keys."""
+    inner = ""
+    for svg, caption, keys in charts:
+        if not svg:
+            continue
+        undrawn = num_undrawn(history, keys=keys)
+        if undrawn:
+            caption += f"; {undrawn:,} {'value is' if undrawn == 1 else 'values are'} not finite and not drawn"
+        inner += f"<figure>{svg}<figcaption>{html.text(caption)}</figcaption></figure>"
+    return f'<div class="panels">{inner}</div>' if inner else ""
+
+
+def loss_chart(history: Sequence[Record], *, course: Course = _WHOLE_COURSE) -> str:
+    """The training loss and the dev loss against the steps, as SVG; empty where there is none."""
+    series = [
+        training_series(history, "loss", name="training"),
+        Series("dev", points_of(history, kind="dev", key="loss"), 2, dashed=True, markers=True),
     ]
+    return line_chart(series, title="Loss", describe=short, course=course)
 
 
-def thinned(points: Sequence[tuple[float, float]], *, most: int = MAX_POINTS) -> tuple[list[tuple[float, float]], int]:
+def error_chart(history: Sequence[Record], *, course: Course = _WHOLE_COURSE) -> str:
+    """The dev WER and CER against the steps, as SVG; empty where there is none."""
+    series = [
+        Series("WER", points_of(history, kind="dev", key="wer"), 1, markers=True),
+        Series("CER", points_of(history, kind="dev", key="cer"), 2, dashed=True, markers=True),
+    ]
+    return line_chart(series, title="Dev error rates", describe=percent, percentages=True, course=course)
+
+
+def training_series(history: Sequence[Record], key: str, *, name: str, colour: int = 1, dashed: bool = False) -> Series:
+    """One value of the training records as a line of a chart, averaged where there are too many."""
+    points, every = thinned(points_of(history, kind="train", key=key))
+    return Series(f"{name}, mean of {every}" if every > 1 else name, points, colour, dashed=dashed)
+
+
+def thinned(points: Sequence[tuple[float, float]], *, most: int = _MAX_POINTS) -> tuple[list[tuple[float, float]], int]:
     """Averages so many neighbours into one that at most `most` points are left; gives the points and that number."""
     every = -(-len(points) // most) if points else 1
     groups = [np.mean(points[start : start + every], axis=0) for start in range(0, len(points), every)]
@@ -117,7 +140,7 @@ def line_chart(
     if not series:
         return ""
     steps, values = np.array([point for line in series for point in line.points]).T
-    log = not percentages and values.min() > 0 and values.max() > LOG_AXIS_RATIO * values.min()
+    log = not percentages and values.min() > 0 and values.max() > _LOG_AXIS_RATIO * values.min()
     low, high = (values.min() / 1.15, values.max() * 1.15) if log else (min(0.0, values.min()), values.max() * 1.05)
     x = Axis(min(0.0, steps.min()), max(1.0, steps.max(), course.last_step or 0.0), 52, PANEL_WIDTH - 24)
     y = Axis(float(low), float(high) if high > low else float(low) + 1, PANEL_HEIGHT - 40, 34, log=bool(log))

@@ -1,0 +1,98 @@
+"""Recordings as a run's best weights recognise them: texts aligned, a player and a picture of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgru import metrics
+from speechgru.config.sections import RunConfig
+from speechgru.decoding import greedy_decode
+from speechgru.errors import UserError
+from speechgru.report import html
+from speechgru.report.speech_picture import speech_picture
+from speechgru.report.utterances import LEGEND_HTML, utterance_card
+from speechgru.runs import RunFolder
+from speechgru.scoring.predictions import load_run
+from speechgru.scoring.probe import Ear, ear_of_run
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import Utterance, read_manifest
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What the page shows of some recordings.
+
+    Args:
+        cards_html: the recordings; empty where none could be drawn.
+        num_parameters: how many parameters the model has; None where it was not loaded.
+        notes: why recordings are missing.
+    """
+
+    cards_html: str = ""
+    num_parameters: int | None = None
+    notes: Sequence[str] = ()
+
+
+def recognise(folder: RunFolder, config: RunConfig, manifest: str | Path | None, *, most: int) -> Recordings:
+    """Recognises at most `most` recordings, evenly through a manifest, with the best weights of a run.
+
+    Args:
+        folder: the run.
+        config: its configuration.
+        manifest: the recordings; None shows none.
+        most: how many; 0 loads neither weights nor TensorFlow.
+    """
+    if most < 1:
+        return Recordings()
+    try:
+        config, vocabulary, model = load_run(folder.path)
+    except (UserError, ImportError) as error:
+        return Recordings(notes=[f"No recording is drawn: {error}"])
+    num_parameters = int(model.count_params())
+    if manifest is None:
+        return Recordings(num_parameters=num_parameters)
+    try:
+        utterances = read_manifest(manifest)
+    except UserError as error:
+        return Recordings(num_parameters=num_parameters, notes=[f"No recording is drawn: {error}"])
+    ear, cards, notes = ear_of_run(config, vocabulary, model), [], []
+    for utterance in utterances[:: -(-len(utterances) // most)]:
+        try:
+            cards.append(_card(utterance, ear, config))
+        except UserError as error:
+            notes.append(f"Not drawn: {error}")
+    return Recordings(LEGEND_HTML + "".join(cards) if cards else "", num_parameters, notes)
+
+
+def _card(utterance: Utterance, ear: Ear, config: RunConfig) -> str:
+    """An utterance with its errors marked, its player and its picture."""
+    recording = read_utterance(utterance, sample_rate=ear.sample_rate)
+    drawn = ear.hear(recording.samples_N)
+    hypothesis = greedy_decode(drawn["log_probs_SV"], vocabulary=ear.vocabulary, step_seconds=ear.step_seconds)
+    reference = config.text.normalize(utterance.text)
+    errors = metrics.word_errors(reference, hypothesis.text)
+    card_html = utterance_card(
+        {
+            "utterance_id": utterance.utterance_id,
+            "audio_filepath": utterance.audio_filepath,
+            "offset": utterance.offset,
+            "duration": recording.duration,
+            "speaker": utterance.speaker,
+            "reference": reference,
+            "hypothesis": hypothesis.text,
+            "word_errors": errors.errors,
+            "words": errors.reference_length,
+            "confidence": hypothesis.confidence,
+        },
+        with_player=True,
+    )
+    svg = speech_picture(
+        **drawn,
+        words=hypothesis.words,
+        label=f"{utterance.utterance_id}: log-mel and label probabilities over time. Reference: {reference}. "
+        f"Recognised: {hypothesis.text}.",
+    )
+    svg_html = html.scroll(svg, name=utterance.utterance_id, wide=True)
+    return f'{card_html}<figure style="margin: .9rem 0">{svg_html}</figure>'
