@@ -18,6 +18,7 @@ from speechgru.metrics.error_rates import (
     bootstrap_interval,
     character_errors,
     count_errors,
+    count_pairs,
     real_time_factor,
     sentence_error_rate,
     total,
@@ -64,6 +65,7 @@ def test_an_alignment_spells_both_sides_and_marks_them_right(reference, hypothes
             "delete": token is not None and other is None,
         }[operation]
     assert pairs == align(reference, hypothesis)
+    assert count_pairs(pairs) == count_errors(reference, hypothesis)
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,7 +11,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.decoding import Hypothesis, Word
 from speechgru.errors import UserError
 from speechgru.runs import RunFolder, save_checkpoint
-from speechgru.scoring.evaluation import evaluate, score
+from speechgru.scoring.evaluation import error_rates, evaluate, score
 from speechgru.scoring.predictions import Decoded
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
@@ -62,6 +62,11 @@ def test_a_record_is_json_and_its_rates_are_errors_over_words():
     assert first["hypothesis_words"][1] == {
         "text": "on", "start_seconds": 0.1, "end_seconds": pytest.approx(0.15), "confidence": 0.9
     }  # fmt: skip
+
+
+def test_the_rates_that_training_keeps_are_those_of_the_record():
+    record = score(make_decoded(ROWS), name="dev", resamples=0)
+    assert error_rates(make_decoded(ROWS)) == {"wer": record["wer"], "cer": record["cer"]}
 
 
 def test_slices_hold_every_error_once():

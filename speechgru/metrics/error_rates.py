@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -92,15 +92,8 @@ def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> list
         >>> [pair.operation for pair in align("turn on the light".split(), "turn the lights".split())]
         ['equal', 'delete', 'equal', 'substitute']
     """
-    from rapidfuzz.distance import Levenshtein
-
-    # Ids, because rapidfuzz compares hashes of tokens, and two different tokens may share one (-1 and -2 do).
-    ids: dict[Hashable, int] = {}
-    reference_ids = [ids.setdefault(token, len(ids)) for token in reference]
-    hypothesis_ids = [ids.setdefault(token, len(ids)) for token in hypothesis]
     pairs = []
-    for tag, start, end, other_start, other_end in Levenshtein.opcodes(reference_ids, hypothesis_ids):
-        operation = OPERATIONS[tag]
+    for operation, start, end, other_start, other_end in _spans(reference, hypothesis):
         for offset in range(max(end - start, other_end - other_start)):
             pairs.append(
                 AlignedPair(
@@ -113,13 +106,33 @@ def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> list
 
 
 def count_errors(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> ErrorCounts:
-    """Counts the errors of `align(reference, hypothesis)`."""
-    return count_pairs(align(reference, hypothesis))
+    """Counts the errors of `align(reference, hypothesis)`, without building its columns."""
+    counts: Counter[Operation] = Counter()
+    for operation, start, end, other_start, other_end in _spans(reference, hypothesis):
+        counts[operation] += max(end - start, other_end - other_start)
+    return _from_counter(counts)
 
 
 def count_pairs(pairs: Iterable[AlignedPair]) -> ErrorCounts:
     """Counts the errors of an alignment that is there already."""
-    counts = Counter(pair.operation for pair in pairs)
+    return _from_counter(Counter(pair.operation for pair in pairs))
+
+
+def _spans(
+    reference: Sequence[Hashable], hypothesis: Sequence[Hashable]
+) -> Iterator[tuple[Operation, int, int, int, int]]:
+    """Runs of one operation: it, the span of the reference and the span of the hypothesis."""
+    from rapidfuzz.distance import Levenshtein
+
+    # Ids, because rapidfuzz compares hashes of tokens, and two different tokens may share one (-1 and -2 do).
+    ids: dict[Hashable, int] = {}
+    reference_ids = [ids.setdefault(token, len(ids)) for token in reference]
+    hypothesis_ids = [ids.setdefault(token, len(ids)) for token in hypothesis]
+    for tag, *span in Levenshtein.opcodes(reference_ids, hypothesis_ids):
+        yield OPERATIONS[tag], *span
+
+
+def _from_counter(counts: Counter[Operation]) -> ErrorCounts:
     return ErrorCounts(
         substitutions=counts["substitute"],
         insertions=counts["insert"],

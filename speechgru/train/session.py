@@ -22,7 +22,7 @@ from speechgru.model.build import build_model
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.progress import Progress
 from speechgru.runs import RunFolder, restore_variables, save_checkpoint
-from speechgru.scoring.evaluation import score
+from speechgru.scoring.evaluation import error_rates
 from speechgru.scoring.predictions import decode_examples, make_predictor
 from speechgru.text import Vocabulary
 from speechgru.train.checkpoints import Checkpoints
@@ -336,7 +336,7 @@ class Session:
         if self.workers.is_chief:
             self._fill_shipped()
             decoded = decode_examples(self._predict, self.dev_examples, config=self.config, vocabulary=self.vocabulary)
-            scores = {key: score(decoded, name="dev", resamples=0)[key] for key in ("wer", "cer")}
+            scores = error_rates(decoded)
         scores = self.workers.share_json(scores)
         is_best = standing.take_score(scores["wer"], settings=self.config.train)
         standing.seconds = self._before + time.monotonic() - self._started
