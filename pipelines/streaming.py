@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fsdd
+import numpy as np
 import quickstart
 from stages import Story
 
@@ -229,21 +230,16 @@ def score_streams(
 
 def evaluate_saved_model(bundle: Path, run: Path, manifest: Path, *, name: str, progress: Progress) -> dict[str, Any]:
     """Scores the SavedModel by its signature for batches, as a server would call it."""
-    import tensorflow as tf
+    from speechgru.export.saved_model import SavedModelPredictor
 
     folder = RunFolder(run)
     config, vocabulary = load_config(folder.config, stored=True), Vocabulary.load(folder.vocabulary)
     path = bundle / "saved_model"
-    loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
-
-    def predict(samples_BN: Any, num_samples_B: Any) -> tuple[Any, Any]:
-        outputs = serve(samples=samples_BN, num_samples=num_samples_B)
-        return outputs["log_probs"], outputs["num_steps"]
-
-    predict(tf.zeros([1, config.data.sample_rate]), tf.constant([config.data.sample_rate]))  # the first call is slow
+    predictor = SavedModelPredictor(path)
+    one_second = np.zeros([1, config.data.sample_rate], np.float32)
+    predictor.batch_log_probs(one_second, np.array([config.data.sample_rate], np.int32))  # the first call is slow
     examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
-    decoded = decode_examples(predict, examples, config=config, vocabulary=vocabulary, progress=progress)
+    decoded = decode_examples(predictor, examples, config=config, vocabulary=vocabulary, progress=progress)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     head = {
         "path": str(bundle.absolute()),

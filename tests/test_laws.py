@@ -20,7 +20,7 @@ from speechgru.export import Graphs, to_tflite  # noqa: E402
 from speechgru.features import FrontEndStream, LogMel, mel_filters  # noqa: E402
 from speechgru.model.build import build_encoder, build_front_end, build_model  # noqa: E402
 from speechgru.model.layers import ConvSubsampling  # noqa: E402
-from speechgru.scoring.predictions import make_predictor  # noqa: E402
+from speechgru.model.predictor import KerasPredictor  # noqa: E402
 
 NUM_CLASSES = 6
 
@@ -202,11 +202,11 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
     by_samples, by_features = (interpreter.get_signature_runner(name) for name in ("recognize", "features"))
     save_model(graphs, tmp_path / "saved", sample_rate=8000, with_audio=False)
     served = tf.saved_model.load(str(tmp_path / "saved")).signatures
-    predict = make_predictor(trained)
+    predictor = KerasPredictor(trained)
     for count in (80, 161, 1000, 4001, 7999):
         samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
         num_samples_B = np.array([count], np.int32)
-        expected_BSV = predict(samples_BN, num_samples_B)[0].numpy()
+        expected_BSV = predictor.batch_log_probs(samples_BN, num_samples_B)[0]
         log_mel_BTM = portable.get_layer("front_end").get_layer("log_mel")(samples_BN, num_samples_B)[0]
         heard = {
             "SavedModel, batch": served["serving_default"](

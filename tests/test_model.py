@@ -15,7 +15,7 @@ from speechgru.export import Graphs, to_tflite
 from speechgru.gru import GRU, GRUCell, fused
 from speechgru.model.build import PRECISIONS, build_encoder, build_model
 from speechgru.model.normalization import RealStepsNormalization
-from speechgru.scoring.predictions import make_predictor
+from speechgru.model.predictor import KerasPredictor
 
 NUM_CLASSES = 6
 MIXED = PRECISIONS[1:]
@@ -206,11 +206,11 @@ def test_law_5_holds_with_batch_normalisation(form):
     portable.set_weights(trained.get_weights())
     content = to_tflite({"recognize": Graphs(portable, config).recognize()}, form=form)
     recognize = Interpreter(model_content=content).get_signature_runner("recognize")
-    predict = make_predictor(trained)
+    predictor = KerasPredictor(trained)
     for count in (161, 4001):
         samples_BN = 0.3 * np.random.default_rng(count).normal(size=[1, count]).astype("float32")
         actual_BSV = recognize(samples=samples_BN)["log_probs"]
-        expected_BSV = predict(samples_BN, np.array([count], "int32"))[0].numpy()
+        expected_BSV = predictor.batch_log_probs(samples_BN, np.array([count], "int32"))[0]
         np.testing.assert_allclose(actual_BSV, expected_BSV, atol=1e-4 if form == "none" else 0.1)
 
 

@@ -15,7 +15,7 @@ from speechgru.config.load import load_config  # noqa: E402
 from speechgru.decoding import Hypothesis, Word, greedy_decode  # noqa: E402
 from speechgru.errors import AudioError, UserError  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
-from speechgru.scoring.predictions import make_predictor  # noqa: E402
+from speechgru.model.predictor import KerasPredictor  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train import tensorboard as watching  # noqa: E402
 from speechgru.utterances.examination import Examined  # noqa: E402
@@ -37,15 +37,15 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predict(tiny):
-    """What `make_predictor` gives for the model: traced once for all tests."""
-    return make_predictor(tiny[1])
+    """The model's predictor: traced once for all tests."""
+    return KerasPredictor(tiny[1])
 
 
 @pytest.fixture
 def made(monkeypatch, predict):
     """The models that a predictor was made for."""
     models = []
-    monkeypatch.setattr(watching, "make_predictor", lambda model: models.append(model) or predict)
+    monkeypatch.setattr(watching, "KerasPredictor", lambda model: models.append(model) or predict)
     return models
 
 

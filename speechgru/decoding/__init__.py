@@ -20,6 +20,7 @@ from speechgru.decoding.hypothesis import Hypothesis, Word
 from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
 from speechgru.decoding.parallel import decode_many
 from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.predictor import Predictor
 from speechgru.decoding.scorers import PrefixScorer
 from speechgru.decoding.search import Pruning
 from speechgru.decoding.stream import DecoderStream
@@ -30,6 +31,7 @@ __all__ = [
     "EndpointRule",
     "Hypothesis",
     "Phrases",
+    "Predictor",
     "PrefixScorer",
     "Pruning",
     "Word",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from speechgru import __version__
 from speechgru.audio.in_graph import has_tensorflow_io
@@ -25,13 +24,14 @@ from speechgru.export.golden import shortest_recording, write_golden
 from speechgru.export.graphs import Graphs, stream_geometry, stream_obstacle, stream_record
 from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
-from speechgru.export.saved_model import SIGNATURES, save_model
+from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
 from speechgru.files import sha256_of, write_json, write_text
+from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
-from speechgru.scoring.predictions import load_run, make_predictor, read_for_scoring
+from speechgru.scoring.predictions import load_run, read_for_scoring
 from speechgru.text import BLANK_ID
 from speechgru.utterances.examination import Examined, read_utterance
 
@@ -91,17 +91,13 @@ def export(
     config, vocabulary, model = load_run(run, implementation="portable")
     examples = _examples(config, manifest)
     graphs = Graphs(model, config)
-    predict = make_predictor(load_run(run)[2])
-
-    def log_probs(samples_N: np.ndarray) -> np.ndarray:
-        return predict(samples_N[None], np.array([len(samples_N)], np.int32))[0][0].numpy()
-
-    log_probs(np.zeros(config.data.sample_rate, np.float32))  # traces it
+    trained = KerasPredictor(load_run(run)[2])
+    trained.log_probs(np.zeros(config.data.sample_rate, np.float32))  # traces it
     forms = list(quantize) if "tflite" in formats else []
     total = 1 + 2 * len(forms) + ("savedmodel" in formats)
     progress("exporting", 0, total, "hearing the recordings")
     parity = Parity(
-        log_probs,
+        trained,
         examples,
         sample_rate=config.data.sample_rate,
         vocabulary=vocabulary,
@@ -170,10 +166,9 @@ def export(
             metadata["saved_model"] = save_model(
                 graphs, path, sample_rate=config.data.sample_rate, with_audio=with_audio
             )
-            served = tf.saved_model.load(str(path)).signatures[RECOGNIZE]
             parity.compare(
                 "SavedModel",
-                lambda samples_N: served(samples=tf.constant(samples_N[None]))["log_probs"][0].numpy(),
+                SavedModelPredictor(path),
                 size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
                 is_exact=True,
             )
@@ -183,7 +178,7 @@ def export(
             sample_rate=config.data.sample_rate,
             recording=shortest_recording(parity.recordings, parity.references) if golden_speech else None,
             front_end=graphs.front_end_stages,
-            forms={form: Recognizer(made, form=form).log_probs for form in forms} or {"SavedModel": log_probs},
+            forms={form: Recognizer(made, form=form) for form in forms} or {"SavedModel": trained},
             vocabulary=vocabulary,
             step_seconds=config.step_seconds,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.decoding import greedy_decode
+from speechgru.decoding import Predictor, greedy_decode
 from speechgru.files import write_json
 from speechgru.text import Vocabulary
 
@@ -40,7 +40,7 @@ def write_golden(
     sample_rate: int,
     recording: np.ndarray | None,
     front_end: Callable[[np.ndarray], Mapping[str, np.ndarray]],
-    forms: Mapping[str, Callable[[np.ndarray], np.ndarray]],
+    forms: Mapping[str, Predictor],
     vocabulary: Vocabulary,
     step_seconds: float,
 ) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def write_golden(
         sample_rate: Hz.
         recording: `samples_N` of a real recording; None takes the made-up sound alone.
         front_end: `samples_N` -> its stages by name, `log_mel` and `features`.
-        forms: by the form's name, `samples_N` -> `log_probs_SV`.
+        forms: the models by their form's name.
         vocabulary: the labels.
         step_seconds: seconds from one step to the next.
 
@@ -66,8 +66,8 @@ def write_golden(
     for name, samples_N in sounds.items():
         arrays = {"samples": samples_N, **front_end(samples_N)}
         texts = {}
-        for form, log_probs in forms.items():
-            arrays[f"log_probs.{form}"] = log_probs(samples_N)
+        for form, predictor in forms.items():
+            arrays[f"log_probs.{form}"] = predictor.log_probs(samples_N)
             hypothesis = greedy_decode(arrays[f"log_probs.{form}"], vocabulary=vocabulary, step_seconds=step_seconds)
             texts[form] = hypothesis.text
         files = {}

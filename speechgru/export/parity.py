@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from speechgru import metrics
-from speechgru.decoding import greedy_decode
+from speechgru.decoding import Predictor, greedy_decode
 from speechgru.errors import BundleError
 from speechgru.runtime import Recognizer
 from speechgru.text import Vocabulary
@@ -67,7 +67,7 @@ class Parity:
     """Compares forms with the trained model.
 
     Args:
-        log_probs: the trained model: `samples_N` -> `log_probs_SV`.
+        trained: the trained model.
         examples: recordings with references.
         sample_rate: Hz.
         vocabulary: the labels.
@@ -77,7 +77,7 @@ class Parity:
 
     def __init__(
         self,
-        log_probs: Callable[[np.ndarray], np.ndarray],
+        trained: Predictor,
         examples: Sequence[Examined],
         *,
         sample_rate: int,
@@ -95,7 +95,7 @@ class Parity:
         )
         # Digital silence is in no corpus and in every stream, and it is where 16-bit floats fail.
         self._sounds = [*self.recordings, np.zeros(sample_rate // 2, np.float32)]
-        self._expected = [log_probs(samples_N) for samples_N in self._sounds]
+        self._expected = [trained.log_probs(samples_N) for samples_N in self._sounds]
         self._wer = self._wer_of([self._decode(expected_SV) for expected_SV in self._expected[:-1]])
         self.forms = [FormParity("Keras", None, 0.0, self._wer, 0.0)]
 
@@ -104,19 +104,17 @@ class Parity:
         """Recordings that are compared."""
         return len(self.recordings)
 
-    def compare(
-        self, name: str, log_probs: Callable[[np.ndarray], np.ndarray], *, size_bytes: int, is_exact: bool
-    ) -> FormParity:
+    def compare(self, name: str, predictor: Predictor, *, size_bytes: int, is_exact: bool) -> FormParity:
         """Compares one form; `is_exact` where its numbers must be the model's to float rounding.
 
         Raises:
             BundleError: it differs by more than the tolerance.
         """
         difference, started = 0.0, time.perf_counter()
-        heard = [log_probs(samples_N) for samples_N in self.recordings]
+        heard = [predictor.log_probs(samples_N) for samples_N in self.recordings]
         texts = [self._decode(log_probs_SV) for log_probs_SV in heard]
         seconds = time.perf_counter() - started
-        heard.append(log_probs(self._sounds[-1]))
+        heard.append(predictor.log_probs(self._sounds[-1]))
         for log_probs_SV, expected_SV in zip(heard, self._expected, strict=True):
             if log_probs_SV.shape != expected_SV.shape or not np.isfinite(log_probs_SV).all():
                 raise BundleError(
@@ -156,9 +154,7 @@ class Parity:
             BundleError: it differs by more than the tolerance.
         """
         recognizer = Recognizer(bundle, form=form)
-        found = self.compare(
-            f"TFLite {form}", recognizer.log_probs, size_bytes=recognizer.size_bytes, is_exact=is_exact
-        )
+        found = self.compare(f"TFLite {form}", recognizer, size_bytes=recognizer.size_bytes, is_exact=is_exact)
         more: dict[str, Any] = _weigh(bundle, form, self.recordings[0])
         if recognizer.streams:
             more |= self._compare_stream(recognizer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from speechgru.audio.in_graph import decode_bytes
@@ -47,3 +48,24 @@ def save_model(graphs: Graphs, path: Path, *, sample_rate: int, with_audio: bool
         signatures[AUDIO] = recognize_audio.get_concrete_function()
     tf.saved_model.save(graphs, str(path), signatures=signatures)
     return list(signatures)
+
+
+class SavedModelPredictor:
+    """A SavedModel as a `decoding.Predictor`.
+
+    Args:
+        path: the folder `saved_model` of a bundle.
+    """
+
+    def __init__(self, path: str | Path):
+        self._loaded = tf.saved_model.load(str(path))  # kept: its functions do not keep their weights
+        self._one, self._batch = (self._loaded.signatures[name] for name in (RECOGNIZE, BATCH))
+
+    def log_probs(self, samples_N: np.ndarray) -> np.ndarray:
+        """One recording: `samples_N` at the model's sample rate -> `log_probs_SV`."""
+        return self._one(samples=tf.constant(samples_N[None]))["log_probs"][0].numpy()
+
+    def batch_log_probs(self, samples_BN: np.ndarray, num_samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Several recordings: `samples_BN`, `num_samples_B` -> `log_probs_BSV`, `num_steps_B`."""
+        outputs = self._batch(samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B))
+        return outputs["log_probs"].numpy(), outputs["num_steps"].numpy()

@@ -11,6 +11,7 @@ import numpy as np
 from speechgru import lengths
 from speechgru.audio.reading import read_recording, resample
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.decoding.predictor import predict_row_by_row
 from speechgru.errors import BundleError, UserError
 from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
@@ -73,6 +74,10 @@ class Recognizer:
         if not self._has_steps(len(samples_N)):
             return np.zeros([0, len(self.vocabulary)], np.float32)
         return self._engine.recognize(samples_N)
+
+    def batch_log_probs(self, samples_BN: np.ndarray, num_samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The model's output for several recordings, which it computes one after the other (`decoding.Predictor`)."""
+        return predict_row_by_row(self, samples_BN, num_samples_B)
 
     @property
     def streams(self) -> bool:

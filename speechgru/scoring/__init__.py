@@ -1,7 +1,7 @@
 """How well a run or a bundle recognises recordings."""
 
 from speechgru.scoring.evaluation import error_rates, evaluate, score
-from speechgru.scoring.predictions import Decoded, decode_examples, load_run, make_predictor, read_for_scoring
+from speechgru.scoring.predictions import Decoded, decode_examples, load_run, read_for_scoring
 
 __all__ = [
     "Decoded",
@@ -9,7 +9,6 @@ __all__ = [
     "error_rates",
     "evaluate",
     "load_run",
-    "make_predictor",
     "read_for_scoring",
     "score",
 ]

@@ -15,7 +15,7 @@ from speechgru.decoding import DecodingOptions, Hypothesis
 from speechgru.errors import BundleError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, is_bundle
-from speechgru.scoring.predictions import Decoded, decode_examples, load_run, make_predictor, read_for_scoring
+from speechgru.scoring.predictions import Decoded, decode_examples, load_run, read_for_scoring
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import Utterance, read_manifest
 
@@ -263,13 +263,15 @@ def _confidence(
 def _decode_with_run(
     path: Path, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
 ) -> Decoded:
+    from speechgru.model.predictor import KerasPredictor
+
     config, vocabulary, model = load_run(path)
     decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)  # a mistake is told before the work
     examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
-    predict = make_predictor(model)
-    predict(np.zeros([1, config.data.sample_rate], np.float32), np.array([config.data.sample_rate], np.int32))  # trace
+    predictor = KerasPredictor(model)
+    predictor.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call is slow: it traces
     decoded = decode_examples(
-        predict,
+        predictor,
         examples,
         config=config,
         vocabulary=vocabulary,

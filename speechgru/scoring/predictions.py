@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
-from speechgru.decoding import DecodingOptions, Hypothesis, decode
+from speechgru.decoding import DecodingOptions, Hypothesis, Predictor, decode
 from speechgru.errors import UserError
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, load_checkpoint, restore_variables
@@ -69,20 +69,8 @@ def load_run(path: str | Path, *, implementation: str = "auto") -> tuple[RunConf
     return config, vocabulary, model
 
 
-def make_predictor(model: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """`samples_BN`, `num_samples_B` -> `log_probs_BSV`, `num_steps_B`, traced once for all shapes."""
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)])
-    def predict(samples_BN: tf.Tensor, num_samples_B: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits_BSV, num_steps_B = model([samples_BN, num_samples_B], training=False)
-        return tf.nn.log_softmax(logits_BSV), num_steps_B
-
-    return predict
-
-
 def decode_examples(
-    predict: Callable[[Any, Any], tuple[Any, Any]],
+    predictor: Predictor,
     examples: Sequence[Examined],
     *,
     config: RunConfig,
@@ -91,7 +79,7 @@ def decode_examples(
     decoding: DecodingOptions | None = None,
     progress: Progress = silent,
 ) -> Decoded:
-    """Runs a model (`make_predictor`) over utterances in batches and decodes, greedily where nothing else is said."""
+    """Runs a model over utterances in batches and decodes, greedily where nothing else is said."""
     from speechgru.dataset import evaluation_batches
 
     options = (decoding or DecodingOptions()).prepared(normalize=config.text.normalize, vocabulary=vocabulary)
@@ -99,7 +87,9 @@ def decode_examples(
     seconds, done = 0.0, 0
     for batch in evaluation_batches(examples, config=config, batch_size=batch_size):
         started = time.perf_counter()
-        log_probs_BSV, num_steps_B = (part.numpy() for part in predict(batch["samples_BN"], batch["num_samples_B"]))
+        log_probs_BSV, num_steps_B = predictor.batch_log_probs(
+            batch["samples_BN"].numpy(), batch["num_samples_B"].numpy()
+        )
         for row, index in enumerate(batch["index_B"].numpy()):
             hypotheses[index], *_ = decode(
                 log_probs_BSV[row, : num_steps_B[row]],

@@ -19,11 +19,12 @@ from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, make_sampler, training_batches
 from speechgru.errors import ConfigError, Interrupted, UserError
 from speechgru.model.build import build_model
+from speechgru.model.predictor import KerasPredictor
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.progress import Progress
 from speechgru.runs import RunFolder, restore_variables, save_checkpoint
 from speechgru.scoring.evaluation import error_rates
-from speechgru.scoring.predictions import decode_examples, make_predictor
+from speechgru.scoring.predictions import decode_examples
 from speechgru.text import Vocabulary
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.corpus_statistics import corpus_statistics
@@ -88,7 +89,7 @@ class Session:
         self.standing = Standing.at_start(settings)
         self.num_steps = _count_steps(corpus, config=config)
         self._checkpoints = Checkpoints(folder, keep_last=settings.keep_last)
-        self._predict = make_predictor(self.shipped)
+        self._predictor = KerasPredictor(self.shipped)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self._watch: Watch | None = None
 
@@ -335,7 +336,9 @@ class Session:
         standing, scores = self.standing, None
         if self.workers.is_chief:
             self._fill_shipped()
-            decoded = decode_examples(self._predict, self.dev_examples, config=self.config, vocabulary=self.vocabulary)
+            decoded = decode_examples(
+                self._predictor, self.dev_examples, config=self.config, vocabulary=self.vocabulary
+            )
             scores = error_rates(decoded)
         scores = self.workers.share_json(scores)
         is_best = standing.take_score(scores["wer"], settings=self.config.train)

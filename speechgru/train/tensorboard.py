@@ -16,10 +16,10 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import Hypothesis, greedy_decode
 from speechgru.errors import UserError
+from speechgru.model.predictor import KerasPredictor
 from speechgru.report.html import is_number
 from speechgru.report.speech_picture import label_areas, label_peaks, log_mel_pixels
 from speechgru.report.style import COLOURS, NUM_SERIES
-from speechgru.scoring.predictions import make_predictor
 from speechgru.scoring.probe import Ear, ear_of_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
@@ -114,14 +114,8 @@ class Watch:
     def _ear_of(self, model: keras.Model) -> Ear:
         """The model's ear, which hears by a graph: step by step a recurrent model takes a second or more."""
         if self._ear is None or self._ear[0] is not model:
-            predict = make_predictor(model)
-
-            def log_probs(samples_N: np.ndarray) -> np.ndarray:
-                log_probs_BSV, _ = predict(samples_N[None], np.array([len(samples_N)], np.int32))
-                return log_probs_BSV[0].numpy()
-
             ear = ear_of_run(self._config, self._vocabulary, model)
-            self._ear = model, dataclasses.replace(ear, log_probs=log_probs)
+            self._ear = model, dataclasses.replace(ear, log_probs=KerasPredictor(model).log_probs)
         return self._ear[1]
 
     @contextlib.contextmanager

@@ -31,10 +31,11 @@ from speechgru.errors import BundleError, Interrupted, UserError
 from speechgru.export import export
 from speechgru.files import write_json, write_text
 from speechgru.model.build import build_model
+from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.scoring.evaluation import evaluate
-from speechgru.scoring.predictions import load_run, make_predictor, read_for_scoring
+from speechgru.scoring.predictions import load_run, read_for_scoring
 from speechgru.train import train
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 from speechgru.utterances.examination import make_vocabulary
@@ -253,12 +254,14 @@ def dev_loss(run: str | Path) -> float:
     from speechgru.dataset import evaluation_batches
 
     config, vocabulary, model = load_run(run)
-    predict = make_predictor(model)
+    predictor = KerasPredictor(model)
     examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
     loss_N = np.zeros(len(examples))
     for batch in evaluation_batches(examples, config=config, batch_size=config.train.batch_size):
         index_B = batch["index_B"].numpy()
-        log_probs_BSV, num_steps_B = predict(batch["samples_BN"], batch["num_samples_B"])
+        log_probs_BSV, num_steps_B = predictor.batch_log_probs(
+            batch["samples_BN"].numpy(), batch["num_samples_B"].numpy()
+        )
         labels = [vocabulary.encode(examples[index].text) for index in index_B]
         labels_BL = np.zeros((len(labels), max(1, *map(len, labels))), np.int32)
         for row, of_utterance in enumerate(labels):
