@@ -7,7 +7,7 @@ PYTEST_FLAGS ?=
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart test test-slow test-latest lint format clean
+.PHONY: quickstart test test-slow test-latest lint types format clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
@@ -26,6 +26,9 @@ test-latest:
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
+types: $(VENV)/installed
+	$(VENV)/bin/python -m mypy
+
 format: $(VENV)/installed
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
@@ -37,4 +40,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-latest build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-latest build .pytest_cache .ruff_cache .mypy_cache .hypothesis
