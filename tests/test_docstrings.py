@@ -1,0 +1,138 @@
+"""The examples in docstrings run, and every public name has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import speechgru
+
+PACKAGE = Path(speechgru.__file__).parent
+
+#: Public names that have no example, by the reason. Only shrinks.
+WITHOUT_EXAMPLE: dict[str, set[str]] = {
+    "an exception; its message is for the user": {
+        "speechgru.errors.UserError",
+    },
+}
+#: Rooms that are not done yet; only shrinks.
+PENDING: frozenset[str] = frozenset(
+    {
+        "cli",
+        "config",
+        "corpora",
+        "dataset",
+        "decoding",
+        "export",
+        "features",
+        "gru",
+        "listen",
+        "metrics",
+        "model",
+        "runtime",
+        "scoring",
+        "shards",
+        "text",
+        "train",
+        "tune",
+        "utterances",
+    }
+)
+
+
+def name_of(path):
+    return ".".join(["speechgru", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def import_or_skip(name):
+    """Imports a module of the package; skips the test where it needs a package of an extra that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("speechgru"):
+            raise
+        pytest.skip(f"{name} needs {error.name}, which is not installed")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sorted(PACKAGE.rglob("*.py")) if ">>>" in p.read_text("utf-8")], ids=name_of
+)
+def test_examples_run(path, tmp_path, monkeypatch):
+    module = import_or_skip(name_of(path))
+    monkeypatch.chdir(tmp_path)  # an example may write files
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    examples = [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
+    assert examples, f"{path} has '>>>' outside every docstring that doctest finds"
+    for test in examples:
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def module_names():
+    """The package and all its modules, except programs."""
+    names = [module.name for module in pkgutil.walk_packages(speechgru.__path__, "speechgru.")]
+    return ["speechgru", *(name for name in names if not name.endswith(".__main__"))]
+
+
+def is_layer(thing):
+    return inspect.isclass(thing) and hasattr(thing, "compute_output_shape")
+
+
+def public_things(module):
+    """(full name, class or function) for each public one of a module: those of `__all__`, and layers."""
+    listed = getattr(module, "__all__", ())
+    for name, thing in inspect.getmembers(module, lambda thing: inspect.isclass(thing) or inspect.isfunction(thing)):
+        home = thing.__module__
+        if not home.startswith("speechgru.") or name.startswith("_"):
+            continue
+        if name in listed or (is_layer(thing) and home == module.__name__):
+            yield f"{home}.{thing.__qualname__}", thing
+
+
+def lines_of_examples(text):
+    return "\n".join(example.source for example in doctest.DocTestParser().get_examples(text or ""))
+
+
+def has_example(thing, room):
+    """Whether a docstring of its own, of a method, or an example of its module or room shows a thing."""
+    if ">>>" in (thing.__doc__ or ""):
+        return True
+    if inspect.isclass(thing) and any(
+        ">>>" in (getattr(member, "__doc__", None) or "") for member in vars(thing).values()
+    ):
+        return True
+    around = lines_of_examples(inspect.getmodule(thing).__doc__) + lines_of_examples(room.__doc__)
+    return re.search(rf"\b{thing.__name__}\b", around) is not None
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """{full name: whether it has an example} of all public things."""
+    found = {}
+    for name in module_names():
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("speechgru"):
+                raise
+            continue  # an extra that is not installed; the tests of that room skip as well
+        for full_name, thing in public_things(module):
+            found[full_name] = found.get(full_name, False) or has_example(thing, module)
+    return found
+
+
+def test_every_public_name_has_an_example_or_a_reason(shown):
+    excused = set().union(*WITHOUT_EXAMPLE.values())
+    missing = {name for name, has in shown.items() if not has and name.split(".")[1] not in PENDING} - excused
+    assert not missing, f"without an example in a docstring: {sorted(missing)}"
+
+
+def test_the_list_of_names_without_example_only_shrinks(shown):
+    for name in set().union(*WITHOUT_EXAMPLE.values()):
+        assert name in shown, f"{name} is not public any more: remove it from WITHOUT_EXAMPLE"
+        assert not shown[name], f"{name} has an example: remove it from WITHOUT_EXAMPLE"
