@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.decoding import (
+    Hotwords,
     Hypothesis,
     Phrases,
     PrefixScorer,
@@ -20,10 +21,10 @@ from speechgru.decoding import (
     align,
     beam_decode,
     collapse,
-    decode_many,
     greedy_decode,
 )
 from speechgru.decoding import beam as beam_module
+from speechgru.decoding.scorers import compile_together
 from speechgru.errors import TextError
 from speechgru.text import Vocabulary
 
@@ -332,9 +333,8 @@ def bonus_of(scorer, labels):
 
 
 def compiled(*, hotwords=(), boost=1.0, phrases=None, scorers=(), vocabulary=VOCABULARY):
-    return beam_module.prefix_scorer(
-        vocabulary, hotwords=hotwords, hotword_boost=boost, phrases=phrases, scorers=scorers, blank_id=0
-    )
+    asked = [*([phrases] if phrases else []), *([Hotwords(hotwords, boost=boost)] if hotwords else []), *scorers]
+    return compile_together(asked, vocabulary, blank_id=0)
 
 
 @settings(max_examples=300)
@@ -590,7 +590,7 @@ def test_phrases_that_cannot_be(make, message):
 
 @pytest.mark.parametrize("limit", ["token_log_prob", "blank_log_prob"])
 def test_pruning_that_could_forbid_a_phrase_is_refused(limit):
-    with pytest.raises(ValueError, match="would leave out labels that a phrase needs"):
+    with pytest.raises(ValueError, match="would leave out labels that an allowed text needs; with phrases or another"):
         decode(random_log_probs(0), phrases=["a"], pruning=Pruning(**{limit: -5.0}))
 
 
@@ -801,37 +801,6 @@ def test_what_cannot_be_aligned_is_said(log_probs_SV, labels, message):
 def test_options_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         decode(random_log_probs(0), **options)
-
-
-# --- many utterances ---
-
-
-def test_many_utterances_give_the_same_in_any_number_of_processes():
-    utterances = [random_log_probs(seed, steps=seed) for seed in range(21)]
-    options = {
-        "vocabulary": VOCABULARY,
-        "step_seconds": 0.04,
-        "n_best": 3,
-        "hotwords": {"ab": 1.0},
-        "phrases": Phrases(["a", "ab"], repeat=True),
-        "scorers": [Bigram(0)],
-    }
-    expected = [beam_decode(log_probs_SV, **options) for log_probs_SV in utterances]
-    assert decode_many(utterances, processes=1, **options) == expected
-    assert decode_many(utterances, processes=2, **options) == expected
-    assert decode_many([], processes=2, **options) == []
-
-
-def test_the_utterance_that_failed_is_named():
-    options = {"vocabulary": VOCABULARY, "step_seconds": 0.04}
-    broken = [random_log_probs(0), np.full((2, 4), np.nan)]
-    for processes in (1, 2):
-        with pytest.raises(ValueError, match="utterance 1: log_probs hold NaN"):
-            decode_many(broken, processes=processes, **options)
-    with pytest.raises(TextError, match=r"^hotword 'x'"):
-        decode_many(broken, hotwords=["x"], **options)
-    with pytest.raises(ValueError, match="processes must be at least 1, got 0"):
-        decode_many(broken, processes=0, **options)
 
 
 # --- peers ---

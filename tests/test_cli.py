@@ -536,7 +536,7 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
         (["--hotword", "a=1", "--hotword", "a=2"], "hotword 'a=2': 'a' stands twice, with the boosts 1 and 2"),
         (["--hotword", "zoo"], "hotword 'zoo': 'z' (U+007A), 'o' (U+006F) are not among the characters that this"),
         (["--hotword", "?!"], "hotword '?!' holds no word: the text rules leave nothing of it; take it out"),
-        (["--hotword", "a", "--beam-width", "1"], "a beam width of 1 is greedy decoding, which knows no hotwords"),
+        (["--hotword", "a", "--beam-width", "1"], "a beam width of 1 is greedy decoding, which applies no hotwords"),
         (["--hotwords", "none.txt"], "none.txt: the list of hotwords cannot be read (No such file or directory)"),
         (["--hotwords", "empty.txt"], "empty.txt: holds no hotword; write one a line"),
         (["--hotwords", "boost.txt"], "boost.txt:3: the boost after a tab must be a number such as 4.5, got 'high'"),

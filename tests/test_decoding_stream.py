@@ -8,10 +8,21 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import word_penalty
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from word_penalty import WordPenalty
 
-from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Phrases, Pruning, align, decode
+from speechgru.decoding import (
+    DecoderStream,
+    DecodingOptions,
+    EndpointRule,
+    Phrases,
+    PrefixScorer,
+    Pruning,
+    align,
+    decode,
+)
 from speechgru.decoding import stream as stream_module
 from speechgru.decoding.search import BeamSearch
 from speechgru.errors import TextError, UserError
@@ -22,6 +33,26 @@ SPACE, A, B = 1, 2, 3
 WORDS = Vocabulary(["lights", "off", "on"], unit="word")
 NO_SPACE = Vocabulary("abc")
 STEP_SECONDS = 0.04
+
+
+class WholePairs(PrefixScorer):
+    """Allows texts of an even number of labels alone, and each pair changes the score; the last one at the end."""
+
+    max_change, is_constraint = 0.25, True
+
+    def start(self):
+        return (0, 0)
+
+    def extend(self, state, label):
+        number, before = state
+        return ((number + 1) % 2, label), 0.25 if number and before < label else -0.5
+
+    def finish(self, state):
+        return -math.inf if state[0] else -0.125 * state[1]
+
+    def steps_needed(self, state):
+        return (1, 1) if state[0] else (0, 0)
+
 
 CASES = {
     "greedy": (CHARACTERS, {}),
@@ -53,6 +84,19 @@ CASES = {
     "phrases, pruned": (
         CHARACTERS,
         {"beam_width": 8, "n_best": 2, "phrases": Phrases(["ab", "baa"]), "pruning": Pruning(beam_log_prob=-3.0)},
+    ),
+    "scorer": (CHARACTERS, {"beam_width": 6, "n_best": 6, "scorers": [WordPenalty(1.0)]}),
+    "scorer that forbids": (CHARACTERS, {"beam_width": 3, "n_best": 3, "scorers": [WholePairs()]}),
+    "scorers, words": (WORDS, {"beam_width": 4, "n_best": 4, "scorers": [WholePairs(), word_penalty.make]}),
+    "scorers, hotwords, phrases": (
+        CHARACTERS,
+        {
+            "beam_width": 5,
+            "n_best": 5,
+            "hotwords": {"ab": 2.0},
+            "phrases": Phrases(["ab", "b", "ba a"], True),
+            "scorers": [WholePairs(), WordPenalty(0.5)],
+        },
     ),
 }
 seeds = st.integers(0, 2**32 - 1)
@@ -452,7 +496,7 @@ def test_streams_that_cannot_be():
         stream_of(start_seconds=math.nan)
     with pytest.raises(TextError, match=r"hotword 'x': 'x' \(U\+0078\) is not in the vocabulary"):
         stream_of(beam_width=4, hotwords=["x"])
-    with pytest.raises(ValueError, match="would leave out labels that a phrase needs"):
+    with pytest.raises(ValueError, match="would leave out labels that an allowed text needs"):
         stream_of(beam_width=4, phrases=Phrases(["a"]), pruning=Pruning(token_log_prob=-5.0))
 
 

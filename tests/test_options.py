@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import word_penalty
 
 from speechgru.config.sections import TextConfig
 from speechgru.decoding import DecodingOptions, Phrases, Pruning, beam_decode, decode, greedy_decode, options_from_lists
@@ -62,6 +63,12 @@ def test_the_defaults_are_greedy_and_descriptions_are_short():
         ({"hotwords": ["a"]}, "a beam width of 1 is greedy decoding"),
         ({"phrases": Phrases(["a"])}, "a beam width of 1 is greedy decoding"),
         ({"pruning": Pruning()}, "a beam width of 1 is greedy decoding"),
+        (
+            {"scorers": [word_penalty.make]},
+            "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, scorers",
+        ),
+        ({"beam_width": 4, "scorers": word_penalty.make}, "scorers must be a list of scorers, got <function"),
+        ({"beam_width": 4, "scorers": [0.5]}, "a function that makes one of a vocabulary, got 0.5"),
         ({"beam_width": 4, "hotwords": {"a": float("nan")}}, "the boost must be a finite number"),
         ({"beam_width": 4, "hotwords": "a"}, "hotwords must be a list of phrases"),
     ],

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import word_penalty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -236,7 +237,8 @@ def test_a_stream_hears_what_the_whole_recording_says(recognizer, sample_rate):
     from speechgru.decoding import DecodingOptions
 
     samples_N = sound(3, sample_rate=sample_rate)
-    for options in (None, DecodingOptions(beam_width=4, n_best=2)):
+    scored = DecodingOptions(beam_width=4, n_best=2, scorers=[word_penalty.make])
+    for options in (None, DecodingOptions(beam_width=4, n_best=2), scored):
         expected = recognizer.transcribe_n_best(samples_N, sample_rate, options)
         assert expected[0].text
         for size in (37, 800, 10**6):

@@ -36,6 +36,14 @@ _Hotwords = Annotated[
 ]
 _Phrases = Annotated[Path | None, typer.Option("--phrases", help="File with the only texts allowed, one a line.")]
 _RepeatPhrases = Annotated[bool, typer.Option("--repeat-phrases", help="Allow any sequence of the phrases.")]
+_Scorer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scorer",
+        metavar="FILE.py:FUNCTION[=ARGUMENT]",
+        help="Python code of yours, which is run, that scores texts; may be repeated.",
+    ),
+]
 
 
 @app.command()
@@ -57,6 +65,7 @@ def evaluate(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    scorer: _Scorer = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Score a run or a bundle: WER, CER, and every utterance's errors.
@@ -71,6 +80,7 @@ def evaluate(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        scorers=scorer or (),
     )
     from speechgru.runtime import is_bundle
 
@@ -155,6 +165,7 @@ def transcribe(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    scorer: _Scorer = None,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show what is heard while it is spoken, at the pace of speaking.")
@@ -182,6 +193,7 @@ def transcribe(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        scorers=scorer or (),
     )
     if stream:
         rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from speechgru.decoding.alignment import align
 from speechgru.decoding.greedy import BestPath
-from speechgru.decoding.hotwords import HOTWORD_BOOST, compile_hotwords, hotword_boosts
+from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import NOTHING_ALLOWED, Hypothesis, check_log_probs, dress_labels, peaks_of
-from speechgru.decoding.phrases import Phrases, compile_phrases
-from speechgru.decoding.scorers import JointScorer, PrefixScorer
+from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.scorers import PrefixScorer, Scorer, compile_together
 from speechgru.decoding.search import BeamSearch, Pruning
+from speechgru.errors import UserError
 from speechgru.text import BLANK_ID, Vocabulary
 
 
@@ -27,7 +28,7 @@ def beam_decode(
     hotwords: Mapping[str, float] | Sequence[str] = (),
     hotword_boost: float = HOTWORD_BOOST,
     phrases: Phrases | Sequence[str] | None = None,
-    scorers: Sequence[PrefixScorer] = (),
+    scorers: Sequence[Scorer | PrefixScorer] = (),
     pruning: Pruning | None = None,
     blank_id: int = BLANK_ID,
 ) -> list[Hypothesis]:
@@ -81,14 +82,17 @@ def beam_decode(
         'a'
     """
     log_probs_SV = check_log_probs(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds, blank_id=blank_id)
+    asked: list[Scorer] = []
+    if phrases is not None:
+        asked.append(phrases if isinstance(phrases, Phrases) else Phrases(phrases))
+    boosted = Hotwords(hotwords, boost=hotword_boost)
+    if boosted:
+        asked.append(boosted)
     search = beam_search(
         vocabulary,
         beam_width=beam_width,
         n_best=n_best,
-        hotwords=hotwords,
-        hotword_boost=hotword_boost,
-        phrases=phrases,
-        scorers=scorers,
+        scorers=[*asked, *scorers],
         pruning=pruning,
         blank_id=blank_id,
     )
@@ -110,10 +114,7 @@ def beam_search(
     *,
     beam_width: int,
     n_best: int,
-    hotwords: Mapping[str, float] | Sequence[str],
-    hotword_boost: float,
-    phrases: Phrases | Sequence[str] | None,
-    scorers: Sequence[PrefixScorer],
+    scorers: Iterable[Scorer | PrefixScorer],
     pruning: Pruning | None,
     blank_id: int,
 ) -> BeamSearch:
@@ -123,18 +124,12 @@ def beam_search(
     if not 1 <= n_best <= beam_width:
         raise ValueError(f"n_best must be 1 to beam_width ({beam_width}), got {n_best}; a beam ends with no more texts")
     pruning = pruning or Pruning()
-    if phrases is not None and (pruning.token_log_prob is not None or pruning.blank_log_prob is not None):
-        raise ValueError(
-            "token_log_prob and blank_log_prob would leave out labels that a phrase needs; with phrases give neither"
+    scorer = compile_together(scorers, vocabulary, blank_id=blank_id)
+    if scorer is not None and scorer.is_constraint and pruning.drops_labels:
+        raise UserError(
+            "token_log_prob and blank_log_prob would leave out labels that an allowed text needs; with phrases or "
+            "another scorer that forbids texts give neither"
         )
-    scorer = prefix_scorer(
-        vocabulary,
-        hotwords=hotwords,
-        hotword_boost=hotword_boost,
-        phrases=phrases,
-        scorers=scorers,
-        blank_id=blank_id,
-    )
     return BeamSearch(
         num_columns=len(vocabulary), beam_width=beam_width, scorer=scorer, pruning=pruning, blank_id=blank_id
     )
@@ -187,26 +182,3 @@ def dress_ends(
             )
         )
     return hypotheses
-
-
-def prefix_scorer(
-    vocabulary: Vocabulary,
-    *,
-    hotwords: Mapping[str, float] | Sequence[str],
-    hotword_boost: float,
-    phrases: Phrases | Sequence[str] | None,
-    scorers: Sequence[PrefixScorer],
-    blank_id: int,
-) -> PrefixScorer | None:
-    """The one scorer that all of these are together, or None where there is nothing to score."""
-    together: list[PrefixScorer] = []
-    if phrases is not None:
-        allowed = phrases if isinstance(phrases, Phrases) else Phrases(phrases)
-        together.append(compile_phrases(allowed, vocabulary, blank_id))
-    boosts = hotword_boosts(hotwords, boost=hotword_boost)
-    if boosts:
-        together.append(compile_hotwords(boosts, vocabulary, blank_id))
-    together += scorers
-    if len(together) > 1:
-        return JointScorer(together)
-    return together[0] if together else None

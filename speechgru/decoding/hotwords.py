@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from speechgru.decoding.scorers import PrefixScorer, columns_of
+from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
 from speechgru.errors import TextError
-from speechgru.text import Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary
 
 #: What one occurrence of a hotword adds to a text's score where nothing else is said: e^6 is a factor of some 400.
 HOTWORD_BOOST = 6.0
@@ -101,37 +102,72 @@ class HotwordScorer(PrefixScorer):
         return self._completed[self._next[state][self._border]] - self._potential[state]
 
 
-def hotword_boosts(hotwords: Mapping[str, float] | Sequence[str], *, boost: float) -> tuple[tuple[str, float], ...]:
-    """The hotwords with single spaces and their boosts, each once.
+class Hotwords(Scorer, Mapping[str, float]):
+    """Phrases to prefer, each with its boost: a mapping that a beam can score by.
 
     Args:
         hotwords: phrases with a boost each, or phrases alone.
         boost: the boost of phrases alone.
 
-    Returns:
-        Pairs of phrase and boost, hashable.
-
     Raises:
         TextError: this is no list; a phrase is empty or stands twice with different boosts; a boost is no finite
             number.
+
+    Example:
+        >>> Hotwords(["kitchen", "living  room"], boost=4.0)
+        Hotwords({'kitchen': 4.0, 'living room': 4.0})
     """
-    if isinstance(hotwords, str) or not isinstance(hotwords, (Mapping, Sequence)):
-        raise TextError(f"hotwords must be a list of phrases or a mapping from phrase to boost, got {hotwords!r}")
-    pairs = hotwords.items() if isinstance(hotwords, Mapping) else ((text, boost) for text in hotwords)
-    boosts: dict[str, float] = {}
-    for text, value in pairs:
-        phrase = " ".join(text.split())
-        if not phrase:
-            raise TextError(f"a hotword must have at least one character other than a space, got {text!r}")
-        if not math.isfinite(value):
-            raise TextError(f"hotword {phrase!r}: the boost must be a finite number, got {value}")
-        if boosts.setdefault(phrase, float(value)) != value:
-            raise TextError(f"hotword {phrase!r} stands twice, with the boosts {boosts[phrase]} and {value}")
-    return tuple(boosts.items())
+
+    def __init__(self, hotwords: Mapping[str, float] | Sequence[str] = (), *, boost: float = HOTWORD_BOOST):
+        if isinstance(hotwords, str) or not isinstance(hotwords, Mapping | Sequence):
+            raise TextError(f"hotwords must be a list of phrases or a mapping from phrase to boost, got {hotwords!r}")
+        pairs = hotwords.items() if isinstance(hotwords, Mapping) else ((text, boost) for text in hotwords)
+        self._boosts: dict[str, float] = {}
+        for text, value in pairs:
+            phrase = " ".join(text.split())
+            if not phrase:
+                raise TextError(f"a hotword must have at least one character other than a space, got {text!r}")
+            if not math.isfinite(value):
+                raise TextError(f"hotword {phrase!r}: the boost must be a finite number, got {value}")
+            if self._boosts.setdefault(phrase, float(value)) != value:
+                raise TextError(f"hotword {phrase!r} stands twice, with the boosts {self._boosts[phrase]} and {value}")
+
+    def __getitem__(self, phrase: str) -> float:
+        return self._boosts[phrase]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._boosts)
+
+    def __len__(self) -> int:
+        return len(self._boosts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._boosts})"
+
+    @property
+    def description(self) -> str:
+        return f"{len(self):,} hotword" + ("" if len(self) == 1 else "s")
+
+    def as_record(self) -> dict[str, Any]:
+        return {"hotwords": dict(self)}
+
+    def prepared(self, spelling: Spelling) -> Hotwords:
+        boosts: dict[str, float] = {}
+        for text, boost in self.items():
+            normalized = spelling.spell("hotword", text)
+            if boosts.setdefault(normalized, boost) != boost:
+                raise TextError(
+                    f"{spelling.where(text)}hotword {text!r} has the boost {boost:g}, and another that is also "
+                    f"{normalized!r} by the text rules has {boosts[normalized]:g}; keep one"
+                )
+        return Hotwords(boosts)
+
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> HotwordScorer:
+        return _compile(tuple(self.items()), vocabulary, blank_id)
 
 
 @lru_cache(maxsize=16)
-def compile_hotwords(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blank_id: int) -> HotwordScorer:
+def _compile(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blank_id: int) -> HotwordScorer:
     """The scorer of hotwords for one vocabulary; kept, because the same list serves many utterances.
 
     Raises:

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from speechgru.decoding.beam import beam_decode
+from speechgru.decoding.custom_scorer import as_scorer, load_scorer
 from speechgru.decoding.greedy import greedy_decode
-from speechgru.decoding.hotwords import HOTWORD_BOOST, hotword_boosts
+from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
-from speechgru.text import Vocabulary, describe_characters
+from speechgru.text import Vocabulary
 
 #: The beam of those who ask for what only a beam can do and name no width.
 USUAL_BEAM_WIDTH = 16
@@ -27,18 +29,23 @@ USUAL_BEAM_WIDTH = 16
 class DecodingOptions:
     """How to get from log-probabilities to texts; the default is greedy decoding.
 
+    A field that holds a `Scorer` scores the beam's texts, whichever field it is: a new kind of scorer is a field more.
+
     Args:
         beam_width: prefixes that a beam search keeps a step; 1 is greedy decoding, the best path.
         n_best: hypotheses to give back at most.
-        hotwords: phrases to prefer, each with its boost, or phrases alone; kept as a mapping. See `beam_decode`.
+        hotwords: phrases to prefer, each with its boost, or phrases alone; kept as `Hotwords`, a mapping.
         hotword_boost: the boost of phrases given alone.
         phrases: the only texts that are allowed.
+        scorers: what else scores texts, such as a language model of your own: each a `PrefixScorer` for the
+            recogniser's vocabulary, a function or class that makes one of a vocabulary, or a `Scorer`; kept as
+            `Scorer`s.
         pruning: what else the search may leave out.
         origins: where a hotword or phrase was read, such as `list.txt:3`, for messages.
 
     Raises:
-        UserError: the numbers are out of range, or hotwords, phrases, pruning or several hypotheses are asked of
-            greedy decoding.
+        UserError: the numbers are out of range, hotwords, phrases, scorers, pruning or several hypotheses are asked of
+            greedy decoding, or a scorer is none.
         TextError: a hotword is empty or its boost is no finite number.
 
     Example:
@@ -48,9 +55,10 @@ class DecodingOptions:
 
     beam_width: int = 1
     n_best: int = 1
-    hotwords: Mapping[str, float] | Sequence[str] = field(default_factory=dict)
+    hotwords: Mapping[str, float] | Sequence[str] = ()
     hotword_boost: float = HOTWORD_BOOST
     phrases: Phrases | None = None
+    scorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
     pruning: Pruning | None = None
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -62,41 +70,52 @@ class DecodingOptions:
                 f"{self.n_best} hypotheses of a beam of {self.beam_width}: a beam ends with no more texts than it is "
                 "wide, and has one at least; widen it"
             )
-        object.__setattr__(self, "hotwords", dict(hotword_boosts(self.hotwords, boost=self.hotword_boost)))
-        if self.beam_width == 1 and (self.hotwords or self.phrases or self.pruning):
+        object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
+        if not isinstance(self.scorers, Sequence):
+            raise UserError(f"scorers must be a list of scorers, got {self.scorers!r}; put it in a list")
+        object.__setattr__(self, "scorers", tuple(as_scorer(given) for given in self.scorers))
+        if self.beam_width == 1 and (self.all_scorers or self.pruning):
             raise UserError(
-                "a beam width of 1 is greedy decoding, which knows no hotwords, phrases or pruning; give a width of 2 "
-                f"or more ({USUAL_BEAM_WIDTH} is usual)"
+                "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, scorers or pruning; give a "
+                f"width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
             )
+
+    @property
+    def all_scorers(self) -> tuple[Scorer, ...]:
+        """Everything that a beam's texts are scored by: what the fields hold, then `scorers`."""
+        return (*(scorer for scorer in self._fields_that_score().values() if scorer), *self.scorers)
+
+    def _fields_that_score(self) -> dict[str, Scorer]:
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Scorer)}
 
     @property
     def description(self) -> str:
         """What is done, in a few words."""
         if self.beam_width == 1:
             return "greedy"
-        parts = [f"beam of {self.beam_width}"]
-        if self.hotwords:
-            parts.append(_number_of(len(self.hotwords), "hotword"))
-        if self.phrases:
-            number = _number_of(len(self.phrases.texts), "phrase")
-            parts.append(f"any sequence of {number}" if self.phrases.repeat else f"one of {number}")
-        if self.pruning:
-            parts.append("pruned")
-        return ", ".join(parts)
+        parts = [f"beam of {self.beam_width}", *(scorer.description for scorer in self.all_scorers)]
+        return ", ".join([*parts, "pruned"] if self.pruning else parts)
 
     def as_record(self) -> dict[str, Any]:
         """The options as JSON-ready fields, for whoever wants to repeat what was done."""
-        return {
+        record = {
             "description": self.description,
             "beam_width": self.beam_width,
-            "hotwords": dict(self.hotwords),
-            "phrases": list(self.phrases.texts) if self.phrases else None,
-            "repeat_phrases": bool(self.phrases and self.phrases.repeat),
+            "hotwords": {},
+            "phrases": None,
+            "repeat_phrases": False,
+            "scorers": [scorer.description for scorer in self.scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
         }
+        for scorer in self._fields_that_score().values():
+            record |= scorer.as_record()
+        return record
 
     def prepared(self, *, normalize: Callable[[str], str], vocabulary: Vocabulary) -> DecodingOptions:
         """The same for one recogniser: its text rules applied to hotwords and phrases, which it must be able to write.
+
+        Whatever a scorer needs time for, such as reading a language model, it does here, once for all utterances.
 
         Args:
             normalize: the text rules that its transcripts went through (`TextRules.normalize`).
@@ -105,39 +124,12 @@ class DecodingOptions:
         Raises:
             TextError: the recogniser cannot write a hotword or phrase, or the rules leave nothing of it, or two
                 hotwords become one with two boosts; names it and where it was read.
+            UserError: a scorer cannot be made for this vocabulary.
         """
-
-        def rewrite(kind: str, text: str) -> str:
-            where = f"{self.origins[text]}: " if text in self.origins else ""
-            normalized = normalize(text)
-            shown = f"{kind} {text!r}" + (f", {normalized!r} by the text rules" if normalized != text else "")
-            if not normalized and text:
-                raise TextError(
-                    f"{where}{kind} {text!r} holds no word: the text rules leave nothing of it; take it out"
-                )
-            unknown = vocabulary.unknown(normalized)
-            if unknown:
-                raise TextError(
-                    f"{where}{shown}: {describe_characters(unknown)} not among the {vocabulary.unit}s that this "
-                    "recogniser writes; write it with those, or take it out"
-                )
-            return normalized
-
-        boosts: dict[str, float] = {}
-        for text, boost in self.hotwords.items():
-            normalized = rewrite("hotword", text)
-            if boosts.setdefault(normalized, boost) != boost:
-                where = f"{self.origins[text]}: " if text in self.origins else ""
-                raise TextError(
-                    f"{where}hotword {text!r} has the boost {boost:g}, and another that is also {normalized!r} by the "
-                    f"text rules has {boosts[normalized]:g}; keep one"
-                )
-        phrases = self.phrases
-        if phrases is not None:
-            if phrases.repeat and vocabulary.unknown(" "):
-                raise TextError("phrases cannot follow each other: this recogniser writes no space between them")
-            phrases = Phrases([rewrite("phrase", text) for text in phrases.texts], repeat=phrases.repeat)
-        return dataclasses.replace(self, hotwords=boosts, phrases=phrases)
+        spelling = Spelling(normalize, vocabulary, self.origins)
+        fields = {name: scorer.prepared(spelling) for name, scorer in self._fields_that_score().items()}
+        scorers = tuple(scorer.prepared(spelling) for scorer in self.scorers)
+        return dataclasses.replace(self, **fields, scorers=scorers)
 
 
 def decode(
@@ -166,8 +158,7 @@ def decode(
         step_seconds=step_seconds,
         beam_width=options.beam_width,
         n_best=options.n_best,
-        hotwords=options.hotwords,
-        phrases=options.phrases,
+        scorers=options.all_scorers,
         pruning=options.pruning,
     )
 
@@ -180,6 +171,7 @@ def options_from_lists(
     hotword_file: str | Path | None = None,
     phrase_file: str | Path | None = None,
     repeat_phrases: bool = False,
+    scorers: Sequence[str] = (),
 ) -> DecodingOptions:
     """Options as people give them on a command line and in files.
 
@@ -190,9 +182,11 @@ def options_from_lists(
         hotword_file: a text file with a hotword a line, and after a tab its boost where it is not the usual one.
         phrase_file: a text file with a phrase a line: the only texts that are allowed.
         repeat_phrases: whether phrases may follow each other; else the text is one of them.
+        scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
     Raises:
-        UserError: a file cannot be read, a boost is no number, or the options contradict each other.
+        UserError: a file cannot be read, a boost is no number, a scorer's code cannot be found, or the options
+            contradict each other.
     """
     if repeat_phrases and phrase_file is None:
         raise UserError("phrases shall repeat, but none are given; name their file (--phrases FILE)")
@@ -214,8 +208,16 @@ def options_from_lists(
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
     if beam_width is None:
-        beam_width = max(USUAL_BEAM_WIDTH, n_best) if boosts or phrases or n_best > 1 else 1
-    return DecodingOptions(beam_width=beam_width, n_best=n_best, hotwords=boosts, phrases=phrases, origins=origins)
+        needs_beam = bool(boosts or phrases or scorers or n_best > 1)
+        beam_width = max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1
+    return DecodingOptions(
+        beam_width=beam_width,
+        n_best=n_best,
+        hotwords=boosts,
+        phrases=phrases,
+        scorers=[load_scorer(named) for named in scorers],
+        origins=origins,
+    )
 
 
 def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float]:
@@ -252,7 +254,3 @@ def _lines(path: str | Path, what: str) -> Iterator[tuple[str, str]]:
 
 def _single_spaces(text: str) -> str:
     return " ".join(text.split())
-
-
-def _number_of(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from speechgru.decoding.scorers import PrefixScorer, columns_of
+from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
 from speechgru.errors import TextError
-from speechgru.text import Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary
 
 
 @dataclass(frozen=True)
-class Phrases:
+class Phrases(Scorer):
     """A small grammar: one of these texts, or any sequence of them.
 
     Args:
@@ -40,6 +41,22 @@ class Phrases:
             raise TextError(f"phrases must hold at least one text that is not empty, got {list(self.texts)!r}")
         object.__setattr__(self, "texts", texts)
 
+    @property
+    def description(self) -> str:
+        number = f"{len(self.texts):,} phrase" + ("" if len(self.texts) == 1 else "s")
+        return f"any sequence of {number}" if self.repeat else f"one of {number}"
+
+    def as_record(self) -> dict[str, Any]:
+        return {"phrases": list(self.texts), "repeat_phrases": self.repeat}
+
+    def prepared(self, spelling: Spelling) -> Phrases:
+        if self.repeat and spelling.vocabulary.unknown(" "):
+            raise TextError("phrases cannot follow each other: this recogniser writes no space between them")
+        return Phrases([spelling.spell("phrase", text) for text in self.texts], repeat=self.repeat)
+
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PhraseScorer:
+        return _compile(self, vocabulary, blank_id)
+
 
 class PhraseScorer(PrefixScorer):
     """Forbids every prefix that begins no allowed text, and every end that is not the end of one.
@@ -54,6 +71,7 @@ class PhraseScorer(PrefixScorer):
     """
 
     max_change = 0.0
+    is_constraint = True
 
     def __init__(self, texts: Sequence[tuple[int, ...]], *, repeat: bool, space: int | None):
         following: list[dict[int, int]] = [{}]
@@ -104,7 +122,7 @@ class PhraseScorer(PrefixScorer):
 
 
 @lru_cache(maxsize=16)
-def compile_phrases(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PhraseScorer:
+def _compile(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PhraseScorer:
     """The constraint of a phrase list for one vocabulary; kept, because the same list serves many utterances.
 
     Raises:

@@ -1,12 +1,21 @@
-"""What can change a prefix's score during a beam search: the interface, and several scorers as one."""
+"""Scorers of a beam: what changes a text's score beside its log-probability.
+
+There are two interfaces. A `Scorer` is what a user asks for and what a field of `DecodingOptions` holds: hotwords, a
+phrase list, a language model, written without regard to any recogniser. A `PrefixScorer` is the same made ready for one
+vocabulary: the search asks it label by label. A new kind of scorer is a module with one class of each, and a field of
+`DecodingOptions` that holds the `Scorer`; transcription, streams, `evaluate` and the records follow from these.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from speechgru.text import Vocabulary
+from speechgru.errors import TextError, UserError
+from speechgru.text import BLANK_ID, Vocabulary, describe_characters
 
 
 class PrefixScorer(ABC):
@@ -14,31 +23,48 @@ class PrefixScorer(ABC):
 
     The search calls `start` once, `extend` for every label of a prefix and `finish` at the end of the utterance. A
     text's score is its log-probability, summed over all alignments, plus all changes on its way. So a language model
-    returns weighted log-probabilities, a constraint 0 or minus infinity, a hotword list a boost.
+    returns weighted log-probabilities, a constraint 0 or minus infinity, a hotword list a boost. A word may be
+    incomplete in any state but those that `finish` gets.
 
     States are hashable, and equal states score equal continuations equally: the search asks once for each pair of
-    state and label and remembers the answer. For `decode_many` in several processes a scorer must pickle.
+    state and label and remembers the answer. One scorer serves many utterances, streams and threads at a time, so what
+    it knows of an utterance is in the states and never in itself.
 
     Labels are columns of the log-probabilities.
+
+    Example:
+        >>> class EachLabel(PrefixScorer):
+        ...     '''Makes long texts less probable.'''
+        ...     max_change = 0.0
+        ...     def start(self):
+        ...         return 0
+        ...     def extend(self, state, label):
+        ...         return 0, -0.5
+        ...     def finish(self, state):
+        ...         return 0.0
+        >>> EachLabel().extend(0, 3)
+        (0, -0.5)
     """
 
     #: No call of `extend` may return a change above this. The tighter it is, the earlier the search can stop looking;
     #: infinity is always right. 0 for constraints and for language models.
     max_change: float = math.inf
+    #: Whether it forbids texts. Such scorers are asked first, and no pruning may leave out labels that a text needs.
+    is_constraint: bool = False
 
     @abstractmethod
     def start(self) -> Hashable:
         """The state of the empty prefix."""
 
     @abstractmethod
-    def extend(self, state: Hashable, label: int) -> tuple[Hashable, float]:
+    def extend(self, state: Any, label: int) -> tuple[Hashable, float]:
         """The state after one more label, and the change of the score; minus infinity forbids the label."""
 
     @abstractmethod
-    def finish(self, state: Hashable) -> float:
+    def finish(self, state: Any) -> float:
         """The change of the score where the text ends here; minus infinity forbids to end."""
 
-    def steps_needed(self, state: Hashable) -> tuple[int, int]:
+    def steps_needed(self, state: Any) -> tuple[int, int]:
         """How many more steps the shortest text that may end needs: after a blank, and after the last label itself.
 
         The second is larger where the next label would repeat the last, which takes a blank between them. The search
@@ -51,32 +77,151 @@ class JointScorer(PrefixScorer):
     """Several scorers as one: their changes add up.
 
     Args:
-        scorers: the scorers, in the order in which they are asked.
+        scorers: the scorers; they are asked in this order, those that forbid texts before the others.
     """
 
     def __init__(self, scorers: Sequence[PrefixScorer]):
-        self._scorers = tuple(scorers)
+        # What a constraint forbids no other scorer need be asked about, and a language model's answer is the dear one.
+        self._scorers = tuple(sorted(scorers, key=lambda scorer: not scorer.is_constraint))
         self.max_change = sum(scorer.max_change for scorer in self._scorers)
+        self.is_constraint = any(scorer.is_constraint for scorer in self._scorers)
 
     def start(self) -> Hashable:
         return tuple(scorer.start() for scorer in self._scorers)
 
-    def extend(self, state: Hashable, label: int) -> tuple[Hashable, float]:
+    def extend(self, state: tuple[Hashable, ...], label: int) -> tuple[Hashable, float]:
         states, changes = [], []
         for scorer, own in zip(self._scorers, state, strict=True):
-            following, change = scorer.extend(own, label)
+            following, change = checked_extend(scorer, own, label)
             if change == -math.inf:
                 return None, change  # forbidden: nobody else need be asked
             states.append(following)
             changes.append(change)
         return tuple(states), sum(changes)
 
-    def finish(self, state: Hashable) -> float:
-        return sum(scorer.finish(own) for scorer, own in zip(self._scorers, state, strict=True))
+    def finish(self, state: tuple[Hashable, ...]) -> float:
+        return sum(checked_finish(scorer, own) for scorer, own in zip(self._scorers, state, strict=True))
 
-    def steps_needed(self, state: Hashable) -> tuple[int, int]:
+    def steps_needed(self, state: tuple[Hashable, ...]) -> tuple[int, int]:
         needs = [scorer.steps_needed(own) for scorer, own in zip(self._scorers, state, strict=True)]
         return max(blank for blank, _ in needs), max(label for _, label in needs)
+
+
+def checked_extend(scorer: PrefixScorer, state: Hashable, label: int) -> tuple[Hashable, float]:
+    """`scorer.extend`, once the change is one that it may return.
+
+    Raises:
+        UserError: the change is above `max_change`, infinite or NaN; the search would drop texts that it should find.
+    """
+    following, change = scorer.extend(state, label)
+    if not change <= scorer.max_change or change == math.inf:
+        raise UserError(
+            f"{type(scorer).__name__}.extend changed the score by {change} at label {label}; it must be a number of at "
+            f"most its max_change, {scorer.max_change}, and not infinite"
+        )
+    return following, change
+
+
+def checked_finish(scorer: PrefixScorer, state: Hashable) -> float:
+    """`scorer.finish`, once the change is one that it may return.
+
+    Raises:
+        UserError: it is infinite or NaN.
+    """
+    change = scorer.finish(state)
+    if not change < math.inf:
+        raise UserError(f"{type(scorer).__name__}.finish must return a number below infinity, got {change}")
+    return change
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How one recogniser writes the texts that a user gives: by its text rules, in the entries of its vocabulary.
+
+    Args:
+        normalize: the text rules that its transcripts went through (`TextRules.normalize`).
+        vocabulary: what it can write.
+        origins: where a text was read, such as `list.txt:3`, for messages.
+    """
+
+    normalize: Callable[[str], str]
+    vocabulary: Vocabulary
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def where(self, text: str) -> str:
+        """The beginning of a message about a text: the place where it was read, if one is known."""
+        return f"{self.origins[text]}: " if text in self.origins else ""
+
+    def spell(self, kind: str, text: str) -> str:
+        """A text as the recogniser writes it.
+
+        Args:
+            kind: what the text is, for messages: `hotword`, `phrase`.
+            text: as the user wrote it.
+
+        Raises:
+            TextError: the recogniser cannot write it, or the rules leave nothing of it; names it and where it was read.
+        """
+        normalized = self.normalize(text)
+        if not normalized and text:
+            raise TextError(
+                f"{self.where(text)}{kind} {text!r} holds no word: the text rules leave nothing of it; take it out"
+            )
+        unknown = self.vocabulary.unknown(normalized)
+        if unknown:
+            rewritten = f", {normalized!r} by the text rules" if normalized != text else ""
+            raise TextError(
+                f"{self.where(text)}{kind} {text!r}{rewritten}: {describe_characters(unknown)} not among the "
+                f"{self.vocabulary.unit}s that this recogniser writes; write it with those, or take it out"
+            )
+        return normalized
+
+
+class Scorer(ABC):
+    """Something that a user asks a beam to score by, for whatever recogniser: what `DecodingOptions` hold.
+
+    One that is false, such as an empty list of hotwords, asks for nothing.
+    """
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What it is, in a few words for a table: `2 hotwords`."""
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON-ready fields for `DecodingOptions.as_record`, for whoever wants to repeat what was done."""
+        return {}
+
+    def prepared(self, spelling: Spelling) -> Scorer:
+        """The same for one recogniser: with its texts spelt as that one writes them (`Spelling.spell`).
+
+        Raises:
+            TextError: the recogniser cannot write one of them.
+        """
+        return self
+
+    @abstractmethod
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
+        """What the search asks, for the columns of one vocabulary.
+
+        Called for every utterance, so whoever needs time for it keeps what came out.
+
+        Raises:
+            TextError: the vocabulary cannot write a text of it.
+        """
+
+
+def compile_together(
+    scorers: Iterable[Scorer | PrefixScorer], vocabulary: Vocabulary, *, blank_id: int
+) -> PrefixScorer | None:
+    """The one scorer that all of these are together, or None where there is nothing to score by."""
+    compiled = [
+        scorer if isinstance(scorer, PrefixScorer) else scorer.compile(vocabulary, blank_id=blank_id)
+        for scorer in scorers
+    ]
+    if len(compiled) > 1:
+        return JointScorer(compiled)
+    return compiled[0] if compiled else None
 
 
 def columns_of(text: str, *, vocabulary: Vocabulary, blank_id: int, where: str) -> tuple[int, ...]:

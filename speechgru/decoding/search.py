@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from speechgru.decoding.scorers import PrefixScorer
+from speechgru.decoding.scorers import PrefixScorer, checked_extend, checked_finish
 
 _NEVER = -math.inf
 _LOWEST = -sys.float_info.max  # below every score but that of the impossible
@@ -43,6 +43,11 @@ class Pruning:
             if value is not None and not value <= 0:
                 raise ValueError(f"{name} must be a natural logarithm of at most 0, or None for no limit, got {value}")
 
+    @property
+    def drops_labels(self) -> bool:
+        """Whether a label can count as impossible; a beam that drops prefixes alone still finds allowed texts."""
+        return self.token_log_prob is not None or self.blank_log_prob is not None
+
 
 class _Asked:
     """A scorer's answers, each asked for once; states are numbered in the order in which they come up.
@@ -72,22 +77,14 @@ class _Asked:
 
     def extend(self, number: int, label: int) -> tuple[int, float]:
         """The number of the state after one more label (-1 where that is forbidden) and the change."""
-        state, change = self._scorer.extend(self._states[number], label)
-        if not change <= self._scorer.max_change or change == math.inf:
-            raise ValueError(
-                f"{type(self._scorer).__name__}.extend changed the score by {change} at label {label}; it must be a "
-                f"number of at most its max_change, {self._scorer.max_change}, and not infinite"
-            )
+        state, change = checked_extend(self._scorer, self._states[number], label)
         move = (-1 if change == _NEVER else self._number_of(state), change)
         self.moves[number][label] = move
         return move
 
     def finish(self, number: int) -> float:
         """The change where a text ends in this state."""
-        change = self._scorer.finish(self._states[number])
-        if not change < math.inf:
-            raise ValueError(f"{type(self._scorer).__name__}.finish must return a number below infinity, got {change}")
-        return change
+        return checked_finish(self._scorer, self._states[number])
 
 
 class BeamSearch:

@@ -71,10 +71,7 @@ class DecoderStream:
                 vocabulary,
                 beam_width=options.beam_width,
                 n_best=options.n_best,
-                hotwords=options.hotwords,
-                hotword_boost=options.hotword_boost,
-                phrases=options.phrases,
-                scorers=(),
+                scorers=options.all_scorers,
                 pruning=options.pruning,
                 blank_id=BLANK_ID,
             )
