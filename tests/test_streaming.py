@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 import pytest
-import word_penalty
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from word_penalty import WordPenalty
 
 tf = pytest.importorskip("tensorflow", reason="the streams are held against the Keras model; it is not installed")
 
@@ -237,7 +237,7 @@ def test_a_stream_hears_what_the_whole_recording_says(recognizer, sample_rate):
     from speechgru.decoding import DecodingOptions
 
     samples_N = sound(3, sample_rate=sample_rate)
-    scored = DecodingOptions(beam_width=4, n_best=2, scorers=[word_penalty.make])
+    scored = DecodingOptions(beam_width=4, n_best=2, scorers=[WordPenalty(-1.0)])
     for options in (None, DecodingOptions(beam_width=4, n_best=2), scored):
         expected = recognizer.transcribe_n_best(samples_N, sample_rate, options)
         assert expected[0].text
