@@ -12,15 +12,18 @@ import numpy as np
 
 from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.charts import WIDE_HEIGHT, WIDE_WIDTH, Axis, Box, marker, place_label, svg_element
+from speechgru.report.axis import linear_axis, log_axis
+from speechgru.report.frame import Frame
 from speechgru.report.html import interval as interval_text
-from speechgru.report.html import is_number, percent, text
+from speechgru.report.html import is_number, percent, share_tick
 from speechgru.report.page import Record, page
-from speechgru.report.style import NUM_SERIES
+from speechgru.report.shapes import MARKS, Box, around, colour_of, marker, place_label, polyline, shape
+
+_WIDTH, _HEIGHT = 640, 380
 
 
 def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
-    """The word error rate against the latency, as SVG; empty where there is no point.
+    """The word error rate against the latency, as SVG below its key; empty where there is no point.
 
     Args:
         points: records with `series`, which has a colour and a shape of its own, `label`, `latency_seconds` above 0 (on
@@ -37,60 +40,51 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
         return ""
     latencies = [point["latency_seconds"] for point in points]
     highest = max(max([point["wer"], *(point.get("wer_interval") or [])]) for point in points)
-    x = Axis(min(latencies) / 1.5, max(latencies) * 1.5, 58, WIDE_WIDTH - 16, log=True)
-    y = Axis(0.0, 1.08 * highest or 0.01, WIDE_HEIGHT - 46, 34)
-    parts = []
-    for tick in y.ticks(6):
-        rate = f"{100 * tick:.4g}\u202f%"
-        parts.append(
-            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">{rate}</text>'
-        )
-    for tick in x.ticks(8):
-        parts.append(
-            f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{y.start}" y2="{y.end}"/>'
-            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
-        )
-    parts.append(
-        f'<text class="tick" text-anchor="end" x="{x.end}" y="{WIDE_HEIGHT - 8}">latency, seconds of sound</text>'
-        f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="18">WER</text>'
+    frame = Frame(
+        log_axis(min(latencies) / 1.5, max(latencies) * 1.5, name="latency, seconds of sound", most=8),
+        linear_axis(0.0, 1.08 * highest or 0.01, name="WER", describe=share_tick),
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=58,
+        grid="xy",
     )
     names = list(dict.fromkeys(str(point.get("series", "")) for point in points))
     taken: list[Box] = []
-    labels, legend = [], x.start + 14
+    labels = []
     for number, name in enumerate(names):
-        colour = f"var(--series-{number % NUM_SERIES + 1})"
+        colour = colour_of(number)
         line = sorted(
             (point for point in points if point.get("series", "") == name), key=lambda p: p["latency_seconds"]
         )
-        places = [(float(x(point["latency_seconds"])), float(y(point["wer"]))) for point in line]
-        path = " ".join(f"{left:.1f},{top:.1f}" for left, top in places)
-        parts.append(f'<polyline class="line dashed" style="stroke: {colour}; stroke-width: 1.25" points="{path}"/>')
+        places = [(frame.x(point["latency_seconds"]), frame.y(point["wer"])) for point in line]
+        frame.add(polyline(places, kind="line dashed", colour=colour, style="stroke-width: 1.25"))
         for start, end in itertools.pairwise(places):
             along = np.linspace(start, end, max(2, round(math.dist(start, end) / 8)))
-            taken += [(left - 3, top - 3, left + 3, top + 3) for left, top in along.tolist()]
+            taken += [around(left, top, reach=3) for left, top in along.tolist()]
         for point, (left, top) in zip(line, places, strict=True):
-            low, high = (float(y(end)) for end in point.get("wer_interval") or [point["wer"]] * 2)
-            what = _tradeoff_text(point)
+            low, high = (frame.y(end) for end in point.get("wer_interval") or [point["wer"]] * 2)
             bar = f"M{left - 4:.1f},{low:.1f}h8m-4,0V{high:.1f}m-4,0h8"
-            parts.append(
-                f'<path class="line" style="stroke: {colour}; stroke-width: 1.5" d="{bar}"/>'
-                + marker(number, left, top, colour=colour, hollow=bool(point.get("is_whole")), title=what)
+            frame.add(
+                shape("path", kind="line", style=f"stroke: {colour}; stroke-width: 1.5", d=bar),
+                marker(
+                    number,
+                    left,
+                    top,
+                    colour=colour,
+                    hollow=bool(point.get("is_whole")),
+                    title=_tradeoff_text(point),
+                ),
             )
-            taken += [(left - 5, high - 1, left + 5, low + 1), (left - 8, top - 8, left + 8, top + 8)]
+            taken += [(left - 5, high - 1, left + 5, low + 1), around(left, top, reach=8)]
             labels.append((str(point.get("label", "")), colour, left, top))
-        if any(names):
-            parts.append(
-                marker(number, legend + 6, 14, colour=colour, hollow=False)
-                + f'<text x="{legend + 18}" y="18">{text(name)}</text>'
-            )
-            legend += 18 + 7.5 * len(name) + 22
-    room = (x.start, y.end - 10, x.end, y.start)
-    parts.extend(
-        place_label(label, left, top, colour=colour, taken=taken, room=room) for label, colour, left, top in labels
+    room = (frame.left, frame.top - 10, frame.right, frame.bottom)
+    for words, colour, left, top in labels:
+        frame.add(place_label(words, left, top, colour=colour, taken=taken, room=room))
+    key_html = html.key(
+        (MARKS[number % len(MARKS)], colour_of(number), name) for number, name in enumerate(names) if name
     )
     spoken = "; ".join(map(_tradeoff_text, points))
-    return svg_element(parts, width=WIDE_WIDTH, height=WIDE_HEIGHT, label=f"Word error rate by latency: {spoken}")
+    return key_html + frame.svg("Word error rate by latency", description=spoken)
 
 
 def _tradeoff_text(point: Mapping[str, Any]) -> str:

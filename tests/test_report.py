@@ -15,7 +15,9 @@ import pytest
 
 from speechgru.decoding import Word
 from speechgru.report import html
-from speechgru.report.charts import Axis
+from speechgru.report.axis import category_axis, linear_axis, log_axis, round_ticks, time_axis
+from speechgru.report.frame import Frame
+from speechgru.report.shapes import label, shape, svg_element
 from speechgru.report.speech_picture import log_mel_png, speech_picture
 from speechgru.report.style import COLOURS, NUM_SERIES, style_sheet
 from speechgru.report.utterances import (
@@ -36,17 +38,19 @@ VOID = {"meta", "br", "img"}
 
 
 class Page(HTMLParser):
-    """Checks that elements nest, and keeps elements, attributes, ids and visible text."""
+    """Checks that elements nest, and keeps elements, attributes, visible text, and drawings as they are read aloud."""
 
     def __init__(self, page):
         super().__init__(convert_charrefs=True)
-        self.stack, self.elements, self.texts = [], [], []
+        self.stack, self.elements, self.texts, self.drawings = [], [], [], []
         self.feed(page)
         self.close()
         assert not self.stack
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        if tag == "svg" and "aria-label" in dict(attrs):
+            self.drawings.append(dict(attrs)["aria-label"].replace("\u202f", " "))
         if tag not in VOID:
             self.stack.append(tag)
 
@@ -57,7 +61,9 @@ class Page(HTMLParser):
         assert self.stack.pop() == tag
 
     def handle_data(self, data):
-        if not {"style", "script"} & set(self.stack):
+        if self.stack[-1:] == ["desc"]:
+            self.drawings[-1] += f": {data}".replace("\u202f", " ")
+        elif not {"style", "script"} & set(self.stack):
             self.texts.append(data)
 
     @property
@@ -153,6 +159,7 @@ def test_percent(value, shown):
         (html.plain, [1, "a"], "1, a"),
         (html.plain, math.inf, "inf"),
         (html.heading_of, "size_bytes", "Size bytes"),
+        (html.share_tick, 0.025, "2.5 %"),
     ],
 )
 def test_numbers_are_written_as_people_write_them(function, value, shown):
@@ -262,14 +269,97 @@ def test_what_cannot_be_played_says_why(tmp_path):
 # ------------------------------------------------------------------ figures
 
 
-def test_an_axis_maps_its_ends_and_ticks_inside():
-    axis = Axis(0.0, 1.2, 400.0, 0.0)
-    assert (axis(0.0), axis(1.2)) == (400.0, 0.0)
-    assert axis.ticks(6) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
-    log = Axis(0.7, 70.0, 0.0, 100.0, log=True)
-    assert log(7.0) == pytest.approx(50.0)
-    assert log.ticks(6) == pytest.approx([1, 2, 5, 10, 20, 50])
-    assert Axis(1e-3, 1e4, 0, 1, log=True).ticks(8) == pytest.approx([10.0**power for power in range(-3, 5)])
+def labels_of(axis):
+    return [tick.label for tick in axis.ticks]
+
+
+def test_an_axis_maps_its_ends_and_has_its_ticks_inside():
+    axis = linear_axis(0.0, 1.2)
+    assert (axis.pixel(0.0, 400, 0), axis.pixel(1.2, 400, 0)) == (400.0, 0.0)
+    assert labels_of(axis) == ["0", "0.2", "0.4", "0.6", "0.8", "1", "1.2"]
+    log = log_axis(0.7, 70.0)
+    assert log.pixel(7.0, 0, 100) == pytest.approx(50.0)
+    assert labels_of(log) == ["1", "2", "5", "10", "20", "50"]
+    assert labels_of(log_axis(1e-5, 1e2, most=8))[:3] == ["10\u207b\u2075", "0.0001", "0.001"]
+    assert labels_of(log_axis(2.1, 2.9)) == ["2.2", "2.4", "2.6", "2.8"], "too few of 1, 2, 5 within a decade"
+    assert labels_of(linear_axis(0.3, 4.7, most=12, whole=True)) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ticks_are_round_evenly_apart_and_about_as_many_as_asked_for(seed):
+    generator = np.random.default_rng(seed)
+    low = float(generator.normal() * 10.0 ** generator.integers(-6, 6))
+    high, most = low + float(10.0 ** generator.uniform(-7, 7)), int(generator.integers(3, 13))
+    ticks = round_ticks(low, high, most=most)
+    slack = 1e-6 * (high - low)
+    assert all(low - slack <= tick <= high + slack for tick in ticks)
+    assert most // 2.5 - 1 <= len(ticks) <= most + 1
+    gaps = np.diff(ticks)
+    np.testing.assert_allclose(gaps, gaps[:1].repeat(len(gaps)), rtol=1e-6)
+
+
+def test_only_the_last_tick_of_time_has_the_unit():
+    assert labels_of(time_axis(2.3)) == ["0", "0.5", "1", "1.5", "2 s"]
+    assert labels_of(time_axis(0.001))[-1].endswith(" s")
+
+
+def texts_of(svg):
+    """The visible texts of a chart with their places, and how far each is turned."""
+    found = re.findall(r'<text [^>]*x="([-\d.]+)" y="([-\d.]+)"(?: transform="rotate\(([-\d.]+)[^>]*)?>([^<]*)<', svg)
+    return {words: (float(x), float(y), float(turned or 0)) for x, y, turned, words in found}
+
+
+def test_a_frame_draws_its_axes_below_what_is_added():
+    frame = Frame(linear_axis(0, 10, name="step"), linear_axis(0, 1, name="loss"), width=400, height=200)
+    frame.add('<circle class="mine" r="1"/>')
+    svg = frame.svg("A loss", description="It falls.")
+    page = Page(svg)
+    assert page.drawings == ["A loss: It falls."]
+    (drawing,) = page.all("svg")
+    assert drawing["role"] == "img" and drawing["width"] == "100%" and drawing["viewbox"] == "0 0 400 200"
+    assert [attributes.get("class") for attributes in page.all("line")].count("grid") == 7, (
+        "six ticks and the base line"
+    )
+    assert svg.index('class="mine"') > svg.rindex('class="grid"')
+    texts = texts_of(svg)
+    assert texts["step"][0] == frame.right and texts["loss"][1] < frame.top
+    assert texts["1"] == (frame.left - 7, frame.top + 4, 0) and texts["0.4"][1] == pytest.approx(frame.y(0.4) + 4)
+    assert frame.x(0) == frame.left and frame.y(0) == frame.bottom
+
+
+def test_names_below_a_frame_are_slanted_where_they_would_touch():
+    short_names, long_names = ["a", "b", "c"], [f"a rather long name {number}" for number in range(6)]
+    level, slanted = (
+        Frame(category_axis(names), linear_axis(0, 1), width=320, height=200) for names in (short_names, long_names)
+    )
+    assert level.height == 200 and slanted.height > 200
+    assert all(texts_of(level.svg("x"))[name][2] == 0 for name in short_names)
+    turned = [entry for entry in texts_of(slanted.svg("x")).values() if entry[2]]
+    assert len(turned) == 6
+    assert 'class="mark"' in Frame(linear_axis(0, 1), linear_axis(0, 1), width=9, height=9, grid="").svg("x")
+
+
+def test_a_tick_that_would_touch_the_one_before_is_not_written():
+    frame = Frame(linear_axis(0, 10, at=[0, 1, 1.1, 5]), linear_axis(2, 3, at=[]), width=200, height=100)
+    assert list(texts_of(frame.svg("x"))) == ["0", "1", "5"]
+
+
+def test_shapes_escape_what_they_show():
+    page = Page(
+        label(0, 0, HOSTILE, title=HOSTILE)
+        + shape("circle", title=HOSTILE, kind=HOSTILE)
+        + svg_element([], width=1, height=1, name=HOSTILE, description=HOSTILE)
+    )
+    assert {tag for tag, _ in page.elements} == {"text", "title", "circle", "svg", "desc"}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count("<script>alert(1)</script>") == 3
+
+
+def test_a_key_names_marks_and_lines():
+    page = Page(html.key([("\u25cf", "red", "a <b>"), ("dashed", "blue", "CER")]))
+    assert page.text == "\u25cf a <b> CER"
+    assert [span["class"] for span in page.all("span") if "class" in span] == ["key", "key", "dashed sample"]
+    assert html.key([]) == ""
 
 
 def picture_arguments(seed=3, **changes):
@@ -291,9 +381,9 @@ def test_a_picture_writes_every_label_at_its_peak_and_marks_words():
     page = Page(svg)
     peaks = re.findall(r'class="peak"[^>]* x="([\d.]+)"[^>]*>(.)<', svg)
     assert [character for _, character in peaks] == ["a", "b", "\u2423", "a"]
-    x = Axis(0.0, 0.32, 46, 986)
+    x = time_axis(0.32)
     assert [float(place) for place, _ in peaks] == pytest.approx(
-        [x((step + 0.5) * 0.04) for step in (2, 4, 5, 6)], abs=0.06
+        [x.pixel((step + 0.5) * 0.04, 46, 986) for step in (2, 4, 5, 6)], abs=0.06
     )
     assert len(page.all("rect")) == 2
     assert "ab: 0.04 to 0.20 s, confidence" in page.text
@@ -302,7 +392,7 @@ def test_a_picture_writes_every_label_at_its_peak_and_marks_words():
 def test_words_that_would_touch_are_written_on_different_lines():
     words = [Word("unmistakably", 0.1 * index, 0.1 * index + 0.05, 1.0) for index in range(3)]
     svg = speech_picture(**picture_arguments(words=words))
-    heights = re.findall(r'class="word" x="[\d.]+" y="([\d.]+)"', svg)
+    heights = re.findall(r'class="word"[^>]* y="([\d.]+)"', svg)
     assert len(heights) == 3 and len(set(heights)) > 1
 
 

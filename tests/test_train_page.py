@@ -175,8 +175,8 @@ def test_the_page_needs_nothing_else_and_can_be_used_without_seeing_it(tmp_path)
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     assert len(page.all("svg")) == 6
-    for drawing in page.all("svg"):
-        assert drawing["role"] == "img" and drawing["aria-label"].endswith("resumed at step 100")
+    assert all(drawing["role"] == "img" for drawing in page.all("svg"))
+    assert all(drawing.endswith("resumed at step 100") for drawing in page.drawings)
 
 
 # ------------------------------------------------------------------ whenever it is asked for
@@ -363,7 +363,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
     assert re.search(r"Not drawn: .*3\.wav: no such recording", page.text)
     assert page.text.count("Reference: turn on. Hypothesis: a.") == 2, "the reference as the rules make it"
     assert len(page.all("audio")) == 2
-    drawn = [drawing["aria-label"] for drawing in page.all("svg") if "log-mel" in drawing["aria-label"]]
+    drawn = [drawing for drawing in page.drawings if "log-mel" in drawing]
     assert len(drawn) == 2 and drawn[0].endswith("Reference: turn on. Recognised: a.")
     assert re.search(r"Parameters [\d,]+ ", page.text)
 

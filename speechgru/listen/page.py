@@ -1,7 +1,7 @@
 """The page that plays and shows what training hears: each recording over its augmented copies.
 
 Sound and pictures are files beside the page, named by relative links, so that the folder moves as one and opens from
-a disk as well as from a server. The pictures' axes are drawn here, in the page's own theme and font.
+a disk as well as from a server. The pictures' axes are drawn in the page, in its own theme and font.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from typing import Any
 
 from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.charts import Axis
-from speechgru.report.style import style_sheet
+from speechgru.report.axis import Axis, Tick, time_axis
+from speechgru.report.frame import Frame
+from speechgru.report.page import page
+from speechgru.report.shapes import label, shape
 
-# No script can run, and nothing is fetched but from beside the page. A page opened from a disk has no origin that
-# 'self' could mean, hence file:, which a served page cannot reach.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' file:; media-src 'self' file:"
-
+#: The size of a picture and its margins, in pixels.
 _WIDTH, _HEIGHT = 400, 163
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 386, 12, 142
+_LEFT, _TOP, _BOTTOM = 46, 12, 21
 #: Ticks of the frequency axis stand at least so many pixels apart.
 _TICK_PIXELS = 15
 
@@ -37,7 +36,6 @@ main, header, footer { max-width: 76rem; }
 .version header { padding: 0; margin: 0; }
 svg .warp { stroke: #fff; stroke-width: 1.25; stroke-dasharray: 2 4; stroke-opacity: .85; }
 svg .mask { fill: var(--series-2); }
-svg .mark { stroke: var(--muted); stroke-width: 1; }
 @media (max-width: 62rem) { .version { grid-template-columns: minmax(0, 1fr); } }
 """
 
@@ -130,30 +128,23 @@ def write_listening_page(
         UserError: the file cannot be written.
     """
     ticks = _that_fit(hz_ticks)
-    sections = [("settings", "What is done", html.definitions(settings, kind="facts") + _paragraphs(reading))]
-    sections += [
-        (f"utterance-{number}", heard.title, _utterance(heard, ticks)) for number, heard in enumerate(utterances, 1)
+    sections = [
+        html.section(
+            "settings",
+            "What is done",
+            html.definitions(settings, kind="facts") + html.paragraphs(reading, kind="quiet"),
+        ),
+        *(
+            html.section(f"utterance-{number}", heard.title, _utterance(heard, ticks))
+            for number, heard in enumerate(utterances, 1)
+        ),
     ]
-    links = "".join(f'<li><a href="#{name}">{html.text(heading)}</a></li>' for name, heading, _ in sections)
-    body = "\n".join(html.section(name, heading, inner) for name, heading, inner in sections)
     path = Path(path)
-    write_text(
-        path,
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.text(title)}</title>\n<style>\n{style_sheet()}\n{_RULES.strip()}\n</style>\n</head>\n<body>\n"
-        f'<header><h1>{html.text(title)}</h1><p class="lead">{html.text(lead)}</p>'
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n<main>\n{body}\n</main>\n</body>\n</html>\n',
-    )
+    write_text(path, page(title, sections, lead=lead, footer="", rules=_RULES, beside=True))
     return path
 
 
-def _paragraphs(texts: Sequence[str]) -> str:
-    return "".join(f'<p class="quiet">{html.text(value)}</p>' for value in texts)
-
-
-def _utterance(heard: Heard, ticks: Sequence[tuple[str, float]]) -> str:
+def _utterance(heard: Heard, ticks: Sequence[Tick]) -> str:
     # Copies are slower or faster and have quiet around them: on one time axis that shows.
     longest = max(picture.duration for version in heard.versions for picture in version.pictures)
     facts = " · ".join(html.text(fact) for fact in heard.facts)
@@ -162,11 +153,11 @@ def _utterance(heard: Heard, ticks: Sequence[tuple[str, float]]) -> str:
     return f'<p class="quiet">{facts}</p>{quote}{versions}'
 
 
-def _version(version: Version, heard: Heard, ticks: Sequence[tuple[str, float]], longest: float) -> str:
+def _version(version: Version, heard: Heard, ticks: Sequence[Tick], longest: float) -> str:
     name = html.text(f"{version.name} of {heard.title}")
     facts = "".join(f"<li>{html.text(fact)}</li>" for fact in version.facts)
     figures = "".join(
-        f"<figure>{_svg(picture, ticks, longest, label=f'{picture.caption}, {version.name} of {heard.title}')}"
+        f"<figure>{_svg(picture, ticks, longest, name=f'{picture.caption}, {version.name} of {heard.title}')}"
         f"<figcaption>{html.text(picture.caption)}</figcaption></figure>"
         for picture in version.pictures
     )
@@ -177,60 +168,51 @@ def _version(version: Version, heard: Heard, ticks: Sequence[tuple[str, float]],
     )
 
 
-def _svg(picture: Picture, ticks: Sequence[tuple[str, float]], longest: float, *, label: str) -> str:
-    x, y = Axis(0.0, longest, _LEFT, _RIGHT), Axis(0.0, 1.0, _BOTTOM, _TOP)
-    right = float(x(picture.duration))
-    across = Axis(0.0, 1.0, _LEFT, right)
+def _svg(picture: Picture, ticks: Sequence[Tick], longest: float, *, name: str) -> str:
+    frame = Frame(
+        time_axis(longest),
+        Axis(0.0, 1.0, ticks),
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        top=_TOP,
+        bottom=_BOTTOM,
+        grid="",
+    )
+    right, height = frame.x(picture.duration), frame.bottom - frame.top
     # Few frames stand as the blocks they are; more frames than pixels are averaged by the browser.
-    blocks = ' style="image-rendering: pixelated"' if picture.num_frames < right - _LEFT else ""
-    parts = [
-        f'<image x="{_LEFT}" y="{_TOP}" width="{right - _LEFT:.1f}" height="{_BOTTOM - _TOP}"{blocks} '
-        f'preserveAspectRatio="none" href="{html.text(picture.image)}"/>'
-    ]
+    blocks = "image-rendering: pixelated" if picture.num_frames < right - frame.left else ""
+    frame.add(
+        shape(
+            "image",
+            style=blocks,
+            x=frame.left,
+            y=frame.top,
+            width=right - frame.left,
+            height=height,
+            preserveAspectRatio="none",
+            href=picture.image,
+        )
+    )
     if picture.guide is not None and 0 <= picture.guide <= 1:
-        height = f"{y(picture.guide):.1f}"
-        parts.append(f'<line class="warp" x1="{_LEFT}" x2="{right:.1f}" y1="{height}" y2="{height}"/>')
+        level = frame.y(picture.guide)
+        frame.add(shape("line", kind="warp", x1=frame.left, x2=right, y1=level, y2=level))
+    across = Axis(0.0, 1.0)
     for band in picture.time_masks:
-        start, end = float(across(band.start)), float(across(band.end))
-        parts.append(_mark(band, x=start, y=_TOP - 7, width=end - start, height=5))
+        start, end = (across.pixel(edge, frame.left, right) for edge in (band.start, band.end))
+        frame.add(shape("rect", kind="mask", title=band.name, x=start, y=_TOP - 7, width=end - start, height=5))
     for band in picture.frequency_masks:
-        high, low = float(y(band.end)), float(y(band.start))
-        parts.append(_mark(band, x=right + 3, y=high, width=5, height=low - high))
+        high, low = frame.y(band.end), frame.y(band.start)
+        frame.add(shape("rect", kind="mask", title=band.name, x=right + 3, y=high, width=5, height=low - high))
+    frame.add(label(frame.left - 7, frame.bottom + 18, "Hz", kind="tick", anchor="end"))
+    return frame.svg(name)
+
+
+def _that_fit(ticks: Sequence[tuple[str, float]]) -> list[Tick]:
+    """The ticks inside the axis that do not cover one another, the first ones kept."""
+    kept: list[Tick] = []
     for name, share in ticks:
-        height = float(y(share))
-        parts.append(
-            f'<line class="mark" x1="{_LEFT - 4}" x2="{_LEFT}" y1="{height:.1f}" y2="{height:.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{_LEFT - 7}" y="{height + 4:.1f}">{html.text(name)}</text>'
-        )
-    parts.append(f'<text class="tick" text-anchor="end" x="{_LEFT - 7}" y="{_BOTTOM + 17}">Hz</text>')
-    parts.append(f'<line class="mark" x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>')
-    seconds = x.ticks(5)
-    for tick in seconds:
-        place = float(x(tick))
-        # Only the last one has the unit, and none goes past the edge.
-        label_x, anchor, unit = (place, "middle", "") if tick < seconds[-1] else (min(place + 14, _WIDTH), "end", " s")
-        parts.append(
-            f'<line class="mark" x1="{place:.1f}" x2="{place:.1f}" y1="{_BOTTOM}" y2="{_BOTTOM + 4}"/>'
-            f'<text class="tick" text-anchor="{anchor}" x="{label_x:.1f}" y="{_BOTTOM + 17}">{tick:.4g}{unit}</text>'
-        )
-    return (
-        f'<svg role="img" aria-label="{html.text(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%">'
-        f"{''.join(parts)}</svg>"
-    )
-
-
-def _mark(band: Band, *, x: float, y: float, width: float, height: float) -> str:
-    return (
-        f'<rect class="mask" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
-        f"<title>{html.text(band.name)}</title></rect>"
-    )
-
-
-def _that_fit(ticks: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The ticks inside the axis that do not stand on one another, the first ones kept."""
-    kept: list[tuple[str, float]] = []
-    for name, share in ticks:
-        far = all(abs(share - other) * (_BOTTOM - _TOP) >= _TICK_PIXELS for _, other in kept)
+        far = all(abs(share - other.value) * (_HEIGHT - _TOP - _BOTTOM) >= _TICK_PIXELS for other in kept)
         if 0 <= share <= 1 and far:
-            kept.append((name, share))
+            kept.append(Tick(share, name))
     return kept

@@ -15,6 +15,7 @@ from typing import Any
 #: What stands where a value is missing.
 MISSING = "\u2013"
 _NARROW_SPACE = "\u202f"
+_RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 # Lone surrogates cannot be written as UTF-8, and control characters are not allowed in HTML.
 _UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -125,6 +126,29 @@ def heading_of(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def short(value: float, *, digits: int = 4) -> str:
+    """A number for a chart's tick or a sentence, in a few digits; one far from 1 by its power of ten.
+
+    >>> short(0.025), short(12000), short(1e-5), short(2.5e9)
+    ('0.025', '12,000', '10⁻⁵', '2.5·10⁹')
+    """
+    if not math.isfinite(value) or value == 0 or 1e-4 <= abs(value) < 1e7:
+        return f"{value:,.6g}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    factor, power = f"{value:.1e}".split("e")
+    factor = factor.removesuffix(".0")
+    raised = f"10{str(int(power)).translate(_RAISED)}"
+    return raised if factor == "1" else f"{factor}\u00b7{raised}"
+
+
+def share_tick(value: float) -> str:
+    """A fraction as a round percentage, for a chart's tick.
+
+    >>> share_tick(0.25)
+    '25\u202f%'
+    """
+    return f"{100 * value:.4g}{_NARROW_SPACE}%"
+
+
 def section(identifier: str, title: str, body_html: str, *, lead: str = "") -> str:
     """A titled part of the page that the navigation can point to; empty where its body is."""
     if not body_html:
@@ -198,6 +222,21 @@ def numbers(entries: Iterable[tuple[str, str, str]]) -> str:
         for name, value, aside in entries
     )
     return f'<dl class="numbers">{inner}</dl>' if inner else ""
+
+
+def key(entries: Iterable[tuple[str, str, str]]) -> str:
+    """What the marks and colours of a chart mean, above it; empty where there is none.
+
+    Args:
+        entries: a mark each, its colour and its name. A mark is one character, or "line" or "dashed" for a line.
+    """
+    parts = []
+    for mark, colour, name in entries:
+        sample = f'<span class="{mark} sample"></span>' if mark in ("line", "dashed") else text(mark)
+        parts.append(
+            f'<span class="key"><span aria-hidden="true" style="color: {colour}">{sample}</span> {text(name)}</span> '
+        )
+    return f'<p class="quiet keys">{"".join(parts)}</p>' if parts else ""
 
 
 def definitions(pairs: Iterable[tuple[str, Any]], *, kind: str) -> str:

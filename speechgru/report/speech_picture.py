@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from speechgru.decoding import Hypothesis, Word, greedy_decode
-from speechgru.report.charts import Axis, colour_of, svg_element
-from speechgru.report.html import text
+from speechgru.report.axis import linear_axis, time_axis
+from speechgru.report.frame import Frame
+from speechgru.report.shapes import Point, colour_of, label, polyline, shape
 from speechgru.text import BLANK_ID, Vocabulary
 
 #: A label is drawn where it has at least this probability at some step.
@@ -25,7 +26,8 @@ def speech_picture(
     frame_seconds: float,
     step_seconds: float,
     words: Sequence[Word] | None = None,
-    label: str = "",
+    name: str = "Log-mel and label probabilities over time",
+    description: str = "",
 ) -> str:
     """A log-mel, the words found in it, and the probability of every label, one below the other on one time axis.
 
@@ -36,7 +38,8 @@ def speech_picture(
         frame_seconds: seconds from one frame to the next.
         step_seconds: seconds from one step to the next.
         words: the words to mark; without, those of greedy decoding.
-        label: what the picture shows, for those who cannot see it.
+        name: what the picture is, for a reader who cannot see it.
+        description: what it shows, likewise.
 
     Returns:
         An SVG element, as wide as the recording needs.
@@ -51,44 +54,37 @@ def speech_picture(
     words = greedy.words if words is None else words
     duration = max(len(log_mel_TM) * frame_seconds, len(log_probs_SV) * step_seconds, 1e-3)
     width = round(min(max(230 * duration, 1000), 4000))
-    x = Axis(0.0, duration, 46, width - 14)
+    left, right = 46.0, width - 14.0
+    seconds = time_axis(duration, most=max(4, width // 110))
     mel_top, mel_bottom, lanes_top, lane_height = 6, 156, 162, 21
-    lanes = _lanes(words, x)
+    lanes = _lanes(words, lambda time: seconds.pixel(time, left, right))
     chart_top = lanes_top + lane_height * max(lanes, default=0) + lane_height + 24
-    y = Axis(0.0, 1.0, chart_top + 130, chart_top)
-    height = round(y.start + 40)
-
-    parts = []
+    probability = linear_axis(0.0, 1.0, at=(0.0, 0.5, 1.0))
+    height = chart_top + 156
+    frame = Frame(seconds, probability, width=width, height=height, left=left, right=14, top=chart_top)
     if log_mel_TM.size:
         image = base64.b64encode(log_mel_png(log_mel_TM)).decode()
-        parts.append(
-            f'<image x="{x.start}" y="{mel_top}" width="{x(len(log_mel_TM) * frame_seconds) - x.start:.1f}" '
-            f'height="{mel_bottom - mel_top}" preserveAspectRatio="none" href="data:image/png;base64,{image}"/>'
+        frame.add(
+            shape(
+                "image",
+                x=left,
+                y=mel_top,
+                width=frame.x(len(log_mel_TM) * frame_seconds) - left,
+                height=mel_bottom - mel_top,
+                preserveAspectRatio="none",
+                href=f"data:image/png;base64,{image}",
+            )
         )
-    middle = (mel_top + mel_bottom) / 2
-    parts.append(
-        f'<text class="tick" text-anchor="middle" transform="translate(30 {middle}) rotate(-90)">mel bands</text>'
-    )
-    for value in (0.0, 0.5, 1.0):
-        parts.append(
-            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(value) + 4:.1f}">{value:g}</text>'
-        )
-    for tick in x.ticks(max(4, width // 110)):
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
-        )
-    parts.append(f'<text class="tick" text-anchor="end" x="{x.end}" y="{height - 4}">seconds</text>')
+    frame.add(label(30, (mel_top + mel_bottom) / 2, "mel bands", kind="tick", turned=-90))
     for word, lane in zip(words, lanes, strict=True):
-        parts.append(_word_mark(word, x, top=lanes_top, y=lanes_top + lane_height * lane, bottom=y.start))
-    parts.extend(_label_lines(np.exp(log_probs_SV.astype(float)), x, y, step_seconds=step_seconds))
+        frame.add(*_word_mark(word, frame, top=lanes_top, base=lanes_top + lane_height * lane + 17))
+    frame.add(*_label_lines(np.exp(log_probs_SV.astype(float)), frame, step_seconds=step_seconds))
     for found, peak in label_peaks(greedy, log_probs_SV):
         character = vocabulary.decode([found])
-        parts.append(
-            f'<text class="peak" style="fill: {colour_of(found)}" x="{x((peak + 0.5) * step_seconds):.1f}" '
-            f'y="{y(np.exp(log_probs_SV[peak, found])) - 6:.1f}">{"␣" if character == " " else text(character)}</text>'
-        )
-    return svg_element(parts, width=width, height=height, label=label or "Log-mel and label probabilities", fixed=True)
+        place = frame.x((peak + 0.5) * step_seconds), frame.y(float(np.exp(log_probs_SV[peak, found]))) - 6
+        shown = "\u2423" if character == " " else character
+        frame.add(label(*place, shown, kind="peak", style=f"fill: {colour_of(found)}"))
+    return frame.svg(name, description=description, fixed=True)
 
 
 def log_mel_png(log_mel_TM: np.ndarray) -> bytes:
@@ -115,8 +111,8 @@ def log_mel_pixels(log_mel_TM: np.ndarray) -> np.ndarray:
 def label_peaks(hypothesis: Hypothesis, log_probs_SV: np.ndarray) -> list[tuple[int, int]]:
     """Each label that was found, with the step at which it is most probable."""
     return [
-        (label, start + int(log_probs_SV[start:end, label].argmax()))
-        for label, (start, end) in zip(hypothesis.labels, hypothesis.spans, strict=True)
+        (found, start + int(log_probs_SV[start:end, found].argmax()))
+        for found, (start, end) in zip(hypothesis.labels, hypothesis.spans, strict=True)
     ]
 
 
@@ -125,40 +121,37 @@ def label_areas(probs_SV: np.ndarray) -> Iterator[tuple[int, int, int]]:
 
     One step more at both sides, so that an area rises from the ground.
     """
-    for label in range(probs_SV.shape[1]):
-        if label == BLANK_ID:
+    for found in range(probs_SV.shape[1]):
+        if found == BLANK_ID:
             continue
-        seen_S = probs_SV[:, label] >= _VISIBLE
+        seen_S = probs_SV[:, found] >= _VISIBLE
         wide_S = seen_S | np.append(seen_S[1:], False) | np.insert(seen_S[:-1], 0, False)
         edges = np.flatnonzero(np.diff(wide_S.astype(int), prepend=0, append=0))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
-            yield label, int(start), int(end)
+            yield found, int(start), int(end)
 
 
-def _label_lines(probs_SV: np.ndarray, x: Axis, y: Axis, *, step_seconds: float) -> list[str]:
+def _label_lines(probs_SV: np.ndarray, frame: Frame, *, step_seconds: float) -> list[str]:
     """The blank as a grey line, every other label as an area where it is more than nothing."""
-    centres_S = (np.arange(len(probs_SV)) + 0.5) * step_seconds
 
-    def path(steps: np.ndarray, label: int) -> str:
-        return " ".join(f"{x(centres_S[step]):.1f},{y(probs_SV[step, label]):.1f}" for step in steps)
+    def points(start: int, end: int, found: int) -> list[Point]:
+        return [
+            (frame.x((step + 0.5) * step_seconds), frame.y(float(probs_SV[step, found]))) for step in range(start, end)
+        ]
 
-    parts = []
-    if len(probs_SV):
-        parts.append(f'<polyline class="blank" points="{path(np.arange(len(probs_SV)), BLANK_ID)}"/>')
-    parts.extend(
-        f'<polyline class="area" style="stroke: {colour_of(label)}; fill: {colour_of(label)}" '
-        f'points="{path(np.arange(start, end), label)}"/>'
-        for label, start, end in label_areas(probs_SV)
-    )
-    return parts
+    blank = [polyline(points(0, len(probs_SV), BLANK_ID), kind="blank")] if len(probs_SV) else []
+    return blank + [
+        polyline(points(start, end, found), kind="area", colour=colour_of(found))
+        for found, start, end in label_areas(probs_SV)
+    ]
 
 
-def _lanes(words: Sequence[Word], x: Axis) -> list[int]:
+def _lanes(words: Sequence[Word], x: Callable[[float], float]) -> list[int]:
     """For each word the first line of text on which it does not touch the one before it."""
     free_from: list[float] = []
     lanes = []
     for word in words:
-        middle = float(x((word.start_seconds + word.end_seconds) / 2))
+        middle = x((word.start_seconds + word.end_seconds) / 2)
         half = 4.2 * len(word.text) + 4
         lane = next((lane for lane, free in enumerate(free_from) if free <= middle - half), len(free_from))
         free_from[lane : lane + 1] = [middle + half]
@@ -166,12 +159,12 @@ def _lanes(words: Sequence[Word], x: Axis) -> list[int]:
     return lanes
 
 
-def _word_mark(word: Word, x: Axis, *, top: float, y: float, bottom: float) -> str:
-    left, right = float(x(word.start_seconds)), float(x(word.end_seconds))
-    return (
-        f'<rect class="band" x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
-        f'<line class="edge" x1="{left:.1f}" x2="{right:.1f}" y1="{top}" y2="{top}"/>'
-        f'<text class="word" x="{(left + right) / 2:.1f}" y="{y + 17}">{text(word.text)}'
-        f"<title>{text(word.text)}: {word.start_seconds:.2f} to {word.end_seconds:.2f} s, "
-        f"confidence {word.confidence:.2f}</title></text>"
-    )
+def _word_mark(word: Word, frame: Frame, *, top: float, base: float) -> list[str]:
+    """A band from the word's first label to its last, under its name."""
+    left, right = frame.x(word.start_seconds), frame.x(word.end_seconds)
+    what = f"{word.text}: {word.start_seconds:.2f} to {word.end_seconds:.2f} s, confidence {word.confidence:.2f}"
+    return [
+        shape("rect", kind="band", x=left, y=top, width=right - left, height=frame.bottom - top),
+        shape("line", kind="edge", x1=left, x2=right, y1=top, y2=top),
+        label((left + right) / 2, base, word.text, kind="word", title=what),
+    ]

@@ -73,7 +73,8 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .numbers dt { color: var(--muted); font-size: .9rem; }
 .numbers dd { margin: 0; }
 .numbers .value { font-size: clamp(1.9rem, 5vw, 2.6rem); font-weight: 650; line-height: 1.15; letter-spacing: -.02em;
-  font-variant-numeric: tabular-nums; }
+  font-variant-numeric: tabular-nums; white-space: nowrap; }
+.numbers:has(> :nth-child(5)) .value { font-size: clamp(1.6rem, 4vw, 1.9rem); }
 .numbers .aside { color: var(--muted); font-size: .88rem; }
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .7rem 1.5rem; margin: 0; }
 .facts dt { color: var(--muted); font-size: .85rem; }
@@ -92,8 +93,7 @@ tbody th { font-weight: 600; }
 tbody tr:last-child > * { border-bottom: 0; }
 td.drawing { width: 100%; min-width: 11rem; padding-right: 0; vertical-align: middle; }
 td.drawing svg { width: 100%; height: 1.25rem; }
-.part + .part, .facts + .part { margin-top: 1.6rem; }
-#trials td.text small { white-space: normal; min-width: 13rem; max-width: 18rem; }
+.part + .part, .facts + .part, .numbers + .part { margin-top: 1.6rem; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.25rem; }
 .multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr));
@@ -108,9 +108,12 @@ svg { display: block; max-width: 100%; height: auto; }
 svg text { font-family: inherit; fill: var(--text); font-size: 13px; }
 svg .tick { fill: var(--muted); font-size: 12px; font-variant-numeric: tabular-nums; }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
+svg .mark { stroke: var(--muted); stroke-width: 1; }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 svg .dashed { stroke-dasharray: 5 4; }
 svg .blank { fill: none; stroke: var(--blank); stroke-width: 1.5; stroke-dasharray: 3 3; }
+svg .ring { fill: none; stroke: var(--text); stroke-width: 1.5; }
+svg .lost-tick { stroke: var(--lost); }
 svg .area { fill-opacity: .2; stroke-width: 1.75; stroke-linejoin: round; }
 svg .peak { font-weight: 650; text-anchor: middle; font-size: 14px; }
 svg .bar { fill: var(--series-1); fill-opacity: .55; }
@@ -118,21 +121,11 @@ svg .range { stroke: var(--text); stroke-width: 1.5; vector-effect: non-scaling-
 svg .whole { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 svg .band { fill: var(--band); fill-opacity: .06; }
 svg .edge { stroke: var(--text); stroke-width: 2; }
-svg .dot { fill: var(--series-1); stroke: var(--card); stroke-width: 1; }
-svg .dot.over { fill: var(--card); stroke: var(--series-1); stroke-width: 1.5; }
-svg .dot.best { fill: var(--series-2); stroke: var(--text); stroke-width: 1.5; }
-svg .cross { fill: none; stroke: var(--lost); stroke-width: 1.75; }
-svg .limit { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; }
-svg .forbidden { fill: var(--lost); fill-opacity: .08; }
 svg .word { text-anchor: middle; font-weight: 600; }
-.commands { background: var(--page); border: 1px solid var(--rule); border-radius: .5rem; padding: .6rem .8rem;
-  margin: .5rem 0 0; overflow-x: auto; font-size: .88rem; line-height: 1.6; }
+.keys { margin: 0 0 .4rem; }
 .key { margin-right: 1.2rem; white-space: nowrap; }
-.reasons { margin: 0; }
-.reasons div { border-top: 1px solid var(--rule); padding: .6rem 0; }
-.reasons div:last-child { padding-bottom: 0; }
-.reasons dt { font-weight: 600; font-size: .93rem; }
-.reasons dd { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .93rem; }
+.key .sample { display: inline-block; width: 1.5rem; border-top: 2px solid; vertical-align: middle; }
+.key .dashed { border-top-style: dashed; }
 .said { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: .6rem 0 0; }
 .said dt { color: var(--muted); font-size: .85rem; padding-top: .15rem; }
 .said dd { margin: 0; overflow-wrap: anywhere; }

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speechgru.report.charts import PANEL_HEIGHT, PANEL_WIDTH, Axis, svg_element
-from speechgru.report.html import is_number, percent
+from speechgru.report.axis import Axis, linear_axis
+from speechgru.report.frame import PANEL_HEIGHT, PANEL_WIDTH, Frame
+from speechgru.report.html import is_number, percent, share_tick
+from speechgru.report.shapes import polyline, shape, upright
 
 
 def rate_bar(rate: Any, *, interval: Any = None, whole: Any = None, highest: float) -> str:
@@ -17,25 +19,27 @@ def rate_bar(rate: Any, *, interval: Any = None, whole: Any = None, highest: flo
         rate: a fraction; without a finite one there is no bar.
         interval: low and high.
         whole: the rate of everything together.
-        highest: the rate at the right end; every row of a table has the same. An interval that goes on is cut there.
+        highest: the rate at the right end; every row of a table has the same. A longer interval is cut there.
     """
 
     def finite(value: Any) -> bool:
         return is_number(value) and math.isfinite(value)
 
-    x = Axis(0.0, highest if highest > 0 else 1.0, 1, 259)
+    axis, start, end = Axis(0.0, highest if highest > 0 else 1.0), 1.0, 259.0
+
+    def x(value: float) -> float:
+        return axis.pixel(value, start, end)
+
     parts = []
     if finite(rate):
-        parts.append(f'<rect class="bar" x="{x.start}" y="4" width="{x(rate) - x.start:.1f}" height="12"/>')
+        parts.append(shape("rect", kind="bar", x=start, y=4, width=x(rate) - start, height=12))
     if isinstance(interval, Sequence) and len(interval) == 2 and all(map(is_number, interval)) and finite(interval[0]):
-        low, high = x(interval[0]), min(x(min(interval[1], 1e9)), x.end)
-        parts.append(f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="10" y2="10"/>')
-        parts.extend(
-            f'<line class="range" x1="{end:.1f}" x2="{end:.1f}" y1="6.5" y2="13.5"/>'
-            for end in ([low] if high == x.end and interval[1] > highest else [low, high])
-        )
+        is_cut = interval[1] > highest
+        low, high = x(interval[0]), end if is_cut else x(interval[1])
+        parts.append(shape("line", kind="range", x1=low, x2=high, y1=10, y2=10))
+        parts.extend(upright(place, 6.5, 13.5, kind="range") for place in ([low] if is_cut else [low, high]))
     if finite(whole) and whole <= highest:
-        parts.append(f'<line class="whole" x1="{x(whole):.1f}" x2="{x(whole):.1f}" y1="0" y2="20"/>')
+        parts.append(upright(x(whole), 0, 20, kind="whole"))
     box = 'viewBox="0 0 260 20" preserveAspectRatio="none"'  # as wide as its column
     return f'<svg aria-hidden="true" {box} width="100%" height="20">{"".join(parts)}</svg>'
 
@@ -49,38 +53,37 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     """
     if not bins:
         return ""
-    x = Axis(0.0, 1.0, 52, PANEL_WIDTH - 24)
-    y = Axis(0.0, 1.0, PANEL_HEIGHT - 44, 14)
-    parts = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        share = f"{100 * tick:.0f}\u202f%"
-        parts.append(
-            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">{share}</text>'
-            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
-        )
-    parts.append(
-        f'<line class="whole" x1="{x.start}" y1="{y.start}" x2="{x.end}" y2="{y.end}"/>'
-        f'<text class="tick" text-anchor="end" x="{x.end}" y="{PANEL_HEIGHT - 6}">mean confidence of a bin</text>'
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    frame = Frame(
+        linear_axis(0.0, 1.0, at=ticks, name="mean confidence of a bin"),
+        linear_axis(0.0, 1.0, at=ticks, describe=share_tick),
+        width=PANEL_WIDTH,
+        height=PANEL_HEIGHT,
+        right=24,
     )
-    most = max(entry["num_words"] for entry in bins)
-    path = " ".join(f"{x(entry['mean_confidence']):.1f},{y(entry['share_right']):.1f}" for entry in bins)
-    parts.append(f'<polyline class="line" style="stroke: var(--series-1)" points="{path}"/>')
-    for entry in bins:
+    places = [(frame.x(entry["mean_confidence"]), frame.y(entry["share_right"])) for entry in bins]
+    frame.add(
+        shape("line", kind="whole", x1=frame.left, y1=frame.bottom, x2=frame.right, y2=frame.top),
+        polyline(places, colour="var(--series-1)"),
+    )
+    for entry, (middle, _) in zip(bins, places, strict=True):
         low, high = entry.get("right_interval") or [entry["share_right"]] * 2
-        middle = f"{x(entry['mean_confidence']):.1f}"
-        parts.append(f'<line class="range" x1="{middle}" x2="{middle}" y1="{y(low):.1f}" y2="{y(high):.1f}"/>')
-    parts.extend(
-        f'<circle cx="{x(entry["mean_confidence"]):.1f}" cy="{y(entry["share_right"]):.1f}" '
-        f'r="{3 + 6 * math.sqrt(entry["num_words"] / most):.1f}" style="fill: var(--series-1)">'
-        f"<title>{entry['num_words']:,} words of confidence {entry['mean_confidence']:.2f}: "
-        f"{percent(entry['share_right'])} right</title></circle>"
-        for entry in bins
-    )
+        frame.add(upright(middle, frame.y(low), frame.y(high), kind="range"))
+    most = max(entry["num_words"] for entry in bins)
+    for entry, (middle, top) in zip(bins, places, strict=True):
+        what = f"{entry['num_words']:,} words of confidence {entry['mean_confidence']:.2f}"
+        frame.add(
+            shape(
+                "circle",
+                style="fill: var(--series-1)",
+                title=f"{what}: {percent(entry['share_right'])} right",
+                cx=middle,
+                cy=top,
+                r=3 + 6 * math.sqrt(entry["num_words"] / most),
+            )
+        )
     spoken = "; ".join(
         f"{percent(entry['share_right'])} right at {entry['mean_confidence']:.2f} ({entry['num_words']:,} words)"
         for entry in bins
     )
-    return svg_element(
-        parts, width=PANEL_WIDTH, height=PANEL_HEIGHT, label=f"Share of right words by confidence: {spoken}"
-    )
+    return frame.svg("Share of right words by confidence", description=spoken)

@@ -181,7 +181,8 @@ def _picture_figure(picture: Record) -> str:
         frame_seconds=picture["frame_seconds"],
         step_seconds=picture["step_seconds"],
         words=picture.get("words"),
-        label=f"{title}: log-mel and label probabilities over time. Reference: {reference}. Recognised: {hypothesis}.",
+        name=f"{title}: log-mel and label probabilities over time",
+        description=f"Reference: {reference}. Recognised: {hypothesis}.",
     )
     caption = picture.get("caption")
     texts = [("said", reference), ("heard", hypothesis)]

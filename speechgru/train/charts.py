@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechgru.report import html
-from speechgru.report.charts import PANEL_HEIGHT, PANEL_WIDTH, Axis, short, svg_element
-from speechgru.report.html import is_number, percent, text
+from speechgru.report.axis import Axis, linear_axis, log_axis
+from speechgru.report.frame import PANEL_HEIGHT, PANEL_WIDTH, Frame
+from speechgru.report.html import is_number, percent, share_tick, short
+from speechgru.report.shapes import polyline, shape, upright
 from speechgru.train.history import Course, History, Record, points_of
 
 #: A loss that falls by more than this factor is drawn on a logarithmic axis.
@@ -18,6 +21,7 @@ _LOG_AXIS_RATIO = 30
 #: A line with more points than this shows no more; neighbours are averaged.
 _MAX_POINTS = 400
 _WHOLE_COURSE = Course()
+_in_three_digits = functools.partial(short, digits=3)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def curves(history: History) -> str:
             (_curve(history, norm, "gradient norm", course), "Norm of the gradient", (norm,)),
             (_curve(history, speed, "speed", course), speed_caption, (speed,)),
             (
-                line_chart(shares, title="Waste", describe=html.percent, percentages=True, course=course),
+                line_chart(shares, name="Waste", describe=html.percent, percentages=True, course=course),
                 "The share of the batches that is padding, and of the time that steps waited for their batch",
                 ("padding_share", "wait_share"),
             ),
@@ -61,7 +65,7 @@ def curves(history: History) -> str:
 
 
 def _curve(history: History, key: str, name: str, course: Course) -> str:
-    return line_chart([training_series(history.records, key, name=name)], title=name.capitalize(), course=course)
+    return line_chart([training_series(history.records, key, name=name)], name=name.capitalize(), course=course)
 
 
 def num_undrawn(history: Sequence[Record], *, keys: Sequence[str]) -> int:
@@ -93,7 +97,7 @@ def loss_chart(history: Sequence[Record], *, course: Course = _WHOLE_COURSE) -> 
         training_series(history, "loss", name="training"),
         Series("dev", points_of(history, kind="dev", key="loss"), 2, dashed=True, markers=True),
     ]
-    return line_chart(series, title="Loss", describe=short, course=course)
+    return line_chart(series, name="Loss", course=course)
 
 
 def error_chart(history: Sequence[Record], *, course: Course = _WHOLE_COURSE) -> str:
@@ -102,7 +106,7 @@ def error_chart(history: Sequence[Record], *, course: Course = _WHOLE_COURSE) ->
         Series("WER", points_of(history, kind="dev", key="wer"), 1, markers=True),
         Series("CER", points_of(history, kind="dev", key="cer"), 2, dashed=True, markers=True),
     ]
-    return line_chart(series, title="Dev error rates", describe=percent, percentages=True, course=course)
+    return line_chart(series, name="Dev error rates", describe=percent, percentages=True, course=course)
 
 
 def training_series(history: Sequence[Record], key: str, *, name: str, colour: int = 1, dashed: bool = False) -> Series:
@@ -121,16 +125,16 @@ def thinned(points: Sequence[tuple[float, float]], *, most: int = _MAX_POINTS) -
 def line_chart(
     series: Sequence[Series],
     *,
-    title: str,
-    describe: Callable[[float], str] = short,
+    name: str,
+    describe: Callable[[float], str] = _in_three_digits,
     percentages: bool = False,
     course: Course = _WHOLE_COURSE,
 ) -> str:
-    """Lines against the steps, as SVG; empty where no line has a point.
+    """Lines against the steps, as SVG below the key of its lines; empty where no line has a point.
 
     Args:
-        series: the lines; their names stand above, each with its last value.
-        title: what they show, for those who cannot see it.
+        series: the lines; the key names each with its last value.
+        name: what they show, for a reader who cannot see it.
         describe: a value in words.
         percentages: whether the values are fractions to show as percentages; else the axis is logarithmic where they
             are far apart.
@@ -140,57 +144,36 @@ def line_chart(
     if not series:
         return ""
     steps, values = np.array([point for line in series for point in line.points]).T
-    log = not percentages and values.min() > 0 and values.max() > _LOG_AXIS_RATIO * values.min()
-    low, high = (values.min() / 1.15, values.max() * 1.15) if log else (min(0.0, values.min()), values.max() * 1.05)
-    x = Axis(min(0.0, steps.min()), max(1.0, steps.max(), course.last_step or 0.0), 52, PANEL_WIDTH - 24)
-    y = Axis(float(low), float(high) if high > low else float(low) + 1, PANEL_HEIGHT - 40, 34, log=bool(log))
-
-    parts = []
-    for tick in y.ticks(6):
-        label = f"{100 * tick:.4g}\u202f%" if percentages else f"{tick:.4g}"
-        parts.append(
-            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">{label}</text>'
-        )
-    for tick in x.ticks(5):
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:,.6g}</text>'
-        )
-    parts.append(f'<text class="tick" text-anchor="end" x="{x.end}" y="{PANEL_HEIGHT - 5}">step</text>')
-    parts.extend(
-        f'<line class="blank" x1="{x(step):.1f}" x2="{x(step):.1f}" y1="{y.start}" y2="{y.end}">'
-        f"<title>resumed at step {step:,.0f}</title></line>"
-        for step in course.resumed
+    first, last = min(0.0, steps.min()), max(1.0, steps.max(), course.last_step or 0.0)
+    x = linear_axis(float(first), float(last), name="step", most=5)
+    frame = Frame(x, _value_axis(values, percentages=percentages), width=PANEL_WIDTH, height=PANEL_HEIGHT, right=24)
+    frame.add(
+        *(
+            upright(frame.x(step), frame.bottom, frame.top, kind="blank", title=f"resumed at step {step:,.0f}")
+            for step in course.resumed
+        ),
+        *(  # of those that fall on one pixel only one
+            upright(place, frame.bottom, frame.bottom - 8, kind="lost-tick")
+            for place in sorted({round(frame.x(step)) for step in course.dropped})
+        ),
     )
-    parts.extend(  # of those that fall on one pixel only one
-        f'<line x1="{place}" x2="{place}" y1="{y.start}" y2="{y.start - 8}" style="stroke: var(--lost)"/>'
-        for place in sorted({round(float(x(step))) for step in course.dropped})
-    )
-
-    legend = x.start
     for line in series:
-        stroke = f'style="stroke: var(--series-{line.colour})"'
-        dashes = " dashed" if line.dashed else ""
-        path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in line.points)
-        parts.append(f'<polyline class="line{dashes}" {stroke} points="{path}"/>')
+        colour = f"var(--series-{line.colour})"
+        points = [(frame.x(step), frame.y(value)) for step, value in line.points]
+        frame.add(polyline(points, kind="line dashed" if line.dashed else "line", colour=colour))
         if line.markers or len(line.points) == 1:
-            parts.extend(
-                f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="3" style="fill: var(--series-{line.colour})">'
-                f"<title>{text(line.name)} at step {step:,.0f}: {describe(value)}</title></circle>"
-                for step, value in line.points
+            titles = [f"{line.name} at step {step:,.0f}: {describe(value)}" for step, value in line.points]
+            frame.add(
+                *(
+                    shape("circle", style=f"fill: {colour}", title=each, cx=left, cy=top, r=3)
+                    for (left, top), each in zip(points, titles, strict=True)
+                )
             )
-        name = f"{line.name} (last {describe(line.points[-1][1])})"
-        parts.append(
-            f'<line class="line{dashes}" {stroke} x1="{legend}" x2="{legend + 22}" y1="14" y2="14"/>'
-            f'<text x="{legend + 28}" y="18">{text(name)}</text>'
-        )
-        legend += 28 + 7 * len(name) + 22
-    parts.extend(
-        f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="7" style="fill: none; stroke: var(--text); '
-        f'stroke-width: 1.5"><title>best at step {step:,.0f}: {describe(value)}</title></circle>'
-        for step, value in next((line.points for line in series if line.markers), ())
-        if step == course.best_step
-    )
+    marked = next((line.points for line in series if line.markers), ())
+    for step, value in marked:
+        if step == course.best_step:
+            title = f"best at step {step:,.0f}: {describe(value)}"
+            frame.add(shape("circle", kind="ring", title=title, cx=frame.x(step), cy=frame.y(value), r=7))
     spoken = "; ".join(
         f"{line.name} from {describe(line.points[0][1])} at step {line.points[0][0]:,.0f} "
         f"to {describe(line.points[-1][1])} at step {line.points[-1][0]:,.0f}"
@@ -198,4 +181,21 @@ def line_chart(
     )
     if course.resumed:
         spoken += f"; resumed at step {', '.join(f'{step:,.0f}' for step in course.resumed)}"
-    return svg_element(parts, width=PANEL_WIDTH, height=PANEL_HEIGHT, label=f"{title}: {spoken}")
+    key_html = html.key(
+        (
+            "dashed" if line.dashed else "line",
+            f"var(--series-{line.colour})",
+            f"{line.name} (last {describe(line.points[-1][1])})",
+        )
+        for line in series
+    )
+    return key_html + frame.svg(name, description=spoken)
+
+
+def _value_axis(values: np.ndarray, *, percentages: bool) -> Axis:
+    """From zero, or logarithmic where the values are far apart."""
+    lowest, highest = float(values.min()), float(values.max())
+    if not percentages and lowest > 0 and highest > _LOG_AXIS_RATIO * lowest:
+        return log_axis(lowest / 1.15, highest * 1.15)
+    low, high = min(0.0, lowest), highest * 1.05
+    return linear_axis(low, high if high > low else low + 1, describe=share_tick if percentages else short)

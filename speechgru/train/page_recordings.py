@@ -91,8 +91,8 @@ def _card(utterance: Utterance, ear: Ear, config: RunConfig) -> str:
     svg = speech_picture(
         **drawn,
         words=hypothesis.words,
-        label=f"{utterance.utterance_id}: log-mel and label probabilities over time. Reference: {reference}. "
-        f"Recognised: {hypothesis.text}.",
+        name=f"{utterance.utterance_id}: log-mel and label probabilities over time",
+        description=f"Reference: {reference}. Recognised: {hypothesis.text}.",
     )
     svg_html = html.scroll(svg, name=utterance.utterance_id, wide=True)
     return f'{card_html}<figure style="margin: .9rem 0">{svg_html}</figure>'

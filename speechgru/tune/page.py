@@ -13,24 +13,30 @@ from typing import Any
 from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.page import Record, page
-from speechgru.tune.charts import (
-    Dot,
-    Objective,
-    cost_chart,
-    cut,
-    dots_of,
-    finite,
-    number,
-    parameter_chart,
-    progress_chart,
-    spread_of,
-    value_text,
-)
+from speechgru.tune.charts import cost_chart, parameter_chart, progress_chart
+from speechgru.tune.dots import Dot, Objective, cut, dots_of, finite, number, spread_of, value_text
 
 _FOOTER = (
     "Error rates are all errors over all words or characters of the evaluation set; of a trial that trained "
     "several times rates and loss are means. A real-time factor (RTF) is seconds of computing per second of audio."
 )
+_RULES = """
+#trials td.text small { white-space: normal; min-width: 13rem; max-width: 18rem; }
+svg .spread { stroke: var(--series-1); stroke-width: 1.25; }
+svg .dot { fill: var(--series-1); stroke: var(--card); stroke-width: 1; }
+svg .dot.over { fill: var(--card); stroke: var(--series-1); stroke-width: 1.5; }
+svg .dot.best { fill: var(--series-2); stroke: var(--text); stroke-width: 1.5; }
+svg .cross { fill: none; stroke: var(--lost); stroke-width: 1.75; }
+svg .limit { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; }
+svg .forbidden { fill: var(--lost); fill-opacity: .08; }
+.commands { background: var(--page); border: 1px solid var(--rule); border-radius: .5rem; padding: .6rem .8rem;
+  margin: .5rem 0 0; overflow-x: auto; font-size: .88rem; line-height: 1.6; }
+.reasons { margin: 0; }
+.reasons div { border-top: 1px solid var(--rule); padding: .6rem 0; }
+.reasons div:last-child { padding-bottom: 0; }
+.reasons dt { font-weight: 600; font-size: .93rem; }
+.reasons dd { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .93rem; }
+"""
 #: Letters of a reason in the table of trials; the whole one stands among the failures.
 _MOST_LETTERS = 60
 
@@ -96,7 +102,7 @@ def report_sweep(record: Record, out: str | Path) -> Path:
         html.section("notes", "Notes", html.paragraphs(record["notes"])),
     ]
     out = Path(out)
-    write_text(out, page(record["title"], sections, footer=_FOOTER))
+    write_text(out, page(record["title"], sections, footer=_FOOTER, rules=_RULES))
     return out
 
 
@@ -229,19 +235,14 @@ def _fronts(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
 def _key(dots: Sequence[Dot], *, lost: bool = False, line: tuple[str, str] | None = None) -> str:
     """What the marks of a chart mean, of those that are in it."""
     marks = [
-        ("--series-1", "\u25cf", "trial", any(not dot.is_over and not dot.is_best for dot in dots)),
-        ("--series-2", "\u25cf", "best trial", any(dot.is_best for dot in dots)),
-        ("--series-1", "\u25cb", "over a limit", any(dot.is_over for dot in dots)),
-        ("--lost", "\u00d7", "failed or refused", lost),
+        ("\u25cf", "--series-1", "trial", any(not dot.is_over and not dot.is_best for dot in dots)),
+        ("\u25cf", "--series-2", "best trial", any(dot.is_best for dot in dots)),
+        ("\u25cb", "--series-1", "over a limit", any(dot.is_over for dot in dots)),
+        ("\u00d7", "--lost", "failed or refused", lost),
     ]
     if line:
-        marks.append((line[0], "\u2501", line[1], True))
-    inner = "".join(
-        f'<span class="key"><span aria-hidden="true" style="color: var({colour})">{mark}</span> {name}</span> '
-        for colour, mark, name, is_there in marks
-        if is_there
-    )
-    return f'<p class="quiet">{inner}</p>'
+        marks.append(("line", line[0], line[1], True))
+    return html.key((mark, f"var({colour})", name) for mark, colour, name, is_there in marks if is_there)
 
 
 def _any_within(dots: Iterable[Dot]) -> bool:

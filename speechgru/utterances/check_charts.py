@@ -1,7 +1,4 @@
-"""The figures of the corpus doctor's page, as SVG that follows the page's theme.
-
-They need no matplotlib, which is not there where recordings are only checked.
-"""
+"""The charts of the corpus doctor's page: how recordings are spread, and which characters the texts have."""
 
 from __future__ import annotations
 
@@ -10,27 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from speechgru.report import html
-from speechgru.report.charts import Axis
-from speechgru.report.style import NUM_SERIES
+from speechgru.report.axis import category_axis, linear_axis, log_axis
+from speechgru.report.frame import PANEL_WIDTH, Frame
+from speechgru.report.shapes import colour_of, polyline, shape
 
 Record = Mapping[str, Any]
 
-_PANEL_WIDTH, _PANEL_HEIGHT = 460, 240
-_MAX_CHARACTERS = 60
+#: Characters that are drawn, and pixels from one to the next.
+_MAX_CHARACTERS, _PITCH = 60, 26
 #: How a space is shown.
 _OPEN_BOX = "\u2423"
 
 
-def legend(names: Sequence[str]) -> str:
+def manifest_key(names: Sequence[str]) -> str:
     """Which colour is which manifest's; empty for a single one."""
-    if len(names) < 2:
-        return ""
-    entries = "".join(
-        f'<span style="margin-right: 1.2rem"><span aria-hidden="true" style="color: {_colour(k)}">\u25a0</span> '
-        f"{html.text(name)}</span>"
-        for k, name in enumerate(names)
-    )
-    return f'<p class="quiet">{entries}</p>'
+    return html.key(("\u25a0", colour_of(k), name) for k, name in enumerate(names)) if len(names) > 1 else ""
 
 
 def histogram(chart: Record, *, title: str, unit: str, names: Sequence[str]) -> str:
@@ -52,59 +43,40 @@ def histogram(chart: Record, *, title: str, unit: str, names: Sequence[str]) -> 
         for entry, total in zip(counts, totals, strict=True)
     ]
     highest = max(height for entry in heights for height in entry)
-    x = Axis(edges[0], edges[-1], 56, _PANEL_WIDTH - 12)
-    y = Axis(0.0, highest * 1.05, _PANEL_HEIGHT - 26, 12)
-    describe: Callable[[float], str] = html.percent if compare else lambda value: f"{value:,.6g}"
-    scale, sign = (100, "\u202f%") if compare else (1, "")
-    parts = []
-    for tick in round_ticks(0.0, highest, most=5):
-        parts.append(
-            f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{x.start - 7}" y="{y(tick) + 4:.1f}">'
-            f"{scale * tick:,.6g}{sign}</text>"
-        )
-    for tick in round_ticks(edges[0], edges[-1], most=8):
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y.start + 18:.1f}">{tick:g}</text>'
-        )
+    describe: Callable[[float], str] = html.percent if compare else html.short
+    frame = Frame(
+        linear_axis(edges[0], edges[-1], most=8),
+        linear_axis(0.0, highest * 1.05, most=5, describe=html.share_tick if compare else html.short),
+        width=PANEL_WIDTH,
+        height=240,
+        left=56,
+    )
     spoken = []
     for k, entry in enumerate(heights):
         if not entry:
             continue
-        points = [f"{x(edges[0]):.1f},{y(0):.1f}"]
+        outline = [(frame.x(edges[0]), frame.bottom)]
         for low, high, height in zip(edges, edges[1:], entry, strict=False):
-            points += [f"{x(low):.1f},{y(height):.1f}", f"{x(high):.1f},{y(height):.1f}"]
-        points.append(f"{x(edges[-1]):.1f},{y(0):.1f}")
-        parts.append(
-            f'<polygon class="area" style="stroke: {_colour(k)}; fill: {_colour(k)}" points="{" ".join(points)}"/>'
-        )
+            outline += [(frame.x(low), frame.y(height)), (frame.x(high), frame.y(height))]
+        outline.append((frame.x(edges[-1]), frame.bottom))
+        frame.add(polyline(outline, kind="area", colour=colour_of(k)))
         peak = max(range(len(entry)), key=entry.__getitem__)
         spoken.append(
             f"{names[k]}: most between {edges[peak]:g} and {edges[peak + 1]:g} {unit}".rstrip()
             + f" ({describe(entry[peak])} of {totals[k]:,})"
         )
-    if not compare:  # with a single one every bin can tell its number
-        parts += [
-            f'<rect x="{x(low):.1f}" y="{y.end}" width="{x(high) - x(low):.1f}" height="{y.start - y.end}" '
-            f'fill="transparent"><title>{low:g} to {high:g} {unit}: {count:,}</title></rect>'
-            for low, high, count in zip(edges, edges[1:], counts[0], strict=False)
-        ]
-    return _svg(parts, width=_PANEL_WIDTH, height=_PANEL_HEIGHT, label=f"{title}: {'; '.join(spoken)}")
-
-
-def round_ticks(low: float, high: float, *, most: int) -> list[float]:
-    """At most about so many round values from `low` to `high`."""
-    span = high - low
-    if span <= 0:
-        return [low]
-    power = 10.0 ** math.floor(math.log10(span / most))
-    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    if not compare:  # every bin of a single manifest shows its number to who points at it
+        for low, high, count in zip(edges, edges[1:], counts[0], strict=False):
+            place = {"x": frame.x(low), "width": frame.x(high) - frame.x(low)}
+            size = {"y": frame.top, "height": frame.bottom - frame.top}
+            frame.add(
+                shape("rect", title=f"{low:g} to {high:g} {unit}: {count:,}", fill="transparent", **place, **size)
+            )
+    return frame.svg(title, description="; ".join(spoken))
 
 
 def character_chart(manifests: Sequence[Record]) -> str:
-    """How often each character stands in the texts of all manifests, on a logarithmic axis."""
+    """How often each character is in the texts of all manifests, on a logarithmic axis."""
     counts: dict[str, int] = {}
     unknown = set()
     for entry in manifests:
@@ -120,26 +92,31 @@ def character_chart(manifests: Sequence[Record]) -> str:
         if len(ordered) <= _MAX_CHARACTERS
         else [*ordered[: _MAX_CHARACTERS // 2], *ordered[-_MAX_CHARACTERS // 2 :]]
     )
-    pitch = 26
-    width, height = 56 + pitch * len(shown) + 12, 230
-    y = Axis(0.5, max(2.0, max(counts.values()) * 1.3), height - 34, 12, log=True)
-    parts = []
-    for tick in (10.0**power for power in range(int(math.log10(y.high)) + 1)):
-        parts.append(
-            f'<line class="grid" x1="56" x2="{width - 12}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="49" y="{y(tick) + 4:.1f}">{tick:,.0f}</text>'
-        )
+    names = [character.replace(" ", _OPEN_BOX) for character in shown]
+    highest = max(2.0, max(counts.values()) * 1.3)
+    powers = [10.0**power for power in range(int(math.log10(highest)) + 1)]
+    frame = Frame(
+        category_axis(names),
+        log_axis(0.5, highest, at=powers, describe=html.count),
+        width=56 + _PITCH * len(shown) + 12,
+        height=230,
+        left=56,
+        right=12,
+    )
     for k, character in enumerate(shown):
-        left, top = 56 + pitch * k, float(y(counts[character]))
-        colour = "var(--lost)" if character in unknown else "var(--series-1)"
-        code = f"U+{ord(character):04X}"
-        parts.append(
-            f'<rect x="{left + 3}" y="{top:.1f}" width="{pitch - 6}" height="{y.start - top:.1f}" '
-            f'style="fill: {colour}"><title>{html.text(character)} ({code}): {counts[character]:,}</title></rect>'
-            f'<text text-anchor="middle" x="{left + pitch / 2}" y="{y.start + 18:.1f}">'
-            f"{html.text(character.replace(' ', _OPEN_BOX))}</text>"
+        top, colour = frame.y(counts[character]), "var(--lost)" if character in unknown else "var(--series-1)"
+        frame.add(
+            shape(
+                "rect",
+                style=f"fill: {colour}",
+                title=f"{character} (U+{ord(character):04X}): {counts[character]:,}",
+                x=frame.x(k) - _PITCH / 2 + 3,
+                y=top,
+                width=_PITCH - 6,
+                height=frame.bottom - top,
+            )
         )
-    caption = f"{len(counts):,} characters by how often they stand in the texts, on a logarithmic axis"
+    caption = f"{len(counts):,} characters by how often they are in the texts, on a logarithmic axis"
     if len(shown) < len(ordered):
         caption += f"; the middle {len(ordered) - len(shown):,} are not drawn"
     if unknown:
@@ -149,23 +126,9 @@ def character_chart(manifests: Sequence[Record]) -> str:
             if character in unknown
         )
         caption += f". Not in the vocabulary, in red: {described}"
-    label = ", ".join(f"{'space' if character == ' ' else character} {counts[character]:,}" for character in shown)
-    svg = (
-        f'<svg role="img" aria-label="{html.text(f"Characters: {label}")}" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}">{"".join(parts)}</svg>'
-    )
+    spoken = ", ".join(f"{'space' if character == ' ' else character} {counts[character]:,}" for character in shown)
+    svg = frame.svg("Characters by how often they are in the texts", description=spoken, fixed=True)
     return (
         f'<figure style="margin: 1rem 0">{html.scroll(svg, name="Characters", wide=True)}'
         f"<figcaption>{html.text(caption)}.</figcaption></figure>"
-    )
-
-
-def _colour(number: int) -> str:
-    return f"var(--series-{number % NUM_SERIES + 1})"
-
-
-def _svg(parts: Sequence[str], *, width: int, height: int, label: str) -> str:
-    return (
-        f'<svg role="img" aria-label="{html.text(label)}" viewBox="0 0 {width} {height}" width="100%">'
-        f"{''.join(parts)}</svg>"
     )

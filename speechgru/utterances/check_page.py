@@ -14,7 +14,7 @@ from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.page import page
 from speechgru.report.utterances import MAX_PLAYER_SECONDS, player
-from speechgru.utterances.check_charts import character_chart, histogram, legend
+from speechgru.utterances.check_charts import character_chart, histogram, manifest_key
 
 Record = Mapping[str, Any]
 
@@ -265,7 +265,7 @@ def _recordings(record: Record, names: Sequence[str]) -> str:
                 ]
             )
     return (
-        legend(names)
+        manifest_key(names)
         + f'<div class="panels" style="margin-bottom: 1rem">{panels}</div>'
         + html.table(
             ["Manifest", "Sample rate", "Channels", "Format", "Utterances", "What training does"],
