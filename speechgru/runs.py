@@ -131,8 +131,8 @@ class RunFolder:
         return records
 
     def cut_history(self, step: int) -> None:
-        """Drops what was written after `step`: a resumed run writes it again."""
-        kept = [record for record in self.read_history() if record["step"] <= step]
+        """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`)."""
+        kept = [record for record in self.read_history() if record["step"] <= step and not record.get("at_stop")]
         write_text(self.history, "".join(json.dumps(record) + "\n" for record in kept))
 
 

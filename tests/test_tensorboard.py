@@ -60,7 +60,7 @@ def make_watch(tiny, tmp_path, write_wav, made):
                 Examined(Utterance(str(path), 0.0, ""), text, (), 0)
                 for path, text in zip(paths, ["a *b* <b>c</b>", "_c_"], strict=False)
             ]
-        return watching.Watch(logs, config=tiny[0], vocabulary=VOCABULARY, examples=examples)
+        return watching.TensorBoardWriter(logs, config=tiny[0], vocabulary=VOCABULARY, examples=examples)
 
     return make
 
@@ -76,9 +76,10 @@ def read_back(logs):
 
 def test_the_numbers_of_a_record_have_curves(make_watch, tmp_path):
     watch = make_watch(examples=[])
-    watch.record({"kind": "session", "step": 0, "epoch": 0.0, "seconds": 0.5, "resumed": False, "workers": 2})
-    watch.record({"kind": "train", "step": 10, "epoch": 0.5, "loss": 3.5, "learning_rate": 1e-3, "note": "text"})
-    watch.record({"kind": "train", "step": 20, "epoch": 1.0, "loss": None, "names": ["a"], "learning_rate": math.inf})
+    watch.write_record({"kind": "session", "step": 0, "epoch": 0.0, "seconds": 0.5, "resumed": False, "workers": 2})
+    watch.write_record({"kind": "train", "step": 10, "epoch": 0.5, "loss": 3.5, "learning_rate": 1e-3, "note": "text"})
+    record = {"kind": "train", "step": 20, "epoch": 1.0, "loss": None, "names": ["a"], "learning_rate": math.inf}
+    watch.write_record(record)
     found = read_back(tmp_path / "logs")  # before the end: TensorBoard follows
     watch.close()
     assert found.keys() == {"session/seconds", "session/workers", "train/loss", "train/learning_rate"}
@@ -93,8 +94,8 @@ def test_the_numbers_of_a_record_have_curves(make_watch, tmp_path):
 def test_the_examples_are_seen_read_and_heard(make_watch, tiny, tmp_path):
     soundfile = pytest.importorskip("soundfile")
     watch = make_watch()
-    watch.show(tiny[1], 100)
-    watch.show(tiny[1], 200)
+    watch.write_examples(tiny[1], 100)
+    watch.write_examples(tiny[1], 200)
     watch.close()
     found = read_back(tmp_path / "logs")
     assert found.keys() == {f"{what}/0{k + 1} one.wav" for what in ("heard", "transcripts", "audio") for k in range(2)}
@@ -117,9 +118,9 @@ def test_the_pictures_follow_the_weights(make_watch, tiny, tmp_path):
     bias = model.get_layer("encoder").get_layer("logits").weights[1]
     before, watch = bias.numpy(), make_watch(count=1)
     try:
-        watch.show(model, 1)
+        watch.write_examples(model, 1)
         bias.assign(np.array([0, 0, 9, 0, 0], np.float32))
-        watch.show(model, 2)
+        watch.write_examples(model, 2)
     finally:
         bias.assign(before)
         watch.close()
@@ -133,7 +134,7 @@ def test_showing_again_and_again_keeps_nothing(make_watch, tiny, made):
 
     watch = make_watch(count=1)
     for step in range(3):
-        watch.show(tiny[1], step)
+        watch.write_examples(tiny[1], step)
     watch.close()
     gc.collect()
     assert not [
@@ -145,7 +146,7 @@ def test_showing_again_and_again_keeps_nothing(make_watch, tiny, made):
 
 def test_without_examples_nothing_is_shown(make_watch, tiny, tmp_path):
     watch = make_watch(examples=[])
-    watch.show(tiny[1], 100)
+    watch.write_examples(tiny[1], 100)
     watch.close()
     assert read_back(tmp_path / "logs") == {}
 
@@ -160,7 +161,7 @@ def test_a_recording_that_is_gone_is_named(make_watch, tiny, tmp_path):
     watch = make_watch()
     (tmp_path / "0" / "one.wav").unlink()
     with pytest.raises(AudioError, match=r"0/one\.wav: no such recording"):
-        watch.show(tiny[1], 1)
+        watch.write_examples(tiny[1], 1)
     watch.close()
 
 
@@ -178,9 +179,9 @@ def test_a_full_disk_is_told_at_once(make_watch, tiny, what):
     def write():
         for step in range(100):
             if what == "show":
-                watch.show(tiny[1], step)
+                watch.write_examples(tiny[1], step)
             else:
-                watch.record({"kind": "train", "step": step, "loss": 1.0})
+                watch.write_record({"kind": "train", "step": step, "loss": 1.0})
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))

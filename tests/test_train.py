@@ -96,7 +96,8 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(tones_con
         training.train(config, run, progress=kill_at(9))
     for path in RunFolder(run).list_checkpoints():
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(BundleError, match=r"no checkpoint is whole \(step_00000008\.damaged, step_00000004\.damaged\)"):
+    damaged = r"step_00000008\.damaged, step_00000004\.damaged"
+    with pytest.raises(BundleError, match=rf"no checkpoint is intact \({damaged}\)"):
         training.train(config, run)
 
 

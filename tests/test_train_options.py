@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 import keras  # noqa: E402
 from conftest import ROOT  # noqa: E402
-from tones import Killed, assert_same_weights, history_of, kill_at, weights_of, write_config  # noqa: E402
+from tones import Killed, assert_same_weights, history_of, kill_at, make_config, weights_of, write_config  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
 from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
-from speechgru.runs import RunFolder  # noqa: E402
-from speechgru.train.state import Standing  # noqa: E402
+from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.train.state import TrainingState  # noqa: E402
 
 OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "lion": "Lion", "sgd": "SGD"}
 
@@ -183,24 +183,24 @@ def test_patience_ends_a_run_and_plateaus_lower_its_learning_rate(tones_config, 
 
 def test_a_score_is_progress_only_where_it_is_lower():
     settings = TrainConfig(schedule="plateau", plateau_patience=2, plateau_factor=0.5)
-    standing, scales, best, since = Standing(), [], [], []
+    state, scales, best, since = TrainingState(), [], [], []
     for step, wer in enumerate([0.9, 0.5, 0.5, 0.6, 0.6, 0.6, 0.4, 0.7, 0.4], start=1):
-        standing.step = step
-        best.append(standing.take_score(wer, settings=settings))
-        scales.append(standing.plateau_scale)
-        since.append(standing.evaluations_since_best)
+        state.step = step
+        best.append(state.record_score(wer, settings=settings))
+        scales.append(state.plateau_scale)
+        since.append(state.evaluations_since_best)
     assert best == [True, True, True, False, False, False, True, False, True], "the later of two equal ones"
     assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
     assert since == [0, 0, 1, 2, 3, 4, 0, 1, 2]
-    assert (standing.best_wer, standing.best_step) == (0.4, 9)
+    assert (state.best_wer, state.best_step) == (0.4, 9)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "noam", "constant"])
 def test_only_the_plateaus_schedule_has_plateaus(schedule):
-    settings, standing = TrainConfig(schedule=schedule, plateau_patience=1), Standing()
+    settings, state = TrainConfig(schedule=schedule, plateau_patience=1), TrainingState()
     for _ in range(5):
-        standing.take_score(0.5, settings=settings)
-    assert (standing.plateau_scale, standing.evaluations_since_best) == (1.0, 4)
+        state.record_score(0.5, settings=settings)
+    assert (state.plateau_scale, state.evaluations_since_best) == (1.0, 4)
 
 
 class Seen(keras.callbacks.Callback):
@@ -232,6 +232,88 @@ def test_a_callback_sees_the_run_and_may_end_it(tones_config, tmp_path):
     assert (result.steps, result.ended, result.best_wer) == (2, "callback", seen.wer)
     batches = [("batch", number, ["loss"]) for number in (0, 1)]
     assert seen.told == ["begin", *batches, ("epoch", ["val_cer", "val_wer"]), "end"]
+
+
+# -- stopping early --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unstopped(tones, tmp_path_factory):
+    """A run of twelve steps in one go, with all that a stop could disturb: an average, plateaus, a dev set."""
+    folder = tmp_path_factory.mktemp("unstopped")
+    config = make_config(tones, folder / "config.yaml", *SMALL, *STOPPABLE)
+    assert training.train(config, folder / "run").ended == "max_steps"
+    return folder / "run"
+
+
+#: Evaluations at steps 4, 8 and 12, each of which may lower the learning rate.
+STOPPABLE = (
+    "train.evaluate_every_steps=4", "train.checkpoint_every_steps=5", "train.ema=0.5", "train.schedule=plateau",
+    "train.plateau_patience=1", "train.patience=9",
+)  # fmt: skip
+
+
+def assert_same_run(one, other):
+    assert_same_weights(one, other)
+    (arrays, record), (others, other_record) = (load_checkpoint(RunFolder(run).best) for run in (one, other))
+    assert record == other_record and arrays.keys() == others.keys()
+    assert all(np.array_equal(array, others[name]) for name, array in arrays.items())
+    assert history_of(one) == history_of(other)
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [4],  # where an evaluation is due
+        [2, 6],  # where none is, before and after the first one
+        [6, 6, 3],  # asked again, it is at its stop already
+    ],
+)
+def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tones_config, unstopped, tmp_path, stops):
+    config, run = tones_config(*STOPPABLE), tmp_path / "run"
+    for stop in stops:
+        result = training.train(config, run, stop_after=stop)
+        assert (result.steps, result.ended) == (max(stops[: stops.index(stop) + 1]), "stop_after")
+        assert result.best_wer is not None and RunFolder(run).best.is_file(), "a stopped run can be judged"
+        assert RunFolder(run).read_history()[-1]["reason"] == "stop_after"
+    assert training.train(config, run, stop_after=100).ended == "max_steps", "a stop beyond the end is none"
+    assert_same_run(unstopped, run)
+
+
+def test_the_evaluation_of_a_stop_is_undone_even_where_it_was_the_best(tones_config, unstopped, tmp_path, monkeypatch):
+    """Scores are made up: the stop at step 6 is better than everything before and after it."""
+    from speechgru.train import loop
+
+    def score(self):
+        self._learner.ship()
+        return {"wer": 0.1 if self.state.step == 6 else 0.9, "cer": 0.5}
+
+    monkeypatch.setattr(loop.TrainingLoop, "_score", score)
+    config, run, whole = tones_config(*STOPPABLE), tmp_path / "run", tmp_path / "whole"
+    training.train(config, whole)
+    result = training.train(config, run, stop_after=6)
+    assert (result.best_wer, result.best_step) == (0.1, 6)
+    assert load_checkpoint(RunFolder(run).best)[1] == {"step": 6, "best_wer": 0.1}
+    (stop,) = [record for record in RunFolder(run).read_history() if record.get("at_stop")]
+    assert (stop["kind"], stop["step"], stop["best"]) == ("dev", 6, True)
+    training.train(config, run)
+    assert_same_run(whole, run)
+
+
+def test_a_stop_is_counted_in_passes_where_it_is_a_float(tones_config, tmp_path):
+    """60 utterances in batches of 8: a pass has 8 steps."""
+    common = ("data.dev=null", "train.max_epochs=1.5")
+    result = training.train(tones_config(*common), tmp_path / "run", stop_after=0.5)
+    assert (result.steps, result.ended, result.best_wer) == (4, "stop_after", None)
+    assert RunFolder(tmp_path / "run").best.is_file(), "without a dev set the last weights are kept"
+    assert training.train(tones_config(*common), tmp_path / "run", stop_after=1.0).steps == 8
+    assert training.train(tones_config(*common), tmp_path / "run").steps == 12
+
+
+@pytest.mark.parametrize("stop_after", [0, -3, 0.0, math.nan, True, "3"])
+def test_a_stop_that_is_no_number_of_steps_is_refused(tones_config, tmp_path, stop_after):
+    with pytest.raises(ConfigError, match="stop_after: expected a number of steps"):
+        training.train(tones_config(), tmp_path / "run", stop_after=stop_after)
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------

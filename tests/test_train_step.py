@@ -19,7 +19,7 @@ from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
-from speechgru.train.state import Standing  # noqa: E402
+from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.train.step import TrainStep  # noqa: E402
 
 #: A model without dropout and features that stay as they are, so that the same weights give the same gradient.
@@ -330,31 +330,31 @@ def test_the_average_is_what_is_scored_and_kept(tones, tones_config, tmp_path):
 
 def test_the_scale_of_the_loss_halves_at_an_overflow_and_grows_after_long_peace():
     settings = TrainConfig(precision="mixed_float16")
-    standing = Standing.at_start(settings)
-    assert standing.loss_scale == 2.0**10
-    standing.dropped_in_a_row, standing.steps_since_overflow = 2, 100
-    assert standing.take_overflow() and (standing.loss_scale, standing.steps_since_overflow) == (2.0**9, 0)
+    state = TrainingState.initial(settings)
+    assert state.loss_scale == 2.0**10
+    state.dropped_in_a_row, state.steps_since_overflow = 2, 100
+    assert state.handle_overflow() and (state.loss_scale, state.steps_since_overflow) == (2.0**9, 0)
     for _ in range(1999):
-        standing.take_finite(settings)
-    assert (standing.loss_scale, standing.steps_since_overflow, standing.dropped_in_a_row) == (2.0**9, 1999, 0)
-    standing.take_finite(settings)
-    assert (standing.loss_scale, standing.steps_since_overflow) == (2.0**10, 0)
-    resumed = Standing.from_state(standing.as_state(), where="a file")
-    assert resumed == standing
+        state.record_finite_step(settings)
+    assert (state.loss_scale, state.steps_since_overflow, state.dropped_in_a_row) == (2.0**9, 1999, 0)
+    state.record_finite_step(settings)
+    assert (state.loss_scale, state.steps_since_overflow) == (2.0**10, 0)
+    resumed = TrainingState.from_record(state.as_record(), where="a file")
+    assert resumed == state
     for _ in range(10):
-        assert standing.take_overflow()
-    assert standing.loss_scale == 1.0
-    assert not standing.take_overflow() and standing.loss_scale == 1.0, "a smaller scale would not mend it"
+        assert state.handle_overflow()
+    assert state.loss_scale == 1.0
+    assert not state.handle_overflow() and state.loss_scale == 1.0, "a smaller scale would not mend it"
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_other_precisions_need_no_scale(precision):
     settings = TrainConfig(precision=precision)
-    standing = Standing.at_start(settings)
-    assert standing.loss_scale == 1.0 and not standing.take_overflow()
+    state = TrainingState.initial(settings)
+    assert state.loss_scale == 1.0 and not state.handle_overflow()
     for _ in range(2001):
-        standing.take_finite(settings)
-    assert standing.loss_scale == 1.0
+        state.record_finite_step(settings)
+    assert state.loss_scale == 1.0
 
 
 def test_half_precision_learns_as_float32_does(tones_config, tmp_path):

@@ -500,7 +500,7 @@ def test_a_run_of_an_earlier_version_is_refused_and_left_as_it_is(config, tmp_pa
     folder = RunFolder(tmp_path / "run")
     save_checkpoint(folder.checkpoints / "last.npz", ARRAYS, {"step": 3})
     folder.append_history({"kind": "train", "step": 3, "loss": 1.0})
-    with pytest.raises(BundleError, match=r"run: was trained by an earlier version.*exported.*another --run"):
+    with pytest.raises(BundleError, match=r"run: the run was trained by an earlier version.*exported.*another --run"):
         training.train(config, folder.path)
     assert [record["step"] for record in folder.read_history()] == [3]
     assert load_checkpoint(folder.checkpoints / "last.npz")[1] == {"step": 3}

@@ -20,6 +20,7 @@ _ENDS = {
     "max_epochs": "all passes over the corpus are done",
     "callback": "a callback asked for it",
     "max_minutes": "its time was up (max_minutes)",
+    "stop_after": "it was asked to stop there (stop_after)",
     "interrupted": "it was interrupted",
 }
 _NO_END = "no end is recorded: it goes on, or was killed"

@@ -23,8 +23,13 @@ from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.scoring.predictions import read_for_scoring
+from speechgru.train.begin import begin
+from speechgru.train.checkpoints import Checkpoints
+from speechgru.train.job import TrainingJob
+from speechgru.train.learner import Learner
+from speechgru.train.log import TrainingLog
+from speechgru.train.loop import TrainingLoop
 from speechgru.train.page import report_run
-from speechgru.train.session import Session
 from speechgru.train.strategies import Workers, choose_strategy
 from speechgru.utterances.examination import Examined, read_only
 from speechgru.utterances.manifest import read_manifest
@@ -53,7 +58,7 @@ class TrainingResult:
     Args:
         run: the run folder.
         steps: steps done in all.
-        ended: why it ended: `max_steps`, `max_epochs`, `max_minutes`, `patience` or `callback`.
+        ended: why it ended: `max_steps`, `max_epochs`, `max_minutes`, `patience`, `callback` or `stop_after`.
         best_wer: lowest dev WER, a fraction; None where there was no dev manifest.
         best_step: its step.
         num_train: utterances trained on.
@@ -88,30 +93,44 @@ def train(
     run: str | Path,
     *,
     progress: Progress = silent,
+    stop_after: int | float | None = None,
     command: Sequence[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> TrainingResult:
-    """Trains a recogniser, or goes on with the one in `run`.
+    """Trains a recogniser, or resumes the run in `run`.
 
-    SIGTERM and Ctrl-C end it after the current step, with its state kept. Killed otherwise, it goes on from its last
-    checkpoint, to the very weights that it would have had.
+    SIGTERM and Ctrl-C end it after the current step, with its state kept. A run that was killed resumes from its last
+    checkpoint, and ends with the very weights that it would have had.
 
     Args:
         config: the configuration; `data.train` must name at least one manifest.
         run: the run folder; made when it is missing. One that holds a run of the same configuration is resumed.
-        progress: told after each step.
+        progress: called after each step.
+        stop_after: stops cleanly after that many steps (an int) or passes over the corpus (a float), counted from the
+            run's first step; None trains to the end. The learning rate schedule stays that of the complete run, and the
+            same call with a larger number, or without one, resumes the run and ends with the very weights of a run that
+            never stopped. Where the configuration has no dev evaluation at that step, the weights are scored there all
+            the same, so that the stopped run can be judged and exported; resuming undoes that evaluation.
         command: the command line for `provenance.json`; that of the process when None.
         callbacks: Keras callbacks. Each dev evaluation is an epoch to them, with `val_wer` and `val_cer`; one that sets
             `model.stop_training` ends the run.
-        strategy: how batches are shared; None takes several machines where `TF_CONFIG` names them, several GPUs where
+        strategy: how batches are shared; None uses several machines where `TF_CONFIG` names them, several GPUs where
             there are some, else one device.
 
     Returns:
         What was done.
 
+    Example (from `configs/quickstart.yaml`, in two sittings):
+
+        config = load_config("configs/quickstart.yaml")
+        train(config, "runs/first", stop_after=200)
+        result = train(config, "runs/first")
+        print(f"{result.best_wer:.1%} after {result.steps} steps")
+
     Raises:
-        ConfigError: no training manifest, or the folder holds a run of another configuration.
+        ConfigError: no training manifest, `stop_after` is not above 0, or the folder holds a run of another
+            configuration.
         UserError: too many utterances cannot be used, the folder is in use, the disk is full, memory does not suffice,
             or too many steps in a row had no finite loss.
         ManifestError, BundleError, AudioError: a file is missing or damaged; the message names it.
@@ -126,7 +145,9 @@ def train(
         workers = Workers(strategy or choose_strategy())
         claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
         with claim, _errors_told(folder, config, workers):
-            return _train(folder, config, workers, interruption, progress, callbacks)
+            return _train(
+                folder, config, workers, interruption, progress=progress, stop_after=stop_after, callbacks=callbacks
+            )
 
 
 def _train(
@@ -134,7 +155,9 @@ def _train(
     config: RunConfig,
     workers: Workers,
     interruption: Interruption,
+    *,
     progress: Progress,
+    stop_after: int | float | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> TrainingResult:
     corpus, vocabulary, problems = open_corpus(config, progress=progress)
@@ -149,26 +172,31 @@ def _train(
     if workers.is_chief:
         vocabulary.save(folder.vocabulary)
         write_text(folder.skipped, "".join(json.dumps(record) + "\n" for record in problems))
-    session = Session(
-        folder,
-        config,
-        vocabulary=vocabulary,
-        corpus=corpus,
-        dev_examples=dev_examples,
-        workers=workers,
+    job = TrainingJob(folder, config, vocabulary=vocabulary, corpus=corpus, dev_examples=dev_examples, workers=workers)
+    stop_step = job.stop_step(stop_after)
+    learner = Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
+    log = TrainingLog(job, progress=progress)
+    checkpoints = Checkpoints(folder, keep_last=config.train.keep_last)
+    state, resumed = begin(job, learner, checkpoints=checkpoints, progress=progress)
+    if state.ended is None:
+        log.record(state, "session", resumed=resumed, replicas=workers.num_replicas, seconds=state.seconds)
+    loop = TrainingLoop(
+        job,
+        learner,
+        state,
+        log=log,
+        checkpoints=checkpoints,
         interruption=interruption,
-        progress=progress,
+        stop_step=stop_step,
         callbacks=callbacks,
     )
-    session.restore_or_start()
     try:
-        session.run()
+        loop.run()
     except BaseException:
-        with contextlib.suppress(UserError):  # such as a full disk, which the first error tells of already
+        with contextlib.suppress(UserError):  # such as a full disk, which the first error reports already
             _report(folder, workers)
         raise
     _report(folder, workers)
-    standing = session.standing
     infeasible = {
         name
         for record in (folder.read_history() if workers.is_chief else ())
@@ -177,18 +205,18 @@ def _train(
     }
     return TrainingResult(
         run=folder.path,
-        steps=standing.step,
-        ended=standing.ended or "",
-        best_wer=standing.best_wer,
-        best_step=standing.best_step,
+        steps=state.step,
+        ended=state.ended or "",
+        best_wer=state.best_wer,
+        best_step=state.best_step,
         num_train=len(corpus),
         num_skipped=len(problems),
         num_infeasible=len(infeasible),
-        num_dropped=standing.num_dropped,
-        seconds=standing.seconds,
-        num_parameters=session.model.count_params(),
-        padding_share=standing.padding_share,
-        wait_share=standing.wait_share,
+        num_dropped=state.num_dropped,
+        seconds=state.seconds,
+        num_parameters=learner.model.count_params(),
+        padding_share=state.padding_share,
+        wait_share=state.wait_share,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands: what a checkpoint holds beside arrays, so that a resumed run goes on as if nothing had been."""
+"""The state of a run beside its arrays, so that it resumes exactly."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 from speechgru.config.sections import TrainConfig
 from speechgru.errors import BundleError
 
-#: What mixed float16 begins with (the loss is a sum over a batch), and steps without an overflow after which it dares
-#: twice as much.
+#: The first loss scale of mixed float16 (the loss is a sum over a batch), and steps without an overflow after which the
+#: scale doubles.
 _FIRST_LOSS_SCALE = 2.0**10
 _STEPS_TO_GROW = 2000
 
 
 @dataclasses.dataclass
-class Standing:
-    """Where a run stands.
+class TrainingState:
+    """The state of a run after a step, as a checkpoint holds it beside the arrays.
 
     Args:
         step: steps done.
-        epoch: the time in passes over the corpus.
+        epoch: passes over the corpus, a fraction of one included.
         seconds: seconds of training, earlier sessions included.
         best_wer: the lowest dev WER so far, a fraction; None before the first.
         best_step: its step.
         evaluations_since_best: dev evaluations since then.
         evaluations_since_plateau: the same since the learning rate last fell, or the best.
-        plateau_scale: what plateaus have brought the learning rate down to, a fraction.
-        loss_scale: what the loss is multiplied with for the backward pass; 1 without mixed float16.
-        steps_since_overflow: steps since that last changed.
+        plateau_scale: the factor by which plateaus have lowered the learning rate, in (0, 1].
+        loss_scale: the factor of the loss in the backward pass; 1 without mixed float16.
+        steps_since_overflow: steps since the loss scale last changed.
         num_dropped: steps that had no finite loss or gradient.
-        dropped_in_a_row: the newest of them.
-        losses: since the last line of the history.
+        dropped_in_a_row: those since the last step that changed the weights.
+        losses: those since the last training record of the history, nats.
         gradient_norms: likewise.
-        real_frames: frames of all batches, without padding.
-        padded_frames: with it.
-        timed_audio_seconds: seconds of speech in the steps whose time was taken.
+        real_frames: frames (samples, where the corpus has samples) of all batches, padding left out.
+        padded_frames: the same with padding.
+        timed_audio_seconds: seconds of audio in the timed steps.
         waited: seconds that steps waited for their batch.
-        trained: seconds of steps, waiting included; the first of each session is left out, which compiles.
-        timed_steps: how many those were.
-        ended: why the run is at its end; None while it is not.
+        trained: seconds of the timed steps, waiting included.
+        timed_steps: steps whose time was measured: all but the first of each session, which compiles.
+        ended: why the run has ended; None until then.
     """
 
     step: int = 0
@@ -65,23 +65,27 @@ class Standing:
     ended: str | None = None
 
     @classmethod
-    def at_start(cls, settings: TrainConfig) -> Standing:
-        """Before the first step."""
+    def initial(cls, settings: TrainConfig) -> TrainingState:
+        """The state before the first step."""
         return cls(loss_scale=_FIRST_LOSS_SCALE if settings.precision == "mixed_float16" else 1.0)
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], *, where: object) -> Standing:
-        """What a checkpoint tells.
+    def from_record(cls, record: dict[str, Any], *, where: object) -> TrainingState:
+        """The state that a checkpoint holds.
+
+        Args:
+            record: what `as_record` returned.
+            where: the checkpoint, for messages.
 
         Raises:
-            BundleError: it tells something else.
+            BundleError: it has other fields.
         """
-        if state.keys() != {field.name for field in dataclasses.fields(cls)}:
+        if record.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise BundleError(f"{where}: the checkpoint is another version's; give another --run")
-        return cls(**state)
+        return cls(**record)
 
-    def as_state(self) -> dict[str, Any]:
-        """The same as JSON-ready fields."""
+    def as_record(self) -> dict[str, Any]:
+        """The state as JSON-ready fields."""
         return dataclasses.asdict(self)
 
     @property
@@ -91,23 +95,30 @@ class Standing:
 
     @property
     def wait_share(self) -> float:
-        """The share of the steps' time so far that went by before their batch was there."""
+        """The share of the steps' time so far that they waited for their batch."""
         return self.waited / self.trained if self.trained else 0.0
 
     @property
     def steps_per_second(self) -> float:
-        """How fast it goes; 0 before a step was timed."""
+        """Steps per second of training; 0 before a step was timed."""
         return self.timed_steps / self.trained if self.trained else 0.0
 
     @property
     def audio_hours_per_hour(self) -> float:
-        """Hours of speech that an hour of training hears."""
+        """Hours of audio per hour of training."""
         return self.timed_audio_seconds / self.trained if self.trained else 0.0
 
-    def take_score(self, wer: float, *, settings: TrainConfig) -> bool:
-        """Notes a dev score; True where it is the best so far (the later of two equal ones).
+    def record_score(self, wer: float, *, settings: TrainConfig) -> bool:
+        """Records a dev score.
 
         Only a lower WER than the best counts as progress for `patience` and plateaus.
+
+        Args:
+            wer: a fraction.
+            settings: schedule and plateaus.
+
+        Returns:
+            Whether it is the best so far; of two equal ones the later is.
         """
         is_lower = self.best_wer is None or wer < self.best_wer
         is_best = self.best_wer is None or wer <= self.best_wer
@@ -123,15 +134,19 @@ class Standing:
             self.evaluations_since_plateau = 0
         return is_best
 
-    def take_overflow(self) -> bool:
-        """Notes a gradient that was not finite; True where a smaller scale of the loss may mend it."""
+    def handle_overflow(self) -> bool:
+        """Lowers the loss scale after a gradient that was not finite.
+
+        Returns:
+            Whether it could be lowered; if not, the scale was not the cause.
+        """
         if self.loss_scale <= 1.0:
             return False
         self.loss_scale, self.steps_since_overflow = self.loss_scale / 2.0, 0
         return True
 
-    def take_finite(self, settings: TrainConfig) -> None:
-        """Notes a step that reached the weights."""
+    def record_finite_step(self, settings: TrainConfig) -> None:
+        """Records a step that changed the weights."""
         self.dropped_in_a_row = 0
         if settings.precision == "mixed_float16":
             self.steps_since_overflow += 1

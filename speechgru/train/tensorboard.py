@@ -35,7 +35,7 @@ _TEXT_FONT, _LABEL_FONT = {"family": "DejaVu Sans Mono"}, {"family": "DejaVu San
 _CHARACTER_WIDTH = 7.6
 
 
-class Watch:
+class TensorBoardWriter:
     """What TensorBoard shows of a run: curves, and at every evaluation a few dev utterances as the model hears them.
 
     Every record and every show reaches the disk before the call returns, so that TensorBoard follows and a full disk
@@ -65,7 +65,7 @@ class Watch:
         with self._writing():
             self._writer = tf.summary.create_file_writer(str(logs))
 
-    def record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: dict[str, Any]) -> None:
         """Adds the numbers of a history record to the curves `kind/key`; text, lists, None and truth values have none.
 
         Args:
@@ -77,7 +77,7 @@ class Watch:
                     tf.summary.scalar(f"{record['kind']}/{key}", value)
             self._writer.flush()
 
-    def show(self, model: keras.Model, step: int) -> None:
+    def write_examples(self, model: keras.Model, step: int) -> None:
         """Shows how the model hears the examples: a picture and the texts of each, the first time their sound too.
 
         Args:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import keras
 import numpy as np
 
 from speechgru.config.load import save_config
@@ -37,6 +36,7 @@ from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.scoring.evaluation import evaluate
 from speechgru.scoring.predictions import load_run, read_for_scoring
 from speechgru.train import train
+from speechgru.train.checkpoints import BEST_BEFORE_STOP
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 from speechgru.utterances.examination import make_vocabulary
 from speechgru.utterances.manifest import read_manifest, write_manifest
@@ -125,11 +125,8 @@ def run_trial(folder: TrialFolder, *, progress: Progress) -> dict[str, Any]:
 
 def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[str, Any]:
     config = RunConfig.model_validate(plan["config"])
-    share = 1.0
-    if plan["stop_after_epochs"] is not None:
-        share = min(1.0, plan["stop_after_epochs"] / config.train.max_epochs)
-        if plan["go_on_from"] is not None:
-            _go_on_from(folder.path.parent / plan["go_on_from"], folder.path)
+    if plan["go_on_from"] is not None:
+        _resume_from(folder.path.parent / plan["go_on_from"], folder.path)
     refusal = _refuse_by_size(folder, plan, config)
     if refusal is not None:
         return {"status": "refused", "score": None, "reason": refusal}
@@ -138,7 +135,7 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
         seeded = config.model_copy(
             update={"train": config.train.model_copy(update={"seed": config.train.seed + number})}
         )
-        parts.append(_train_and_measure(folder, plan, seeded, number, share=share, progress=progress))
+        parts.append(_train_and_measure(folder, plan, seeded, number, progress))
     outcome: dict[str, Any] = {
         key: statistics.fmean(part[key] for part in parts) if len(parts) > 1 else parts[0][key]
         for key in ("wer", "cer", "loss", "trained_wer", "rtf", "latency_ms")
@@ -200,15 +197,13 @@ def _refuse_by_size(folder: TrialFolder, plan: dict[str, Any], config: RunConfig
 
 
 def _train_and_measure(
-    folder: TrialFolder, plan: dict[str, Any], config: RunConfig, number: int, *, share: float, progress: Progress
+    folder: TrialFolder, plan: dict[str, Any], config: RunConfig, number: int, progress: Progress
 ) -> dict[str, Any]:
-    run = folder.repeat(number)
-    stop = _StopAfter(share)
-    trained = train(config, run, progress=stop.listen(progress), callbacks=[stop] if share < 1.0 else [])
+    run, epochs = folder.repeat(number), plan["stop_after_epochs"]
+    trained = train(config, run, progress=progress, stop_after=None if epochs is None else float(epochs))
     started = time.monotonic()
-    best = min(
-        (record for record in RunFolder(run).read_history() if record["kind"] == "dev"), key=lambda dev: dev["wer"]
-    )
+    # The evaluation of the weights that are kept: of two equal scores the later.
+    best = [record for record in RunFolder(run).read_history() if record["kind"] == "dev" and record["best"]][-1]
     part: dict[str, Any] = {
         "wer": trained.best_wer,
         "cer": best["cer"],
@@ -278,31 +273,8 @@ def dev_loss(run: str | Path) -> float:
     return float(loss_N.mean())
 
 
-class _StopAfter(keras.callbacks.Callback):
-    """Ends a run after a share of its steps; the schedule is that of the whole."""
-
-    def __init__(self, share: float):
-        super().__init__()
-        self._share, self._total = share, None
-
-    def listen(self, progress: Progress) -> Progress:
-        """Learns the number of steps from what progress is told."""
-
-        def tell(stage: str, done: int, total: int, note: str = "") -> None:
-            if stage == "training":
-                self._total = total
-            progress(stage, done, total, note)
-
-        return tell
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # What is set after a step ends the run with the next one.
-        if self._total is not None and batch + 2 >= max(2, round(self._share * self._total)):
-            self.model.stop_training = True
-
-
-def _go_on_from(past: Path, here: Path) -> None:
-    """Makes `here` a run that goes on where the one in `past` was stopped; nothing to do where it is one already."""
+def _resume_from(past: Path, here: Path) -> None:
+    """Makes `here` a run that resumes where the one in `past` was stopped; nothing to do where it is one already."""
     before, now = RunFolder(past), RunFolder(here)
     if now.config.exists():
         return
@@ -313,9 +285,12 @@ def _go_on_from(past: Path, here: Path) -> None:
         "".join(json.dumps(record) + "\n" for record in before.read_history() if record["kind"] != "end"),
     )
     now.checkpoints.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(before.best, now.best)
+    for path in (before.best, before.checkpoints / BEST_BEFORE_STOP):
+        if path.exists():
+            shutil.copy2(path, now.checkpoints / path.name)
     newest = before.list_checkpoints()[0]
     arrays, state = load_checkpoint(newest)
+    # A rung of an earlier version ended by a callback, and its state says so.
     save_checkpoint(now.checkpoints / newest.name, arrays, {**state, "ended": None})
     write_text(now.config, before.config.read_text(encoding="utf-8"))  # last: with it the folder is a run
 

@@ -1,0 +1,100 @@
+"""The first phase of training: the newest checkpoint's state, or the first weights."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.errors import ConfigError
+from speechgru.progress import Progress
+from speechgru.train.checkpoints import Checkpoints
+from speechgru.train.corpus_statistics import corpus_statistics
+from speechgru.train.job import TrainingJob
+from speechgru.train.learner import Learner
+from speechgru.train.state import TrainingState
+from speechgru.train.strategies import Workers
+from speechgru.train.transfer import start_from
+
+#: Labels that a message names at most.
+_NAMED = 8
+
+
+def begin(
+    job: TrainingJob, learner: Learner, *, checkpoints: Checkpoints, progress: Progress
+) -> tuple[TrainingState, bool]:
+    """Restores the newest intact checkpoint, or makes the first weights. All processes get the chief's.
+
+    What a run wrote after that checkpoint, it will write again: history is cut back to it, and an evaluation that
+    `stop_after` asked for is undone.
+
+    Args:
+        job: what is trained on, and where.
+        learner: gets the weights.
+        checkpoints: those of the run folder.
+        progress: told of a damaged checkpoint, and of the work before the first step.
+
+    Returns:
+        The state of the run, and whether it was resumed.
+
+    Raises:
+        BundleError: no checkpoint is intact, or they are another version's.
+        ConfigError: `train.start_from` or `train.freeze` does not fit.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    record: dict[str, Any] = {}
+    where: Path | None = None
+    if job.workers.is_chief:
+        found = checkpoints.load_newest(lambda message: progress("resuming", 0, 1, message))
+        if found is not None:
+            arrays, record, where = found
+        else:
+            _make_first_weights(job, learner, progress)
+            arrays, record = learner.arrays(), TrainingState.initial(job.config.train).as_record()
+    resumed = bool(job.workers.share_json(where is not None))
+    if job.workers.count > 1:
+        arrays, record = _share(job.workers, arrays, record)
+    if resumed or job.workers.count > 1:
+        learner.restore(arrays, where=where or "the chief's state")
+    state = TrainingState.from_record(record, where=where)
+    max_minutes = job.config.train.max_minutes
+    if state.ended == "max_minutes" and (max_minutes is None or max_minutes > state.seconds / 60.0):
+        state.ended = None  # more time was given
+    if job.workers.is_chief:
+        job.folder.cut_history(state.step if resumed else -1)
+        checkpoints.undo_stop()
+    return state, resumed
+
+
+def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) -> None:
+    config = job.config
+    source = config.train.start_from
+    if source is not None:
+        transfer = start_from(source, learner.model, config=config, vocabulary=job.vocabulary)
+        if transfer.num_new and "logits" in config.train.freeze:
+            raise ConfigError(
+                f"train.freeze holds logits, but {transfer.num_new} labels are new to {transfer.source} and "
+                f"could not be learnt ({', '.join(map(repr, transfer.entries_new[:_NAMED]))}); leave logits out"
+            )
+        note = f"weights of {transfer.source}"
+        if transfer.num_new:
+            num_labels = transfer.num_new + transfer.num_kept
+            note += f"; {transfer.num_new} of {num_labels} labels are new to them"
+        progress("starting from another run", 1, 1, note)
+    elif config.features.normalization == "global":
+        front_end = learner.model.get_layer("front_end")
+        statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
+        front_end.get_layer("normalization").set_statistics(*statistics)
+    learner.start_averages()
+
+
+def _share(
+    workers: Workers, arrays: dict[str, np.ndarray], record: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The chief's arrays and record, in every process."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    with np.load(io.BytesIO(workers.share(stream.getvalue()))) as stored:
+        return {name: stored[name] for name in stored.files}, workers.share_json(record)

@@ -1,0 +1,118 @@
+"""What a run reports while it trains: its history, TensorBoard, progress."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+
+from speechgru.progress import Progress
+from speechgru.train.job import TrainingJob
+from speechgru.train.state import TrainingState
+from speechgru.train.step import Outcome
+from speechgru.train.tensorboard import TensorBoardWriter
+
+
+class TrainingLog:
+    """Writes a run's records, in the chief; the other processes only report progress.
+
+    Args:
+        job: what is trained on, and where.
+        progress: called after each step.
+    """
+
+    def __init__(self, job: TrainingJob, *, progress: Progress):
+        self._job, self._progress = job, progress
+        self._tensorboard: TensorBoardWriter | None = None
+
+    def open(self) -> None:
+        """Begins TensorBoard's event file; until then records go to the history alone."""
+        job = self._job
+        if job.workers.is_chief:
+            self._tensorboard = TensorBoardWriter(
+                job.folder.logs,
+                config=job.config,
+                vocabulary=job.vocabulary,
+                examples=job.dev_examples[: job.config.train.show_examples],
+            )
+
+    def close(self) -> None:
+        """Ends the event file."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def record(self, state: TrainingState, kind: str, **values: Any) -> None:
+        """Adds a record to `history.jsonl`, and its numbers to TensorBoard's curves.
+
+        Args:
+            state: gives the record its step and epoch.
+            kind: `session`, `train`, `dev`, `dropped`, `rescaled`, `infeasible` or `end`.
+            **values: its other fields, JSON-ready.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        if not self._job.workers.is_chief:
+            return
+        record = {"kind": kind, "step": state.step, "epoch": state.epoch, **values}
+        self._job.folder.append_history(record)
+        if self._tensorboard is not None:
+            self._tensorboard.write_record(record)
+
+    def record_training(self, state: TrainingState, *, learning_rate: float) -> None:
+        """Records the mean loss and the speed since the last such record, and begins to collect anew.
+
+        Args:
+            state: has collected them.
+            learning_rate: of its last step.
+        """
+        if self._job.workers.is_chief:
+            self.record(
+                state,
+                "train",
+                loss=float(np.mean(state.losses)) if state.losses else None,
+                learning_rate=learning_rate,
+                gradient_norm=float(np.mean(state.gradient_norms)) if state.gradient_norms else None,
+                padding_share=state.padding_share,
+                wait_share=state.wait_share,
+                steps_per_second=state.steps_per_second,
+                audio_hours_per_hour=state.audio_hours_per_hour,
+                memory_mb=peak_memory_mb(),
+                seconds=state.seconds,
+            )
+        state.losses, state.gradient_norms = [], []
+
+    def show_examples(self, model: keras.Model, state: TrainingState) -> None:
+        """Shows in TensorBoard how a model transcribes a few dev utterances.
+
+        Args:
+            model: with the weights of `state`.
+            state: gives the step.
+
+        Raises:
+            AudioError: a recording can no longer be read.
+        """
+        if self._tensorboard is not None:
+            self._tensorboard.write_examples(model, state.step)
+
+    def report_step(self, state: TrainingState, outcome: Outcome) -> None:
+        """Reports a step as progress, with its loss and the speed so far."""
+        notes = [f"loss {outcome.loss:.2f}"]
+        if state.best_wer is not None:
+            notes.append(f"best dev WER {state.best_wer:.1%}")
+        if state.timed_steps:
+            notes.append(f"{state.steps_per_second:.1f} steps/s")
+            notes.append(f"{state.audio_hours_per_hour:,.0f} h of audio/h")
+        notes.append(f"{peak_memory_mb():,.0f} MB")
+        if state.num_dropped:
+            notes.append(f"{state.num_dropped} steps dropped")
+        self._progress("training", state.step, self._job.num_steps, ", ".join(notes))
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held so far, megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
