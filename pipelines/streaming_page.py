@@ -27,7 +27,7 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         points: records with `series`, which has a colour and a shape of its own, `label`, `latency_seconds` above 0 (on
-            a logarithmic axis), `wer`, `wer_interval` (drawn as an upright line), and `is_whole`: whether it waits for
+            a logarithmic axis), `wer`, `wer_interval` (drawn as a vertical line), and `is_whole`: whether it waits for
             the whole utterance, which is drawn hollow. Those without a finite latency and rate have no point.
     """
     points = [
@@ -130,7 +130,8 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
         ]
     )
     caption = (
-        f"{shown}; upright lines are 95 % intervals over the utterances of the test set, none where no word is wrong"
+        f"{shown}; vertical lines are 95 % intervals over the utterances of the test set, of models with at least one "
+        "word wrong"
     )
     chart_html = html.scroll(f'<div style="min-width: 34rem; max-width: 52rem">{chart}</div>', name="The chart")
     sections = [
@@ -138,8 +139,8 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
             "tradeoff",
             "Error rate against latency",
             f"<figure>{chart_html}<figcaption>{html.text(caption)}</figcaption></figure>" if chart else "",
-            lead="Latency is the longest time from the first sound of a step to its answer, computing left out. A "
-            "hollow mark reads the whole utterance first, and stands at the mean length of the test's utterances.",
+            lead="Latency is the longest time from the first sound of a step to its result, computing left out. A "
+            "hollow mark is a model that needs the complete utterance first; it is at their mean length.",
         ),
         html.section("forms", "Every form", _each_corpus(rows, _error_table)),
         html.section(

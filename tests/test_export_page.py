@@ -125,7 +125,7 @@ def test_the_page_of_an_export_says_what_the_metadata_holds(tmp_path):
         "WER 3.1 %, CER 1.0 %",
         "New samples a call 2,560 samples, 320 ms",
         "context 1 \u00d7 1,668 1,668 6.67 kB",
-        "all 7.7 kB of it: 1,924 numbers",
+        "float32: 1,924 numbers, 7.7 kB",
         "model.tflite dynamic the default 881 kB d79467c4695d5520",
         "log_probs.none 15 \u00d7 3",
         "dynamic (nothing)",
@@ -134,15 +134,15 @@ def test_the_page_of_an_export_says_what_the_metadata_holds(tmp_path):
     ):
         assert part in page.text, part
     assert [attributes["id"] for attributes in page.all("section")] == [
-        *("result", "forms", "hears", "stream", "files", "golden", "savedmodel")
+        *("result", "forms", "io", "stream", "files", "golden", "savedmodel")
     ]
     assert_needs_nothing(page)
 
 
 def test_the_page_of_a_bundle_without_a_stream_says_why(tmp_path):
     page = page_of(tmp_path, without_stream())
-    assert "Latency whole recording: it does not stream" in page.text
-    assert "It hears whole recordings only: model.direction is bidirectional; train with" in page.text
+    assert "Latency all of the recording: it does not stream" in page.text
+    assert "It transcribes complete recordings only: model.direction is bidirectional; train with" in page.text
     assert "RTF of a stream" not in page.text and "New samples a call" not in page.text
     assert "TFLite none 2,350 1.8\u00b710\u207b\u2075 3.0 % 0 % 0.0025 0.40 s 52.4 MB" in page.text
     assert_needs_nothing(page)

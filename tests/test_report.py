@@ -254,9 +254,9 @@ def test_what_cannot_be_played_says_why(tmp_path):
     for name, options, reason in (
         ("text.wav", {}, "cannot be read"),
         ("missing.wav", {}, "cannot be read"),
-        ("empty.wav", {}, "holds no samples"),
+        ("empty.wav", {}, "has no samples"),
         ("long.wav", {}, "longer than 10 s"),
-        ("short.wav", {"offset": 3.0}, "holds no samples"),
+        ("short.wav", {"offset": 3.0}, "has no samples"),
         ("short.wav", {"offset": -3.0}, "cannot be read"),
     ):
         with pytest.raises(AudioUnavailableError, match=reason):

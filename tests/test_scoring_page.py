@@ -118,7 +118,7 @@ def test_the_page_says_what_the_record_holds(tmp_path):
         "0.43 s to 1 min 05 s 10.0 %",
         "Word error rate by duration, in bins of about equally many utterances.",
         "Word error rate by snr.",
-        "light lights 12 40",
+        "Substituted The most frequent first. Reference Recognised Times In references light lights 12 40",
         "please 3",
         "on 5 20",
         "in 91.2 % of all cases (area under the ROC curve 0.912",
@@ -185,10 +185,10 @@ def test_a_perfect_evaluation_says_so(tmp_path):
         utterances=[make_utterance(word_errors=0)],
     )  # fmt: skip
     shown = page_of(tmp_path, record).text
-    assert "every utterance was heard right" in shown
+    assert "every utterance was recognised without an error" in shown
     assert "No utterance has a speaker." in shown
-    assert "nothing to tell apart" in shown
-    assert "Heard for another" not in shown and "not drawn" not in shown
+    assert "nothing to distinguish" in shown
+    assert "Substituted The most" not in shown and "not drawn" not in shown
 
 
 def test_long_tables_are_cut_and_say_so(tmp_path):
@@ -215,7 +215,7 @@ def test_a_bar_is_as_long_as_its_rate_and_stays_inside():
     assert re.search(r'<rect class="bar" x="1" y="4" width="129"', half)
     assert half.count('class="range"') == 3 and half.count('class="whole"') == 1
     cut = rate_bar(2.0, interval=[0.5, math.inf], highest=2.0)
-    assert cut.count('class="range"') == 2, "an interval that goes on has no end mark"
+    assert cut.count('class="range"') == 2, "an interval that is cut has no end mark"
     assert max(numbers_of(cut, "x2")) <= 260
     for rate in (None, math.inf, math.nan):
         assert "<rect" not in rate_bar(rate, highest=1.0)
@@ -231,7 +231,7 @@ def test_the_reliability_chart_says_in_words_what_it_shows():
     assert reliability_chart([]) == ""
 
 
-def test_words_tell_their_time_and_confidence_to_who_points_at_them():
+def test_words_show_their_time_and_confidence_when_pointed_at():
     entry = make_utterance()
     shown = aligned(entry["reference"], entry["hypothesis"], words=entry["hypothesis_words"])
     titles = re.findall(r'title="([^"]*)"', shown)
@@ -240,7 +240,7 @@ def test_words_tell_their_time_and_confidence_to_who_points_at_them():
 
 
 def test_the_worst_are_drawn_with_the_recogniser_that_was_scored(tmp_path):
-    pytest.importorskip("tensorflow", reason="a run is heard by TensorFlow; it is not installed")
+    pytest.importorskip("tensorflow", reason="a run needs TensorFlow; it is not installed")
     from speechgru.config.load import save_config
     from speechgru.config.sections import RunConfig
     from speechgru.model.build import build_model
@@ -269,7 +269,7 @@ def test_the_worst_are_drawn_with_the_recogniser_that_was_scored(tmp_path):
     assert spoken == (
         "one.wav: log-mel and label probabilities over time: Reference: turn on the light. Recognised: turn the lights."
     )
-    assert "lights: 0.40 to 0.50 s, confidence 0.83" in page.text, "the words of the record, not heard anew"
+    assert "lights: 0.40 to 0.50 s, confidence 0.83" in page.text, "the words of the record, not recognised again"
     assert "2 errors in 4 words. Speaker ada." in page.text
     assert "Not drawn: " in page.text and "gone.wav: no such recording" in page.text
     assert not any("log-mel" in drawing for drawing in page_of(tmp_path, record, num_pictures=0).drawings)

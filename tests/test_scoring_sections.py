@@ -91,7 +91,10 @@ def test_the_same_errors_of_a_second_evaluation_are_not_repeated():
 
 def test_an_evaluation_without_errors_says_so():
     page = Page(worst([make_evaluation(utterances=[make_utterance(word_errors=0)])]))
-    assert "0 of 1 utterances with an error" in page.text and "every utterance was heard right" in page.text
+    assert (
+        "0 of 1 utterances with an error" in page.text
+        and "every utterance was recognised without an error" in page.text
+    )
     assert worst([make_evaluation(utterances=[])]) == ""
 
 

@@ -131,8 +131,8 @@ def test_the_page_says_what_the_run_folder_holds(tmp_path):
         "100 the best 2.0 25.0 % 12.5 % 25.0 s",
         "a.wav in a dropped batch 104 (loss inf), 188 (gradient 913) 2",
         "c.wav too few steps for its text 105 1",
-        "silent nothing to hear, but a transcript 2 \u2013",
-        "unreadable missing, empty, damaged, truncated, or no recording \u2013 1",
+        "silent no sound, but a transcript 2 \u2013",
+        "unreadable missing, empty, damaged or truncated, or not a recording \u2013 1",
         "3 utterances were left out",
         "z.wav: no such recording",
         "1 begun 0 0.00 s 1 2 resumed 100 25.0 s 2",
@@ -361,7 +361,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
     cards = re.findall(r"(\d\.wav) 2 errors in 2 words speaker speaker \d 1\.00 s", page.text)
     assert cards == ["0.wav", "6.wav"], "evenly through the manifest, but for what is gone"
     assert re.search(r"Not drawn: .*3\.wav: no such recording", page.text)
-    assert page.text.count("Reference: turn on. Hypothesis: a.") == 2, "the reference as the rules make it"
+    assert page.text.count("Reference: turn on. Recognised: a.") == 2, "the reference as the rules make it"
     assert len(page.all("audio")) == 2
     drawn = [drawing for drawing in page.drawings if "log-mel" in drawing]
     assert len(drawn) == 2 and drawn[0].endswith("Reference: turn on. Recognised: a.")

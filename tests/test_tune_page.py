@@ -158,7 +158,7 @@ def test_every_section_is_there_and_says_what_the_record_holds(tmp_path):
         "RTF at most 0.01 \u00b7 measured on the TFLite file of form dynamic",
         "Best WER 5.0 % trial 0006",
         "Trials 8 5 completed (1 over the limits), 1 failed, 1 refused, 1 running",
-        "Time 8.0 min goes on",
+        "Time 8.0 min in progress",
         "Overhead a trial 4.00 s",
         "The best trial, 0006",
         "train.learning_rate 0.001 model.direction forward augment.speed true",
@@ -355,13 +355,13 @@ def test_the_table_has_only_what_differs_and_only_costs_that_were_measured(tmp_p
     path = report_sweep(sweep_record(), tmp_path / "sweep.html")
     head = Page(rows_of(path)[1].split("<thead>")[1].split("</thead>")[0]).text
     assert head == (
-        "Trial Standing WER units model learning_rate train direction model chunk_frames model "
+        "Trial Status WER units model learning_rate train direction model chunk_frames model "
         "CER loss Size MB RTF Parameters Training In all"
     )
     assert "The same in all: augment.speed true." in Page(path.read_text(encoding="utf-8")).text
     bare = dict.fromkeys(("size_mb", "rtf", "parameters", "cer", "loss", "training_seconds", "total_seconds"))
     path = report_sweep(sweep_record([trial_record("0001", 0.1) | bare]), tmp_path / "sweep.html")
-    assert Page(rows_of(path)[1].split("<thead>")[1].split("</thead>")[0]).text == "Trial Standing WER"
+    assert Page(rows_of(path)[1].split("<thead>")[1].split("</thead>")[0]).text == "Trial Status WER"
 
 
 @pytest.mark.parametrize(("metric", "shown"), [("cer", "Best CER 2.5 %"), ("loss", "Best loss 1.5")])

@@ -1,6 +1,6 @@
-"""The report of an export: how its forms compare with the trained model, and what a device or a port must know.
+"""The page of an export: how its forms compare with the trained model, and what a device or a port must know.
 
-It shows what `bundle.json` holds, and reads nothing else.
+It shows the contents of `bundle.json`, and reads nothing else.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ _MAX_LABELS = 60
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 _FOOTER = (
     "A real-time factor (RTF) is seconds of computing per second of audio. Error rates are all errors over all words "
-    "that were said. The numbers are those of bundle.json."
+    "of the references. The numbers are those of bundle.json."
 )
 _FORMS_LEAD = (
-    "Each form heard the same recordings as the trained model, one at a time on one thread. The largest difference is "
-    "that of any log-probability from the trained model's; for a stream, fed in small pieces, from the same form's "
-    "whole recording. Start and memory are those of a process that does nothing else."
+    "Each form transcribed the same recordings as the trained model, one at a time on one thread. The largest "
+    "difference is that of any log-probability from the trained model's; of a stream, which is fed in small pieces, "
+    "from the same form on the complete recording. Start and memory are those of a process that does nothing else."
 )
 
 
 def report_export(metadata: Record, out: str | Path, *, signatures: Mapping[str, str] | None = None) -> Path:
-    """Writes an export as a self-contained HTML page: the comparison of forms, what it hears, stream, files, vectors.
+    """Writes an export as a self-contained HTML page: the forms compared, input and output, stream, files, vectors.
 
     Args:
-        metadata: what `export.export` gave, or `bundle.json` read back. Parts that it lacks are left out of the page.
+        metadata: what `export` returned, or `bundle.json` read back. Parts that it lacks are left out of the page.
         out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
-        signatures: what each signature of the SavedModel takes and gives, by name, with code between backticks; only
-            their names are shown without.
+        signatures: the inputs and outputs of each signature of the SavedModel, by name, with code between backticks;
+            without it only the names are shown.
 
     Returns:
         `out`.
@@ -46,7 +46,7 @@ def report_export(metadata: Record, out: str | Path, *, signatures: Mapping[str,
     sections = [
         html.section("result", "Result", _headline(metadata), lead=_lead(metadata)),
         html.section("forms", "How the forms compare", _forms(metadata), lead=_FORMS_LEAD),
-        html.section("hears", "What it hears and writes", _facts(metadata)),
+        html.section("io", "Input and output", _facts(metadata)),
         html.section("stream", "The stream", _stream(metadata), lead=_stream_lead(metadata)),
         html.section("files", "Files", _files(metadata)),
         html.section("golden", "Golden vectors", _golden(metadata), lead=_golden_lead(metadata)),
@@ -85,7 +85,7 @@ def _headline(metadata: Record) -> str:
         numbers.append(
             ("Latency", html.seconds(latency["greatest"]), "of sound at most")
             if latency
-            else ("Latency", "whole", "recording: it does not stream")
+            else ("Latency", "all", "of the recording: it does not stream")
         )
     return html.numbers([entry for entry in numbers if entry[1] != html.MISSING])
 
@@ -141,9 +141,9 @@ def _facts(metadata: Record) -> str:
     dev, provenance = metadata.get("dev"), metadata.get("provenance") or {}
     facts: list[tuple[str, Any]] = []
     if "sample_rate" in metadata:
-        facts.append(("Hears", f"one channel at {metadata['sample_rate']:,} Hz; other rates are resampled"))
+        facts.append(("Input", f"one channel at {metadata['sample_rate']:,} Hz; other rates are resampled"))
     if metadata.get("entries"):
-        facts.append(("Writes", _labels(metadata["entries"], str(metadata.get("unit", "label")))))
+        facts.append(("Output", _labels(metadata["entries"], str(metadata.get("unit", "label")))))
     if metadata.get("text"):
         facts.append(("Texts it was trained on", _rules(metadata["text"])))
     if model:
@@ -205,7 +205,7 @@ def _direction(metadata: Record) -> str:
 
 def _latency(latency: Record | None) -> str:
     if not latency:
-        return "the whole recording: it does not stream"
+        return "the complete recording: it does not stream"
     return f"{latency['least']:.2f} to {latency['greatest']:.2f} s of sound, from a step's first sample to its answer"
 
 
@@ -213,8 +213,8 @@ def _stream_lead(metadata: Record) -> str:
     if not metadata.get("stream"):
         return ""
     return (
-        "The signature stream hears new samples and the state before them, and gives log-probabilities and the state "
-        "after them. The bundle's README.md tells a port how to call it."
+        "The signature stream takes new samples and the state before them, and returns log-probabilities and the state "
+        "after them. The bundle's README.md explains how to call it."
     )
 
 
@@ -222,7 +222,9 @@ def _stream(metadata: Record) -> str:
     stream = metadata.get("stream")
     if not stream:
         obstacle = metadata.get("stream_obstacle")
-        return f'<p class="quiet">It hears whole recordings only: {html.text(obstacle)}.</p>' if obstacle else ""
+        return (
+            f'<p class="quiet">It transcribes complete recordings only: {html.text(obstacle)}.</p>' if obstacle else ""
+        )
     sizes, geometry, rate = stream["sizes"], stream["geometry"], metadata["sample_rate"]
 
     def samples(number: int) -> str:
@@ -231,11 +233,11 @@ def _stream(metadata: Record) -> str:
     facts_html = html.definitions(
         [
             ("New samples a call", samples(sizes["chunk_samples"])),
-            ("Steps a call gives", geometry["chunk_steps"]),
+            ("Steps a call returns", geometry["chunk_steps"]),
             ("Before the first call", samples(sizes["first_samples"])),
             ("The window of a call", f"{samples(sizes['window_samples'])}, {sizes['window_frames']} frames"),
             ("Steps computed ahead", geometry["lookahead_steps"]),
-            ("Steps answered late", geometry["delay_steps"]),
+            ("Steps of delay", geometry["delay_steps"]),
         ],
         kind="facts",
     )
@@ -247,7 +249,7 @@ def _stream(metadata: Record) -> str:
             [name, _shape(shape), html.count(math.prod(shape)), html.size(4 * math.prod(shape))]
             for name, shape in shapes.items()
         ],
-        caption=f"The state of one stream, float32, all {html.size(4 * total)} of it: {html.count(total)} numbers.",
+        caption=f"The state of one stream, float32: {html.count(total)} numbers, {html.size(4 * total)}.",
     )
     return f'{facts_html}<div class="part">{table_html}</div>'
 
@@ -271,13 +273,13 @@ def _files(metadata: Record) -> str:
             ]
             for form, record in models.items()
         ],
-        caption="Each file is a bundle by itself: it holds this in its own metadata. Checksums are cut to 16 digits.",
+        caption="Each file is a bundle by itself: its own metadata has all of this. Checksums are cut to 16 digits.",
         text_columns=2,
     )
 
 
 def _golden_lead(metadata: Record) -> str:
-    lead = "What goes in and what must come out at each stage, for a port to test itself with (golden/golden.json)."
+    lead = "The input and the expected output of each stage, for testing a port (golden/golden.json)."
     if any(case.get("name") == "speech" for case in metadata.get("golden") or ()):
         lead += " The case speech is a recording of the dev set: leave golden/ out where it must not travel."
     return lead
@@ -300,7 +302,7 @@ def _golden(metadata: Record) -> str:
     text_table_html = html.table(
         ["Form", *(str(case["name"]) for case in cases)],
         [[form, *(case["texts"].get(form) or "(nothing)" for case in cases)] for form in forms],
-        caption="What each form writes for them.",
+        caption="What each form transcribes.",
         text_columns=1 + len(cases),
     )
     return f'<div class="panels"><div>{array_table_html}</div><div>{text_table_html}</div></div>'
@@ -311,7 +313,7 @@ def _signatures(metadata: Record, described: Mapping[str, str]) -> str:
         f"<dt><code>{html.text(name)}</code></dt><dd>{_with_code(described.get(name, ''))}</dd>"
         for name in metadata.get("saved_model") or ()
     )
-    return f'<dl class="said">{inner}</dl>' if inner else ""
+    return f'<dl class="texts">{inner}</dl>' if inner else ""
 
 
 def _with_code(line: str) -> str:

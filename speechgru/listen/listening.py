@@ -14,7 +14,7 @@ from speechgru.errors import UserError
 from speechgru.files import write_json
 from speechgru.listen.augmented import Ear, FrontEnd, read_samples
 from speechgru.listen.folder import GUIDE_HZ, PAGE, RECORD, Writer, claim, files_of, percent
-from speechgru.listen.page import Heard, Version, write_listening_page
+from speechgru.listen.page import Example, Version, write_listening_page
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, read_manifest
 
@@ -123,16 +123,16 @@ def spread(total: int, count: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, total - 1, count)}) if count > 1 else [0]
 
 
-def _heard(utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Heard:
+def _heard(utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Example:
     facts = [f"{seconds:.2f} s"] + ([f"speaker {utterance.speaker}"] if utterance.speaker else [])
-    return Heard(utterance.utterance_id, utterance.text, facts, versions)
+    return Example(utterance.utterance_id, utterance.text, facts, versions)
 
 
 def _write_page(
     out: Path,
     manifest: str | Path,
     config: RunConfig,
-    heard: Sequence[Heard],
+    heard: Sequence[Example],
     total: int,
     seed: int,
     front_end: FrontEnd,

@@ -1,4 +1,4 @@
-"""The page that plays and shows what training hears: each recording over its augmented copies.
+"""The page that plays and shows what training reads: each recording over its augmented copies.
 
 Sound and pictures are files beside the page, named by relative links, so that the folder moves as one and opens from
 a disk as well as from a server. The pictures' axes are drawn in the page, in its own theme and font.
@@ -83,7 +83,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Example:
     """One utterance of the page.
 
     Args:
@@ -106,7 +106,7 @@ def write_listening_page(
     lead: str,
     settings: Sequence[tuple[str, Any]],
     reading: Sequence[str],
-    utterances: Sequence[Heard],
+    utterances: Sequence[Example],
     hz_ticks: Sequence[tuple[str, float]],
 ) -> Path:
     """Writes the page.
@@ -135,8 +135,8 @@ def write_listening_page(
             html.definitions(settings, kind="facts") + html.paragraphs(reading, kind="quiet"),
         ),
         *(
-            html.section(f"utterance-{number}", heard.title, _utterance(heard, ticks))
-            for number, heard in enumerate(utterances, 1)
+            html.section(f"utterance-{number}", example.title, _utterance(example, ticks))
+            for number, example in enumerate(utterances, 1)
         ),
     ]
     path = Path(path)
@@ -144,20 +144,20 @@ def write_listening_page(
     return path
 
 
-def _utterance(heard: Heard, ticks: Sequence[Tick]) -> str:
+def _utterance(example: Example, ticks: Sequence[Tick]) -> str:
     # Copies are slower or faster and have quiet around them: on one time axis that shows.
-    longest = max(picture.duration for version in heard.versions for picture in version.pictures)
-    facts = " · ".join(html.text(fact) for fact in heard.facts)
-    quote = f'<p class="quote" dir="auto">“{html.text(heard.text)}”</p>' if heard.text else ""
-    versions = "".join(_version(version, heard, ticks, longest) for version in heard.versions)
+    longest = max(picture.duration for version in example.versions for picture in version.pictures)
+    facts = " · ".join(html.text(fact) for fact in example.facts)
+    quote = f'<p class="quote" dir="auto">“{html.text(example.text)}”</p>' if example.text else ""
+    versions = "".join(_version(version, example, ticks, longest) for version in example.versions)
     return f'<p class="quiet">{facts}</p>{quote}{versions}'
 
 
-def _version(version: Version, heard: Heard, ticks: Sequence[Tick], longest: float) -> str:
-    name = html.text(f"{version.name} of {heard.title}")
+def _version(version: Version, example: Example, ticks: Sequence[Tick], longest: float) -> str:
+    name = html.text(f"{version.name} of {example.title}")
     facts = "".join(f"<li>{html.text(fact)}</li>" for fact in version.facts)
     figures = "".join(
-        f"<figure>{_svg(picture, ticks, longest, name=f'{picture.caption}, {version.name} of {heard.title}')}"
+        f"<figure>{_svg(picture, ticks, longest, name=f'{picture.caption}, {version.name} of {example.title}')}"
         f"<figcaption>{html.text(picture.caption)}</figcaption></figure>"
         for picture in version.pictures
     )

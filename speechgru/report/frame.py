@@ -88,10 +88,10 @@ class Frame:
     def _y_axis(self) -> list[str]:
         """The grid and ticks of the left axis, and its name above them."""
         parts = []
-        reach = {"kind": "grid", "x2": self.right} if "y" in self._grid else {"kind": "mark", "x2": self.left - 4}
+        kind, end = ("grid", self.right) if "y" in self._grid else ("mark", self.left - 4)
         for tick in self.y_axis.ticks:
             height = self.y(tick.value)
-            parts.append(shape("line", x1=self.left, y1=height, y2=height, **reach))
+            parts.append(shape("line", kind=kind, x1=self.left, x2=end, y1=height, y2=height))
             parts.append(label(self.left - 7, height + 4, tick.label, kind="tick", anchor="end"))
         if self.y_axis.name:
             parts.append(label(2, 12, self.y_axis.name, kind="tick", anchor="start"))

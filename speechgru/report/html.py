@@ -10,7 +10,7 @@ import html
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 #: What stands where a value is missing.
 MISSING = "\u2013"
@@ -26,8 +26,12 @@ def text(value: Any) -> str:
     return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a real number, finite or not; True and False are none."""
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a real number, finite or not; True and False are not.
+
+    >>> is_number(0.5), is_number("0.5"), is_number(True)
+    (True, False, False)
+    """
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -118,6 +122,24 @@ def plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(plain(entry) for entry in value)
     return str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "trial"), counted(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
+def first_of(values: Sequence[str], *, most: int = 8) -> str:
+    """The first of a list, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(values[:most]) + (f" and {len(values) - most:,} more" if len(values) > most else "")
 
 
 def heading_of(key: str) -> str:

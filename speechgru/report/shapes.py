@@ -30,7 +30,8 @@ def shape(tag: str, *, kind: str = "", style: str = "", title: str = "", **attri
         kind: its class in the style sheet.
         style: what it has of its own, in CSS.
         title: what it shows, for a reader who points at it.
-        attributes: its geometry by name; numbers are rounded to a tenth of a pixel, an underscore stands for a hyphen.
+        attributes: its geometry by name; numbers are rounded to a tenth of a pixel, an underscore is a hyphen, and an
+            empty text leaves the attribute out.
 
     >>> shape("circle", kind="dot", title="trial 3", cx=10, cy=2.345, r=4)
     '<circle class="dot" cx="10" cy="2.3" r="4"><title>trial 3</title></circle>'
@@ -73,8 +74,8 @@ def label(
     >>> label(10, 20, "a < b", kind="tick")
     '<text class="tick" text-anchor="middle" x="10" y="20">a &lt; b</text>'
     """
-    turn = {"transform": f"rotate({turned:g} {_short(x)} {_short(y)})"} if turned else {}
-    start = shape("text", kind=kind, style=style, text_anchor=anchor, x=x, y=y, **turn).removesuffix("/>")
+    turn = f"rotate({turned:g} {_short(x)} {_short(y)})" if turned else ""
+    start = shape("text", kind=kind, style=style, text_anchor=anchor, x=x, y=y, transform=turn).removesuffix("/>")
     title_html = f"<title>{text(title)}</title>" if title else ""
     return f"{start}>{text(words)}{title_html}</text>"
 
@@ -102,9 +103,9 @@ def marker(number: int, x: float, y: float, *, colour: str, hollow: bool = False
     if kind == 0:
         return shape("circle", style=style, title=title, cx=x, cy=y, r=5)
     reach = 4.6 if kind == 1 else 5.0
-    turn = {"transform": f"rotate(45 {_short(x)} {_short(y)})"} if kind == 2 else {}
-    square = {"x": x - reach, "y": y - reach, "width": 2 * reach, "height": 2 * reach}
-    return shape("rect", style=style, title=title, **square, **turn)
+    turn = f"rotate(45 {_short(x)} {_short(y)})" if kind == 2 else ""
+    left, top, side = x - reach, y - reach, 2 * reach
+    return shape("rect", style=style, title=title, x=left, y=top, width=side, height=side, transform=turn)
 
 
 def place_label(words: str, x: float, y: float, *, colour: str, taken: list[Box], room: Box) -> str:

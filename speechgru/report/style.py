@@ -126,9 +126,9 @@ svg .word { text-anchor: middle; font-weight: 600; }
 .key { margin-right: 1.2rem; white-space: nowrap; }
 .key .sample { display: inline-block; width: 1.5rem; border-top: 2px solid; vertical-align: middle; }
 .key .dashed { border-top-style: dashed; }
-.said { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: .6rem 0 0; }
-.said dt { color: var(--muted); font-size: .85rem; padding-top: .15rem; }
-.said dd { margin: 0; overflow-wrap: anywhere; }
+.texts { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: .6rem 0 0; }
+.texts dt { color: var(--muted); font-size: .85rem; padding-top: .15rem; }
+.texts dd { margin: 0; overflow-wrap: anywhere; }
 .card { border-top: 1px solid var(--rule); padding: .9rem 0; }
 .card:last-of-type { padding-bottom: 0; }
 .card header { max-width: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0 1rem;

@@ -1,4 +1,4 @@
-"""The worst utterances of an evaluation: what was said over what was heard, and the recording to listen to."""
+"""One utterance: its reference over what was recognised, its errors marked, and its recording to play."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from speechgru.report.html import is_number, seconds, text
 MAX_PLAYER_SECONDS = 10.0
 
 LEGEND_HTML = (
-    '<p class="quiet">In each pair what was said stands above what was heard: '
-    '<span class="lost">struck through</span> was said and not heard so, '
-    '<span class="wrong">underlined</span> was heard and not said so, '
+    '<p class="quiet">The reference is above what was recognised: '
+    '<span class="lost">struck through</span> are words of the reference that were missed, '
+    '<span class="wrong">underlined</span> are words recognised in their place or beside them, '
     "\u00b7 marks a word without a partner.</p>"
 )
 
 
 def aligned(reference: str, hypothesis: str, *, words: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Reference over hypothesis, word by word, with the errors marked; screen readers hear the two texts.
+    """Reference over hypothesis, word by word, with the errors marked; a screen reader reads the two texts.
 
     Args:
-        reference: what was said.
-        hypothesis: what was heard.
-        words: the hypothesis' words with `start_seconds`, `end_seconds` and `confidence`, for those who point at one.
+        reference: the text of the manifest.
+        hypothesis: the text that was recognised.
+        words: the hypothesis' words with `start_seconds`, `end_seconds` and `confidence`, for a reader who points at
+            one.
     """
     pairs = align(reference.split(), hypothesis.split())
     hints = iter(map(_hint, words) if len(words) == len(hypothesis.split()) else [])
     inner = "".join(_pair(pair, hint="" if pair.hypothesis is None else next(hints, "")) for pair in pairs)
     return (
-        f'<p class="hidden">Reference: {text(reference) or "(empty)"}. Hypothesis: {text(hypothesis) or "(empty)"}.</p>'
-        '<div class="aligned" aria-hidden="true"><div class="names"><span>said</span><span>heard</span></div>'
+        f'<p class="hidden">Reference: {text(reference) or "(empty)"}. Recognised: {text(hypothesis) or "(empty)"}.</p>'
+        '<div class="aligned" aria-hidden="true"><div class="names"><span>reference</span><span>recognised</span></div>'
         f'<div class="pairs">{inner or _pair(AlignedPair("equal", "(nothing)", "(nothing)"))}'
         "</div></div>"
     )
@@ -87,7 +88,7 @@ def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
 
 
 def player(utterance: Mapping[str, Any]) -> str:
-    """The recording to listen to, or why there is none."""
+    """A player of the recording, or a sentence on why there is none."""
     try:
         wav = read_wav(
             utterance.get("audio_filepath"), offset=utterance.get("offset") or 0.0, duration=utterance.get("duration")
@@ -130,7 +131,7 @@ def read_wav(path: str | None, *, offset: float = 0.0, duration: float | None = 
             if length > MAX_PLAYER_SECONDS * recording.samplerate:
                 raise AudioUnavailableError(f"the recording is longer than {MAX_PLAYER_SECONDS:.0f} s")
             if length <= 0:
-                raise AudioUnavailableError("the recording holds no samples")
+                raise AudioUnavailableError("the recording has no samples")
             recording.seek(start)
             samples_NC = recording.read(length, dtype="float32", always_2d=True)
             stream = io.BytesIO()

@@ -48,7 +48,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     """The share of right words against their mean confidence, as SVG; empty where there is no bin.
 
     Args:
-        bins: records with `num_words`, `mean_confidence`, `share_right` and `right_interval`, drawn as an upright
+        bins: records with `num_words`, `mean_confidence`, `share_right` and `right_interval`, drawn as a vertical
             line; a bin's dot is as large as its words are many.
     """
     if not bins:

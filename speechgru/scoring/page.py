@@ -1,4 +1,4 @@
-"""The report of one evaluation: where the errors are, which they are, and whether confidence knew of them."""
+"""The page of an evaluation: where the errors are, which they are, and whether confidence predicts them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def report_evaluation(
     """Writes one evaluation as a self-contained HTML page: rates, slices, confusions, confidence, worst utterances.
 
     Args:
-        record: what `evaluate.evaluate` gave, or read back from JSON. Parts that it lacks are left out of the page.
+        record: what `evaluate` returned, or read back from JSON. Parts that it lacks are left out of the page.
         out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
         title: the page's title; by the evaluation's name when None.
-        num_pictures: how many of the worst utterances to draw, with the probability of every label over time; the
-            recogniser at `record["path"]` hears them again. Where it or a recording is gone the page says so.
+        num_pictures: how many of the worst utterances to draw, with the probability of every label over time, from
+            the recogniser at `record["path"]`. Where it or a recording is gone, the page says so.
         num_worst: how many of the worst utterances to show.
 
     Returns:
@@ -58,17 +58,17 @@ def report_evaluation(
             "slices",
             "Where the errors are",
             "".join(_slice(entry, record) for entry in record.get("slices") or ()),
-            lead="A bar is the word error rate of some of the utterances, the line on it its 95 % interval, the dashed "
-            "line the rate of all. Where an interval does not reach the dashed line, chance alone is a poor "
-            "explanation; with many groups, one in twenty will do so by chance. A group without an error has no "
+            lead="A bar is the word error rate of a group of utterances, the line on it its 95 % interval, the dashed "
+            "line the rate of all utterances. Where an interval does not reach the dashed line, chance alone is a poor "
+            "explanation; with many groups, one in twenty differs that much by chance. A group without an error has no "
             "interval: it is too small, or too easy, to have one.",
         ),
-        html.section("confusions", "Which words", _confusions(record.get("confusions") or {})),
-        html.section("confidence", "Does it know when it errs?", _confidence(record.get("confidence") or {})),
+        html.section("confusions", "Words confused", _confusions(record.get("confusions") or {})),
+        html.section("confidence", "Confidence", _confidence(record.get("confidence") or {})),
         html.section("worst", "Worst utterances", worst([record], most=num_worst)),
         html.section(
             "pictures",
-            "What the model saw and said in the worst",
+            "Pictures of the worst utterances",
             picture_figures(pictures),
             lead=PICTURE_LEAD,
         ),
@@ -144,8 +144,8 @@ def _errors(record: Record) -> str:
     table_html = html.table(
         ["Kind of error", "Words", "Share"],
         [[name, html.count(number), html.percent(share)] for (name, number), share in zip(kinds, shares, strict=True)],
-        caption=f"Shares are of the {html.count(words)} words that were said. Inserted words were not, so all errors "
-        "together can pass 100 %.",
+        caption=f"Shares are of the {html.count(words)} words of the references. Inserted words are not among those: "
+        "all errors together can exceed 100 %.",
         drawings_html=[rate_bar(share, highest=highest) for share in shares],
     )
     return f'<div class="part">{table_html}</div>'
@@ -225,15 +225,15 @@ def _group_name(group: Record, field: str) -> str:
 
 
 def _confusions(confusions: Record) -> str:
-    """What was heard for another word, beside what was not heard and what was heard for nothing."""
+    """The words recognised as others, beside those that were missed and those that were added."""
     substituted = _words(
-        "Heard for another",
+        "Substituted",
         confusions.get("substitutions"),
-        {"reference": "Said", "hypothesis": "Heard", "count": "Times", "spoken": "Said in all"},
+        {"reference": "Reference", "hypothesis": "Recognised", "count": "Times", "spoken": "In references"},
     )
     others = _words(
-        "Not heard", confusions.get("deletions"), {"word": "Said", "count": "Times", "spoken": "Said in all"}
-    ) + _words("Heard for nothing", confusions.get("insertions"), {"word": "Heard", "count": "Times"})
+        "Deleted", confusions.get("deletions"), {"word": "Reference", "count": "Times", "spoken": "In references"}
+    ) + _words("Inserted", confusions.get("insertions"), {"word": "Recognised", "count": "Times"})
     inner = "".join(f"<div>{column_html}</div>" for column_html in (substituted, others) if column_html)
     return f'<div class="panels">{inner}</div>' if inner else ""
 
@@ -260,18 +260,19 @@ def _confidence(confidence: Record) -> str:
     sentences = []
     if html.is_number(auc):
         sentences.append(
-            f"Of a right and a wrong word, picked blindly, the right one has the higher confidence in "
-            f"{html.percent(auc)} of all cases (area under the ROC curve {auc:.3f}; a coin has 0.5)."
+            f"Of a right and a wrong word, both drawn at random, the right one has the higher confidence in "
+            f"{html.percent(auc)} of all cases (area under the ROC curve {auc:.3f}; chance gives 0.5)."
         )
     else:
-        sentences.append("All words heard were right, or all wrong, so there is nothing to tell apart.")
+        sentences.append("All recognised words are right, or all are wrong, so there is nothing to distinguish.")
     if html.is_number(error):
         sentences.append(
             f"Confidence is {html.percent(error)} away from the share of right words, on average over the words "
-            "(expected calibration error): on the dashed line it would mean what it says, below it promises too much."
+            "(expected calibration error). On the dashed line a confidence is the share of right words; below the line "
+            "it is too high."
         )
     table_html = html.table(
-        ["Confidence", "Words heard", "Mean", "Right", "95 % interval"],
+        ["Confidence", "Words", "Mean", "Right", "95 % interval"],
         [
             [
                 f"{entry['low']:g} to {entry['high']:g}",
@@ -326,18 +327,18 @@ def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[
         except UserError as error:
             notes.append(f"Not drawn: {error}")
             continue
-        pictures.append(ear.hear(recording.samples_N) | _said(utterance))
+        pictures.append(ear.hear(recording.samples_N) | _described(utterance))
     return pictures, notes
 
 
-def _said(utterance: Mapping[str, Any]) -> dict[str, Any]:
+def _described(utterance: Mapping[str, Any]) -> dict[str, Any]:
     errors, words = utterance.get("word_errors"), utterance.get("words")
-    heard: Sequence[Mapping[str, Any]] = utterance.get("hypothesis_words") or ()
+    words_found: Sequence[Mapping[str, Any]] = utterance.get("hypothesis_words") or ()
     return {
         "title": str(utterance.get("utterance_id", "utterance")),
         "caption": f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}."
         + (f" Speaker {utterance['speaker']}." if utterance.get("speaker") else ""),
         "reference": utterance.get("reference", ""),
         "hypothesis": utterance.get("hypothesis", ""),
-        "words": [Word(**word) for word in heard],
+        "words": [Word(**word) for word in words_found],
     }

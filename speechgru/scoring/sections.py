@@ -14,11 +14,11 @@ from speechgru.report.utterances import LEGEND_HTML, utterance_card
 #: Utterances shown of one evaluation, and how many of a page's have a player: it stays small enough to send by mail.
 _MAX_WORST, MAX_PLAYERS = 10, 5
 
-#: How to read a picture of what a model saw and said.
+#: How to read a picture of a recording.
 PICTURE_LEAD = (
     "Above the log-mel of a recording; below it, on the same time axis, the probability of every label at every step, "
-    "each written at its peak; the blank, which stands for nothing, is dashed. A band marks a word from its first "
-    "label to its last: CTC models answer late and briefly, so bands are shorter than the sound."
+    "each written at its peak; the blank, which is no label, is dashed. A band marks a word from its first label to "
+    "its last: CTC models emit labels late and briefly, so bands are shorter than the words' sound."
 )
 
 _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
@@ -124,7 +124,7 @@ def _skipped(evaluation: Record) -> str:
 
 def worst(evaluations: Sequence[Record], *, most: int = _MAX_WORST) -> str:
     """The `most` worst utterances of every evaluation, the first one open; the first few can be listened to."""
-    parts = []
+    parts: list[str] = []
     with_player = itertools.chain([True] * MAX_PLAYERS, itertools.repeat(False))
     shown: dict[tuple, str] = {}
     for evaluation in evaluations:
@@ -139,7 +139,7 @@ def worst(evaluations: Sequence[Record], *, most: int = _MAX_WORST) -> str:
             f", the worst {len(chosen)}" if wrong > len(chosen) else ""
         )
         if not chosen:
-            inner = '<p class="quiet">Nothing to show: every utterance was heard right.</p>'
+            inner = '<p class="quiet">Nothing to show: every utterance was recognised without an error.</p>'
         elif key in shown:  # a converted model usually errs where its original does
             inner = f'<p class="quiet">The same utterances and errors as under {html.text(shown[key])}.</p>'
         else:
@@ -185,7 +185,7 @@ def _picture_figure(picture: Record) -> str:
         description=f"Reference: {reference}. Recognised: {hypothesis}.",
     )
     caption = picture.get("caption")
-    texts = [("said", reference), ("heard", hypothesis)]
+    texts = [("reference", reference), ("recognised", hypothesis)]
     texts_html = "".join(
         f'<dt>{name}</dt><dd dir="auto">{html.text(value) or "(nothing)"}</dd>' for name, value in texts
     )
@@ -193,5 +193,5 @@ def _picture_figure(picture: Record) -> str:
         f"<figure><figcaption><h3>{html.text(title)}</h3>"
         + (f"<p>{html.text(caption)}</p>" if caption else "")
         + f"</figcaption>{html.scroll(svg, name=title, wide=True)}"
-        + f'<dl class="said">{texts_html}</dl></figure>'
+        + f'<dl class="texts">{texts_html}</dl></figure>'
     )

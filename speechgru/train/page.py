@@ -31,7 +31,6 @@ from speechgru.train.page_recordings import Recordings, recognise
 from speechgru.train.page_tables import (
     configuration,
     dev_table,
-    first_of,
     process_table,
     provenance_list,
     skipped_table,
@@ -128,7 +127,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         return [], [f"{path.name} cannot be read ({error.strerror})."]
     if not broken:
         return records, []
-    what = f"line {broken[0]} is not a record" if len(broken) == 1 else f"lines {first_of(broken)} are not records"
+    what = f"line {broken[0]} is not a record" if len(broken) == 1 else f"lines {html.first_of(broken)} are not records"
     return records, [f"{path.name}: {what}, and missing from this page."]
 
 
@@ -179,7 +178,7 @@ def _progress(history: History, config: RunConfig) -> str:
 
 def _lead(history: History, config: RunConfig) -> str:
     names = [Path(manifest).name for manifest in config.data.train]
-    facts = [f"trained on {first_of(names)}" if names else "", history.end(max_steps=config.train.max_steps)]
+    facts = [f"trained on {html.first_of(names)}" if names else "", history.end(max_steps=config.train.max_steps)]
     return " \u00b7 ".join(fact for fact in facts if fact)
 
 

@@ -54,17 +54,12 @@ def unlearnt_table(history: History) -> str:
     return html.table(
         ["Utterance", "Why", "At step", "Times"],
         [
-            [name, why, first_of(steps, most=_MAX_STEPS), html.count(len(steps))]
+            [name, why, html.first_of(steps, most=_MAX_STEPS), html.count(len(steps))]
             for (name, why), steps in ordered[:_MAX_ROWS]
         ],
         caption=caption,
         text_columns=3,
     )
-
-
-def first_of(values: Sequence[str], *, most: int = 8) -> str:
-    """The first of a list, and how many more there are."""
-    return ", ".join(values[:most]) + (f" and {len(values) - most:,} more" if len(values) > most else "")
 
 
 def skipped_table(skipped: Sequence[Record]) -> str:

@@ -31,7 +31,7 @@ def progress_chart(trials: Sequence[Record], dots: Sequence[Dot], *, objective: 
     """The objective of each trial in order and the best so far as a step line, as SVG; empty without a dot.
 
     Trials over a limit are hollow and not in the line; failed and refused ones are crosses on the base line; the
-    spread of several trainings is an upright line.
+    spread of several trainings is a vertical line.
     """
     if not dots:
         return ""
@@ -83,7 +83,7 @@ def parameter_chart(dimension: Record, dots: Sequence[Dot], *, objective: Object
 
     Args:
         dimension: `key`, `kind` and `log`.
-        dots: all trials, so that every chart of a sweep has the same upright axis.
+        dots: all trials, so that every chart of a sweep has the same vertical axis.
         objective: what is minimised.
     """
     key = dimension["key"]
@@ -129,7 +129,7 @@ def cost_chart(dots: Sequence[Dot], *, cost: str, name: str, limit: float | None
         dots: the trials; those without a positive cost are left out.
         cost: its key in a trial, which is in `on_front` of those that no other beats in both.
         name: the cost with its unit.
-        limit: what is allowed, an upright line; beyond it is shaded. None or not positive: no limit is drawn.
+        limit: what is allowed, a vertical line; beyond it is shaded. None or not positive: no limit is drawn.
         objective: what is minimised.
     """
     shown = [dot for dot in dots if (finite(dot.trial.get(cost)) or 0) > 0]
@@ -203,7 +203,7 @@ def _identity(value: Any) -> str:
 
 
 def _categories(values: Sequence[Any]) -> dict[str, str]:
-    """The names of the distinct values by what tells them apart: booleans first, then numbers, then the others."""
+    """The names of the distinct values by what distinguishes them: booleans first, then numbers, then the others."""
 
     def order(value: Any) -> tuple[int, float, str]:
         rank = 0 if isinstance(value, bool) else 1 if finite(value) is not None else 2

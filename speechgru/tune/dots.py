@@ -14,7 +14,7 @@ from speechgru.report.page import Record
 
 @dataclass(frozen=True)
 class Objective:
-    """What a sweep makes small, and how its values are written.
+    """What a sweep minimises, and how its values are written.
 
     Args:
         metric: "wer" or "cer", fractions shown as percentages, or "loss".
@@ -41,7 +41,7 @@ class Dot:
 
     Args:
         trial: its record.
-        place: where it stands in the order of trials.
+        place: its place in the order of trials.
         value: its objective.
         is_over: whether it breaks a limit.
         is_best: whether it is the best within the limits.

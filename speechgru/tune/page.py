@@ -1,10 +1,11 @@
 """The page of a hyperparameter search: the best trial, what each hyperparameter does, what less would cost, all trials.
 
-It is written anew after every trial, so it shows a search that has only begun as well as one that is over.
+It is written after every trial, so it shows a search that has only begun as well as one that has ended.
 """
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ svg .forbidden { fill: var(--lost); fill-opacity: .08; }
 .reasons dt { font-weight: 600; font-size: .93rem; }
 .reasons dd { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .93rem; }
 """
-#: Letters of a reason in the table of trials; the whole one stands among the failures.
+#: Letters of a reason in the table of trials; the complete one is among the failures.
 _MOST_LETTERS = 60
 
 #: The costs of a trial by key: name, unit, and how a value is written.
@@ -55,11 +56,12 @@ def report_sweep(record: Record, out: str | Path) -> Path:
 
     Args:
         record: the sweep. `title`; `tuner`, `seed`, `repeats` (trainings a trial) and `workers`; `objective`, whose
-            `metric` is "wer", "cer" or "loss", made small; `limits`, any of `max_size_mb`, `max_rtf`,
+            `metric` is "wer", "cer" or "loss", minimised; `limits`, any of `max_size_mb`, `max_rtf`,
             `max_latency_ms`, `max_parameters`; `form`, the TFLite form that is measured, or None; `front_against`, any
             of "size_mb" and "rtf"; `space`, a record a dimension: `key`, `kind` ("choice", "int", "float" or
             "boolean"), `log`, `range` and `when` in words; `trials`, see below; `seconds` so far; `ended`, why, or None
-            while it goes on; `best`, a trial's name or None; `commands` to go on with; `notes`, a paragraph each.
+            while it is in progress; `best`, a trial's name or None; `commands` for the next steps; `notes`, a paragraph
+            each.
 
             A trial has `trial` (its name), `status` ("completed", "failed", "refused" or "running"), `on_front` (of
             `front_against`), `within_limits` (None where unknown), `reason` (why it failed or was refused, or the
@@ -87,8 +89,8 @@ def report_sweep(record: Record, out: str | Path) -> Path:
             "Each hyperparameter",
             _parameters(record, dots, objective),
             lead=f"{_sentence(objective.name)} against one hyperparameter at a time, whatever the others are; a bar is "
-            "the median of a value's trials, and dots of the same value lie a little apart. All have the same upright "
-            "axis.",
+            "the median of a value's trials, and dots of the same value are drawn a little apart. All charts have the "
+            "same vertical axis.",
         ),
         html.section(
             "cost",
@@ -110,7 +112,7 @@ def _lead(record: Record, objective: Objective) -> str:
     facts = [f"{_sentence(record['tuner'])} search for the lowest {objective.name}", f"seed {record['seed']}"]
     if record["repeats"] > 1:
         facts.append(f"{record['repeats']} trainings a trial")
-    facts.append(_counted(record["workers"], "worker"))
+    facts.append(html.counted(record["workers"], "worker"))
     facts += [f"{name} at most {most}" for name, most in map(_limit_text, record["limits"].items())]
     if record["form"]:
         facts.append(f"measured on the TFLite file of form {record['form']}")
@@ -140,17 +142,17 @@ def _headline(record: Record, best: Dot | None, objective: Objective) -> str:
     numbers = [
         (f"Best {objective.name}", objective.describe(best.value) if best else html.MISSING, aside),
         ("Trials", html.count(len(trials)), ", ".join(done)),
-        ("Time", html.rough_time(record["seconds"]), f"ended: {record['ended']}" if record["ended"] else "goes on"),
+        ("Time", html.rough_time(record["seconds"]), f"ended: {record['ended']}" if record["ended"] else "in progress"),
     ]
     if overheads:
         numbers.append(
-            ("Overhead a trial", html.seconds(statistics.fmean(overheads)), "mean, beside training and measuring")
+            ("Overhead a trial", html.seconds(statistics.fmean(overheads)), "mean, besides training and measuring")
         )
     return html.numbers(numbers)
 
 
 def _best(record: Record, best: Dot | None) -> str:
-    """The best trial's hyperparameters, what it costs, and what to do with it."""
+    """The best trial's hyperparameters, its cost, and commands for it."""
     parts = []
     if best:
         trial = best.trial
@@ -164,7 +166,7 @@ def _best(record: Record, best: Dot | None) -> str:
             costs.append(("Training", html.seconds(trial["training_seconds"])))
         parts += [
             ("Hyperparameters", html.definitions(values, kind="facts")),
-            ("What it costs", html.definitions([*costs, ("Run folder", trial.get("run"))], kind="facts")),
+            ("Its cost", html.definitions([*costs, ("Run folder", trial.get("run"))], kind="facts")),
         ]
     if record["commands"]:
         lines = html.text("\n".join(record["commands"]))
@@ -183,10 +185,10 @@ def _progress(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
         return ""
     caption = f"{_sentence(objective.name)} of the trials in their order"
     if any(spread_of(dot.trial) for dot in dots):
-        caption += "; upright lines go from the lowest to the highest training of a trial"
+        caption += "; vertical lines span the lowest to the highest training of a trial"
     undrawn = sum(trial["status"] == "completed" for trial in trials) - len(dots)
     if undrawn:
-        caption += f"; {_counted(undrawn, 'trial')} without a finite {objective.name} not drawn"
+        caption += f"; {html.counted(undrawn, 'trial')} without a finite {objective.name} not drawn"
     is_lost = any(trial["status"] in ("failed", "refused") for trial in trials)
     marks_html = _key(dots, lost=is_lost, line=("--series-2", "best so far") if _any_within(dots) else None)
     chart_html = html.scroll(f'<div style="min-width: 34rem; max-width: 52rem">{chart}</div>', name="The chart")
@@ -223,7 +225,7 @@ def _fronts(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
             caption += "; the shaded side is over the limit"
         undrawn = sum((finite(dot.trial.get(cost)) or 0) <= 0 for dot in dots)
         if undrawn:
-            caption += f"; {_counted(undrawn, 'trial')} without it not drawn"
+            caption += f"; {html.counted(undrawn, 'trial')} without it not drawn"
         figures.append(f"<figure>{chart}<figcaption>{html.text(caption)}.</figcaption></figure>")
     if not figures:
         return ""
@@ -233,7 +235,7 @@ def _fronts(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
 
 
 def _key(dots: Sequence[Dot], *, lost: bool = False, line: tuple[str, str] | None = None) -> str:
-    """What the marks of a chart mean, of those that are in it."""
+    """What the marks of a chart mean; only those that are in it."""
     marks = [
         ("\u25cf", "--series-1", "trial", any(not dot.is_over and not dot.is_best for dot in dots)),
         ("\u25cf", "--series-2", "best trial", any(dot.is_best for dot in dots)),
@@ -257,12 +259,12 @@ def _trials(record: Record, best: Dot | None, objective: Objective) -> str:
     others = [Objective(metric) for metric in ("wer", "cer", "loss") if metric != objective.metric]
     columns: list[tuple[str, Callable[[Record], str]]] = [
         ("Trial", lambda trial: str(trial["trial"])),
-        ("Standing", lambda trial: _standing(trial, best)),
+        ("Status", lambda trial: _status(trial, best)),
         (objective.name, lambda trial: _score(trial, objective)),
     ]
     for key in varied:
         section, _, name = key.rpartition(".")
-        columns.append((f"{name}\n{section}", lambda trial, key=key: _searched(trial, key)))
+        columns.append((f"{name}\n{section}", functools.partial(_searched, key=key)))
     optional: list[tuple[str, str, Callable[[Any], str]]] = [
         *((other.metric, other.name, other.describe) for other in others),
         *((key, f"{name}\n{unit}".rstrip(), describe) for key, (name, unit, describe) in _COSTS.items()),
@@ -270,8 +272,8 @@ def _trials(record: Record, best: Dot | None, objective: Objective) -> str:
     ]
     for key, heading, describe in optional:
         if any(finite(trial.get(key)) is not None for trial in trials):
-            columns.append((heading, lambda trial, key=key, describe=describe: describe(trial.get(key))))
-    caption = "The best first; then those over the limits, those that failed or were refused, and those that run."
+            columns.append((heading, functools.partial(_optional, key=key, describe=describe)))
+    caption = "The best first; then those over the limits, those that failed or were refused, and those in progress."
     if any(_searched(trial, key) == html.MISSING for trial in trials for key in varied):
         caption += " A dash: not searched in this trial."
     if fixed:
@@ -316,7 +318,11 @@ def _searched(trial: Record, key: str) -> str:
     return value_text(trial["values"][key]) if key in trial["values"] else html.MISSING
 
 
-def _standing(trial: Record, best: Dot | None) -> str:
+def _optional(trial: Record, *, key: str, describe: Callable[[Any], str]) -> str:
+    return describe(trial.get(key))
+
+
+def _status(trial: Record, best: Dot | None) -> str:
     status = trial["status"]
     if status != "completed":
         return f"{status}\n{cut(_on_one_line(trial.get('reason')), _MOST_LETTERS)}"
@@ -368,13 +374,9 @@ def _space(space: Sequence[Record]) -> str:
             ]
             for dimension in space
         ],
-        caption="Where a hyperparameter is not searched, the base configuration's value holds.",
+        caption="Where a hyperparameter is not searched, it has the base configuration's value.",
         text_columns=4,
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _inside(name: str) -> str:

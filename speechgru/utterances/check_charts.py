@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from speechgru.report import html
 from speechgru.report.axis import category_axis, linear_axis, log_axis
 from speechgru.report.frame import PANEL_WIDTH, Frame
+from speechgru.report.page import Record
 from speechgru.report.shapes import colour_of, polyline, shape
-
-Record = Mapping[str, Any]
 
 #: Characters that are drawn, and pixels from one to the next.
 _MAX_CHARACTERS, _PITCH = 60, 26
@@ -65,12 +63,18 @@ def histogram(chart: Record, *, title: str, unit: str, names: Sequence[str]) -> 
             f"{names[k]}: most between {edges[peak]:g} and {edges[peak + 1]:g} {unit}".rstrip()
             + f" ({describe(entry[peak])} of {totals[k]:,})"
         )
-    if not compare:  # every bin of a single manifest shows its number to who points at it
+    if not compare:  # every bin of a single manifest shows its number when pointed at
         for low, high, count in zip(edges, edges[1:], counts[0], strict=False):
-            place = {"x": frame.x(low), "width": frame.x(high) - frame.x(low)}
-            size = {"y": frame.top, "height": frame.bottom - frame.top}
             frame.add(
-                shape("rect", title=f"{low:g} to {high:g} {unit}: {count:,}", fill="transparent", **place, **size)
+                shape(
+                    "rect",
+                    title=f"{low:g} to {high:g} {unit}: {count:,}",
+                    fill="transparent",
+                    x=frame.x(low),
+                    y=frame.top,
+                    width=frame.x(high) - frame.x(low),
+                    height=frame.bottom - frame.top,
+                )
             )
     return frame.svg(title, description="; ".join(spoken))
 

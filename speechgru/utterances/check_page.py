@@ -1,24 +1,21 @@
-"""The page of the corpus doctor: what is wrong with which line, and what the manifests hold.
+"""The page of the corpus doctor: what is wrong with which line, and what the manifests contain.
 
-It shows what `check` writes to `check.json`, and reads nothing but that and the recordings to listen to.
+It shows what `check` writes to `check.json`, and reads nothing but that and the recordings to play.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import page
+from speechgru.report.page import Record, page
 from speechgru.report.utterances import MAX_PLAYER_SECONDS, player
 from speechgru.utterances.check_charts import character_chart, histogram, manifest_key
 
-Record = Mapping[str, Any]
-
-#: Lines listed for one reason in one manifest, and recordings to listen to: for one reason, and in all.
+#: Lines listed for one reason in one manifest, and players: for one reason, and in all.
 _MAX_LINES, _MAX_PLAYERS_A_REASON, _MAX_PLAYERS = 50, 4, 36
 _MAX_SPEAKERS, _MAX_NAMES = 20, 12
 #: With more accusations than this only the left out are unfolded.
@@ -26,7 +23,7 @@ _MAX_UNFOLDED = 40
 
 _FOOTER = (
     "A level is the root mean square of a recording, in dB of full scale. Lengths are those at the rate that training "
-    "resamples to. check.json holds everything that is shown here, and every line that is not."
+    "resamples to. check.json has everything that is shown here, and every line that is not."
 )
 _CHARTS = (
     ("seconds", "Length in seconds", "s"),
@@ -34,22 +31,22 @@ _CHARTS = (
     ("level_db", "Level (root mean square) in dB of full scale", "dB"),
     ("peak_db", "Loudest sample in dB of full scale", "dB"),
 )
-#: What each reason means; the thresholds stand in the configuration's section `check` and `data`.
+#: What each reason means; its thresholds are in the configuration's sections `check` and `data`.
 MEANINGS = {
-    "unreadable": "missing, empty, damaged, truncated, or no recording",
-    "no samples": "a recording of nothing",
+    "unreadable": "missing, empty, damaged or truncated, or not a recording",
+    "no samples": "a recording without samples",
     "too short": "below data.min_duration_seconds",
     "too long": "above data.max_duration_seconds",
     "unknown character": "the vocabulary lacks a character of the transcript",
     "unknown word": "the vocabulary lacks a word of the transcript",
     "too few steps": "the model has fewer output steps than the transcript needs",
-    "silent": "nothing to hear, but a transcript",
-    "clipped": "cut off at the top: recorded too loud",
-    "dc offset": "the samples do not lie around 0",
-    "duration mismatch": "the line tells another duration than the recording has",
-    "empty text": "something to hear, but no transcript",
-    "text length": "much more or less text than such recordings have here",
-    "duplicate": "the same recording and text once more",
+    "silent": "no sound, but a transcript",
+    "clipped": "recorded too loud: its peaks are cut off",
+    "dc offset": "the samples are not centred on 0",
+    "duration mismatch": "the line gives another duration than the recording has",
+    "empty text": "sound, but no transcript",
+    "text length": "much more or less text than other recordings of this length",
+    "duplicate": "the same recording and text again",
     "conflict": "the same recording with another text",
     "leak": "the recording is held out in another manifest",
 }
@@ -60,7 +57,7 @@ def write_corpus_report(path: str | Path, record: Record) -> Path:
 
     Args:
         path: the file to write.
-        record: what `check.json` holds.
+        record: the contents of `check.json`.
 
     Returns:
         The path of the file.
@@ -77,7 +74,7 @@ def write_corpus_report(path: str | Path, record: Record) -> Path:
             "Reasons",
             _reason_table(manifests, names),
             lead="A line that is left out cannot be used, or is suspect for a reason in check.leave_out; training "
-            "skips exactly these. The other suspects are used: have a look at them.",
+            "skips exactly these lines. The other suspect lines are used: check them.",
         ),
         html.section("lines", "Lines", _lines(manifests, names)),
         html.section("between", "Between the manifests", _between(manifests, names)),
@@ -92,7 +89,7 @@ def write_corpus_report(path: str | Path, record: Record) -> Path:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The files' names, with as many folders as tell them apart."""
+    """The files' names, with as many folders as it takes to distinguish them."""
     parts = [Path(path).parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         names = [os.path.join(*part[-length:]) for part in parts]
@@ -132,7 +129,7 @@ def _reason_table(manifests: Sequence[Record], names: Sequence[str]) -> str:
         ]
         rows.append([f"{reason}\n{MEANINGS.get(reason, '')}", *cells])
     if not rows:
-        return '<p class="quiet">No line is accused of anything.</p>'
+        return '<p class="quiet">No line has a problem.</p>'
     return html.table(["Reason", *names], rows, caption="Lines by reason; a line may have several.")
 
 
@@ -157,7 +154,7 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
             players_left -= num_players
             left_out = sum(accusation["left_out"] for accusation in accusations)
             state = "left out" if left_out == len(accusations) else f"{left_out} left out" if left_out else "used"
-            title = f"{name}: {reason}, {_number_of(len(accusations), 'line')}, {state}"
+            title = f"{name}: {reason}, {html.counted(len(accusations), 'line')}, {state}"
             rows = "".join(_line_row(line, with_player=k < num_players) for k, line in enumerate(shown))
             more = len(accusations) - len(shown)
             opened = " open" if total <= _MAX_UNFOLDED or left_out else ""
@@ -170,7 +167,7 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
                     f'<th scope="col" class="text">What is wrong</th></tr></thead><tbody>{rows}</tbody></table>',
                     name=title,
                 )
-                + (f'<p class="quiet">And {_number_of(more, "line")} more, in check.json.</p>' if more else "")
+                + (f'<p class="quiet">And {html.counted(more, "line")} more, in check.json.</p>' if more else "")
                 + "</details>"
             )
     return "".join(parts)
@@ -200,7 +197,7 @@ def _line_row(line: Record, *, with_player: bool) -> str:
 
 
 def _between(manifests: Sequence[Record], names: Sequence[str]) -> str:
-    """What each two manifests share: facts, which are faults only where the corpus was meant to be split by them."""
+    """What each two manifests share: facts, which are faults only where the corpus was to be split by them."""
     name_of = dict(zip((entry["manifest"] for entry in manifests), names, strict=True))
     rows, lists = [], []
     for entry, name in zip(manifests, names, strict=True):
@@ -219,7 +216,7 @@ def _between(manifests: Sequence[Record], names: Sequence[str]) -> str:
     if not rows:
         return ""
     headings = [
-        "Learnt from and held out",
+        "Trained on and held out",
         "Speakers\nin both",
         "Files cut\ninto both",
         "Texts seen\nof the second's utterances",
@@ -229,8 +226,8 @@ def _between(manifests: Sequence[Record], names: Sequence[str]) -> str:
         html.table(
             headings,
             rows,
-            caption="Speakers and texts in both make a test easier than new voices and sentences would be; whether "
-            "that is meant, the corpus's makers know. Files of which both hold other parts share voice and room.",
+            caption="Speakers and texts in both make a test easier than new voices and sentences would; whether that "
+            "is intended, only the corpus's makers know. Different parts of one file share voice and room.",
         )
         + f'<div style="margin-top: 1rem">{html.definitions(lists, kind="facts")}</div>'
     )
@@ -241,8 +238,7 @@ _SHARED_LISTS = (("Speakers", "speakers"), ("Files", "recordings"))
 
 def some(values: Sequence[str], *, most: int = _MAX_NAMES) -> str:
     """The first of a list, paths by their files' names, and how many more there are."""
-    names = ", ".join(os.path.basename(value) for value in values[:most])
-    return names + (f" and {len(values) - most:,} more" if len(values) > most else "")
+    return html.first_of([os.path.basename(value) for value in values], most=most)
 
 
 def _recordings(record: Record, names: Sequence[str]) -> str:
@@ -270,7 +266,7 @@ def _recordings(record: Record, names: Sequence[str]) -> str:
         + html.table(
             ["Manifest", "Sample rate", "Channels", "Format", "Utterances", "What training does"],
             rows,
-            caption="The files as they are. In the figures the last bin holds all that is longer or faster, too.",
+            caption="The files as they are. In the charts the last bin includes everything longer or faster.",
         )
     )
 
@@ -295,7 +291,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
     unknown = sum(
         speaker["utterances"] for entry in manifests for speaker in entry["speakers"] if speaker["speaker"] is None
     )
-    notes = f'<p class="quiet">{_number_of(unknown, "utterance")} without a speaker.</p>' if unknown else ""
+    notes = f'<p class="quiet">{html.counted(unknown, "utterance")} without a speaker.</p>' if unknown else ""
     if not spoken:
         return notes
     ordered = sorted(spoken, key=lambda name: -sum(entry["seconds"] for entry in spoken[name] if entry))
@@ -303,7 +299,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
         [
             name,
             *(
-                f"{html.seconds(entry['seconds'])}\n{_number_of(entry['utterances'], 'utterance')}"
+                f"{html.seconds(entry['seconds'])}\n{html.counted(entry['utterances'], 'utterance')}"
                 if entry
                 else html.MISSING
                 for entry in spoken[name]
@@ -311,7 +307,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
         ]
         for name in ordered[:_MAX_SPEAKERS]
     ]
-    caption = _number_of(len(ordered), "speaker")
+    caption = html.counted(len(ordered), "speaker")
     if len(ordered) > _MAX_SPEAKERS:
         caption += f", the {_MAX_SPEAKERS} with the most audio"
     return html.table(["Speaker", *names], rows, caption=f"{caption}.") + notes
@@ -347,11 +343,7 @@ def _repeated(manifests: Sequence[Record], names: Sequence[str]) -> str:
     table = html.table(
         ["Text", "Utterances", "Manifest"],
         rows,
-        caption="What is said most often. A corpus of commands says the same again and again; in one of sentences it "
+        caption="The texts of the most utterances. A corpus of commands repeats its texts; in one of sentences that "
         "may be a mistake.",
     )
     return f"<details><summary>The most repeated texts</summary>{table}</details>"
-
-
-def _number_of(number: int, what: str) -> str:
-    return f"{number:,} {what if number == 1 else f'{what}s'}"
