@@ -20,19 +20,21 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 @contextlib.contextmanager
 def room_for(path: str | Path) -> Iterator[None]:
-    """Turns a full or failing disk under a writing block into one clear error.
+    """Turns a full or failing disk under a block that writes into one clear error.
+
+    Args:
+        path: what the block writes.
 
     Raises:
-        UserError: the disk is full, read-only or failing, or the folder may not be written; names `path`.
+        UserError: in place of an OSError from the block: the disk is full, read-only or failing, or the folder may not
+            be written; names `path`.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
-            raise
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}); what was written before is kept. Make room, or choose a "
-            "folder you may write to, and go on"
+            f"{path}: cannot be written ({error.strerror or error}); what was finished before is kept. Make room, or "
+            "choose a folder you may write to, and run the same command again"
         ) from error
 
 
@@ -75,14 +77,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
-        if hasattr(os, "O_DIRECTORY"):  # after a power cut the new name must be there too
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Makes new names in a folder survive a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from speechgru import jsonlines
 from speechgru.errors import BundleError
-from speechgru.files import atomic_path, room_for, write_text
+from speechgru.files import atomic_path
 
 _VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
 
@@ -87,16 +88,6 @@ class RunFolder:
         """The states to resume from, the newest first."""
         return sorted(self.checkpoints.glob("step_" + "[0-9]" * 8 + ".npz"), reverse=True)
 
-    @property
-    def lock(self) -> Path:
-        """Locked by the process that trains here."""
-        return self.path / ".lock"
-
-    @property
-    def holder(self) -> Path:
-        """Which process that is, in words; the lock itself some systems let nobody read."""
-        return self.path / ".holder"
-
     def require(self) -> RunFolder:
         """This folder, when it holds a run.
 
@@ -113,27 +104,16 @@ class RunFolder:
         Raises:
             UserError: the disk is full or the folder cannot be written.
         """
-        with room_for(self.history):
-            self.path.mkdir(parents=True, exist_ok=True)
-            with open(self.history, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+        jsonlines.append(self.history, record)
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The history's records; a line that a crash cut short is left out."""
-        if not self.history.exists():
-            return []
-        records = []
-        for line in self.history.read_text(encoding="utf-8").split("\n"):
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return records
+        """The history's records; damaged lines are left out."""
+        return jsonlines.read_records(self.history)
 
     def cut_history(self, step: int) -> None:
         """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`)."""
         kept = [record for record in self.read_history() if record["step"] <= step and not record.get("at_stop")]
-        write_text(self.history, "".join(json.dumps(record) + "\n" for record in kept))
+        jsonlines.write_lines(self.history, kept)
 
 
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "speechgru"
 #: counts. A module imports from floors below its own, or from its own room on its own floor.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "lengths", "progress"}),
-    frozenset({"files", "process", "metrics", "gru", "features"}),
-    frozenset({"audio", "text"}),
+    frozenset({"files", "metrics", "gru", "features"}),
+    frozenset({"audio", "jsonlines", "process", "text"}),
     frozenset({"augment", "config", "ctc", "decoding", "runs"}),
     frozenset({"model", "report", "runtime"}),
     frozenset({"utterances"}),

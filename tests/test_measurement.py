@@ -182,5 +182,5 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
     from speechgru.errors import UserError
 
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(UserError, match=r"log\.jsonl: cannot be written \(.*\); choose another folder"):
+    with pytest.raises(UserError, match=r"log\.jsonl: cannot be written \(.*\).* choose a folder you may write to"):
         MeasurementLog(tmp_path / "file" / "log.jsonl")

@@ -175,7 +175,7 @@ def test_a_folder_without_a_run_is_told(tmp_path):
 
 def test_every_file_lies_in_the_folder(tmp_path):
     folder = RunFolder(tmp_path)
-    names = ("config", "vocabulary", "provenance", "skipped", "history", "logs", "report", "best", "lock", "holder")
+    names = ("config", "vocabulary", "provenance", "skipped", "history", "logs", "report", "best")
     paths = [getattr(folder, name) for name in names]
     assert len(set(paths)) == len(names)
     assert all(path.is_relative_to(tmp_path) for path in (*paths, folder.checkpoint(3)))

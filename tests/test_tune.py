@@ -534,7 +534,7 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
     folder.path.mkdir()
     _require_same_sweep(folder, load_sweep(write_sweep()))
     _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
-    with pytest.raises(ConfigError, match=r"holds another sweep: seed differ; budget\.trials"):
+    with pytest.raises(ConfigError, match=r"holds another sweep: seed \(0 there, 3 now\)\. budget\.trials"):
         _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
 
 

@@ -138,7 +138,7 @@ def test_a_finished_sweep_is_shown_again_and_goes_on_with_a_larger_budget(undist
     (undisturbed.folder / "sweep.yaml").write_text(text)
     (undisturbed.folder / "sweep.yaml").write_text(text + "seed: 5\n")
     said = undisturbed.finish(code=2)
-    assert "holds another sweep: seed differ" in said
+    assert "holds another sweep: seed (0 there, 5 now)" in said
     (undisturbed.folder / "sweep.yaml").write_text(text)
 
 
@@ -203,7 +203,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed, wo
 def test_a_second_leader_is_refused(sweep):
     process = sweep.start()
     sweep.wait_for(lambda: (sweep.run / "journal.jsonl").exists())
-    assert "another process leads this sweep" in sweep.finish(code=2)
+    assert f"process {process.pid} leads this sweep; wait for it, stop it" in sweep.finish(code=2)
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143

@@ -1,1 +1,1 @@
-"""Processes of ours: signals, workers that are told apart from what they compute, locked folders."""
+"""Processes of ours: signals, workers, ordered threads, locked folders."""

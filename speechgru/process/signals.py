@@ -1,10 +1,11 @@
-"""SIGTERM and Ctrl-C: the step is finished, the state is kept, and the process says so and ends."""
+"""SIGTERM and Ctrl-C: the process finishes its step, keeps its state, reports it and ends."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from speechgru.errors import Interrupted
@@ -13,74 +14,57 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """While it is entered, the two signals set `received`; a second one, or one that nobody waits for, ends at once.
+    """Records SIGTERM and Ctrl-C while it is entered, for a caller that ends when it can; calling it asks for one.
 
-    Outside the main thread signals cannot be taken, and nothing is changed.
+    The first signal is recorded where the caller looks at it soon (`awaited`), and else ends at once what is being
+    done; a second one always does. Outside the main thread no handler can be set, and nothing changes.
+
+    Args:
+        advice: how to resume; completes the message of an end at once.
+        awaited: whether the caller looks at `received` soon.
+        urgent: makes the exception of a first signal that nobody awaits; `Interrupted` with the message when None.
     """
 
-    def __init__(self) -> None:
-        #: The number of the signal that came; None before.
+    def __init__(
+        self, *, advice: str, awaited: bool = False, urgent: Callable[[], BaseException] | None = None
+    ) -> None:
+        self._advice, self._urgent = advice, urgent
+        self.awaited = awaited
+        #: The number of the last signal; None before the first.
         self.received: int | None = None
-        #: Whether somebody looks at `received` soon; until then a signal ends what is being done.
-        self.awaited = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._record) for number in _SIGNALS}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def renew(self) -> None:
-        """Takes the signals again: TensorFlow takes SIGTERM for itself once a process has joined a cluster."""
-        for number in self._before:
-            signal.signal(number, self._take)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        first, self.received = self.received is None, number
-        if not (self.awaited and first):
-            raise Interrupted("stopped at once; the run goes on from its last checkpoint", code=exit_code(number))
-
-
-def exit_code(number: int | None) -> int:
-    """The exit status that tells of a signal; that of SIGTERM where another process got it."""
-    return 128 + (signal.SIGTERM if number is None else number)
-
-
-class Stopped(BaseException):
-    """The worker was asked to end; no `Exception`, so that keras-tuner takes it for no trial's failure."""
-
-
-class StopSign:
-    """Notes SIGTERM and Ctrl-C; a second one ends at once. Calling it tells whether one came."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        #: Whether nobody looks at `received` for a while, as in a call that waits for the chief: then it raises.
-        self.is_waiting = False
-
-    def __enter__(self) -> StopSign:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)}
-        else:
-            self._before = {}
-        return self
-
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
+        """Whether a signal was received."""
         return self.received is not None
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise Interrupted("stopped at once; the same command goes on", code=128 + number)
-        self.received = number
-        if self.is_waiting:
-            raise Stopped
+    def renew(self) -> None:
+        """Sets the handlers again: TensorFlow sets its own for SIGTERM once a process has joined a cluster."""
+        for number in self._before:
+            signal.signal(number, self._record)
+
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        is_first, self.received = self.received is None, number
+        if is_first and self.awaited:
+            return
+        if is_first and self._urgent is not None:
+            raise self._urgent()
+        raise Interrupted(f"stopped at once; {self._advice}", code=exit_code(number))
+
+
+def exit_code(number: int | None) -> int:
+    """The exit status after a signal; that of SIGTERM where another process received it."""
+    return 128 + (signal.SIGTERM if number is None else number)
+
+
+class Stopped(BaseException):
+    """The worker was asked to end; no `Exception`, so that keras-tuner does not count it as a trial's failure."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from speechgru.errors import CorpusError, UserError
-from speechgru.files import atomic_path, sha256_of, write_json
+from speechgru.errors import CorpusError
+from speechgru.files import atomic_path, room_for, sha256_of, write_json
 from speechgru.progress import Progress, silent
 from speechgru.shards.records import (
     BYTES_BEFORE,
@@ -45,22 +45,6 @@ class ShardFile:
     index_sha256: str
 
 
-@contextlib.contextmanager
-def naming_write_errors(path: str | Path) -> Iterator[None]:
-    """Turns what a full or broken disk answers into an error that names the file and what is kept.
-
-    Raises:
-        UserError: in place of an OSError from the body.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); what was finished before is kept: "
-            "mend that and run the same command again"
-        ) from error
-
-
 def write_shard(folder: str | Path, number: int, records: Iterator[EncodedRecord], *, max_bytes: float) -> ShardFile:
     """Writes one shard and its index, each atomically.
 
@@ -79,7 +63,7 @@ def write_shard(folder: str | Path, number: int, records: Iterator[EncodedRecord
     path = Path(folder) / f"shard-{number:05d}.tfrecord"
     index_path = path.with_suffix(".index.npy")
     index: list[tuple[int, ...]] = []
-    with naming_write_errors(path):
+    with room_for(path):
         with atomic_path(path) as temporary:
             _fill_shard(temporary, records, index, max_bytes=max_bytes)
             size_bytes, sha256 = temporary.stat().st_size, sha256_of(temporary)
@@ -166,7 +150,7 @@ def write_summary(
         "shards": [dataclasses.asdict(shard) for shard in shards],
     }
     summary = {**summary, "checksum": _checksum(summary)}
-    with naming_write_errors(folder / SUMMARY_NAME):
+    with room_for(folder / SUMMARY_NAME):
         write_json(folder / SUMMARY_NAME, summary)
     return summary
 

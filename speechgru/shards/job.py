@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru import jsonlines
+from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, CorpusError, UserError
 from speechgru.files import atomic_path, write_json
@@ -147,8 +149,7 @@ class Job:
                     line = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
                     digest.update(line)
                     stream.write(line)
-        with atomic_path(self.out / "skipped.jsonl") as temporary, open(temporary, "w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(record) + "\n" for record in problems)
+        jsonlines.write_lines(self.out / "skipped.jsonl", problems)
         self._refuse_too_few(planned, problems, config)
         sha256 = digest.hexdigest()
         if self._plan_sha256 not in (None, sha256):
@@ -162,11 +163,7 @@ class Job:
 
     def add_finished(self, shard: ShardFile) -> None:
         """Notes a shard as finished, to stay so after a crash."""
-        with open(self._finished_path, "a", encoding="utf-8") as stream:
-            # A new line first: the one before may have been cut short by a crash.
-            stream.write("\n" + json.dumps(asdict(shard)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        jsonlines.append(self._finished_path, asdict(shard), durable=True)
 
     def clean(self) -> None:
         """Drops the state of a job that is finished."""
@@ -180,33 +177,25 @@ class Job:
 
     def _read_finished(self) -> list[ShardFile]:
         """The noted shards from the first on without a gap; of one noted twice the later note."""
-        if not self._finished_path.exists():
-            return []
         noted: dict[str, ShardFile] = {}
-        for line in self._finished_path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                shard = ShardFile(**json.loads(line))
-            except (ValueError, TypeError):  # cut short by a crash, or empty
-                continue
-            noted[shard.file] = shard
+        for record in jsonlines.read_records(self._finished_path):
+            with contextlib.suppress(TypeError):  # not a shard's fields
+                shard = ShardFile(**record)
+                noted[shard.file] = shard
         names = (f"shard-{number:05d}.tfrecord" for number in itertools.count())
         return [noted[name] for name in itertools.takewhile(noted.__contains__, names)]
 
     def _refuse_other_job(self, stored: dict[str, Any]) -> None:
         # What the folder knows beyond what was asked for, such as the number of its records, is not compared.
-        old, new = (
-            _flatten({**{key: job.get(key) for key in self.job if key != "settings"}, **complete_settings(job)})
+        there, here = (
+            {**{key: job.get(key) for key in self.job if key != "settings"}, **complete_settings(job)}
             for job in (stored, self.job)
         )
-        changed = [
-            f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
-            for key in dict.fromkeys([*new, *old])
-            if old.get(key) != new.get(key)
-        ]
+        changed = find_differences(there, here)
         if changed:
             raise ConfigError(
                 f"{self.out}: holds {'shards' if self.is_finished else 'unfinished shards'} of another command: "
-                f"{'; '.join(changed)}; give the same to go on, or choose another --out"
+                f"{'; '.join(map(str, changed))}; give the same to go on, or choose another --out"
             )
 
     def _refuse_too_few(
@@ -220,17 +209,3 @@ class Job:
             f"{len(problems)} of {total} utterances cannot be used, more than data.max_skipped_share "
             f"({config.data.max_skipped_share:g}) allows; {self.out / 'skipped.jsonl'} lists all:\n{first}"
         )
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": [1]}}` -> `{"a.b[0]": 1}`: keys as the command line has them."""
-    if isinstance(value, dict):
-        entries = [(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
-    elif isinstance(value, list):
-        entries = [(f"{prefix}[{number}]", item) for number, item in enumerate(value)]
-    else:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in entries:
-        flat |= _flatten(item, key)
-    return flat

@@ -7,13 +7,10 @@ any moment: the same command goes on, and ends with the very files that one with
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,10 +20,12 @@ import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import AudioError, ConfigError, CorpusError, UserError
-from speechgru.files import sha256_of
+from speechgru.files import room_for, sha256_of
 from speechgru.model.build import build_front_end
+from speechgru.process.locked_folder import locked_folder
+from speechgru.process.ordered import map_in_order
 from speechgru.progress import Progress, silent
-from speechgru.shards.folder import ShardFile, naming_write_errors, read_summary, write_shard, write_summary
+from speechgru.shards.folder import ShardFile, read_summary, write_shard, write_summary
 from speechgru.shards.job import Job, Plan, Planned
 from speechgru.shards.records import EncodedRecord, Form, Record, encode_record
 from speechgru.shards.settings import refuse_changed_samples, settings_of
@@ -104,7 +103,7 @@ def shard(
         "held_out": {"path": _shown(Path(dev)), "sha256": sha256_of(dev)} if dev else None,
         "settings": settings,
     }
-    with naming_write_errors(out), _alone_in(out):
+    with room_for(out), locked_folder(out, activity="is writing shards here", advice="wait for it"):
         folder = Job(out, job)
         known, damaged = folder.known_shards(progress)
         if folder.is_finished and not damaged:
@@ -172,29 +171,6 @@ def _summarize(out: Path, summary: dict[str, Any], *, num_kept: int) -> ShardSum
         size_bytes=summary["size_bytes"],
         seconds=summary["seconds"],
     )
-
-
-@contextlib.contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Keeps a second process from the folder; a killed one's lock is gone with it."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / ".lock"
-    with open(path, "wb") as stream:
-        try:
-            import fcntl
-
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no such locks
-            pass
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise UserError(f"{out}: another process is writing shards here; wait for it") from error
-            # Otherwise a file system without locks, as some networks' are.
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # Windows keeps an open file
-                path.unlink()
 
 
 def _make_encoder(config: RunConfig, form: Form) -> tuple[Callable[[Planned], EncodedRecord], int | None]:
@@ -276,7 +252,7 @@ def _pack(
             else:
                 if records is None:
                     rest = itertools.islice(plan.utterances, done, None)
-                    encoded = _in_order(encode, rest, workers=config.data.num_workers)
+                    encoded = map_in_order(encode, rest, workers=config.data.num_workers)
                     records = counted(stack.enter_context(contextlib.closing(encoded)), done)
                 shards.append(write_shard(folder.out, number, records, max_bytes=max_bytes))
                 if number in damaged and shards[-1].num_records != known[number].num_records:
@@ -288,19 +264,3 @@ def _pack(
                 folder.add_finished(shards[-1])
             done += shards[-1].num_records
     return shards, num_kept
-
-
-def _in_order(function: Callable[[Any], Any], items: Iterator[Any], *, workers: int) -> Iterator[Any]:
-    """The function of each item, computed by threads a few items ahead, in the items' order."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

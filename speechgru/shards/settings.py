@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig, TextConfig
 from speechgru.errors import ConfigError
 from speechgru.shards.reader import Shards
@@ -34,13 +35,13 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
     sections = ["data.sample_rate", *(f"text.{key}" for key in given["text"] if key not in ("characters", "words"))]
     if shards.form == "features":
         sections += [f"features.{key}" for key in given["features"] if key not in _NOT_IN_LOG_MEL]
-    keys = {key: (_at(stored, key), _at(given, key)) for key in sections}
+    there, here = ({key: _at(values, key) for key in sections} for values in (stored, given))
     unit = config.text.unit
     if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
         entries = shards.vocabulary.entries
         packed = list(entries) if unit == "word" else "".join(entries)
-        keys[f"text.{unit}s"] = (packed, given["text"][f"{unit}s"])
-    changed = [f"{key} ({old!r} in the shards, {new!r} now)" for key, (old, new) in keys.items() if old != new]
+        there[f"text.{unit}s"], here[f"text.{unit}s"] = packed, given["text"][f"{unit}s"]
+    changed = [difference.describe(there="in the shards") for difference in find_differences(there, here)]
     if changed:
         raise ConfigError(
             f"{shards.folder}: was packed with another configuration: {'; '.join(changed)}; give the same values, "

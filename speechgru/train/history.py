@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru import jsonlines
 from speechgru.report.html import is_number
 
 Record = Mapping[str, Any]
@@ -152,26 +152,11 @@ def utterances_of(record: Record) -> list[str]:
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """The records of a JSON Lines file, none where it is missing, and the numbers of the lines that are none.
-
-    A last line without its end is not counted: it is being written, or a crash cut it short.
+    """The records of a JSON Lines file, none where it is missing, and the numbers of its damaged lines.
 
     Raises:
-        OSError: it is there and cannot be read.
+        OSError: it exists and cannot be read.
     """
-    if not path.exists():
-        return [], []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    records, broken = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        elif number < len(lines):
-            broken.append(str(number))
-    return records, broken
+    lines = list(jsonlines.read_lines(path))
+    records = [line.record for line in lines if line.record is not None]
+    return records, [str(line.number) for line in lines if line.record is None]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import filelock
 import keras
 import tensorflow as tf
 
+from speechgru import jsonlines
 from speechgru.audio.in_graph import error_of
+from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config, save_config
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import open_corpus
 from speechgru.errors import AudioError, ConfigError, UserError
-from speechgru.files import room_for, write_json, write_text
+from speechgru.files import room_for, write_json
+from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
@@ -35,10 +35,13 @@ from speechgru.utterances.examination import Examined, read_only
 from speechgru.utterances.manifest import read_manifest
 
 #: Keys that change nothing about what is computed, so that a resumed run may have other values.
-_MAY_CHANGE = {
-    "data": {"num_workers"},
-    "train": {"max_minutes", "checkpoint_every_steps", "keep_last", "show_examples"},
-}
+_MAY_CHANGE = (
+    "data.num_workers",
+    "train.max_minutes",
+    "train.checkpoint_every_steps",
+    "train.keep_last",
+    "train.show_examples",
+)
 
 #: What TensorFlow raises when a process of the cluster is gone.
 _PEER_GONE = (
@@ -141,7 +144,7 @@ def train(
         raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with Interruption() as interruption:
+    with Interruption(advice="the run goes on from its last checkpoint") as interruption:
         workers = Workers(strategy or choose_strategy())
         claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
         with claim, _errors_told(folder, config, workers):
@@ -171,7 +174,7 @@ def _train(
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         vocabulary.save(folder.vocabulary)
-        write_text(folder.skipped, "".join(json.dumps(record) + "\n" for record in problems))
+        jsonlines.write_lines(folder.skipped, problems)
     job = TrainingJob(folder, config, vocabulary=vocabulary, corpus=corpus, dev_examples=dev_examples, workers=workers)
     stop_step = job.stop_step(stop_after)
     learner = Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
@@ -228,39 +231,22 @@ def _report(folder: RunFolder, workers: Workers) -> None:
 @contextlib.contextmanager
 def _claimed(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> Iterator[None]:
     """Holds the run folder against other processes; makes it, or finds in it a run of this very configuration."""
-    with room_for(folder.path):
-        folder.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.lock, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            holder = folder.holder.read_text(encoding="utf-8") if folder.holder.exists() else "another process"
-            raise UserError(
-                f"{folder.path}: {holder} is training here; wait for it, stop it, or give another --run"
-            ) from None
-    try:
+    advice = "wait for it, stop it, or give another --run"
+    with locked_folder(folder.path, activity="is training here", advice=advice):
         with room_for(folder.path):
-            folder.holder.write_text(f"process {os.getpid()}", encoding="utf-8")
             for left_half_written in folder.checkpoints.glob(".*.npz"):  # by a process that was killed
                 left_half_written.unlink()
         _require_same_config(folder, config, command)
         yield
-    finally:
-        lock.release()
 
 
 def _require_same_config(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> None:
     if folder.config.exists():
         stored, given = load_config(folder.config, stored=True).model_dump(), config.model_dump()
-        changed = [
-            f"{section}.{key} ({stored[section][key]!r} there, {value!r} now)"
-            for section, values in given.items()
-            for key, value in values.items()
-            if stored[section][key] != value and key not in _MAY_CHANGE.get(section, ())
-        ]
+        changed = find_differences(stored, given, may_differ=_MAY_CHANGE)
         if changed:
             raise ConfigError(
-                f"{folder.path}: holds a run of another configuration: {'; '.join(changed)}; "
+                f"{folder.path}: holds a run of another configuration: {'; '.join(map(str, changed))}; "
                 "give the same values to resume it, or another --run"
             )
     else:

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
 from speechgru.scoring.predictions import load_run
@@ -123,13 +124,13 @@ def _labels(vocabulary: Vocabulary) -> dict[str, int]:
 
 def _require_same_model(source: Path, config_there: RunConfig, config: RunConfig) -> None:
     there, here = _what_weights_depend_on(config_there), _what_weights_depend_on(config)
-    differing = [key for key in here if there[key] != here[key]]
-    if "features.f_max_hz" in differing and config_there.f_max_hz == config.f_max_hz:
-        differing.remove("features.f_max_hz")  # null in one, and the number that it stands for in the other
+    # null in one, and the number that it stands for in the other
+    may_differ = {"features.f_max_hz"} if config_there.f_max_hz == config.f_max_hz else ()
+    differing = find_differences(there, here, may_differ=may_differ)
     if not differing:
         return
-    found = "; ".join(f"{key} is {_text(there[key])} there and {_text(here[key])} here" for key in differing)
-    wanted = " ".join(f"{key}={_text(there[key])}" for key in differing)
+    found = "; ".join(f"{one.key} is {_text(one.there)} there and {_text(one.here)} here" for one in differing)
+    wanted = " ".join(f"{one.key}={_text(one.there)}" for one in differing)
     raise ConfigError(
         f"train.start_from: the weights of {source} are for another model: {found}. Configure this run as that one "
         f"was ({wanted}), or start from another run"

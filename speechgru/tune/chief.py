@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
-
+from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, Interrupted, UserError
 from speechgru.files import room_for, sha256_of, write_json
+from speechgru.process.locked_folder import locked_folder
+from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
 from speechgru.tune.folder import SweepFolder, read_json
 from speechgru.tune.journal import Journal
@@ -28,6 +29,8 @@ from speechgru.utterances.manifest import read_manifest
 
 #: Seconds without a sign of life after which a worker's trial is given to another.
 _DEAD_SECONDS = 60.0
+#: How to resume after a second signal.
+_ADVICE = "the same command goes on"
 #: Bytes of a weight in the TFLite forms, at the least.
 _WEIGHT_BYTES = {"none": 4, "float16": 2, "dynamic": 1, "int8": 1}
 
@@ -84,7 +87,8 @@ def tune(
     if workers < (0 if listen else 1):
         raise UserError(f"a sweep needs a worker, got --workers {workers}; 0 goes with --listen alone")
     folder = SweepFolder(Path(run).absolute())
-    with _claimed(folder):
+    advice = "wait for it, stop it, or give another --run"
+    with locked_folder(folder.path, activity="leads this sweep", advice=advice):
         _require_same_sweep(folder, loaded)
         return _Chief(folder, loaded, workers=workers, listen=listen, progress=progress).lead()
 
@@ -105,21 +109,19 @@ def join(run: str | Path, chief: str, *, workers: int = 1, progress: Progress = 
         UserError: there is no sweep in the folder, the address is none, or a worker cannot be kept alive.
         Interrupted: a signal came; the trials' state is kept.
     """
-    from speechgru.process.signals import StopSign
-
     folder = SweepFolder(Path(run).absolute())
     if not folder.definition.is_file():
         raise UserError(f"{folder.path}: holds no sweep; give the folder that the chief writes, which all machines see")
     if workers < 1:
         raise UserError(f"joining needs a worker, got --workers {workers}")
     host, port = _address(chief)
-    with StopSign() as stopped, Staff(folder, host, port, workers) as staff:
+    with Interruption(advice=_ADVICE, awaited=True) as stopped, Staff(folder, host, port, workers) as staff:
         progress("working", 0, 1, f"{workers} workers for {chief}")
         while not stopped() and (read_json(folder.status) or {}).get("ended") is None:
             staff.look()
             time.sleep(0.5)
         if stopped():
-            raise Interrupted("stopped; the trials' state is kept", code=128 + stopped.received)
+            raise Interrupted("stopped; the trials' state is kept", code=exit_code(stopped.received))
         staff.wait()
     progress("working", 1, 1, "the sweep has ended")
     return staff.num_replaced
@@ -150,12 +152,11 @@ class _Chief:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
     def _lead(self, visible: str | None) -> SweepResult:
-        from speechgru.process.signals import StopSign
         from speechgru.tune.oracles import make_oracle
 
         sweep, journal = self._loaded.sweep, Journal(self._folder.journal)
         write_json(self._folder.status, {"ended": None})
-        with StopSign() as stopped:
+        with Interruption(advice=_ADVICE, awaited=True) as stopped:
             self._oracle = make_oracle(
                 sweep.tuner,
                 dimensions=self._loaded.dimensions,
@@ -184,7 +185,7 @@ class _Chief:
             raise Interrupted(
                 f"{self._folder.path}: stopped; {finished} finished trials and the state of the others are kept, and "
                 "the same command goes on",
-                code=128 + stopped.received,
+                code=exit_code(stopped.received),
             )
         rows = self._write(ended=oracle.ended)
         write_json(self._folder.status, {"ended": oracle.ended})
@@ -192,7 +193,6 @@ class _Chief:
         return SweepResult(self._folder.path, oracle.ended, oracle.seconds, rows, best, oracle.num_redrawn)
 
     def _work_alone(self, stopped: Any, visible: str | None) -> None:
-        from speechgru.process.signals import Stopped
         from speechgru.tune.worker import SweepTuner, trial_environment
 
         with _keras_tuner_environment({"TUNER_ID": worker_name(0)}):
@@ -367,23 +367,6 @@ class _Chief:
         return rows
 
 
-@contextlib.contextmanager
-def _claimed(folder: SweepFolder) -> Iterator[None]:
-    with room_for(folder.path):
-        folder.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.lock, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise UserError(
-                f"{folder.path}: another process leads this sweep; wait for it, stop it, or give another --run"
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> None:
     """Whether the folder is new, or holds this very sweep on this very evaluation set."""
     given = loaded.definition()
@@ -394,13 +377,12 @@ def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> None:
             raise ConfigError(f"{folder.path}: holds something else than a sweep; give another --run")
         write_json(folder.definition, given)
         return
-    changed = [key for key in given if stored.get(key) != given[key] and key != "configuration"]
-    before, now = stored["configuration"], given["configuration"]
-    changed += [f"{part}.{key}" for part in now for key in now[part] if before[part].get(key) != now[part][key]]
+    there, here = ({**sweep, **sweep["configuration"], "configuration": None} for sweep in (stored, given))
+    changed = find_differences(there, here)
     if changed:
         raise ConfigError(
-            f"{folder.path}: holds another sweep: {', '.join(changed)} differ; budget.trials and budget.minutes may "
-            "change, all else must be the same to go on. Give the sweep as it was, or another --run"
+            f"{folder.path}: holds another sweep: {'; '.join(map(str, changed))}. budget.trials and budget.minutes may "
+            "change, all else must be the same to resume it. Give the sweep as it was, or another --run"
         )
 
 

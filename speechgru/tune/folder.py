@@ -108,11 +108,6 @@ class SweepFolder:
         return self.path / "report" / "sweep.html"
 
     @property
-    def lock(self) -> Path:
-        """Locked by the process that leads the sweep."""
-        return self.path / ".lock"
-
-    @property
     def measuring(self) -> Path:
         """Locked while a trial's cost is measured: two at once would slow each other."""
         return self.path / ".measuring"

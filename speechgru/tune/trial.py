@@ -6,7 +6,6 @@ crash is nobody else's.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 import filelock
 import numpy as np
 
+from speechgru import jsonlines
 from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
@@ -280,10 +280,7 @@ def _resume_from(past: Path, here: Path) -> None:
         return
     for path in (before.vocabulary, before.provenance, before.skipped):
         shutil.copy2(path, here / path.name)
-    write_text(
-        now.history,
-        "".join(json.dumps(record) + "\n" for record in before.read_history() if record["kind"] != "end"),
-    )
+    jsonlines.write_lines(now.history, [record for record in before.read_history() if record["kind"] != "end"])
     now.checkpoints.mkdir(parents=True, exist_ok=True)
     for path in (before.best, before.checkpoints / BEST_BEFORE_STOP):
         if path.exists():

@@ -18,7 +18,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from speechgru.files import write_json, write_text
-from speechgru.process.signals import Stopped, StopSign
+from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.runs import RunFolder
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 
@@ -42,7 +42,7 @@ class SweepTuner(BaseTuner):
         stopped: whether the worker shall end.
     """
 
-    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: StopSign):
+    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: Interruption):
         super().__init__(oracle, directory=str(sweep.path), project_name=sweep.workers.name)
         self._sweep, self._environment, self._stopped = sweep, dict(environment), stopped
         self._search_oracle = oracle
@@ -84,7 +84,7 @@ class _Patient:
         is_away: whether it is a client.
     """
 
-    def __init__(self, oracle: Any, stopped: StopSign, *, is_away: bool):
+    def __init__(self, oracle: Any, stopped: Interruption, *, is_away: bool):
         self._oracle, self._stopped, self._is_away = oracle, stopped, is_away
 
     def create_trial(self, tuner_id: str) -> Trial:
@@ -106,7 +106,7 @@ class _Patient:
         deadline = time.monotonic() + _CHIEF_SECONDS
         while True:
             try:
-                self._stopped.is_waiting = self._is_away
+                self._stopped.awaited = not self._is_away
                 return getattr(self._oracle, name)(*arguments)
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
@@ -115,7 +115,7 @@ class _Patient:
                     raise Stopped from error
                 time.sleep(_IDLE_SECONDS)
             finally:
-                self._stopped.is_waiting = False
+                self._stopped.awaited = True
 
 
 def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]) -> None:
@@ -233,7 +233,10 @@ def main() -> None:
     sweep, name, threads = SweepFolder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     gpu = sys.argv[4] if len(sys.argv) > 4 else None
     environment = trial_environment(gpu=gpu, threads=threads or None)
-    with StopSign() as stopped, signs_of_life(sweep, name):
+    with (
+        Interruption(advice="the same command goes on", awaited=True, urgent=Stopped) as stopped,
+        signs_of_life(sweep, name),
+    ):
         threading.Thread(target=_stop_with_parent, daemon=True).start()
         oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("score", "min"))
         tuner = SweepTuner(oracle, sweep, environment=environment, stopped=stopped)
@@ -242,7 +245,7 @@ def main() -> None:
         except Stopped:
             if tuner.error is not None:
                 raise tuner.error from None
-            sys.exit(128 + (stopped.received or signal.SIGTERM))
+            sys.exit(exit_code(stopped.received))
 
 
 def _stop_with_parent() -> None:

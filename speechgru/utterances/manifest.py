@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import ManifestError
-from speechgru.files import atomic_path
+from speechgru.jsonlines import write_lines
 
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset")
 
@@ -157,18 +157,19 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
     """
     path = Path(path)
     folder = path.absolute().parent
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        for utterance in utterances:
-            audio = Path(os.path.abspath(utterance.audio_filepath))
-            record: dict[str, Any] = {
-                "audio_filepath": audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else str(audio),
-                "duration": round(utterance.duration, 6),
-                "text": utterance.text,
-            }
-            if utterance.speaker is not None:
-                record["speaker"] = utterance.speaker
-            if utterance.segment:
-                record["offset"] = round(utterance.offset, 6)
-            record.update(utterance.extra)
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    write_lines(path, (_as_record(utterance, folder) for utterance in utterances), ascii_only=False)
     return path
+
+
+def _as_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
+    audio = Path(os.path.abspath(utterance.audio_filepath))
+    record: dict[str, Any] = {
+        "audio_filepath": audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else str(audio),
+        "duration": round(utterance.duration, 6),
+        "text": utterance.text,
+    }
+    if utterance.speaker is not None:
+        record["speaker"] = utterance.speaker
+    if utterance.segment:
+        record["offset"] = round(utterance.offset, 6)
+    return record | utterance.extra

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from speechgru.audio.reading import read_header, read_recording, resample
-from speechgru.errors import AudioError, UserError
+from speechgru.errors import AudioError
+from speechgru.jsonlines import Appender, read_records
+from speechgru.process.ordered import map_in_order
 from speechgru.utterances.manifest import Utterance
 
 #: Raised with every change of `Measurement` or of how it is taken: those of another version are taken anew.
@@ -164,29 +165,12 @@ class MeasurementLog:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
         self._known: dict[bytes, Measurement] = {}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = open(self.path, "a+b", buffering=0)  # noqa: SIM115
-            self._load()
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
-
-    def _load(self) -> None:
-        with open(self.path, "rb") as stream:
-            good = 0
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
-                good += len(line)
-                try:
-                    record = json.loads(line)
-                    if record["version"] == _VERSION:
-                        self._known[_short(record["key"])] = Measurement(*record["measurement"])
-                except (ValueError, KeyError, TypeError):
-                    continue  # no measurement: taken again
-        self._stream.truncate(good)
+        self._lines = Appender(path, ascii_only=False, compact=True)
+        for record in read_records(path):
+            with contextlib.suppress(KeyError, TypeError):  # no measurement: made again
+                if record["version"] == _VERSION:
+                    self._known[_short(record["key"])] = Measurement(*record["measurement"])
 
     def __len__(self) -> int:
         return len(self._known)
@@ -195,7 +179,7 @@ class MeasurementLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stream.close()
+        self._lines.close()
 
     def find(self, key: list[Any]) -> Measurement | None:
         """The measurement of this key (`measurement_key`), where it is known."""
@@ -207,7 +191,7 @@ class MeasurementLog:
             return
         self._known[_short(key)] = measurement
         record = {"version": _VERSION, "key": key, "measurement": dataclasses.astuple(measurement)}
-        self._stream.write((json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode())
+        self._lines.append(record)
 
 
 def measurement_key(utterance: Utterance, *, sample_rate: int) -> list[Any]:
@@ -241,22 +225,8 @@ def measure_all(
         known = log.find(key) if log is not None else None
         return key, known or measure(utterance, sample_rate=sample_rate), known is None
 
-    pending: deque[Future[tuple[list[Any], Measurement, bool]]] = deque()
-
-    def finish() -> Measurement:
-        key, measurement, is_new = pending.popleft().result()
+    # One long recording must not let the others wait.
+    for key, measurement, is_new in map_in_order(one, utterances, workers=num_workers, lookahead=16):
         if log is not None and is_new:
             log.add(key, measurement)
-        return measurement
-
-    with ThreadPoolExecutor(num_workers) as pool:
-        try:
-            for utterance in utterances:
-                pending.append(pool.submit(one, utterance))
-                if len(pending) >= 16 * num_workers:  # one long recording must not let the others wait
-                    yield finish()
-            while pending:
-                yield finish()
-        finally:
-            for future in pending:
-                future.cancel()
+        yield measurement

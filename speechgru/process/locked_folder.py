@@ -1,0 +1,64 @@
+"""A folder that one process at a time works in."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from speechgru.errors import UserError
+from speechgru.files import room_for
+
+#: What a file system without locks answers, as some networks' are.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@contextlib.contextmanager
+def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[None]:
+    """Keeps other processes out of a folder while the block runs; a killed process's lock is gone with it.
+
+    Args:
+        path: the folder; made when it is missing. `.lock` and `.holder` lie in it meanwhile: which process holds the
+            lock is in a file of its own, as some systems let nobody read a locked one.
+        activity: what the process does in the folder, as in "is training here"; completes the message.
+        advice: what to do when another process holds it; ends the message.
+
+    Raises:
+        UserError: another process works there, or the folder cannot be written.
+    """
+    folder = Path(path)
+    lock, holder = filelock.FileLock(folder / ".lock", timeout=0), folder / ".holder"
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise UserError(f"{folder}: {_read_holder(holder)} {activity}; {advice}") from None
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{folder}: its file system has no locks; make sure that no second process works there", stacklevel=3
+            )
+    try:
+        with room_for(folder):
+            holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+        yield
+    finally:
+        # While the lock is held: afterwards they may be another process's.
+        for name in (holder, folder / ".lock"):
+            with contextlib.suppress(OSError):  # Windows keeps an open file; filelock removes it there
+                name.unlink()
+        lock.release()
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") or "another process"
+    except OSError:  # it has the lock, and has not written its number yet
+        return "another process"

@@ -1,0 +1,167 @@
+"""Signals, ordered threads and locked folders."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import filelock
+import pytest
+
+from speechgru.errors import Interrupted, UserError
+from speechgru.process.locked_folder import locked_folder
+from speechgru.process.ordered import map_in_order
+from speechgru.process.signals import Interruption, Stopped, exit_code
+
+_HOLD = """
+import sys
+from speechgru.process.locked_folder import locked_folder
+with locked_folder(sys.argv[1], activity="works here", advice="wait"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_another_process_is_refused_by_name_until_the_first_ends_or_is_killed(tmp_path):
+    folder = tmp_path / "new" / "run"
+    for end in ("close", "kill"):
+        holder = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert holder.stdout.readline() == b"locked\n"
+        with (
+            pytest.raises(UserError, match=rf"run: process {holder.pid} is training here; wait for it or stop it$"),
+            locked_folder(folder, activity="is training here", advice="wait for it or stop it"),
+        ):
+            pass
+        holder.kill() if end == "kill" else holder.stdin.close()
+        holder.wait()
+        holder.stdin.close(), holder.stdout.close()
+        with locked_folder(folder, activity="works", advice="wait"):
+            assert (folder / ".holder").read_text() == f"process {os.getpid()}"
+        assert os.listdir(folder) == []
+
+
+def test_the_folder_is_free_after_an_error_in_the_block(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), locked_folder(tmp_path, activity="works", advice="wait"):
+            raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_holder_that_has_not_written_its_number_yet_is_another_process(tmp_path):
+    with (
+        filelock.FileLock(tmp_path / ".lock"),
+        pytest.raises(UserError, match="another process works here; wait"),
+        locked_folder(tmp_path, activity="works here", advice="wait"),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"run: cannot be written \(Not a directory\)"),
+        locked_folder(tmp_path / "file" / "run", activity="works", advice="wait"),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_warned_of_and_used(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with (
+        pytest.warns(UserWarning, match="its file system has no locks"),
+        locked_folder(tmp_path, activity="works", advice="wait"),
+    ):
+        assert (tmp_path / ".holder").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_order_and_only_a_few_items_are_computed_ahead(workers):
+    taken = []
+
+    def items():
+        for item in range(40):
+            taken.append(item)
+            yield item
+
+    def slow_at_first(item):
+        time.sleep(0.02 if item % 4 == 0 else 0.0)
+        return -item
+
+    results = map_in_order(slow_at_first, items(), workers=workers, lookahead=3)
+    for number, result in enumerate(results):
+        assert result == -number
+        assert len(taken) <= number + 3 * workers
+    assert number == 39
+
+
+def test_an_error_comes_in_its_place_and_nothing_is_begun_after_it():
+    begun, go = [], threading.Event()
+
+    def fail_at_two(item):
+        begun.append(item)
+        if item == 2:
+            raise ValueError("two")
+        if item > 2:
+            go.wait(10)
+        return item
+
+    results = map_in_order(fail_at_two, range(100), workers=1, lookahead=5)
+    threading.Timer(0.2, go.set).start()
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+    assert max(begun) <= 3
+
+
+def test_a_consumer_that_ends_early_ends_the_threads():
+    results = map_in_order(abs, range(1000), workers=2)
+    next(results)
+    results.close()
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+def test_a_signal_is_recorded_where_it_is_awaited_and_a_second_one_ends_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption(advice="the same command resumes it", awaited=True) as interruption:
+        assert not interruption()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption() and interruption.received == signal.SIGTERM
+        with pytest.raises(Interrupted, match="stopped at once; the same command resumes it") as caught:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert caught.value.code == 128 + signal.SIGINT
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("urgent", "kind"), [(None, Interrupted), (Stopped, Stopped)])
+def test_a_signal_that_nobody_awaits_ends_at_once(urgent, kind):
+    with Interruption(advice="it resumes", urgent=urgent) as interruption:
+        with pytest.raises(kind):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.received == signal.SIGTERM
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_no_handler_is_set_outside_the_main_thread():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def enter():
+        with Interruption(advice="it resumes") as interruption:
+            interruption.renew()
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_the_exit_status_is_that_of_the_signal_or_of_sigterm():
+    assert (exit_code(signal.SIGINT), exit_code(None)) == (130, 143)
