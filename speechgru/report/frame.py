@@ -59,7 +59,7 @@ class Frame:
         longest = max((len(tick.label) for tick in x.ticks), default=0)
         self._is_slanted = x.is_categorical and longest * _LETTER > (self.right - left) / max(1, len(x.ticks)) - 6
         if self._is_slanted:
-            self.height += round(4.2 * longest)
+            self.height += round(3.4 * longest)
         self._grid, self._parts = grid, [""]
 
     def x(self, value: float) -> float:

@@ -1,7 +1,7 @@
-"""The small pieces of a page: escaped text, numbers as people write them, tables, figures, sections.
+"""The parts of a page: escaped text, numbers as people write them, tables, lists, keys, sections.
 
-Every function gives HTML that is safe to join, and takes plain values, which it escapes itself; only parameters
-named `*_html` hold HTML.
+Every function takes plain values, which it escapes, and returns HTML that is safe to join; only parameters named
+`*_html` are HTML.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\uff
 
 
 def text(value: Any) -> str:
-    """Any value as text that shows itself and nothing else, inside an element or a quoted attribute."""
+    """Any value as text that shows itself and nothing else, inside an element or a quoted attribute.
+
+    >>> text("<b> & 'c'")
+    '&lt;b&gt; &amp; &#x27;c&#x27;'
+    """
     return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
 
 
@@ -36,7 +40,11 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def percent(value: Any) -> str:
-    """A fraction as a percentage: 0.0314 gives 3.1 %, below one per cent 0.31 %; missing gives an en dash."""
+    """A fraction as a percentage with one decimal, below one per cent with two; missing gives an en dash.
+
+    >>> percent(0.0314), percent(0.00314)
+    ('3.1\u202f%', '0.31\u202f%')
+    """
     if not is_number(value) or math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -47,7 +55,11 @@ def percent(value: Any) -> str:
 
 
 def interval(low_and_high: Any) -> str:
-    """Two fractions as a range: 2.4 to 3.9 %; empty where there is none."""
+    """Two fractions as a range; empty where there is none.
+
+    >>> interval([0.024, 0.039])
+    '2.4 to 3.9\u202f%'
+    """
     if not isinstance(low_and_high, Sequence) or isinstance(low_and_high, str) or len(low_and_high) != 2:
         return ""
     low, high = (percent(value) for value in low_and_high)
@@ -55,12 +67,20 @@ def interval(low_and_high: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """A whole number with thousands set off: 525,312."""
+    """A whole number with its thousands separated.
+
+    >>> count(525312)
+    '525,312'
+    """
     return f"{value:,.0f}" if is_number(value) and math.isfinite(value) else MISSING
 
 
 def size(value: Any) -> str:
-    """Bytes in the decimal units that file managers show: 2.1 MB."""
+    """Bytes in the decimal units that file managers show.
+
+    >>> size(2_100_000)
+    '2.1\u202fMB'
+    """
     if not is_number(value) or not math.isfinite(value) or value < 0:
         return MISSING
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -70,7 +90,11 @@ def size(value: Any) -> str:
 
 
 def seconds(value: Any) -> str:
-    """A length of time: 0.42 s, 2 min 05 s, 1 h 02 min."""
+    """A length of time, in two units from a minute on.
+
+    >>> seconds(0.42), seconds(125), seconds(3725)
+    ('0.42\u202fs', '2\u202fmin 05\u202fs', '1\u202fh 02\u202fmin')
+    """
     if not is_number(value) or not math.isfinite(value) or value < 0:
         return MISSING
     if value < 10:
@@ -84,7 +108,11 @@ def seconds(value: Any) -> str:
 
 
 def rough_time(value: Any) -> str:
-    """A length of time in one unit, for large letters: 42 s, 12.3 min, 3.4 h."""
+    """A length of time in one unit, for large letters.
+
+    >>> rough_time(42), rough_time(740)
+    ('42\u202fs', '12.3\u202fmin')
+    """
     if not is_number(value) or not math.isfinite(value) or value < 0:
         return MISSING
     if value < 59.5:
@@ -95,7 +123,11 @@ def rough_time(value: Any) -> str:
 
 
 def real_time(value: Any) -> str:
-    """A real-time factor in words: 83 times faster than speech; empty where it is missing or not positive."""
+    """A real-time factor in words; empty where it is missing or not positive.
+
+    >>> real_time(0.012)
+    '83 times faster than speech'
+    """
     if not is_number(value) or not math.isfinite(value) or value <= 0:
         return ""
     faster = value <= 1
@@ -105,12 +137,16 @@ def real_time(value: Any) -> str:
 
 
 def real_time_factor(value: Any) -> str:
-    """A real-time factor to two digits: more is the machine's mood."""
+    """A real-time factor to two digits; further ones differ from one measurement to the next."""
     return f"{value:.2g}" if is_number(value) else MISSING
 
 
 def plain(value: Any) -> str:
-    """Any JSON value for a cell: numbers short, yes and no, lists with commas, missing as an en dash."""
+    """Any JSON value for a cell: numbers short, yes and no, lists with commas, missing as an en dash.
+
+    >>> plain([True, 1200, 0.25])
+    'yes, 1,200, 0.25'
+    """
     if value is None or value == "":
         return MISSING
     if isinstance(value, bool):
@@ -143,7 +179,11 @@ def first_of(values: Sequence[str], *, most: int = 8) -> str:
 
 
 def heading_of(key: str) -> str:
-    """A record's key as a column heading: `size_bytes` gives Size bytes."""
+    """A record's key as a column heading.
+
+    >>> heading_of("size_bytes")
+    'Size bytes'
+    """
     words = str(key).replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
@@ -172,7 +212,11 @@ def share_tick(value: float) -> str:
 
 
 def section(identifier: str, title: str, body_html: str, *, lead: str = "") -> str:
-    """A titled part of the page that the navigation can point to; empty where its body is."""
+    """A titled part of the page that the navigation can point to; empty where its body is.
+
+    >>> section("result", "Result", "<p>3.1 %</p>")
+    '<section id="result" aria-labelledby="result-title"><h2 id="result-title">Result</h2><p>3.1 %</p></section>'
+    """
     if not body_html:
         return ""
     lead_html = f'<p class="lead">{text(lead)}</p>' if lead else ""
@@ -203,8 +247,12 @@ def table(
         rows: the cells as text; a line break puts what follows in small print.
         caption: what the table shows, below it and for screen readers.
         text_columns: how many columns at the left hold text rather than numbers.
-        drawings_html: for each row what stands in one more column at its end, such as a bar; it says nothing that
-            the cells do not say.
+        drawings_html: for each row the contents of one more column at its end, such as a bar; it shows nothing that
+            the cells do not.
+
+    >>> scores = table(["Set", "WER"], [["test", "3.1 %\\nof 5,072"]], caption="Scores.")
+    >>> "<td>3.1 %<small>of 5,072</small></td>" in scores
+    True
     """
 
     def cell(value: str, column: int, *, of_head: bool = False) -> str:
@@ -224,7 +272,7 @@ def table(
         ]
     body_html = "".join(f"<tr>{row_html}</tr>" for row_html in rows_html)
     return scroll(
-        f"<table><caption>{text(caption)}</caption><thead><tr>{head_html}</tr></thead><tbody>{body_html}</tbody></table>",
+        f"<table><caption><span>{text(caption)}</span></caption><thead><tr>{head_html}</tr></thead><tbody>{body_html}</tbody></table>",
         name=caption,
     )
 
@@ -236,7 +284,11 @@ def scroll(inner_html: str, *, name: str, wide: bool = False) -> str:
 
 
 def numbers(entries: Iterable[tuple[str, str, str]]) -> str:
-    """A few numbers in large letters, the most important first; each with its name and, or empty, an aside."""
+    """A few numbers in large letters, the most important first.
+
+    Args:
+        entries: a name each, the number as text, and an aside below it, which may be empty.
+    """
     inner = "".join(
         f'<div><dt>{text(name)}</dt><dd><span class="value">{text(value)}</span>'
         + (f'<br><span class="aside">{text(aside)}</span>' if aside else "")
@@ -262,6 +314,10 @@ def key(entries: Iterable[tuple[str, str, str]]) -> str:
 
 
 def definitions(pairs: Iterable[tuple[str, Any]], *, kind: str) -> str:
-    """A list of names with their values; empty where there is none."""
+    """A list of names with their values, of a `kind` of the style sheet's; empty where there is none.
+
+    >>> definitions([("Seed", 7)], kind="facts")
+    '<dl class="facts"><div><dt>Seed</dt><dd>7</dd></div></dl>'
+    """
     inner = "".join(f"<div><dt>{text(name)}</dt><dd>{text(plain(value))}</dd></div>" for name, value in pairs)
     return f'<dl class="{kind}">{inner}</dl>' if inner else ""

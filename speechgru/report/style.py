@@ -83,6 +83,7 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .scroll:focus-visible, a:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); font-size: .88rem; padding: .6rem 0 0; caption-side: bottom; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: min(100%, calc(100vw - 3.4rem)); }
 th, td { padding: .45rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.text, th.text { text-align: left; }
@@ -155,6 +156,8 @@ footer { color: var(--muted); font-size: .88rem; padding-bottom: 2.5rem; }
 @media (max-width: 40rem) {
   main, header, footer { padding-left: .8rem; padding-right: .8rem; }
   section { padding: 1rem .85rem; border-radius: .5rem; }
+  .numbers { grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem; }
+  .facts { grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .7rem 1rem; }
 }
 @media print {
   body { background: #fff; }

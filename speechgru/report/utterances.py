@@ -14,10 +14,9 @@ from speechgru.report.html import is_number, seconds, text
 MAX_PLAYER_SECONDS = 10.0
 
 LEGEND_HTML = (
-    '<p class="quiet">The reference is above what was recognised: '
-    '<span class="lost">struck through</span> are words of the reference that were missed, '
-    '<span class="wrong">underlined</span> are words recognised in their place or beside them, '
-    "\u00b7 marks a word without a partner.</p>"
+    '<p class="quiet">The reference is above what was recognised. <span class="lost">Struck through</span>: missed or '
+    'replaced. <span class="wrong">Underlined</span>: recognised in its place, or added. \u00b7 marks a word without a '
+    "partner.</p>"
 )
 
 
@@ -29,6 +28,10 @@ def aligned(reference: str, hypothesis: str, *, words: Sequence[Mapping[str, Any
         hypothesis: the text that was recognised.
         words: the hypothesis' words with `start_seconds`, `end_seconds` and `confidence`, for a reader who points at
             one.
+
+    >>> import re
+    >>> re.findall("<(del|ins) .*?>(.*?)<", aligned("turn on the light", "turn the lights"))
+    [('del', 'on'), ('del', 'light'), ('ins', 'lights')]
     """
     pairs = align(reference.split(), hypothesis.split())
     hints = iter(map(_hint, words) if len(words) == len(hypothesis.split()) else [])
@@ -65,7 +68,14 @@ def _pair(pair: AlignedPair, *, hint: str = "") -> str:
 
 
 def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
-    """One utterance with its errors, facts and, where asked for and possible, a player."""
+    """One utterance with its errors, facts and, where asked for and possible, a player.
+
+    Args:
+        utterance: any of `utterance_id`, `reference`, `hypothesis`, `word_errors`, `words` (of the reference),
+            `speaker`, `duration` (seconds), `confidence`, `hypothesis_words` (see `aligned`), and for the player
+            `audio_filepath` and `offset` (seconds).
+        with_player: whether the recording is put into the page.
+    """
     errors, words = utterance.get("word_errors"), utterance.get("words")
     facts = [f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}"]
     if utterance.get("speaker"):
@@ -88,7 +98,11 @@ def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
 
 
 def player(utterance: Mapping[str, Any]) -> str:
-    """A player of the recording, or a sentence on why there is none."""
+    """A player of the recording, or a sentence on why there is none.
+
+    >>> player({"audio_filepath": None})
+    '<p class="quiet">No player: the evaluation names no recording.</p>'
+    """
     try:
         wav = read_wav(
             utterance.get("audio_filepath"), offset=utterance.get("offset") or 0.0, duration=utterance.get("duration")
