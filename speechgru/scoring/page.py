@@ -14,7 +14,7 @@ from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.page import Record, page
 from speechgru.scoring.charts import rate_bar, reliability_chart
-from speechgru.scoring.probe import open_ear
+from speechgru.scoring.probe import open_probe
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
     evaluation_lead,
@@ -312,7 +312,7 @@ def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[
     if not chosen or not path:
         return [], []
     try:
-        ear = open_ear(Path(str(path)), form=str(record.get("form", "")))
+        probe = open_probe(Path(str(path)), form=str(record.get("form", "")))
     except (UserError, ImportError) as error:
         return [], [f"The worst utterances are not drawn: {error}"]
     pictures, notes = [], []
@@ -320,14 +320,14 @@ def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[
         try:
             recording = read_recording(
                 utterance["audio_filepath"],
-                sample_rate=ear.sample_rate,
+                sample_rate=probe.sample_rate,
                 offset=utterance.get("offset") or 0.0,
                 duration=utterance.get("duration"),
             )
         except UserError as error:
             notes.append(f"Not drawn: {error}")
             continue
-        pictures.append(ear.hear(recording.samples_N) | _described(utterance))
+        pictures.append(probe.draw(recording.samples_N) | _described(utterance))
     return pictures, notes
 
 

@@ -1,4 +1,4 @@
-"""How a recogniser that was scored hears a recording: what the pictures of a report are drawn from."""
+"""A recogniser as pictures need it: the log-mel and the log-probabilities of a recording."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LOG_MEL_KEYS = (
 
 
 @dataclass(frozen=True)
-class Ear:
-    """A recogniser as pictures need it.
+class Probe:
+    """What a picture of a recording is drawn from.
 
     Args:
         sample_rate: Hz.
@@ -40,8 +40,8 @@ class Ear:
     log_mel: Callable[..., Any]
     log_probs: Callable[[np.ndarray], np.ndarray]
 
-    def hear(self, samples_N: np.ndarray) -> dict[str, Any]:
-        """What a picture of a recording shows, without its texts."""
+    def draw(self, samples_N: np.ndarray) -> dict[str, Any]:
+        """The parts of a recording's picture that `speech_picture` takes, without its words and texts."""
         log_mel_BTM, _ = self.log_mel(samples_N[None], np.array([len(samples_N)], np.int32))
         return {
             "log_mel_TM": np.asarray(log_mel_BTM[0]),
@@ -52,15 +52,15 @@ class Ear:
         }
 
 
-def ear_of_run(config: RunConfig, vocabulary: Vocabulary, model: Any) -> Ear:
-    """The ear of a run that is loaded (`evaluate.load_run`)."""
+def probe_of_run(config: RunConfig, vocabulary: Vocabulary, model: Any) -> Probe:
+    """The probe of a run that was loaded by `load_run`."""
 
     def log_probs(samples_N: np.ndarray) -> np.ndarray:
         logits_BSV, _ = model([samples_N[None], np.array([len(samples_N)], np.int32)], training=False)
         logits_SV = np.asarray(logits_BSV[0], np.float64)
         return logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
 
-    return Ear(
+    return Probe(
         sample_rate=config.data.sample_rate,
         vocabulary=vocabulary,
         step_seconds=config.step_seconds,
@@ -70,8 +70,8 @@ def ear_of_run(config: RunConfig, vocabulary: Vocabulary, model: Any) -> Ear:
     )
 
 
-def open_ear(path: Path, *, form: str) -> Ear:
-    """The ear of a run folder, or of one form of a bundle.
+def open_probe(path: Path, *, form: str) -> Probe:
+    """The probe of a run folder, or of one form of a bundle.
 
     Raises:
         UserError: it is gone or damaged.
@@ -80,10 +80,10 @@ def open_ear(path: Path, *, form: str) -> Ear:
     from speechgru.features import LogMel
 
     if not is_bundle(path):
-        return ear_of_run(*load_run(path))
+        return probe_of_run(*load_run(path))
     recognizer = Recognizer(path, form=form.removeprefix("TFLite "))
     features = recognizer.metadata["features"]
-    return Ear(
+    return Probe(
         sample_rate=recognizer.sample_rate,
         vocabulary=recognizer.vocabulary,
         step_seconds=recognizer.metadata["step_seconds"],

@@ -15,7 +15,7 @@ from speechgru.report.speech_picture import speech_picture
 from speechgru.report.utterances import LEGEND_HTML, utterance_card
 from speechgru.runs import RunFolder
 from speechgru.scoring.predictions import load_run
-from speechgru.scoring.probe import Ear, ear_of_run
+from speechgru.scoring.probe import Probe, probe_of_run
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import Utterance, read_manifest
 
@@ -57,20 +57,20 @@ def recognise(folder: RunFolder, config: RunConfig, manifest: str | Path | None,
         utterances = read_manifest(manifest)
     except UserError as error:
         return Recordings(num_parameters=num_parameters, notes=[f"No recording is drawn: {error}"])
-    ear, cards, notes = ear_of_run(config, vocabulary, model), [], []
+    probe, cards, notes = probe_of_run(config, vocabulary, model), [], []
     for utterance in utterances[:: -(-len(utterances) // most)]:
         try:
-            cards.append(_card(utterance, ear, config))
+            cards.append(_card(utterance, probe, config))
         except UserError as error:
             notes.append(f"Not drawn: {error}")
     return Recordings(LEGEND_HTML + "".join(cards) if cards else "", num_parameters, notes)
 
 
-def _card(utterance: Utterance, ear: Ear, config: RunConfig) -> str:
+def _card(utterance: Utterance, probe: Probe, config: RunConfig) -> str:
     """An utterance with its errors marked, its player and its picture."""
-    recording = read_utterance(utterance, sample_rate=ear.sample_rate)
-    drawn = ear.hear(recording.samples_N)
-    hypothesis = greedy_decode(drawn["log_probs_SV"], vocabulary=ear.vocabulary, step_seconds=ear.step_seconds)
+    recording = read_utterance(utterance, sample_rate=probe.sample_rate)
+    drawn = probe.draw(recording.samples_N)
+    hypothesis = greedy_decode(drawn["log_probs_SV"], vocabulary=probe.vocabulary, step_seconds=probe.step_seconds)
     reference = config.text.normalize(utterance.text)
     errors = metrics.word_errors(reference, hypothesis.text)
     card_html = utterance_card(

@@ -20,7 +20,7 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.report.html import is_number
 from speechgru.report.speech_picture import label_areas, label_peaks, log_mel_pixels
 from speechgru.report.style import COLOURS, NUM_SERIES
-from speechgru.scoring.probe import Ear, ear_of_run
+from speechgru.scoring.probe import Probe, probe_of_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
@@ -59,7 +59,7 @@ class TensorBoardWriter:
             f"{number:02d} {example.utterance.utterance_id}": example
             for number, example in enumerate(examples, start=1)
         }
-        self._ear: tuple[keras.Model, Ear] | None = None
+        self._probe: tuple[keras.Model, Probe] | None = None
         self._audio_is_shown = False
         self._writer: tf.summary.SummaryWriter | None = None
         with self._writing():
@@ -87,21 +87,21 @@ class TensorBoardWriter:
         Raises:
             AudioError: a recording can no longer be read.
         """
-        ear = self._ear_of(model)
+        probe = self._probe_of(model)
         for name, example in self._examples.items():
-            samples_N = read_utterance(example.utterance, sample_rate=ear.sample_rate).samples_N
-            heard = ear.hear(samples_N)
+            samples_N = read_utterance(example.utterance, sample_rate=probe.sample_rate).samples_N
+            drawn = probe.draw(samples_N)
             hypothesis = greedy_decode(
-                heard["log_probs_SV"], vocabulary=self._vocabulary, step_seconds=self._config.step_seconds
+                drawn["log_probs_SV"], vocabulary=self._vocabulary, step_seconds=self._config.step_seconds
             )
             texts = f"said   {example.text}\nheard  {hypothesis.text}"
-            image_HWC = hearing_image(**heard, hypothesis=hypothesis, title=texts)
+            image_HWC = hearing_image(**drawn, hypothesis=hypothesis, title=texts)
             with self._writing(), self._writer.as_default(step=step):
                 tf.summary.image(f"heard/{name}", image_HWC[None])
                 # Markdown takes what is indented by four for code, and shows it as it is.
                 tf.summary.text(f"transcripts/{name}", textwrap.indent(texts, "    "))
                 if not self._audio_is_shown:
-                    tf.summary.audio(f"audio/{name}", samples_N[None, :, None], ear.sample_rate, encoding="wav")
+                    tf.summary.audio(f"audio/{name}", samples_N[None, :, None], probe.sample_rate, encoding="wav")
         self._audio_is_shown = True
         with self._writing():
             self._writer.flush()
@@ -111,12 +111,12 @@ class TensorBoardWriter:
         with self._writing():
             self._writer.close()
 
-    def _ear_of(self, model: keras.Model) -> Ear:
-        """The model's ear, which hears by a graph: step by step a recurrent model takes a second or more."""
-        if self._ear is None or self._ear[0] is not model:
-            ear = ear_of_run(self._config, self._vocabulary, model)
-            self._ear = model, dataclasses.replace(ear, log_probs=KerasPredictor(model).log_probs)
-        return self._ear[1]
+    def _probe_of(self, model: keras.Model) -> Probe:
+        """The model's probe, which runs as a graph: step by step a recurrent model takes a second or more."""
+        if self._probe is None or self._probe[0] is not model:
+            probe = probe_of_run(self._config, self._vocabulary, model)
+            self._probe = model, dataclasses.replace(probe, log_probs=KerasPredictor(model).log_probs)
+        return self._probe[1]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
