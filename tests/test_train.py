@@ -198,10 +198,9 @@ def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, t
 @pytest.mark.parametrize("ctc", ["op", "xla"])
 def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_config, tmp_path, monkeypatch, ctc):
     """Examination leaves such utterances out; here it does not look, as if shards had told wrong lengths."""
-    from speechgru.utterances import examination
+    from speechgru.utterances import rules
 
-    rules = tuple((reason, rule) for reason, rule in examination.PROBLEMS if reason != "too few steps")
-    monkeypatch.setattr(examination, "PROBLEMS", rules)
+    monkeypatch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule.name != "too few steps"))
     utterances = read_manifest(tones / "train.jsonl")[:16]
     bad = dataclasses.replace(utterances[3], text="ab" * 200)
     write_manifest(tones / "crowded.jsonl", [*utterances[:3], bad, *utterances[4:]])
@@ -218,9 +217,9 @@ def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_confi
 
 
 def test_a_batch_without_one_that_can_be_spelled_changes_nothing(tones, tones_config, tmp_path, monkeypatch):
-    from speechgru.utterances import examination
+    from speechgru.utterances import rules
 
-    monkeypatch.setattr(examination, "PROBLEMS", ())
+    monkeypatch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule.level != "problem"))
     bad = dataclasses.replace(read_manifest(tones / "train.jsonl")[0], text="ab" * 200)
     write_manifest(tones / "hopeless.jsonl", [bad])
     result = training.train(tones_config("train.max_steps=2", train="hopeless.jsonl"), tmp_path / "run")

@@ -12,7 +12,8 @@ from speechgru.report import html
 from speechgru.report.page import Record
 from speechgru.runs import RunFolder
 from speechgru.train.history import History, is_finite
-from speechgru.utterances.check_page import MEANINGS, short_names
+from speechgru.utterances.check_page import short_names
+from speechgru.utterances.rules import meanings
 
 #: Rows of a table, steps named of one utterance, and messages of skipped lines; the run folder's files hold all.
 _MAX_ROWS, _MAX_STEPS, _MAX_MESSAGES = 40, 4, 20
@@ -75,7 +76,7 @@ def skipped_table(skipped: Sequence[Record]) -> str:
         ["Reason", *short_names(manifests)],
         [
             [
-                f"{reason}\n{MEANINGS.get(reason, '')}",
+                f"{reason}\n{meanings().get(reason, '')}",
                 *(html.count(number) if number else html.MISSING for number in row),
             ]
             for reason, row in sorted(counts.items(), key=lambda entry: -sum(entry[1]))

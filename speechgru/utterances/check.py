@@ -23,7 +23,7 @@ from speechgru.utterances.examination import Examined, Problem, iterate_cases, j
 from speechgru.utterances.facts import Facts, gather_facts, histograms, shared_facts
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 from speechgru.utterances.measurement import MeasurementLog
-from speechgru.utterances.rules import Case, HeldOut
+from speechgru.utterances.rules import Case, HeldOut, require_known
 
 #: What manifests of a split are usually called, in the order of what may be learnt from.
 _SPLITS = (
@@ -108,9 +108,11 @@ def check(
 
     Raises:
         ManifestError: a manifest cannot be read, or a line is not an utterance.
+        ConfigError: `check.leave_out` names what no rule suspects.
         UserError: the cleaned manifests or the report cannot all be written.
     """
     config = config or RunConfig()
+    require_known(config.check)
     manifests = [Path(manifest) for manifest in manifests]
     targets = _targets(manifests, out) if out is not None else []
     lines = [read_manifest(manifest) for manifest in manifests]

@@ -14,6 +14,7 @@ from speechgru.report import html
 from speechgru.report.page import Record, page
 from speechgru.report.utterances import MAX_PLAYER_SECONDS, player
 from speechgru.utterances.check_charts import character_chart, histogram, manifest_key
+from speechgru.utterances.rules import meanings
 
 #: Lines listed for one reason in one manifest, and players: for one reason, and in all.
 _MAX_LINES, _MAX_PLAYERS_A_REASON, _MAX_PLAYERS = 50, 4, 36
@@ -31,25 +32,6 @@ _CHARTS = (
     ("level_db", "Level (root mean square) in dB of full scale", "dB"),
     ("peak_db", "Loudest sample in dB of full scale", "dB"),
 )
-#: What each reason means; its thresholds are in the configuration's sections `check` and `data`.
-MEANINGS = {
-    "unreadable": "missing, empty, damaged or truncated, or not a recording",
-    "no samples": "a recording without samples",
-    "too short": "below data.min_duration_seconds",
-    "too long": "above data.max_duration_seconds",
-    "unknown character": "the vocabulary lacks a character of the transcript",
-    "unknown word": "the vocabulary lacks a word of the transcript",
-    "too few steps": "the model has fewer output steps than the transcript needs",
-    "silent": "no sound, but a transcript",
-    "clipped": "recorded too loud: its peaks are cut off",
-    "dc offset": "the samples are not centred on 0",
-    "duration mismatch": "the line gives another duration than the recording has",
-    "empty text": "sound, but no transcript",
-    "text length": "much more or less text than other recordings of this length",
-    "duplicate": "the same recording and text again",
-    "conflict": "the same recording with another text",
-    "leak": "the recording is held out in another manifest",
-}
 
 
 def write_corpus_report(path: str | Path, record: Record) -> Path:
@@ -115,8 +97,8 @@ def _headline(manifests: Sequence[Record]) -> str:
 
 
 def _reason_table(manifests: Sequence[Record], names: Sequence[str]) -> str:
-    rows = []
-    for reason in dict.fromkeys([*MEANINGS, *(key for entry in manifests for key in _all_counts(entry))]):
+    rows, known = [], meanings()
+    for reason in dict.fromkeys([*known, *(key for entry in manifests for key in _all_counts(entry))]):
         left_out = [entry["counts"].get(reason, 0) for entry in manifests]
         suspect = [entry["suspicion_counts"].get(reason, 0) for entry in manifests]
         if not any(left_out) and not any(suspect):
@@ -127,7 +109,7 @@ def _reason_table(manifests: Sequence[Record], names: Sequence[str]) -> str:
             else html.MISSING
             for first, second in zip(left_out, suspect, strict=True)
         ]
-        rows.append([f"{reason}\n{MEANINGS.get(reason, '')}", *cells])
+        rows.append([f"{reason}\n{known.get(reason, '')}", *cells])
     if not rows:
         return '<p class="quiet">No line has a problem.</p>'
     return html.table(["Reason", *names], rows, caption="Lines by reason; a line may have several.")
@@ -174,7 +156,8 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
 
 
 def _severity(reason: str) -> int:
-    return list(MEANINGS).index(reason) if reason in MEANINGS else len(MEANINGS)
+    known = list(meanings())
+    return known.index(reason) if reason in known else len(known)
 
 
 def _line_row(line: Record, *, with_player: bool) -> str:

@@ -15,9 +15,10 @@ from speechgru.config.sections import RunConfig
 from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
 from speechgru.text import TextRules, Vocabulary
+from speechgru.utterances import rules
 from speechgru.utterances.manifest import Utterance
 from speechgru.utterances.measurement import MeasurementLog, measure_all
-from speechgru.utterances.rules import COMPARISONS, PROBLEMS, SUSPICIONS, Case, HeldOut, Rule
+from speechgru.utterances.rules import Case, HeldOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,7 @@ class Problem:
 
     Args:
         utterance: the line.
-        reason: a short code: `unreadable`, `no samples`, `too short`, `too long`, `unknown character`,
-            `unknown word`, `too few steps`, or one of `config.Suspicion`.
+        reason: the name of a rule, such as `too short`.
         message: what is wrong and how to mend it.
     """
 
@@ -97,11 +97,11 @@ class Judgement:
 
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
     """The configured characters or words, or where they are `auto` those of the training transcripts."""
-    rules = config.text
-    entries = rules.words if rules.unit == "word" else rules.characters
+    text = config.text
+    entries = text.words if text.unit == "word" else text.characters
     if entries == "auto":
-        return Vocabulary.from_texts((rules.normalize(utterance.text) for utterance in utterances), unit=rules.unit)
-    return Vocabulary(entries, unit=rules.unit)
+        return Vocabulary.from_texts((text.normalize(utterance.text) for utterance in utterances), unit=text.unit)
+    return Vocabulary(entries, unit=text.unit)
 
 
 def examine(
@@ -125,7 +125,11 @@ def examine(
 
     Returns:
         The usable, and one problem for each of the others.
+
+    Raises:
+        ConfigError: `check.leave_out` names what no rule suspects.
     """
+    rules.require_known(config.check)
     kept_away = []
     if held_out and "leak" in config.check.leave_out:
         cases = iterate_cases(
@@ -133,7 +137,7 @@ def examine(
         )
         kept_away = [HeldOut("the held-out recordings", list(cases))]
     cases = iterate_cases(utterances, config=config, vocabulary=vocabulary, progress=progress, stage=stage)
-    if any(reason in config.check.leave_out for reason, _ in COMPARISONS):
+    if any(rule.name in config.check.leave_out for rule in rules.RULES if rule.compare is not None):
         judgements: Iterable[Judgement] = judge(list(cases), held_out=kept_away)
     else:  # each by itself, so that of a large corpus only the examined lines stay in memory
         judgements = map(judge_alone, cases)
@@ -186,32 +190,34 @@ def judge(cases: Sequence[Case], *, held_out: Sequence[HeldOut] = ()) -> list[Ju
         A judgement a line, in order.
     """
     judgements = [judge_alone(case) for case in cases]
-    for reason, compare in COMPARISONS:
+    for rule in rules.RULES:
+        if rule.compare is None:
+            continue
         # What is left out by now is no reason to accuse another: the only readable copy of two is no duplicate.
         kept = [place for place, judgement in enumerate(judgements) if judgement.problem is None]
-        for index, message in compare([cases[place] for place in kept], held_out):
+        for index, message in rule.compare([cases[place] for place in kept], held_out):
             place = kept[index]
-            suspicion = Problem(cases[place].utterance, reason, f"{cases[place].name}: {message}")
+            suspicion = Problem(cases[place].utterance, rule.name, f"{cases[place].name}: {message}")
             judgements[place] = judgements[place].and_suspect(suspicion)
     return judgements
 
 
 def judge_alone(case: Case) -> Judgement:
     """Judges one line by itself: its first problem, and whatever is suspected of what can be read."""
-    problem = next(_accuse(case, PROBLEMS), None)
+    problem = next(_accuse(case, "problem"), None)
     judgement = Judgement(case, problem)
     if not case.measurement.num_samples:
         return judgement
-    for suspicion in _accuse(case, SUSPICIONS):
+    for suspicion in _accuse(case, "suspicion"):
         judgement = judgement.and_suspect(suspicion)
     return judgement
 
 
-def _accuse(case: Case, rules: Sequence[tuple[str, Rule]]) -> Iterator[Problem]:
-    for reason, rule in rules:
-        message = rule(case)
+def _accuse(case: Case, level: str) -> Iterator[Problem]:
+    for rule in rules.RULES:
+        message = rule.judge(case) if rule.judge is not None and rule.level == level else None
         if message is not None:
-            yield Problem(case.utterance, reason, message if case.measurement.error else f"{case.name}: {message}")
+            yield Problem(case.utterance, rule.name, message if case.measurement.error else f"{case.name}: {message}")
 
 
 def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:

@@ -1,26 +1,25 @@
 """What is asked of an utterance: one small rule for each thing that can be wrong with it.
 
-A rule gives a message where something is wrong. To add one, write it and put it into one of the three tables at the
-end of this file:
-
-- `PROBLEMS`: the utterance cannot be used.
-- `SUSPICIONS`: it can be used, but a look is worth while. Its name stands in `config.Suspicion`, so that
-  `check.leave_out` can name it.
-- `COMPARISONS`: likewise, but a matter of several utterances: outliers, copies, leaks.
+To add a rule, write a function that gives a message where something is wrong, and add an entry to `RULES` at the end of
+this file. That is all: training, the commands `check` and `shard`, the quarantine, `check.leave_out` and the pages
+learn of it from there.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from speechgru import lengths
-from speechgru.config.sections import RunConfig
+from speechgru.config.sections import CheckConfig, RunConfig
+from speechgru.errors import ConfigError
 from speechgru.text import Vocabulary, describe_characters
 from speechgru.utterances.manifest import Utterance
 from speechgru.utterances.measurement import Measurement
@@ -119,10 +118,33 @@ def decibels(value: float) -> float:
     return 20 * math.log10(value) if value > 0 else -math.inf
 
 
-# Problems: a message where the utterance cannot be used.
+#: Judges one line: gives a message where something is wrong, or None.
+Judge = Callable[[Case], "str | None"]
+#: Judges lines by one another: gives the places of the accused among them, and messages.
+Compare = Callable[[Sequence[Case], Sequence[HeldOut]], "Iterator[tuple[int, str]]"]
 
-#: Gives a message, or None.
-Rule = Callable[[Case], "str | None"]
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that can be wrong with an utterance; it has either `judge` or `compare`.
+
+    Args:
+        name: the reason, as reports and `check.leave_out` name it.
+        level: `problem` where the utterance cannot be used; `suspicion` where it can, but should be looked at.
+            `check.leave_out` names the suspicions that count as problems. What compares is a suspicion.
+        meaning: a few words for the tables of the pages.
+        judge: looks at a line by itself.
+        compare: looks at the lines of a manifest together, without those that are left out by then.
+    """
+
+    name: str
+    level: Literal["problem", "suspicion"]
+    meaning: str
+    judge: Judge | None = None
+    compare: Compare | None = None
+
+
+# Problems: a message where the utterance cannot be used.
 
 
 def _ends_early(case: Case) -> str | None:
@@ -242,10 +264,7 @@ def _empty_text(case: Case) -> str | None:
     return f"{what}, but something sounds ({case.peak_db:.0f} dB); write what is said, or leave it out"
 
 
-# Comparisons: indices and messages where a look at several utterances is worth while.
-
-#: Gives the places of the accused among the lines, and messages.
-Comparison = Callable[[Sequence[Case], Sequence[HeldOut]], "Iterator[tuple[int, str]]"]
+# Comparisons: places and messages where a look at several utterances is worth while.
 
 
 def _text_lengths(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
@@ -340,28 +359,59 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-#: In this order; the first one found is the line's.
-PROBLEMS: tuple[tuple[str, Rule], ...] = (
-    ("duration mismatch", _ends_early),
-    ("unreadable", _unreadable),
-    ("no samples", _no_samples),
-    ("too short", _too_short),
-    ("too long", _too_long),
-    ("unknown character", _unknown_character),
-    ("unknown word", _unknown_word),
-    ("too few steps", _too_few_steps),
+#: Problems in this order: the first one found is the line's. Comparisons too, each among the lines that those before it
+#: left in. One name may stand for a problem and a suspicion.
+RULES: tuple[Rule, ...] = (
+    Rule("duration mismatch", "problem", "the line gives another duration than the recording has", _ends_early),
+    Rule("unreadable", "problem", "missing, empty, damaged or truncated, or not a recording", _unreadable),
+    Rule("no samples", "problem", "a recording without samples", _no_samples),
+    Rule("too short", "problem", "below data.min_duration_seconds", _too_short),
+    Rule("too long", "problem", "above data.max_duration_seconds", _too_long),
+    Rule("unknown character", "problem", "the vocabulary lacks a character of the transcript", _unknown_character),
+    Rule("unknown word", "problem", "the vocabulary lacks a word of the transcript", _unknown_word),
+    Rule("too few steps", "problem", "the model has fewer output steps than the transcript needs", _too_few_steps),
+    Rule("silent", "suspicion", "no sound, but a transcript", _silent),
+    Rule("clipped", "suspicion", "recorded too loud: its peaks are cut off", _clipped),
+    Rule("dc offset", "suspicion", "the samples are not centred on 0", _dc_offset),
+    Rule(
+        "duration mismatch", "suspicion", "the line gives another duration than the recording has", _duration_mismatch
+    ),
+    Rule("empty text", "suspicion", "sound, but no transcript", _empty_text),
+    Rule("leak", "suspicion", "the recording is held out in another manifest", compare=_leaks),
+    Rule("conflict", "suspicion", "the same recording with another text", compare=_conflicts),
+    Rule("duplicate", "suspicion", "the same recording and text again", compare=_duplicates),
+    Rule(
+        "text length",
+        "suspicion",
+        "much more or less text than other recordings of this length",
+        compare=_text_lengths,
+    ),
 )
-SUSPICIONS: tuple[tuple[str, Rule], ...] = (
-    ("silent", _silent),
-    ("clipped", _clipped),
-    ("dc offset", _dc_offset),
-    ("duration mismatch", _duration_mismatch),
-    ("empty text", _empty_text),
-)
-#: In this order, each among the lines that those before it left in.
-COMPARISONS: tuple[tuple[str, Comparison], ...] = (
-    ("leak", _leaks),
-    ("conflict", _conflicts),
-    ("duplicate", _duplicates),
-    ("text length", _text_lengths),
-)
+
+
+def suspicions() -> tuple[str, ...]:
+    """The reasons that `check.leave_out` may name."""
+    return tuple(dict.fromkeys(rule.name for rule in RULES if rule.level == "suspicion"))
+
+
+def meanings() -> dict[str, str]:
+    """What each reason means, the gravest first."""
+    found: dict[str, str] = {}
+    for rule in RULES:
+        found.pop(rule.name, None)  # a problem that is also a suspicion is shown with the suspicions
+        found[rule.name] = rule.meaning
+    return found
+
+
+def require_known(check: CheckConfig) -> None:
+    """Refuses a configuration that leaves out what no rule suspects.
+
+    Raises:
+        ConfigError: names the reason and the nearest known one.
+    """
+    known = suspicions()
+    for reason in check.leave_out:
+        if reason not in known:
+            near = difflib.get_close_matches(reason, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"check.leave_out: no suspicion is called {reason!r}; {hint}known are {', '.join(known)}")

@@ -2,22 +2,22 @@
 
 import json
 import os
-from typing import get_args
 
 import numpy as np
 import pytest
 import soundfile
 from test_report import Page
 
-from speechgru.config.sections import RunConfig, Suspicion
+from speechgru.config.sections import RunConfig
+from speechgru.errors import ConfigError
 from speechgru.text import Vocabulary
-from speechgru.utterances import measurement
+from speechgru.utterances import measurement, rules
 from speechgru.utterances.check import check
 from speechgru.utterances.check_page import short_names, some, write_corpus_report
 from speechgru.utterances.examination import Problem, examine, iterate_cases, judge, judge_alone, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
 from speechgru.utterances.measurement import Measurement, MeasurementLog, measure, measurement_key
-from speechgru.utterances.rules import COMPARISONS, SUSPICIONS, Case, HeldOut
+from speechgru.utterances.rules import Case, HeldOut, meanings, suspicions
 
 RATE = 16000
 WORDS = [
@@ -164,7 +164,7 @@ def test_every_planted_fault_is_found_and_nothing_else_is_accused(planted):
     assert accused(train) == expected["train"]
     assert accused(test) == expected["test"] == {}
     kinds = {reason for reasons in expected["train"].values() for reason in reasons}
-    assert kinds >= set(get_args(Suspicion)), "every suspicion is planted"
+    assert kinds >= set(suspicions()), "every suspicion is planted"
     for accusation in (*train.problems, *train.suspicions):
         assert accusation.message.startswith(f"{accusation.utterance.audio_filepath}: ")
     left_out = {"unreadable", "no samples", "too short", "too long", "unknown character", "too few steps"}
@@ -178,7 +178,7 @@ def test_every_planted_fault_is_found_and_nothing_else_is_accused(planted):
 def test_training_leaves_out_what_check_leaves_out(planted):
     manifests, expected = planted
     train, test = (read_manifest(manifests[split]) for split in ("train", "test"))
-    for leave_out in ((), CONFIG.check.leave_out, get_args(Suspicion)):
+    for leave_out in ((), CONFIG.check.leave_out, suspicions()):
         config = configure(check={"leave_out": leave_out})
         usable, problems = examine(
             train, config=config, vocabulary=make_vocabulary(config, train), held_out=test if leave_out else ()
@@ -223,12 +223,25 @@ def test_the_fastest_copy_that_training_makes_must_have_steps_enough(tmp_path, m
     )
 
 
-def test_every_suspicion_has_a_rule_and_every_rule_a_name():
-    tables = (*SUSPICIONS, *COMPARISONS)
-    assert {reason for reason, _ in tables} == set(get_args(Suspicion))
+def test_every_rule_has_one_function_and_a_meaning():
+    for rule in rules.RULES:
+        assert (rule.judge is None) != (rule.compare is None), rule.name
+        assert rule.level == "suspicion" or rule.judge is not None, f"{rule.name} compares, so it is a suspicion"
+        assert meanings()[rule.name] == rule.meaning
+    assert list(meanings())[:2] == ["unreadable", "no samples"], "the gravest first"
 
 
-@pytest.mark.parametrize("suspicion", get_args(Suspicion))
+def test_a_suspicion_that_no_rule_has_is_refused_before_anything_is_read(planted):
+    manifests, _ = planted
+    config, lines = configure(check={"leave_out": ("silnt",)}), read_manifest(manifests["test"])
+    message = r"check\.leave_out: no suspicion is called 'silnt'; did you mean 'silent'\? known are silent, clipped,"
+    with pytest.raises(ConfigError, match=message):
+        check([manifests["test"]], config=config)
+    with pytest.raises(ConfigError, match=message):
+        examine(lines, config=config, vocabulary=make_vocabulary(config, lines))
+
+
+@pytest.mark.parametrize("suspicion", suspicions())
 def test_any_suspicion_can_be_left_out_or_kept(planted, suspicion):
     manifests, expected = planted
     given = [manifests["train"], manifests["test"]]
@@ -250,7 +263,7 @@ def test_the_thresholds_are_the_configurations(planted):
 
     planted_lines = {
         suspicion: {line for line, reasons in expected["train"].items() if suspicion in reasons}
-        for suspicion in get_args(Suspicion)
+        for suspicion in suspicions()
     }
     assert lines("silent", silent_below_db=-100.0) == {min(planted_lines["silent"])}, "only digital silence"
     assert lines("clipped", clipped_share=0.9) == set()
@@ -473,7 +486,7 @@ def test_judging_is_pure(planted):
 
 @pytest.mark.parametrize("text", ["yes", ""])
 def test_where_only_the_length_is_known_nothing_is_suspected(text):
-    config = configure(check={"leave_out": get_args(Suspicion)})
+    config = configure(check={"leave_out": suspicions()})
     case = Case(Utterance("a.wav", 0.0, text), text, Measurement(num_samples=RATE), config, Vocabulary("yes"))
     assert judge([case, case])[1].accusations == ()
     short = Case(Utterance("a.wav", 0.0, text), text, Measurement(num_samples=100), config, Vocabulary("yes"))
