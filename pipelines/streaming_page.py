@@ -28,7 +28,7 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
     Args:
         points: records with `series`, which has a colour and a shape of its own, `label`, `latency_seconds` above 0 (on
             a logarithmic axis), `wer`, `wer_interval` (drawn as a vertical line), and `is_whole`: whether it waits for
-            the whole utterance, which is drawn hollow. Those without a finite latency and rate have no point.
+            the complete utterance, which is drawn hollow. Those without a finite latency and rate have no point.
     """
     points = [
         point
@@ -89,9 +89,11 @@ def tradeoff_chart(points: Sequence[Mapping[str, Any]]) -> str:
 
 def _tradeoff_text(point: Mapping[str, Any]) -> str:
     named = ", ".join(str(point[key]) for key in ("series", "label") if point.get(key))
-    latency = f"{'the whole utterance, on average ' if point.get('is_whole') else ''}{point['latency_seconds']:.2f} s"
-    spread = interval_text(point.get("wer_interval"))
-    return f"{named}: WER {percent(point['wer'])}{f' ({spread})' if spread else ''} at {latency}"
+    waits, spread = "", interval_text(point.get("wer_interval"))
+    if point.get("is_whole"):
+        waits = "the complete utterance, on average "
+    rate = percent(point["wer"]) + (f" ({spread})" if spread else "")
+    return f"{named}: WER {rate} at {waits}{point['latency_seconds']:.2f} s"
 
 
 _FOOTER = (
@@ -105,9 +107,9 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
 
     Args:
         rows: a model each: `corpus`, `label`, `latency_seconds` (of sound, the greatest; of a model that waits for the
-            whole utterance its mean length, with `is_whole`), `scores`, by the form's name `wer`, `wer_interval`,
+            complete utterance its mean length, with `is_whole`), `scores`, by the form's name `wer`, `wer_interval`,
             `rtf` and `size_bytes`; and `streams`, empty where it does not stream: the same with `num_different`, how
-            many texts are not those of the whole recordings.
+            many texts differ from those of the complete recordings.
         out: the HTML file to write; its folder is made when missing, an older file is replaced atomically.
         shown: the form whose rates are drawn.
         notes: what a reader should know, a paragraph each.
@@ -172,7 +174,7 @@ def _error_table(rows: Sequence[Record], corpus: str) -> str:
         [
             [
                 row["label"],
-                html.seconds(row["latency_seconds"]) + ("\nwhole, mean" if row["is_whole"] else ""),
+                html.seconds(row["latency_seconds"]) + ("\ncomplete, mean" if row["is_whole"] else ""),
                 *(_rate(row["scores"].get(form)) for form in forms),
             ]
             for row in rows
@@ -186,7 +188,7 @@ def _stream_table(rows: Sequence[Record], corpus: str) -> str:
     return html.table(
         ["Model", *forms],
         [[row["label"], *(_stream_cell(row["streams"].get(form)) for form in forms)] for row in rows],
-        caption=f"{corpus}: word error rate of the streams; below it how many texts are not the whole recording's.",
+        caption=f"{corpus}: word error rate of the streams; below it how many texts are not the complete recording's.",
     )
 
 
@@ -214,7 +216,7 @@ def _cost_table(rows: Sequence[Record], corpus: str) -> str:
             ]
             for row in rows
         ],
-        caption=f"{corpus}: size, and real-time factor on whole recordings one at a time, front end and decoding "
+        caption=f"{corpus}: size, and real-time factor on complete recordings one at a time, front end and decoding "
         "included; the SavedModel's in batches.",
     )
 

@@ -200,7 +200,7 @@ def test_the_chart_can_be_read_without_seeing_it():
     assert svg["role"] == "img"
     assert page.drawings[0] == (
         "Word error rate by latency: digits, forward: WER 5.0 % (4.0 to 6.2 %) at 0.11 s; digits, bidirectional: "
-        "WER 0 % (4.0 to 6.2 %) at the whole utterance, on average 2.60 s"
+        "WER 0 % (4.0 to 6.2 %) at the complete utterance, on average 2.60 s"
     )
 
 
@@ -267,7 +267,7 @@ def test_the_page_of_streaming_models_says_what_they_cost(tmp_path):
     page = Page(out.read_text(encoding="utf-8"))
     for part in (
         "forward 0.11 s 5.0 % 4.0 to 6.2 % 5.0 % 4.0 to 6.2 %",
-        "bidirectional 2.60 s whole, mean 0 % 0 %",
+        "bidirectional 2.60 s complete, mean 0 % 0 %",
         "forward 5.0 % same texts",
         "forward 5.0 % 3 differ",
         "bidirectional 2.35 MB RTF 0.004",

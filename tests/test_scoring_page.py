@@ -211,15 +211,15 @@ def numbers_of(svg, attribute):
 
 
 def test_a_bar_is_as_long_as_its_rate_and_stays_inside():
-    half = rate_bar(0.1, interval=[0.05, 0.15], whole=0.12, highest=0.2)
+    half = rate_bar(0.1, interval=[0.05, 0.15], overall=0.12, highest=0.2)
     assert re.search(r'<rect class="bar" x="1" y="4" width="129"', half)
-    assert half.count('class="range"') == 3 and half.count('class="whole"') == 1
+    assert half.count('class="range"') == 3 and half.count('class="overall"') == 1
     cut = rate_bar(2.0, interval=[0.5, math.inf], highest=2.0)
     assert cut.count('class="range"') == 2, "an interval that is cut has no end mark"
     assert max(numbers_of(cut, "x2")) <= 260
     for rate in (None, math.inf, math.nan):
         assert "<rect" not in rate_bar(rate, highest=1.0)
-    assert "nan" not in rate_bar(0.0, interval=[0.0, 0.0], whole=0.0, highest=0.0)
+    assert "nan" not in rate_bar(0.0, interval=[0.0, 0.0], overall=0.0, highest=0.0)
 
 
 def test_the_reliability_chart_says_in_words_what_it_shows():

@@ -14,7 +14,7 @@ from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.page import Record, page
 
-#: Labels shown of a vocabulary; `bundle.json` holds all.
+#: Labels shown of a vocabulary; `bundle.json` has all.
 _MAX_LABELS = 60
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 _FOOTER = (

@@ -21,7 +21,7 @@ from speechgru.report.shapes import label, shape
 #: The size of a picture and its margins, in pixels.
 _WIDTH, _HEIGHT = 400, 163
 _LEFT, _TOP, _BOTTOM = 46, 12, 21
-#: Ticks of the frequency axis stand at least so many pixels apart.
+#: Ticks of the frequency axis are at least this many pixels apart.
 _TICK_PIXELS = 15
 
 _RULES = """
@@ -112,7 +112,7 @@ def write_listening_page(
     """Writes the page.
 
     Args:
-        path: the file to write, in the folder that holds its sounds and pictures.
+        path: the file to write, in the folder of its sounds and pictures.
         title: the page's title.
         lead: what it is, in a sentence or two.
         settings: what is done and how strongly, as (label, value).
@@ -145,7 +145,7 @@ def write_listening_page(
 
 
 def _utterance(example: Example, ticks: Sequence[Tick]) -> str:
-    # Copies are slower or faster and have quiet around them: on one time axis that shows.
+    # Copies are slower or faster and have silence around them, which one time axis makes visible.
     longest = max(picture.duration for version in example.versions for picture in version.pictures)
     facts = " · ".join(html.text(fact) for fact in example.facts)
     quote = f'<p class="quote" dir="auto">“{html.text(example.text)}”</p>' if example.text else ""
@@ -180,7 +180,7 @@ def _svg(picture: Picture, ticks: Sequence[Tick], longest: float, *, name: str) 
         grid="",
     )
     right, height = frame.x(picture.duration), frame.bottom - frame.top
-    # Few frames stand as the blocks they are; more frames than pixels are averaged by the browser.
+    # Few frames are shown as blocks; more frames than pixels are averaged by the browser.
     blocks = "image-rendering: pixelated" if picture.num_frames < right - frame.left else ""
     frame.add(
         shape(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
-#: What stands where a value is missing.
+#: What is shown where a value is missing.
 MISSING = "\u2013"
 _NARROW_SPACE = "\u202f"
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
@@ -99,12 +99,12 @@ def seconds(value: Any) -> str:
         return MISSING
     if value < 10:
         return f"{value:.2f}{_NARROW_SPACE}s"
-    whole = round(value)
-    if whole < 60:
+    rounded = round(value)
+    if rounded < 60:
         return f"{value:.1f}{_NARROW_SPACE}s"
-    if whole < 3600:
-        return f"{whole // 60}{_NARROW_SPACE}min {whole % 60:02d}{_NARROW_SPACE}s"
-    return f"{whole // 3600}{_NARROW_SPACE}h {whole % 3600 // 60:02d}{_NARROW_SPACE}min"
+    if rounded < 3600:
+        return f"{rounded // 60}{_NARROW_SPACE}min {rounded % 60:02d}{_NARROW_SPACE}s"
+    return f"{rounded // 3600}{_NARROW_SPACE}h {rounded % 3600 // 60:02d}{_NARROW_SPACE}min"
 
 
 def rough_time(value: Any) -> str:
@@ -246,7 +246,7 @@ def table(
         headings: one a column.
         rows: the cells as text; a line break puts what follows in small print.
         caption: what the table shows, below it and for screen readers.
-        text_columns: how many columns at the left hold text rather than numbers.
+        text_columns: how many columns at the left are text rather than numbers.
         drawings_html: for each row the contents of one more column at its end, such as a bar; it shows nothing that
             the cells do not.
 

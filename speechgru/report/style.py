@@ -1,4 +1,4 @@
-"""How a report looks: one style sheet for light and dark, desktop and phone, and paper."""
+"""How pages look: one style sheet for light and dark, desktop and phone, and paper."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ svg .area { fill-opacity: .2; stroke-width: 1.75; stroke-linejoin: round; }
 svg .peak { font-weight: 650; text-anchor: middle; font-size: 14px; }
 svg .bar { fill: var(--series-1); fill-opacity: .55; }
 svg .range { stroke: var(--text); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
-svg .whole { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
+svg .overall { stroke: var(--lost); stroke-width: 1.5; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 svg .band { fill: var(--band); fill-opacity: .06; }
 svg .edge { stroke: var(--text); stroke-width: 2; }
 svg .word { text-anchor: middle; font-weight: 600; }
@@ -168,7 +168,7 @@ footer { color: var(--muted); font-size: .88rem; padding-bottom: 2.5rem; }
 
 
 def style_sheet() -> str:
-    """The whole style sheet: the colours of both themes, then the rules."""
+    """The complete style sheet: the colours of both themes, then the rules."""
     return "\n".join(
         [
             ":root { color-scheme: light dark;",

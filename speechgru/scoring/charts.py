@@ -12,13 +12,13 @@ from speechgru.report.html import is_number, percent, share_tick
 from speechgru.report.shapes import polyline, shape, upright
 
 
-def rate_bar(rate: Any, *, interval: Any = None, whole: Any = None, highest: float) -> str:
-    """A rate as a bar for a row of a table, with its interval as a line and the whole set's rate as a dashed one.
+def rate_bar(rate: Any, *, interval: Any = None, overall: Any = None, highest: float) -> str:
+    """A rate as a bar for a row of a table, with its interval as a line and the overall rate as a dashed one.
 
     Args:
         rate: a fraction; without a finite one there is no bar.
         interval: low and high.
-        whole: the rate of everything together.
+        overall: the rate of the complete set.
         highest: the rate at the right end; every row of a table has the same. A longer interval is cut there.
     """
 
@@ -38,8 +38,8 @@ def rate_bar(rate: Any, *, interval: Any = None, whole: Any = None, highest: flo
         low, high = x(interval[0]), end if is_cut else x(interval[1])
         parts.append(shape("line", kind="range", x1=low, x2=high, y1=10, y2=10))
         parts.extend(upright(place, 6.5, 13.5, kind="range") for place in ([low] if is_cut else [low, high]))
-    if finite(whole) and whole <= highest:
-        parts.append(upright(x(whole), 0, 20, kind="whole"))
+    if finite(overall) and overall <= highest:
+        parts.append(upright(x(overall), 0, 20, kind="overall"))
     box = 'viewBox="0 0 260 20" preserveAspectRatio="none"'  # as wide as its column
     return f'<svg aria-hidden="true" {box} width="100%" height="20">{"".join(parts)}</svg>'
 
@@ -63,7 +63,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     )
     places = [(frame.x(entry["mean_confidence"]), frame.y(entry["share_right"])) for entry in bins]
     frame.add(
-        shape("line", kind="whole", x1=frame.left, y1=frame.bottom, x2=frame.right, y2=frame.top),
+        shape("line", kind="overall", x1=frame.left, y1=frame.bottom, x2=frame.right, y2=frame.top),
         polyline(places, colour="var(--series-1)"),
     )
     for entry, (middle, _) in zip(bins, places, strict=True):

@@ -25,7 +25,7 @@ from speechgru.scoring.sections import (
     worst_utterances,
 )
 
-#: Groups of a slice and rows of a table of confusions in the page; the record holds more.
+#: Groups of a slice and rows of a table of confusions in the page; the record has more.
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
 #: Utterances that could not be scored, named in the page.
 _MAX_SKIPPED = 10
@@ -187,7 +187,7 @@ def _slice(entry: Record, record: Record) -> str:
         ],
         caption=caption,
         drawings_html=[
-            rate_bar(group.get("wer"), interval=_interval(group), whole=record.get("wer"), highest=highest)
+            rate_bar(group.get("wer"), interval=_interval(group), overall=record.get("wer"), highest=highest)
             for group in shown
         ],
     )

@@ -116,7 +116,7 @@ def training_series(history: Sequence[Record], key: str, *, name: str, colour: i
 
 
 def thinned(points: Sequence[tuple[float, float]], *, most: int = _MAX_POINTS) -> tuple[list[tuple[float, float]], int]:
-    """Averages so many neighbours into one that at most `most` points are left; gives the points and that number."""
+    """Averages as many neighbours into one as leave at most `most` points; returns the points and that number."""
     every = -(-len(points) // most) if points else 1
     groups = [np.mean(points[start : start + every], axis=0) for start in range(0, len(points), every)]
     return [(float(step), float(value)) for step, value in groups], every

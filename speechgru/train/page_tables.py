@@ -15,7 +15,7 @@ from speechgru.train.history import History, is_finite
 from speechgru.utterances.check_page import short_names
 from speechgru.utterances.rules import meanings
 
-#: Rows of a table, steps named of one utterance, and messages of skipped lines; the run folder's files hold all.
+#: Rows of a table, steps named of one utterance, and messages of skipped lines; the run folder's files have all.
 _MAX_ROWS, _MAX_STEPS, _MAX_MESSAGES = 40, 4, 20
 
 
@@ -44,12 +44,12 @@ def dev_table(history: History) -> str:
 
 
 def unlearnt_table(history: History) -> str:
-    """The utterances that training met and did not learn from, those met most often first."""
-    met = history.unlearnt()
-    if not met:
+    """The utterances that training read and did not learn from, the most frequent first."""
+    unlearnt = history.unlearnt()
+    if not unlearnt:
         return ""
-    ordered = sorted(met.items(), key=lambda entry: (-len(entry[1]), entry[0]))
-    caption = "One line an utterance and reason, those met most often first."
+    ordered = sorted(unlearnt.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    caption = "One line an utterance and reason, the most frequent first."
     if len(ordered) > _MAX_ROWS:
         caption += f" {len(ordered) - _MAX_ROWS:,} more are in history.jsonl."
     return html.table(
@@ -82,7 +82,7 @@ def skipped_table(skipped: Sequence[Record]) -> str:
             for reason, row in sorted(counts.items(), key=lambda entry: -sum(entry[1]))
         ],
         caption=f"{len(skipped):,} {'utterance was' if len(skipped) == 1 else 'utterances were'} left out; "
-        "skipped.jsonl says which and why.",
+        "skipped.jsonl names each with its reason.",
     )
     messages = "".join(
         f'<p class="quiet" style="overflow-wrap: anywhere">{html.text(record.get("message", ""))}</p>'
@@ -120,7 +120,7 @@ def process_table(history: History) -> str:
 
 
 def configuration(folder: RunFolder, config: RunConfig) -> str:
-    """The keys that differ from the defaults, then the whole file in a fold."""
+    """The keys that differ from the defaults, then the complete file in a fold."""
     given, defaults = config.model_dump(mode="json"), RunConfig().model_dump(mode="json")
     changed = [
         (f"{section}.{key}", _as_yaml(value) + _default(defaults[section][key]))
@@ -131,8 +131,8 @@ def configuration(folder: RunFolder, config: RunConfig) -> str:
     changed_html = html.definitions(changed, kind="facts")
     if not changed:
         changed_html = '<p class="quiet">Every key has its default.</p>'
-    whole = folder.config.read_text(encoding="utf-8")
-    pre_html = f'<pre style="margin: .5rem 0 0; font-size: .85rem">{html.text(whole)}</pre>'
+    complete = folder.config.read_text(encoding="utf-8")
+    pre_html = f'<pre style="margin: .5rem 0 0; font-size: .85rem">{html.text(complete)}</pre>'
     return (
         f"{changed_html}<details><summary>Every key, as in config.yaml</summary>"
         f"{html.scroll(pre_html, name='Configuration')}</details>"
@@ -144,7 +144,7 @@ def _default(value: Any) -> str:
 
 
 def _as_yaml(value: Any) -> str:
-    """A value as it could stand in the file."""
+    """A value as it could be written in the file."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -23,7 +23,7 @@ _SMALL_WIDTH, _SMALL_HEIGHT = 320, 210
 _MANY = 60
 #: Letters of a category's name that are shown.
 _MOST_LETTERS = 16
-#: Multiples of the golden ratio lie apart modulo 1, however many there are.
+#: Multiples of the golden ratio are well apart modulo 1, however many there are.
 _GOLDEN = 0.618034
 
 
@@ -79,7 +79,7 @@ def parameter_chart(dimension: Record, dots: Sequence[Dot], *, objective: Object
     """The objective against one hyperparameter, as SVG; empty where no trial has it.
 
     Numbers of a range have an axis, logarithmic where they are searched so; other values are side by side, with a
-    bar at the median. Dots of the same value lie a little apart, so that none hides another.
+    bar at the median. Dots of the same value are drawn a little apart, so that none hides another.
 
     Args:
         dimension: `key`, `kind` and `log`.
@@ -213,7 +213,7 @@ def _categories(values: Sequence[Any]) -> dict[str, str]:
 
 
 def _apart(identities: Sequence[str], centres: Mapping[str, float], *, most: float) -> list[float]:
-    """Where dots lie across: the first of a value at its centre, the others beside it, at most `most` pixels apart."""
+    """Where dots are across: the first of a value at its centre, the others beside it, at most `most` pixels apart."""
     gaps = [other - one for one, other in itertools.pairwise(sorted(set(centres.values())))]
     width = min([0.55 * gap for gap in gaps] + [most])
     seen: dict[str, int] = {}

@@ -78,7 +78,7 @@ def value_text(value: Any) -> str:
 
 
 def cut(name: str, most: int) -> str:
-    """A text of at most so many letters, the last an ellipsis where some are missing."""
+    """A text of at most `most` letters, the last an ellipsis where some are missing."""
     return name if len(name) <= most else f"{name[: most - 1]}\u2026"
 
 
