@@ -60,7 +60,8 @@ class Frame:
         self._is_slanted = x.is_categorical and longest * _LETTER > (self.right - left) / max(1, len(x.ticks)) - 6
         if self._is_slanted:
             self.height += round(3.4 * longest)
-        self._grid, self._parts = grid, [""]
+        self._grid = grid
+        self._parts: list[str] = []
 
     def x(self, value: float) -> float:
         """The pixel of a value, from the left."""
