@@ -103,7 +103,7 @@ def assert_needs_nothing(page):
 # The export
 
 
-def test_the_page_of_an_export_says_what_the_metadata_holds(tmp_path):
+def test_the_page_of_an_export_shows_the_metadata(tmp_path):
     page = page_of(tmp_path, make_metadata(), signatures=SIGNATURES)
     for part in (
         "form dynamic, the bundle's default \u00b7 200 recordings compared",
@@ -139,7 +139,7 @@ def test_the_page_of_an_export_says_what_the_metadata_holds(tmp_path):
     assert_needs_nothing(page)
 
 
-def test_the_page_of_a_bundle_without_a_stream_says_why(tmp_path):
+def test_the_page_of_a_bundle_without_a_stream_gives_the_reason(tmp_path):
     page = page_of(tmp_path, without_stream())
     assert "Latency all of the recording: it does not stream" in page.text
     assert "It transcribes complete recordings only: model.direction is bidirectional; train with" in page.text
@@ -257,7 +257,7 @@ def make_row(**changes):
     } | changes
 
 
-def test_the_page_of_streaming_models_says_what_they_cost(tmp_path):
+def test_the_page_of_streaming_models_shows_their_cost(tmp_path):
     right = {"wer": 0.0, "wer_interval": [0.0, 0.0], "rtf": 0.004, "size_bytes": 2_350_000}
     whole = make_row(label="bidirectional", latency_seconds=2.6, is_whole=True, streams={})
     whole["scores"] = {"Keras": right | {"size_bytes": None}, "TFLite none": right}

@@ -233,20 +233,20 @@ def test_a_recording_is_embedded_as_it_is(tmp_path):
     (player,) = card.all("audio")
     assert "controls" in player and "one.wav" in player["aria-label"]
     wav = base64.b64decode(player["src"].removeprefix("data:audio/wav;base64,"))
-    heard_N, sample_rate = soundfile.read(io.BytesIO(wav))
-    assert sample_rate == 8000 and heard_N.shape == samples_N.shape
-    np.testing.assert_allclose(heard_N, samples_N, atol=1e-3)
+    read_N, sample_rate = soundfile.read(io.BytesIO(wav))
+    assert sample_rate == 8000 and read_N.shape == samples_N.shape
+    np.testing.assert_allclose(read_N, samples_N, atol=1e-3)
     assert str(tmp_path) not in card.text
 
 
 def test_a_segment_is_cut_out_of_its_recording(tmp_path):
     soundfile = pytest.importorskip("soundfile")
     samples_N = write_tone(tmp_path / "long.wav", length_seconds=MAX_PLAYER_SECONDS + 2)
-    heard_N, _ = soundfile.read(io.BytesIO(read_wav(str(tmp_path / "long.wav"), offset=1.5, duration=0.5)))
-    np.testing.assert_allclose(heard_N, samples_N[12000:16000], atol=1e-3)
+    read_N, _ = soundfile.read(io.BytesIO(read_wav(str(tmp_path / "long.wav"), offset=1.5, duration=0.5)))
+    np.testing.assert_allclose(read_N, samples_N[12000:16000], atol=1e-3)
 
 
-def test_what_cannot_be_played_says_why(tmp_path):
+def test_what_cannot_be_played_names_the_reason(tmp_path):
     (tmp_path / "text.wav").write_text("not a recording")
     write_tone(tmp_path / "empty.wav", length_seconds=0)
     write_tone(tmp_path / "long.wav", length_seconds=MAX_PLAYER_SECONDS + 1)

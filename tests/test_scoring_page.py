@@ -1,4 +1,4 @@
-"""The page of one evaluation: well-formed, self-contained, safe for any text, and right in what it says."""
+"""The page of one evaluation: well-formed, self-contained, safe for any text, and right in what it shows."""
 
 import json
 import math
@@ -102,7 +102,7 @@ def page_of(tmp_path, record, **options):
     return Page(path.read_text(encoding="utf-8"))
 
 
-def test_the_page_says_what_the_record_holds(tmp_path):
+def test_the_page_shows_the_contents_of_the_record(tmp_path):
     page = page_of(tmp_path, make_record())
     for part in (
         "Keras, test",
@@ -176,7 +176,7 @@ def test_a_record_of_an_older_version_still_makes_a_page(tmp_path):
     assert page_of(tmp_path, make_record(confidence=None, slices=[], confusions={}))
 
 
-def test_a_perfect_evaluation_says_so(tmp_path):
+def test_a_perfect_evaluation_is_described_as_one(tmp_path):
     record = make_record(
         wer=0.0, wer_interval=[0.0, 0.0], substitutions=0, insertions=0, deletions=0, skipped=[],
         slices=[{"field": "speaker", "kind": "text", "num_missing": 3, "groups": [make_group(errors=0, wer=0.0)]}],
@@ -191,7 +191,7 @@ def test_a_perfect_evaluation_says_so(tmp_path):
     assert "Substituted The most" not in shown and "not drawn" not in shown
 
 
-def test_long_tables_are_cut_and_say_so(tmp_path):
+def test_long_tables_are_cut_and_the_cut_is_reported(tmp_path):
     record = make_record(
         slices=[
             {"field": "speaker", "kind": "text", "num_missing": 0,
@@ -222,7 +222,7 @@ def test_a_bar_is_as_long_as_its_rate_and_stays_inside():
     assert "nan" not in rate_bar(0.0, interval=[0.0, 0.0], overall=0.0, highest=0.0)
 
 
-def test_the_reliability_chart_says_in_words_what_it_shows():
+def test_the_reliability_chart_describes_in_words_what_it_shows():
     chart = reliability_chart(make_record()["confidence"]["bins"])
     (spoken,) = Page(chart).drawings
     assert (
@@ -275,7 +275,7 @@ def test_the_worst_are_drawn_with_the_recogniser_that_was_scored(tmp_path):
     assert not any("log-mel" in drawing for drawing in page_of(tmp_path, record, num_pictures=0).drawings)
 
 
-def test_several_evaluations_stand_side_by_side(tmp_path):
+def test_several_evaluations_are_side_by_side(tmp_path):
     records = [make_record(), make_record(name="Keras, dev", wer=0.2, utterances=[])]
     path = report_evaluations(records, tmp_path / "deep" / "page.html", title="Two sets", notes=["A note."])
     page = Page(path.read_text(encoding="utf-8"))

@@ -63,7 +63,7 @@ def test_the_evaluation_table_has_a_row_an_evaluation():
     assert "Keras, test 3.1 % 2.4 to 3.9 % 0.42 % 20.0 % 90 30 37 5,000 1,234 1 h 02 min 0.02" in page.text
 
 
-def test_skipped_utterances_are_said_not_hidden():
+def test_skipped_utterances_are_counted_below_the_table():
     shown = Page(evaluation_table([make_evaluation(num_skipped=2), make_evaluation(name="b", num_skipped=0)])).text
     assert shown.endswith("Keras, test: 2 utterances could not be scored and are not in its numbers.")
 
@@ -89,7 +89,7 @@ def test_the_same_errors_of_a_second_evaluation_are_not_repeated():
     assert ["open" in attributes for attributes in page.all("details")] == [True, False]
 
 
-def test_an_evaluation_without_errors_says_so():
+def test_an_evaluation_without_errors_is_described_as_one():
     page = Page(worst([make_evaluation(utterances=[make_utterance(word_errors=0)])]))
     assert (
         "0 of 1 utterances with an error" in page.text

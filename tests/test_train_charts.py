@@ -44,7 +44,7 @@ def test_records_without_a_finite_value_are_left_out_and_counted():
     assert "2 values are not finite and not drawn" in Page(curves(History(history))).text
 
 
-def test_long_lines_are_averaged_and_say_so():
+def test_long_lines_are_averaged_and_named_so():
     points = [(float(step), float(step % 2)) for step in range(1000)]
     fewer, every = thinned(points, most=250)
     assert every == 4 and len(fewer) == 250
@@ -54,7 +54,7 @@ def test_long_lines_are_averaged_and_say_so():
     assert "training, mean of 3" in loss_chart(history)
 
 
-def test_charts_say_in_words_what_they_show():
+def test_charts_describe_in_words_what_they_show():
     (spoken,) = Page(error_chart(HISTORY)).drawings
     assert spoken.startswith("Dev error rates: WER from 50.0 % at step 100 to 50.0 % at step 100; CER from 25.0 %")
 

@@ -1,4 +1,4 @@
-"""The page of a run: right in what it says, of any run at any time, and safe for any name."""
+"""The page of a run: right in what it shows, of any run at any time, and safe for any name."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def sections_of(page):
     return [attributes["id"] for attributes in page.all("section")]
 
 
-def test_the_page_says_what_the_run_folder_holds(tmp_path):
+def test_the_page_shows_the_contents_of_the_run_folder(tmp_path):
     skipped = [
         {"manifest": "/data/train.jsonl", "line": 3, "reason": "silent", "message": "x.wav: is silent"},
         {"manifest": "/data/train.jsonl", "line": 4, "reason": "silent", "message": "y.wav: is silent"},
@@ -155,7 +155,7 @@ def test_the_page_is_written_where_it_is_wanted(tmp_path):
         report_run(run, run / "config.yaml" / "page.html", num_pictures=0)
 
 
-def test_what_is_no_run_is_told(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(BundleError, match=r"none: is no run folder \(no config\.yaml\)"):
         report_run(tmp_path / "none")
     run = write_run(tmp_path / "run")
@@ -197,7 +197,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
         assert part in page.text, part
 
 
-def test_a_run_that_goes_on_has_a_page(tmp_path):
+def test_a_run_in_progress_has_a_page(tmp_path):
     run = write_run(tmp_path / "run", history=HISTORY[:3])
     with open(RunFolder(run).history, "a", encoding="utf-8") as stream:
         stream.write('{"kind": "train", "step": 30, "lo')
@@ -222,7 +222,7 @@ def test_a_history_from_before_there_were_so_many_keys_has_a_page(tmp_path):
     assert sections_of(page) == ["result", "run", "curves", "configuration", "provenance"]
 
 
-def test_why_it_ended_is_the_last_word_on_it():
+def test_the_reason_for_the_end_is_that_of_the_last_end_record():
     def end(*records):
         return History(records).end(max_steps=100)
 
@@ -254,7 +254,7 @@ def test_records_with_nothing_or_nonsense_in_them_do_not_stop_the_page(tmp_path)
     assert "in a dropped batch" in page.text
 
 
-def test_lines_that_are_no_records_are_named_not_hidden(tmp_path):
+def test_lines_that_are_not_records_are_named(tmp_path):
     run = write_run(tmp_path / "run", history=[])
     good = json.dumps(train_record(10)).encode()
     RunFolder(run).history.write_bytes(b"\n".join([good, b"[1]", b"\xff\xfe{", b"", good.replace(b"10", b"20"), b"{"]))
@@ -267,7 +267,7 @@ def test_lines_that_are_no_records_are_named_not_hidden(tmp_path):
     assert "history.jsonl cannot be read (Is a directory)." in page_of(run).text
 
 
-def test_long_lists_are_cut_and_say_so(tmp_path):
+def test_long_lists_are_cut_and_the_cut_is_reported(tmp_path):
     history = [dropped_record(step, "loss", 1.0, *(f"{k:02d}.wav" for k in range(45))) for step in range(1, 10)]
     history += [dev_record(step, 0.5, best=False) for step in range(1, 51)]
     skipped = [{"manifest": "m.jsonl", "reason": "silent", "message": f"message {k} ends"} for k in range(25)]
@@ -326,7 +326,7 @@ def spoken_run(tmp_path, write_wav):
     return write_run(tmp_path / "run", overrides=[f"data.dev={folder / 'dev.jsonl'}"])
 
 
-def test_a_run_without_weights_says_why_no_recording_is_drawn(spoken_run):
+def test_a_run_without_weights_explains_why_no_recording_is_drawn(spoken_run):
     page = page_of(spoken_run, num_pictures=3)
     assert "recognised" not in sections_of(page)
     assert "No recording is drawn: " in page.text
@@ -371,7 +371,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
 # ------------------------------------------------------------------ the command
 
 
-def test_the_command_says_where_the_page_is(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_where_the_page_is(tmp_path, monkeypatch, capsys):
     run = write_run(tmp_path / "run")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the command sets it; other tests may want their GPU back
 

@@ -1,4 +1,4 @@
-"""The page of a hyperparameter search: right in what it says and draws, whatever has become of the trials so far."""
+"""The page of a hyperparameter search: right in what it shows and draws, whatever has become of the trials so far."""
 
 import itertools
 import math
@@ -149,7 +149,7 @@ def rows_of(page_path):
     return re.findall(r'<th scope="row" class="text">(\w+)', table), table
 
 
-def test_every_section_is_there_and_says_what_the_record_holds(tmp_path):
+def test_every_section_shows_the_contents_of_the_record(tmp_path):
     page, svgs = page_of(tmp_path, sweep_record())
     assert sections_of(page) == ALL_SECTIONS
     assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ALL_SECTIONS]
@@ -175,7 +175,7 @@ def test_every_section_is_there_and_says_what_the_record_holds(tmp_path):
     assert not page.all("script")
 
 
-def test_a_sweep_that_ended_says_why(tmp_path):
+def test_a_sweep_that_ended_gives_the_reason(tmp_path):
     page, _ = page_of(tmp_path, sweep_record(ended="the time was over"))
     assert "ended: the time was over" in page.text
     assert "goes on" not in page.text
@@ -195,7 +195,7 @@ def test_a_trial_over_the_limits_is_neither_in_the_best_so_far_line_nor_best(tmp
     assert "best" in sections_of(page) and "The best trial" not in page.text  # only the next steps are left
 
 
-def test_the_best_so_far_line_steps_where_a_better_trial_stands(tmp_path):
+def test_the_best_so_far_line_steps_at_a_better_trial(tmp_path):
     _, (svg, *_) = page_of(tmp_path, sweep_record())
     dots, line = named(svg), corners(svg, "best-so-far")
     assert line[0] == dots["0001"][:2]
@@ -217,7 +217,7 @@ def test_failed_and_refused_trials_are_crosses_on_the_base_line(tmp_path):
     assert not any(drawn(other, "cross") for other in others)
 
 
-def test_several_trainings_of_a_trial_are_drawn_and_told(tmp_path):
+def test_several_trainings_of_a_trial_are_drawn_and_described(tmp_path):
     trials = [trial_record("0001", 0.1, repeats=[0.08, 0.12], is_best=True), trial_record("0002", 0.2, repeats=[0.2])]
     page, (svg, *_) = page_of(tmp_path, sweep_record(trials, repeats=2))
     (line,) = drawn(svg, "spread")
@@ -437,7 +437,7 @@ def test_numbers_that_are_missing_or_not_finite_are_left_out(tmp_path, missing):
     assert rows_of(tmp_path / "sweep" / "index.html")[0] == ["0003", "0001"]
 
 
-def test_whatever_stands_in_the_record_shows_itself_and_does_nothing(tmp_path):
+def test_whatever_the_record_contains_shows_itself_and_does_nothing(tmp_path):
     odd = [HOSTILE, None, "", [], [HOSTILE, 1, None], True, 1, 1.0, 0.5, 10**12, "\u0437\u0432\u0443\u043a" * 30]
     trials = [
         trial_record(HOSTILE + str(k), 0.1 + k / 100, values={"model.direction": value, "model.units": value})
