@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.axis import linear_axis, log_axis
 from speechgru.report.frame import Frame
 from speechgru.report.html import interval as interval_text
 from speechgru.report.html import is_number, percent, share_tick
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 from speechgru.report.shapes import MARKS, Box, around, colour_of, marker, place_label, polyline, shape
 
 _WIDTH, _HEIGHT = 640, 380
@@ -154,9 +153,7 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
         html.section("cost", "Size and speed", _each_corpus(rows, _cost_table)),
         html.section("notes", "Notes", html.paragraphs(notes)),
     ]
-    out = Path(out)
-    write_text(out, page("Recognisers that stream", sections, footer=_FOOTER))
-    return out
+    return write_page(out, "Recognisers that stream", sections, footer=_FOOTER)
 
 
 def _each_corpus(rows: Sequence[Record], table: Callable[[Sequence[Record], str], str]) -> str:

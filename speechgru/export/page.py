@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 
 #: Labels shown of a vocabulary; `bundle.json` has all.
 _MAX_LABELS = 60
@@ -52,9 +51,7 @@ def report_export(metadata: Record, out: str | Path, *, signatures: Mapping[str,
         html.section("golden", "Golden vectors", _golden(metadata), lead=_golden_lead(metadata)),
         html.section("savedmodel", "The SavedModel's signatures", _signatures(metadata, signatures or {})),
     ]
-    out = Path(out)
-    write_text(out, page("The exported recogniser", sections, footer=_FOOTER))
-    return out
+    return write_page(out, "The exported recogniser", sections, footer=_FOOTER)
 
 
 def _lead(metadata: Record) -> str:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.axis import Axis, Tick, time_axis
 from speechgru.report.frame import Frame
-from speechgru.report.page import page
+from speechgru.report.page import write_page
 from speechgru.report.shapes import label, shape
 
 #: The size of a picture and its margins, in pixels.
@@ -139,9 +138,7 @@ def write_listening_page(
             for number, example in enumerate(utterances, 1)
         ),
     ]
-    path = Path(path)
-    write_text(path, page(title, sections, lead=lead, footer="", rules=_RULES, beside=True))
-    return path
+    return write_page(path, title, sections, lead=lead, footer="", rules=_RULES, beside=True)
 
 
 def _utterance(example: Example, ticks: Sequence[Tick]) -> str:

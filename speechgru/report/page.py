@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from speechgru.files import write_text
 from speechgru.report import html
 from speechgru.report.style import style_sheet
 
@@ -14,6 +16,32 @@ _FOOTER = (
     "Error rates are all errors over all reference words or characters of a set. "
     "A real-time factor is seconds of computing per second of audio."
 )
+
+
+def write_page(
+    path: str | Path,
+    title: str,
+    sections_html: Sequence[str],
+    *,
+    lead: str = "",
+    footer: str = _FOOTER,
+    rules: str = "",
+    beside: bool = False,
+) -> Path:
+    """Writes a page as one HTML file; its folder is made when missing, an older file is replaced atomically.
+
+    Args:
+        path: the file to write; the others are those of `page`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    write_text(path, page(title, sections_html, lead=lead, footer=footer, rules=rules, beside=beside))
+    return path
 
 
 def page(

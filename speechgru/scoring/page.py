@@ -10,9 +10,8 @@ from typing import Any
 from speechgru.audio.reading import read_recording
 from speechgru.decoding import Word
 from speechgru.errors import UserError
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 from speechgru.scoring.charts import rate_bar, reliability_chart
 from speechgru.scoring.probe import open_probe
 from speechgru.scoring.sections import (
@@ -74,10 +73,7 @@ def report_evaluation(
         ),
         html.section("notes", "Notes", html.paragraphs(notes + _skipped(record))),
     ]
-    out = Path(out)
-    shown = title or str(record.get("name") or "Evaluation")
-    write_text(out, page(shown, sections))
-    return out
+    return write_page(out, title or str(record.get("name") or "Evaluation"), sections)
 
 
 def report_evaluations(records: Sequence[Record], out: str | Path, *, title: str, notes: Sequence[str] = ()) -> Path:
@@ -102,9 +98,7 @@ def report_evaluations(records: Sequence[Record], out: str | Path, *, title: str
         html.section("worst", "Worst utterances", worst(records)),
         html.section("notes", "Notes", html.paragraphs(notes)),
     ]
-    out = Path(out)
-    write_text(out, page(title, sections))
-    return out
+    return write_page(out, title, sections)
 
 
 def _lead(record: Record) -> str:

@@ -13,9 +13,8 @@ from typing import Any
 
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 from speechgru.runs import RunFolder
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
@@ -115,8 +114,7 @@ def report_run(
     ]
     out = folder.report / "training.html" if out is None else Path(out)
     title = title or f"Training of {folder.path.absolute().name}"
-    write_text(out, page(title, sections, footer=_FOOTER))
-    return out
+    return write_page(out, title, sections, footer=_FOOTER)
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:

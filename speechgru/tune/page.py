@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 from speechgru.tune.charts import cost_chart, parameter_chart, progress_chart
 from speechgru.tune.dots import Dot, Objective, cut, dots_of, finite, number, spread_of, value_text
 
@@ -103,9 +102,7 @@ def report_sweep(record: Record, out: str | Path) -> Path:
         html.section("space", "The space", _space(record["space"])),
         html.section("notes", "Notes", html.paragraphs(record["notes"])),
     ]
-    out = Path(out)
-    write_text(out, page(record["title"], sections, footer=_FOOTER, rules=_RULES))
-    return out
+    return write_page(out, record["title"], sections, footer=_FOOTER, rules=_RULES)
 
 
 def _lead(record: Record, objective: Objective) -> str:

@@ -9,9 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechgru.files import write_text
 from speechgru.report import html
-from speechgru.report.page import Record, page
+from speechgru.report.page import Record, write_page
 from speechgru.report.utterances import MAX_PLAYER_SECONDS, player
 from speechgru.utterances.check_charts import character_chart, histogram, manifest_key
 from speechgru.utterances.rules import meanings
@@ -64,10 +63,8 @@ def write_corpus_report(path: str | Path, record: Record) -> Path:
         html.section("speakers", "Speakers", _speakers(manifests, names)),
         html.section("texts", "Texts", _texts(manifests, names)),
     ]
-    path = Path(path)
     title = f"Corpus check of {some(names, most=3)}"
-    write_text(path, page(title, sections, footer=_FOOTER))
-    return path
+    return write_page(path, title, sections, footer=_FOOTER)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
