@@ -185,7 +185,8 @@ def _stream_table(rows: Sequence[Record], corpus: str) -> str:
     return html.table(
         ["Model", *forms],
         [[row["label"], *(_stream_cell(row["streams"].get(form)) for form in forms)] for row in rows],
-        caption=f"{corpus}: word error rate of the streams; below it how many texts differ from the complete recordings'.",
+        caption=f"{corpus}: word error rate of the streams; below it how many texts differ from those of complete "
+        "recordings.",
     )
 
 
