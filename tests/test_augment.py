@@ -2,18 +2,27 @@
 
 import itertools
 import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tones import make_config
 
 tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's graph")
 
+from speechgru.augment import STAGES, FrequencyWarp, LengthStage, Scene  # noqa: E402
+from speechgru.augment.chain import Chain  # noqa: E402
 from speechgru.augment.noise import NOISE_KINDS, babble, fit_length, mix_noise, pink_noise, white_noise  # noqa: E402
 from speechgru.augment.rooms import draw_reverb_seconds, equalize, reverberate, room_response  # noqa: E402
-from speechgru.augment.samples import augment_samples, change_speed  # noqa: E402
-from speechgru.augment.spectrogram import draw_warp_factors, mask_spectrogram, warp_frequency  # noqa: E402
+from speechgru.augment.seeds import part_seed  # noqa: E402
+from speechgru.augment.speed import change_speed  # noqa: E402
 
 RATE = 8000
 QUIET = {
@@ -26,6 +35,59 @@ STRONG = {
     "equalizer_db": 6.0,
     "noise_probability": 0.5, "noise_kinds": ("white", "pink"), "noise_snr_db_min": 0.0, "noise_snr_db_max": 20.0,
 }  # fmt: skip
+
+
+#: Every stage switched off.
+OFF = {
+    **{key: field.default for stage in STAGES for key, field in stage.model_fields.items()},
+    **{stage.switch: 0 for stage in STAGES},
+    "reverb_seconds_min": 0.1, "reverb_seconds_max": 0.6,
+}  # fmt: skip
+
+
+def chain_of(sample_rate=RATE, readers=None, **keys):
+    """The stages with these keys, everything else switched off."""
+    settings_ = SimpleNamespace(**{**OFF, **keys})
+    return Chain([stage.of(settings_) for stage in STAGES], scene=Scene(sample_rate, readers or {}))
+
+
+def augment_samples(
+    samples_N, one, *, read_noise=None, read_speech=None, read_response=None, strength=1.0, length_draws=None,
+    return_draws=False, **keys,
+):  # fmt: skip
+    readers = {"noise_manifest": read_noise, "speech": read_speech, "reverb_manifest": read_response}
+    chain = chain_of(readers={key: reader for key, reader in readers.items() if reader}, **keys)
+    samples_N, draws = chain.augment_samples(samples_N, one, strength=strength, length_draws=length_draws)
+    return (samples_N, draws) if return_draws else samples_N
+
+
+def each_row(seeds, log_mel_BTM):
+    """A seed for each row: as given, or split from the one for all."""
+    seeds = tf.convert_to_tensor(seeds)
+    return seeds if seeds.shape.rank == 2 else tf.random.experimental.stateless_split(seeds, tf.shape(log_mel_BTM)[0])
+
+
+def augment_features(log_mel_BTM, num_frames_B, seeds, *, frame_seconds=0.01, num_groups=1, strength=1.0, **keys):
+    return chain_of(**keys).augment_features(
+        tf.convert_to_tensor(log_mel_BTM), num_frames_B, each_row(seeds, log_mel_BTM),
+        frame_seconds=frame_seconds, num_groups=num_groups, strength=strength,
+    )  # fmt: skip
+
+
+mask_spectrogram = augment_features
+
+
+def draw_warp_factors(seeds_B2, *, warp_share, strength=1.0):
+    return FrequencyWarp.model_construct(frequency_warp_share=warp_share).drawn(seeds_B2, strength=strength)[
+        "frequency_warp"
+    ]
+
+
+def warp_frequency(log_mel_BTM, seeds, *, warp_share, strength=1.0, num_groups=1):
+    return augment_features(
+        log_mel_BTM, tf.fill([tf.shape(log_mel_BTM)[0]], tf.shape(log_mel_BTM)[1]), seeds,
+        frequency_warp_share=warp_share, strength=strength, num_groups=num_groups,
+    )  # fmt: skip
 
 
 def seed(number):
@@ -677,3 +739,102 @@ def test_one_seed_serves_samples_warping_and_masks_without_relating_them():
     hidden_BT = (widths == 0).all(axis=2).sum(axis=1)
     related = np.corrcoef(np.stack([factors, gains, hidden_BT])) - np.eye(3)
     assert np.abs(related).max() < 0.2
+
+
+# The extension point
+
+
+#: A stage as CONTRIBUTING.md adds it: every utterance upside down, by a share.
+_TOY = """
+import dataclasses
+
+import speechgru.augment
+from speechgru.augment import SampleStage
+from speechgru.ranges import Share
+
+
+class Polarity(SampleStage):
+    title = "Polarity"
+    switch = "polarity_probability"
+    seed_part = 8
+
+    polarity_probability: Share = 0.0
+
+    @property
+    def extent(self):
+        return f"{self.polarity_probability:.0%} of utterances upside down"
+
+    def apply(self, clip, seed, *, strength, scene):
+        import tensorflow as tf
+
+        is_inverted = tf.random.stateless_uniform([], seed) < strength * self.polarity_probability
+        samples_N = tf.where(is_inverted, -clip.samples_N, clip.samples_N)
+        return dataclasses.replace(clip, samples_N=samples_N, draws=clip.draws | {"inverted": is_inverted})
+
+    def record(self, draws):
+        return {"inverted": draws["inverted"]}
+
+    def describe(self, record):
+        return ["upside down"] if record["inverted"] else []
+
+
+speechgru.augment.STAGES += (Polarity,)
+"""
+
+_USE = """
+import json, sys
+from pathlib import Path
+
+import numpy as np
+import toy
+from speechgru.config import load_config
+from speechgru.dataset import open_corpus, training_batches
+from speechgru.errors import ConfigError
+from speechgru.listen import listen
+from speechgru.shards.settings import refuse_changed_samples
+
+folder = Path(sys.argv[1])
+off = [f"augment.{key}=0" for key in ("silence_seconds", "noise_probability", "gain_db")]
+configs = [load_config(folder / "config.yaml", [*off, f"augment.polarity_probability={share}"]) for share in (0.0, 1.0)]
+batches = [next(iter(training_batches(open_corpus(config)[0], config=config))) for config in configs]
+plain_BN, inverted_BN = (batch["samples_BN"].numpy() for batch in batches)
+assert np.abs(plain_BN).max() > 0.01
+np.testing.assert_array_equal(plain_BN, -inverted_BN)
+page = listen(folder / "train.jsonl", config=configs[1], out=folder / "listen", count=1, copies=1)
+text = page.read_text(encoding="utf-8")
+assert "upside down" in text and "Polarity" in text and "100% of utterances upside down" in text
+copy = json.loads((folder / "listen" / "listen.json").read_text())["utterances"][0]["copies"][0]
+assert copy["draws"] == {"inverted": True}
+try:
+    refuse_changed_samples(configs[1])
+except ConfigError as error:
+    assert "augment.polarity_probability (1)" in str(error), error
+else:
+    raise AssertionError("a stage of samples was accepted where only features are there")
+"""
+
+
+def test_a_new_stage_reaches_configuration_training_listen_and_shards(tones, tmp_path):
+    (tmp_path / "toy.py").write_text(_TOY)
+    for path in tones.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path / path.name)
+    make_config(tmp_path, tmp_path / "config.yaml")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    done = subprocess.run(
+        [sys.executable, "-c", _USE, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_no_two_stages_draw_from_the_same_part_of_a_seed():
+    parts = [stage.seed_part for stage in STAGES if not issubclass(stage, LengthStage)]
+    assert len(set(parts)) == len(parts) and min(parts) > 0  # the first part decides lengths
+
+
+def test_a_stage_more_leaves_the_seeds_of_the_others():
+    # Golden, from the seeds of the first version: runs of before must train on the same.
+    parts = [part_seed(seed(5), part).numpy().tolist() for part in (1, 7)]
+    assert parts == [[1520236464, 1001027973], [-636823600, 1339805725]]
+    new = [part_seed(seed(5), part).numpy().tolist() for part in (8, 9)]
+    assert new[0] != new[1] and not any(part in parts for part in new)

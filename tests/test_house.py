@@ -13,10 +13,12 @@ PACKAGE = ROOT / "speechgru"
 #: The floors from the ground up. A name stands for a module or for a whole room; the longest name that fits a module
 #: counts. A module imports from floors below its own, or from its own room on its own floor.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lengths", "progress"}),
+    frozenset({"errors", "lengths", "progress", "ranges"}),
     frozenset({"files", "metrics", "gru", "features"}),
     frozenset({"audio", "jsonlines", "process", "text"}),
-    frozenset({"augment", "config", "ctc", "decoding", "runs"}),
+    frozenset({"augment", "ctc", "decoding", "runs"}),
+    # The section `augment` is made of the stages' keys.
+    frozenset({"config"}),
     frozenset({"model", "report", "runtime"}),
     frozenset({"utterances"}),
     frozenset({"corpora", "shards"}),
@@ -38,7 +40,20 @@ ONLY_IN = {
 HEAVY = ("tensorflow", "keras", "tensorflow_io", "keras_tuner", "matplotlib", "librosa", "espeakng_loader")
 
 #: What a device, a notebook or a fast command imports, and which loads none of the heavy packages.
-LIGHT = ("", "cli", "config", "corpora", "decoding", "metrics", "report", "runs", "runtime", "text", "utterances")
+LIGHT = (
+    "",
+    "augment",
+    "cli",
+    "config",
+    "corpora",
+    "decoding",
+    "metrics",
+    "report",
+    "runs",
+    "runtime",
+    "text",
+    "utterances",
+)
 
 
 def name_of(path: Path) -> str:

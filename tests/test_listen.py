@@ -139,7 +139,7 @@ def test_a_hostile_transcript_shows_itself(manifest, tmp_path, write_lines):
     assert not read.all("script") and not read.all("img")
 
 
-def test_the_sounds_are_the_recordings_and_what_training_hears(manifest, tmp_path):
+def test_the_sounds_are_the_recordings_and_what_training_gets(manifest, tmp_path):
     config = config_of()
     page = listen(manifest, config=config, out=tmp_path / "out", count=2, copies=3, seed=5)
     utterances = read_manifest(manifest)
@@ -151,11 +151,11 @@ def test_the_sounds_are_the_recordings_and_what_training_hears(manifest, tmp_pat
         np.testing.assert_allclose(played_N, samples_N, atol=1 / 32768)
         for epoch, copy in enumerate(entry["copies"]):
             assert copy["seed"] == [5 * 7919 + epoch, entry["index"]]
-            heard_N, _ = augmentation.of_samples(
+            augmented_N, _ = augmentation.augment_samples(
                 samples_N, tf.constant(copy["seed"], tf.int32), draw_lengths(5, epoch, len(utterances))[entry["index"]]
             )
             played_N, _ = soundfile.read(page.parent / copy["audio"], dtype="float32")
-            np.testing.assert_allclose(played_N, heard_N / max(1, np.abs(heard_N).max()), atol=1.1 / 32768)
+            np.testing.assert_allclose(played_N, augmented_N / max(1, np.abs(augmented_N).max()), atol=1.1 / 32768)
 
 
 def test_what_is_too_loud_for_a_file_is_lowered_and_said_so(manifest, tmp_path):
@@ -167,7 +167,7 @@ def test_what_is_too_loud_for_a_file_is_lowered_and_said_so(manifest, tmp_path):
         played_N, _ = soundfile.read(page.parent / copy["audio"], dtype="float32")
         assert np.abs(played_N).max() == pytest.approx(min(1.0, copy["peak"]), abs=1e-4)
         assert (copy["lowered_db"] > 0) == (copy in loud)
-    assert Page(page).text.count("quieter than what training hears") == len(loud)
+    assert Page(page).text.count("quieter than what training gets") == len(loud)
 
 
 def test_pictures_have_a_pixel_a_frame_and_filter_and_their_masks_where_said(manifest, tmp_path):
@@ -178,16 +178,16 @@ def test_pictures_have_a_pixel_a_frame_and_filter_and_their_masks_where_said(man
     for entry in record_of(page)["utterances"]:
         for copy in entry["copies"]:
             sound_samples = soundfile.info(page.parent / copy["audio"]).frames
-            heard, seen = (imread(page.parent / name) for name in copy["pictures"])
-            assert heard.shape[:2] == seen.shape[:2] == (40, 1 + sound_samples // config.hop_length)
-            hidden_T = np.zeros(seen.shape[1], bool)
+            augmented, final = (imread(page.parent / name) for name in copy["pictures"])
+            assert augmented.shape[:2] == final.shape[:2] == (40, 1 + sound_samples // config.hop_length)
+            hidden_T = np.zeros(final.shape[1], bool)
             for start, end in copy["time_masks_seconds"]:
                 hidden_T[round(start / hop_seconds) : round(end / hop_seconds)] = True
             masked += hidden_T.sum()
-            assert np.unique(seen[:, hidden_T].reshape(-1, seen.shape[2]), axis=0).shape[0] <= 1, (
+            assert np.unique(final[:, hidden_T].reshape(-1, final.shape[2]), axis=0).shape[0] <= 1, (
                 "one colour under the masks"
             )
-            assert seen[:, ~hidden_T].std() > 0.05
+            assert final[:, ~hidden_T].std() > 0.05
     assert masked
     assert Page(page).text.count("hidden") > 3
 
@@ -284,7 +284,7 @@ def test_other_folders_and_files_are_refused_and_left_alone(manifest, tmp_path):
         listen(manifest, config=config_of(), out=other / "index.html")
     for damaged in ("{", "[]", '{"files": 3}', '{"files": [3]}'):
         (other / "listen.json").write_text(damaged)
-        with pytest.raises(UserError, match=r"listen\.json: cannot be read as that of an earlier listening"):
+        with pytest.raises(UserError, match=r"listen\.json: cannot be read as the record of an earlier"):
             listen(manifest, config=config_of(), out=other)
     (tmp_path / "keep.wav").write_text("mine")
     (other / "listen.json").write_text('{"files": ["../keep.wav", "audio/../../keep.wav"]}')
@@ -314,7 +314,7 @@ def test_unusable_input_is_named_before_anything_is_written(manifest, tmp_path, 
     assert not out.exists()
 
 
-def test_recorded_noise_and_rooms_are_heard_and_a_missing_one_is_named(manifest, tmp_path, write_wav, write_lines):
+def test_recorded_noise_and_rooms_are_applied_and_a_missing_one_is_named(manifest, tmp_path, write_wav, write_lines):
     for name, seconds in (("hum", 3.0), ("room", 0.2)):
         write_wav(tmp_path, f"{name}.wav", seconds=seconds, seed=9)
         write_lines(tmp_path / f"{name}.jsonl", [{"audio_filepath": f"{name}.wav", "duration": 0, "text": ""}])

@@ -160,14 +160,14 @@ def _sections(config):
 def test_features_cannot_be_augmented_as_samples(corpus, tmp_path):
     loud = {"augment": QUIET | {"gain_db": 3.0, "speed_share": 0.1}, "features": {"dither": 1e-5}}
     message = (
-        r"cannot be augmented as samples, but these are on: augment\.gain_db \(3\), augment\.speed_share \(0\.1\), "
-        r"features\.dither \(1e-05\); set them to 0 \(augment\.gain_db=0 augment\.speed_share=0 features\.dither=0\), "
+        r"cannot be augmented as samples, but these are on: augment\.speed_share \(0\.1\), augment\.gain_db \(3\), "
+        r"features\.dither \(1e-05\); set them to 0 \(augment\.speed_share=0 augment\.gain_db=0 features\.dither=0\), "
         r"or pack samples \(--form samples\)"
     )
     with pytest.raises(ConfigError, match=message):
         pack(corpus, tmp_path / "s", change(**loud), form="features")
     assert not (tmp_path / "s").exists()
-    for key in ("silence_seconds", "noise_probability", "reverb_probability"):
+    for key in ("silence_seconds", "noise_probability", "reverb_probability", "equalizer_db"):
         with pytest.raises(ConfigError, match=rf"on: augment\.{key} \(0\.1\)"):
             pack(corpus, tmp_path / "s", change(augment=QUIET | {key: 0.1}), form="features")
 
@@ -563,5 +563,7 @@ def test_shards_are_used_only_with_the_settings_that_made_them(corpus, whole, tm
         ConfigError, match=r"features\.n_mels \(40 in the shards, 41 now\); give the same values, or pack"
     ):
         require_fit(features, change(augment=QUIET, text={"characters": "auto"}, features={"n_mels": 41}))
-    with pytest.raises(ConfigError, match=r"cannot be augmented as samples, but these are on: augment\.gain_db"):
+    with pytest.raises(
+        ConfigError, match=r"cannot be augmented as samples, but these are on: augment\.silence_seconds"
+    ):
         require_fit(features, change(augment={"gain_db": 1.0}, text={"characters": "auto"}))

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -138,7 +138,7 @@ def error_of(error: tf.errors.OpError) -> str | None:
     return tail.split("\n", 1)[0].strip() if found else None
 
 
-def _import_tensorflow_io():
+def _import_tensorflow_io() -> Any:
     try:
         import tensorflow_io
     except ImportError as error:

@@ -9,9 +9,7 @@ import tensorflow as tf
 
 from speechgru.augment.seeds import split_seed
 from speechgru.augment.spectra import SILENT_ENERGY, coloured_noise
-
-#: From a seed (int32 [2]) to samples (float32 [any]) inside a graph: other speech, noise, impulse responses.
-Reader = Callable[[tf.Tensor], tf.Tensor]
+from speechgru.augment.stage import Reader
 
 NOISE_KINDS = ("white", "pink", "babble", "recorded")
 
@@ -101,18 +99,23 @@ def mix_noise(samples_N: tf.Tensor, noise_N: tf.Tensor, snr_db: Any, *, start: A
 def noise_makers(
     kinds: Sequence[str], *, sample_rate: int, read_noise: Reader | None, read_speech: Reader | None
 ) -> list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
-    """For each kind the function from a length and a seed to noise."""
+    """For each kind the function from a length and a seed to noise.
+
+    Raises:
+        ValueError: a kind is unknown, or lacks its reader.
+    """
+
+    def pink(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return pink_noise(num_samples, seed, sample_rate=sample_rate)
+
+    def babbled(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return babble(num_samples, seed, read_speech=_required(read_speech))
 
     def recorded(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         read_seed, place_seed = split_seed(seed, 2)
-        return fit_length(read_noise(read_seed), num_samples, place_seed)
+        return fit_length(_required(read_noise)(read_seed), num_samples, place_seed)
 
-    makers = {
-        "white": white_noise,
-        "pink": lambda num_samples, seed: pink_noise(num_samples, seed, sample_rate=sample_rate),
-        "babble": lambda num_samples, seed: babble(num_samples, seed, read_speech=read_speech),
-        "recorded": recorded,
-    }
+    makers = {"white": white_noise, "pink": pink, "babble": babbled, "recorded": recorded}
     unknown = [kind for kind in kinds if kind not in makers]
     if unknown or not kinds:
         raise ValueError(
@@ -122,3 +125,10 @@ def noise_makers(
         if kind in kinds and reader is None:
             raise ValueError(f"noise_kinds holds {kind!r}, which needs {name}: a function from a seed to samples")
     return [makers[kind] for kind in kinds]
+
+
+def _required(reader: Reader | None) -> Reader:
+    """A reader that `noise_makers` has found to be there, which its type cannot say."""
+    if reader is None:
+        raise ValueError("a kind of noise lacks its reader")
+    return reader

@@ -6,35 +6,32 @@ from typing import Any
 
 import tensorflow as tf
 
-from speechgru.augment.seeds import FREQUENCY_MASKS, TIME_MASKS, WARP, part_seed
+from speechgru.augment.seeds import part_seed
 
 
-def warp_frequency(
-    log_mel_BTM: tf.Tensor, seed: tf.Tensor, *, warp_share: float, strength: Any = 1.0, num_groups: int = 1
-) -> tf.Tensor:
+def warp_frequency(log_mel_BTM: tf.Tensor, factors_B: tf.Tensor, *, num_groups: int = 1) -> tf.Tensor:
     """Stretches or squeezes each row's filter axis, as a longer or shorter vocal tract would.
 
-    Filter m takes the value that stood at ``m * factor``, linearly interpolated; past the last filter the last value
-    goes on.
+    Filter m gets the value that stood at ``m * factor``, linearly interpolated; past the last filter the last value
+    is repeated.
 
     Args:
         log_mel_BTM: normalised log-mel; zeros beyond each length stay zeros.
-        seed: int32 [2], or [B, 2]: a seed for each row, which then is warped the same whatever its mates.
-        warp_share: factors are drawn from 1 - warp_share to 1 + warp_share.
-        strength: scalar in [0, 1] that scales `warp_share`.
-        num_groups: the last axis holds so many groups of filters, such as log-mel and its deltas; each is warped alike.
+        factors_B: float32, each row's factor; 1 leaves it as it is.
+        num_groups: the last axis holds this many groups of filters, such as log-mel and its deltas; each is warped
+            alike.
 
     Returns:
         `log_mel_BTM`, warped.
 
     Source: Jaitly and Hinton 2013, "Vocal Tract Length Perturbation", here along the mel axis.
+
+    >>> warp_frequency(tf.constant([[[0.0, 1.0, 2.0, 3.0]]]), tf.constant([0.5])).numpy().tolist()
+    [[[0.0, 0.5, 1.0, 1.5]]]
     """
     log_mel_BTM = tf.convert_to_tensor(log_mel_BTM)
-    if not warp_share:
-        return log_mel_BTM
     shape = tf.shape(log_mel_BTM)
     num_filters = shape[2] // num_groups
-    factors_B = draw_warp_factors(_row_seeds(seed, shape[0]), warp_share=warp_share, strength=strength)
     filters_M = tf.cast(tf.range(num_filters), tf.float32)
     places_BM = tf.minimum(factors_B[:, None] * filters_M, tf.cast(num_filters - 1, tf.float32))
     # weights[b, i, j]: how much of filter i stands in filter j afterwards
@@ -45,79 +42,89 @@ def warp_frequency(
     return warped_BTM
 
 
-def draw_warp_factors(seeds_B2: tf.Tensor, *, warp_share: float, strength: Any = 1.0) -> tf.Tensor:
-    """The factors that `warp_frequency` draws from these rows' seeds."""
-    draws_BK2 = _row_draws(seeds_B2, WARP, tf.ones([tf.shape(seeds_B2)[0]], tf.int32))
+def draw_warp_factors(seeds_B2: tf.Tensor, part: int, *, warp_share: float, strength: Any = 1.0) -> tf.Tensor:
+    """Each row's factor for `warp_frequency`, float32 [B]: from 1 - warp_share to 1 + warp_share, at full strength."""
+    draws_BK2 = _row_draws(seeds_B2, part, tf.ones([tf.shape(seeds_B2)[0]], tf.int32))
     return 1.0 + strength * warp_share * (2.0 * draws_BK2[:, 0, 0] - 1.0)
 
 
-def mask_spectrogram(
+def count_masks(num_frames_B: tf.Tensor, count: int, *, per_second: float, frame_seconds: float) -> tf.Tensor:
+    """Masks of frames for each row, int32 [B]: `count`, and `per_second` more for each second, rounded down in all.
+
+    Source: the adaptive number of masks of Park et al. 2020, "SpecAugment on Large Scale Datasets", section 2.
+    """
+    counts_B = tf.fill([tf.shape(num_frames_B)[0]], count)
+    if per_second:
+        # In float64, so that a row of just a whole number of seconds gets its mask.
+        seconds_B = tf.cast(num_frames_B, tf.float64) * frame_seconds
+        counts_B += tf.cast(tf.floor(per_second * seconds_B), tf.int32)
+    return counts_B
+
+
+def mask_frames(
     log_mel_BTM: tf.Tensor,
     num_frames_B: tf.Tensor,
-    seed: tf.Tensor,
+    seeds_B2: tf.Tensor,
+    part: int,
     *,
-    time_masks: int,
-    time_mask_share: float,
-    frequency_masks: int,
-    frequency_mask_share: float,
-    time_masks_per_second: float = 0.0,
-    frame_seconds: float = 0.01,
-    strength: Any = 1.0,
-    num_groups: int = 1,
+    counts_B: tf.Tensor,
+    widest_share: Any,
 ) -> tf.Tensor:
-    """SpecAugment: hides bands of frames and of filters behind zeros, the corpus's mean after normalisation.
+    """SpecAugment's time masks: hides bands of frames behind zeros, the corpus's mean after normalisation.
 
-    Each mask's width is drawn from 0 to its share of the row's own frames (or of the filters), its place from all
-    that fit; so an utterance is masked the same whatever the padding.
+    Each mask's width is drawn from 0 to its share of the row's own frames, its place from all that fit; so an utterance
+    is masked the same whatever the padding and its batch mates.
 
     Args:
         log_mel_BTM: normalised log-mel.
         num_frames_B: real frames.
-        seed: int32 [2], or [B, 2]: a seed for each row, which then is masked the same whatever its mates.
-        time_masks: masks of frames a row.
-        time_mask_share: the widest, as a share of the row's frames.
-        frequency_masks: masks of filters a row.
-        frequency_mask_share: the widest, as a share of the filters.
-        time_masks_per_second: as many more masks of frames for each second of the row, rounded down in all.
-        frame_seconds: from one frame to the next.
-        strength: scalar in [0, 1] that scales the widths.
-        num_groups: the last axis holds so many groups of filters, such as log-mel and its deltas; each is masked alike.
+        seeds_B2: int32, a seed for each row.
+        part: the part of the seed to draw from.
+        counts_B: masks for each row.
+        widest_share: the widest mask, as a share of the row's frames; a number or a scalar tensor.
 
     Returns:
         `log_mel_BTM` with zeros under the masks.
 
-    Source: Park et al. 2019, "SpecAugment", section 2, without time warping; its adaptive number of masks Park et al.
-    2020, "SpecAugment on Large Scale Datasets", section 2.
+    Source: Park et al. 2019, "SpecAugment", section 2, without time warping.
+    """
+    log_mel_BTM = tf.convert_to_tensor(log_mel_BTM)
+    hidden_BT = _bands(
+        _row_draws(seeds_B2, part, counts_B), num_frames_B, tf.shape(log_mel_BTM)[1], widest_share=widest_share
+    )
+    return tf.where(hidden_BT[:, :, None], 0.0, log_mel_BTM)
+
+
+def mask_filters(
+    log_mel_BTM: tf.Tensor,
+    seeds_B2: tf.Tensor,
+    part: int,
+    *,
+    count: int,
+    widest_share: Any,
+    num_groups: int = 1,
+) -> tf.Tensor:
+    """SpecAugment's frequency masks: hides bands of mel filters behind zeros; arguments as in `mask_frames`.
+
+    Args:
+        log_mel_BTM: normalised log-mel.
+        seeds_B2: int32, a seed for each row.
+        part: the part of the seed to draw from.
+        count: masks for each row.
+        widest_share: the widest mask, as a share of the filters.
+        num_groups: the last axis holds this many groups of filters, such as log-mel and its deltas; each is masked
+            alike.
     """
     log_mel_BTM = tf.convert_to_tensor(log_mel_BTM)
     shape = tf.shape(log_mel_BTM)
-    seeds_B2 = _row_seeds(seed, shape[0])
-    hidden = []
-    if (time_masks or time_masks_per_second) and time_mask_share:
-        counts_B = tf.fill([shape[0]], time_masks)
-        if time_masks_per_second:
-            # In float64, so that a row of just so many seconds gets its mask.
-            seconds_B = tf.cast(num_frames_B, tf.float64) * frame_seconds
-            counts_B += tf.cast(tf.floor(time_masks_per_second * seconds_B), tf.int32)
-        hidden_BT = _bands(
-            _row_draws(seeds_B2, TIME_MASKS, counts_B),
-            num_frames_B,
-            shape[1],
-            widest_share=strength * time_mask_share,
-        )
-        hidden.append(hidden_BT[:, :, None])
-    if frequency_masks and frequency_mask_share:
-        num_filters = shape[2] // num_groups
-        hidden_BM = _bands(
-            _row_draws(seeds_B2, FREQUENCY_MASKS, tf.fill([shape[0]], frequency_masks)),
-            tf.fill([shape[0]], num_filters),
-            num_filters,
-            widest_share=strength * frequency_mask_share,
-        )
-        hidden.append(tf.tile(hidden_BM, [1, num_groups])[:, None, :])
-    for hidden_BTM in hidden:
-        log_mel_BTM = tf.where(hidden_BTM, 0.0, log_mel_BTM)
-    return log_mel_BTM
+    num_filters = shape[2] // num_groups
+    hidden_BM = _bands(
+        _row_draws(seeds_B2, part, tf.fill([shape[0]], count)),
+        tf.fill([shape[0]], num_filters),
+        num_filters,
+        widest_share=widest_share,
+    )
+    return tf.where(tf.tile(hidden_BM, [1, num_groups])[:, None, :], 0.0, log_mel_BTM)
 
 
 def _bands(draws_BK2: tf.Tensor, sizes_B: tf.Tensor, padded: tf.Tensor, *, widest_share: Any) -> tf.Tensor:
@@ -133,14 +140,8 @@ def _bands(draws_BK2: tf.Tensor, sizes_B: tf.Tensor, padded: tf.Tensor, *, wides
     return tf.reduce_any(is_inside, axis=1)
 
 
-def _row_seeds(seed: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
-    """A seed for each row, [B, 2]: as given, or drawn from the one for all."""
-    seed = tf.convert_to_tensor(seed)
-    return seed if seed.shape.rank == 2 else tf.random.experimental.stateless_split(seed, num_rows)
-
-
 def _row_draws(seeds_B2: tf.Tensor, part: int, counts_B: tf.Tensor) -> tf.Tensor:
-    """So many pairs of numbers in [0, 1) for each row, from its own seed and count alone, then zeros: [B, K, 2]."""
+    """`counts_B` pairs of numbers in [0, 1) for each row, from its own seed and count alone, then zeros: [B, K, 2]."""
     most = tf.reduce_max(tf.concat([counts_B, [0]], axis=0))
 
     def draw(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

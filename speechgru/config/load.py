@@ -52,7 +52,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     )
     train = config.train.model_copy(update={"start_from": _absolute(config.train.start_from)})
     augment = config.augment.model_copy(
-        update={name: _absolute(getattr(config.augment, name)) for name in ("noise_manifest", "reverb_manifest")}
+        update={key: _absolute(manifest) for key, manifest in config.augment.manifests.items()}
     )
     return config.model_copy(update={"data": data, "augment": augment, "train": train})
 

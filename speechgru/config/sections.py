@@ -12,18 +12,12 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from speechgru.augment import STAGES, Stage
+from speechgru.ranges import Count, Milliseconds, NonNegative, NonNegativeInt, Positive, Rate, Share
 from speechgru.text import RULES_BEFORE_KEYS, TextRules
 
-Count = Annotated[int, pydantic.Field(ge=1)]
-NonNegativeInt = Annotated[int, pydantic.Field(ge=0)]
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-HalfAtMost = Annotated[float, pydantic.Field(ge=0, le=0.5)]
-Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
-Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
-Milliseconds = Annotated[float, pydantic.Field(gt=0, le=1000)]
-
+#: Every key of the stages of augmentation, with its type and default: a new stage brings its own.
+_STAGE_KEYS: Any = {key: (field.annotation, field) for stage in STAGES for key, field in stage.model_fields.items()}
 
 #: See `train.quiet_start_ms` in configs/base.yaml.
 _FORWARD_QUIET_START_MS = 200.0
@@ -162,45 +156,30 @@ class FeaturesConfig(_Section):
     normalization: Literal["global", "utterance", "none"] = "global"
 
 
-class AugmentConfig(_Section):
-    """What training does to the recordings before it hears them."""
+_StageKeys: Any = pydantic.create_model("_StageKeys", __base__=_Section, **_STAGE_KEYS)
+
+
+class AugmentConfig(_StageKeys):
+    """What training does to recordings and spectrograms: the keys of `augment.STAGES`, and the ramp over them."""
 
     ramp_epochs: NonNegative = 0.0
-    speed_share: HalfAtMost = 0.0
-    reverb_probability: Share = 0.0
-    reverb_seconds_min: Positive = 0.1
-    reverb_seconds_max: Annotated[float, pydantic.Field(gt=0, le=10)] = 0.6
-    reverb_manifest: str | None = None
-    silence_seconds: NonNegative = 0.1
-    noise_probability: Share = 0.1
-    noise_kinds: tuple[Literal["white", "pink", "babble", "recorded"], ...] = pydantic.Field(
-        default=("white",), strict=False
-    )
-    noise_manifest: str | None = None
-    noise_snr_db_min: Finite = 10.0
-    noise_snr_db_max: Finite = 40.0
-    equalizer_db: NonNegative = 0.0
-    gain_db: NonNegative = 3.0
-    frequency_warp_share: HalfAtMost = 0.1
-    time_masks: NonNegativeInt = 1
-    time_masks_per_second: NonNegative = 0.0
-    time_mask_share: Share = 0.05
-    frequency_masks: NonNegativeInt = 1
-    frequency_mask_share: Share = 0.2
 
     @pydantic.model_validator(mode="after")
-    def _ordered(self) -> AugmentConfig:
-        for name in ("noise_snr_db", "reverb_seconds"):
-            least, most = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
-            if least > most:
-                raise ValueError(f"{name}_min ({least}) must not exceed {name}_max ({most})")
-        if self.noise_probability and not self.noise_kinds:
-            raise ValueError("noise_kinds is empty; name a kind, or set noise_probability to 0")
-        if len(set(self.noise_kinds)) < len(self.noise_kinds):
-            raise ValueError(f"noise_kinds names a kind twice: {', '.join(self.noise_kinds)}")
-        if ("recorded" in self.noise_kinds) != (self.noise_manifest is not None):
-            raise ValueError("noise_kinds holds 'recorded' where noise_manifest names the recordings, and only there")
+    def _consistent(self) -> AugmentConfig:
+        for stage in self.stages:
+            stage.require_consistent()
         return self
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages with their keys' values."""
+        return tuple(stage.of(self) for stage in STAGES)
+
+    @property
+    def manifests(self) -> dict[str, str]:
+        """The manifests of recordings that stages read, by their keys."""
+        named = {key: getattr(self, key) for stage in STAGES for key in stage.manifests}
+        return {key: path for key, path in named.items() if path is not None}
 
 
 class ModelConfig(_Section):

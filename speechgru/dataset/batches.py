@@ -22,7 +22,7 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.dataset.augmented import Augmentation, augment_seed, augmented_frames, speech_reader
 from speechgru.dataset.corpus import Corpus, ManifestSource
-from speechgru.dataset.sampling import Draws, Sampler, split
+from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Sampler, split
 from speechgru.utterances.examination import Examined
 
 
@@ -85,7 +85,7 @@ def batches_of(corpus: Corpus, indices: np.ndarray, *, config: RunConfig, batch_
     def plan() -> Iterator[_Planned]:
         for start in range(0, len(indices), batch_size):
             part = indices[start : start + batch_size]
-            draws = Draws(part, np.zeros_like(part), np.zeros((len(part), 3), np.float32))
+            draws = Draws(part, np.zeros_like(part), np.zeros((len(part), NUM_LENGTH_DRAWS), np.float32))
             yield _Planned(0.0, draws, np.ones(len(part), np.float32), 0)
 
     return _batches(corpus, plan, config=config, augmentation=None)
@@ -119,7 +119,7 @@ def _batches(
         values, labels_L = corpus.load(index)
         seed = augment_seed(config, number_of_pass, index)
         if augmentation is not None:
-            values, _ = augmentation.of_samples(values, seed, length_draws, strength=augmentation.strength(epoch))
+            values, _ = augmentation.augment_samples(values, seed, length_draws, strength=augmentation.strength(epoch))
         return {
             names[0]: values,
             names[1]: tf.shape(values)[0],
@@ -145,7 +145,7 @@ def _batches(
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None, 3], tf.float32),
+        tf.TensorSpec([None, NUM_LENGTH_DRAWS], tf.float32),
         tf.TensorSpec([None], tf.float32),
     )
     batches = tf.data.Dataset.from_generator(records, output_signature=signature)

@@ -18,7 +18,7 @@ from speechgru.dataset.sampling import Part
 from speechgru.errors import ConfigError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.shards.reader import Shards
-from speechgru.shards.records import SUMMARY_NAME
+from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary
@@ -31,7 +31,7 @@ class Source(Protocol):
     """A part of a corpus: utterances that are read alike."""
 
     #: `samples`, or `features` where log-mel was computed beforehand.
-    form: str
+    form: Form
     #: Frames of each utterance.
     num_frames: np.ndarray
     #: Sizes of runs of utterances that lie together on disk; empty where each is a file.
@@ -52,7 +52,7 @@ class ManifestSource:
         config: sample rate, decoder and front end.
     """
 
-    form = "samples"
+    form: Form = "samples"
     blocks: tuple[int, ...] = ()
 
     def __init__(self, examples: Sequence[Examined], *, config: RunConfig):

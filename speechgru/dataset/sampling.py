@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechgru.augment import STAGES, LengthStage
+
 #: Batches whose utterances are sorted by length together: enough to waste little padding, few enough to stay random.
 _BUCKET_BATCHES = 32
 
 #: Blocks of a block-wise corpus (its shards) whose utterances are shuffled together.
 _BLOCKS_TOGETHER = 8
+
+
+#: Numbers that decide how augmentation changes an utterance's length: speed, silence before and after, and what other
+#: stages need.
+NUM_LENGTH_DRAWS = sum(stage.num_draws for stage in STAGES if issubclass(stage, LengthStage))
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Draws:
     Args:
         indices: their places in the corpus.
         passes: for each the number of times that it was drawn before, which makes its augmentation a new one.
-        length_draws: for each three numbers in [0, 1) by `draw_lengths`.
+        length_draws: for each its numbers in [0, 1) by `draw_lengths`.
     """
 
     indices: np.ndarray
@@ -51,15 +58,16 @@ class Part:
 
 
 def draw_lengths(seed: int, number_of_pass: int, num_utterances: int) -> np.ndarray:
-    """Three numbers in [0, 1) for each utterance in a pass: how augmentation changes its length.
+    """Numbers in [0, 1) for each utterance in a pass: how augmentation changes its length.
 
     They are drawn here and not with the rest of the augmentation so that utterances which will be equally long can
     stand in a batch together. An utterance's numbers do not depend on how many come after it.
 
     Returns:
-        float32 [num_utterances, 3]: for speed, quiet before and quiet after.
+        float32 [num_utterances, `NUM_LENGTH_DRAWS`]: the numbers of each stage that changes lengths, in the order of
+        `STAGES`.
     """
-    return np.random.default_rng([seed, 3, number_of_pass]).random((num_utterances, 3), np.float32)
+    return np.random.default_rng([seed, 3, number_of_pass]).random((num_utterances, NUM_LENGTH_DRAWS), np.float32)
 
 
 class Sampler:

@@ -1,4 +1,4 @@
-"""To hear and see what training hears and sees."""
+"""Recordings as training augments them, to play and to look at."""
 
 from speechgru.listen.listening import listen
 

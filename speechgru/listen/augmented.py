@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from speechgru import lengths
 from speechgru.audio.in_graph import error_of
-from speechgru.augment.spectrogram import draw_warp_factors
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Augmentation, utterance_reader
 from speechgru.errors import AudioError
@@ -20,62 +19,56 @@ from speechgru.model.build import build_front_end
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import Utterance
 
-#: A deviation is at least so much of a nat, so that a filter that hears nothing is not blown up.
+#: The least deviation in nats, so that a filter without sound is not blown up.
 _LEAST_DEVIATION = 0.1
 
 
-class Ear:
-    """What training hears and sees of one utterance, with what was drawn in words that JSON can hold.
+class Probe:
+    """One utterance as training gets it, with a record of what was drawn.
 
     Args:
         config: the run.
         utterances: other speech, for babble.
 
     Raises:
-        ManifestError: the manifest of noise or of impulse responses cannot be read.
+        ManifestError: a manifest that a stage reads, such as that of noise, cannot be read.
     """
 
     def __init__(self, config: RunConfig, utterances: Sequence[Utterance]):
-        self._config = config
         self._augmentation = Augmentation(config, read_speech=utterance_reader(utterances, config=config))
 
-    def hear(
+    def samples(
         self, samples_N: np.ndarray, seed: tf.Tensor, length_draws: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The samples that training hears, and what was drawn for them, by name.
+    ) -> tuple[np.ndarray, dict[str, Any], list[str]]:
+        """The samples that training gets, what was drawn for them by name, and the same in words.
 
         Raises:
             AudioError: noise, a response or other speech cannot be read.
         """
         try:
-            augmented_N, draws = self._augmentation.of_samples(samples_N, seed, length_draws)
+            augmented_N, draws = self._augmentation.augment_samples(samples_N, seed, length_draws)
         except tf.errors.OpError as error:
             message = error_of(error)
             if message is None:
                 raise
             raise AudioError(message) from error
-        told = {key: plain(value.numpy().item()) for key, value in draws.items()}
-        if not told.get("reverberated", True):
-            told.pop("reverb_seconds", None)
-        kind = told.pop("noise_kind", -1)
-        if kind < 0:
-            told.pop("noise_snr_db", None)
-        else:
-            told["noise_kind"] = self._config.augment.noise_kinds[kind]
-        return augmented_N.numpy(), told
+        chain = self._augmentation.chain
+        record = chain.records({key: plain(value.numpy().item()) for key, value in draws.items()})
+        return augmented_N.numpy(), record, chain.describe(record)
 
-    def see(self, features_TD: np.ndarray, seed: tf.Tensor) -> np.ndarray:
-        """The features that training sees: warped, then with bands hidden behind zeros."""
+    def features(self, features_TD: np.ndarray, seed: tf.Tensor) -> np.ndarray:
+        """The features that the model gets in training: warped, then with bands hidden behind zeros."""
         num_frames_B = tf.constant([len(features_TD)], tf.int32)
-        return self._augmentation.of_features(features_TD[None], num_frames_B, seed[None])[0].numpy()
+        return self._augmentation.augment_features(features_TD[None], num_frames_B, seed[None])[0].numpy()
 
-    def warp_factor(self, seed: tf.Tensor) -> float:
-        """The factor that `see` stretches the filter axis by."""
-        return float(draw_warp_factors(seed[None], warp_share=self._config.augment.frequency_warp_share)[0])
+    def features_drawn(self, seed: tf.Tensor) -> dict[str, float]:
+        """What `features` draws by name, such as `frequency_warp`, the factor that the filter axis is stretched by."""
+        drawn = self._augmentation.chain.features_drawn(seed[None])
+        return {name: float(values_B[0]) for name, values_B in drawn.items()}
 
 
 class FrontEnd:
-    """The run's front end, its normalisation learnt from the recordings on the page, and its frequency axis."""
+    """The run's front end, its normalisation set by the recordings on the page, and its frequency axis."""
 
     def __init__(self, config: RunConfig):
         settings = config.features
@@ -86,7 +79,7 @@ class FrontEnd:
         self.range = (0.0, 1.0)
 
     def learn(self, recordings: Sequence[np.ndarray]) -> None:
-        """Takes the statistics of the normalisation, and the range of the colours, from the recordings."""
+        """Sets the statistics of the normalisation, and the range of the colours, by the recordings."""
         if self._normalization == "global":
             before = part_of_front_end(self._model, normalized=False)
             frames_TD = np.concatenate([_run(before, samples_N) for samples_N in recordings]).astype(np.float64)

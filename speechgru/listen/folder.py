@@ -15,7 +15,7 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
 from speechgru.files import atomic_path, write_json
-from speechgru.listen.augmented import Ear, FrontEnd, count_frames, plain
+from speechgru.listen.augmented import FrontEnd, Probe, count_frames, plain
 from speechgru.listen.page import Band, Picture, Version
 
 #: Names of what a folder holds; `listen.json` also says that it is ours to write over.
@@ -25,12 +25,12 @@ PAGE, RECORD, _AUDIO, _PICTURES = "index.html", "listen.json", "audio", "picture
 GUIDE_HZ = 1000
 
 #: More masks of time than these are summed up in a caption; the bars show them all.
-_MOST_TOLD = 3
+_MOST_LISTED = 3
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes sounds and pictures into the folder and says what they are."""
+    """Writes sounds and pictures into the folder, and records what they are."""
 
     out: Path
     config: RunConfig
@@ -46,7 +46,7 @@ class Writer:
         self,
         name: str,
         title: str,
-        ear: Ear,
+        probe: Probe,
         samples_N: np.ndarray,
         *,
         seed: tf.Tensor,
@@ -54,29 +54,33 @@ class Writer:
         utterance_id: str,
     ) -> tuple[Version, dict[str, Any]]:
         """One augmented copy."""
-        heard_N, draws = ear.hear(samples_N, seed, length_draws)
-        audio, record = self._write_audio(name, heard_N)
-        if not count_frames(heard_N, self.config):
+        augmented_N, draws, facts = probe.samples(samples_N, seed, length_draws)
+        audio, record = self._write_audio(name, augmented_N)
+        if not count_frames(augmented_N, self.config):
             raise UserError(
-                f"{utterance_id}: {title.lower()} has {len(heard_N)} samples, too few for a frame; "
+                f"{utterance_id}: {title.lower()} has {len(augmented_N)} samples, too few for a frame; "
                 "lower augment.speed_share"
             )
-        features_TD = self.front_end.features(heard_N)
-        before = self._picture(f"{name}_heard", "Heard", features_TD)
-        factor = ear.warp_factor(seed)
-        seen_TD = ear.see(features_TD, seed)
-        # What the same seed hides of a picture without a zero tells its masks.
-        is_hidden_TM = self.front_end.log_mel_of(ear.see(np.ones_like(features_TD), seed)) == 0
+        features_TD = self.front_end.features(augmented_N)
+        before = self._picture(f"{name}_augmented", "Augmented", features_TD)
+        drawn = probe.features_drawn(seed)
+        factor = drawn.get("frequency_warp", 1.0)
+        final_TD = probe.features(features_TD, seed)
+        # What the same seed hides of a picture without a zero are its masks.
+        is_hidden_TM = self.front_end.log_mel_of(probe.features(np.ones_like(features_TD), seed)) == 0
         frames, filters = _hidden(is_hidden_TM)
         num_frames, n_mels = is_hidden_TM.shape
         frame_seconds = self.config.hop_length / self.config.data.sample_rate
-        times = [tuple(round(edge * frame_seconds, 4) for edge in band) for band in frames]
-        bands_hz = [tuple(round(self.front_end.hz_of(edge - 0.5), 1) for edge in band) for band in filters]
+        times = [(round(start * frame_seconds, 4), round(end * frame_seconds, 4)) for start, end in frames]
+        bands_hz = [
+            (round(self.front_end.hz_of(low - 0.5), 1), round(self.front_end.hz_of(high - 0.5), 1))
+            for low, high in filters
+        ]
         moved = self.front_end.place_of(GUIDE_HZ) / factor
         after = self._picture(
-            f"{name}_seen",
+            f"{name}_final",
             _caption(factor, self.front_end.hz_of(moved), times, bands_hz),
-            seen_TD,
+            final_TD,
             guide=self.front_end.share_of(moved),
             time_masks=[
                 Band(start / num_frames, end / num_frames, f"hidden from {low:.2f} to {high:.2f} s")
@@ -87,12 +91,13 @@ class Writer:
                 for (start, end), (low, high) in zip(filters, bands_hz, strict=True)
             ],
         )
-        facts = [*_told(draws), *_lowered(record)]
+        facts = [*facts, *_lowered(record)]
         return Version(title, audio, facts or ["nothing drawn"], [before, after]), {
             "seed": seed.numpy().tolist(),
             **record,
             "draws": draws,
             "frequency_warp": plain(factor),
+            **{key: plain(value) for key, value in drawn.items() if key != "frequency_warp"},
             "time_masks_seconds": times,
             "frequency_masks_hz": bands_hz,
             "pictures": [before.image, after.image],
@@ -135,34 +140,19 @@ def _hidden(is_hidden_TM: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple
     is_hidden_T = is_hidden_TM.all(axis=1)
     rest_TM = is_hidden_TM[~is_hidden_T]
     is_hidden_M = rest_TM.all(axis=0) if len(rest_TM) else np.zeros(is_hidden_TM.shape[1], bool)
-    return tuple(  # type: ignore[return-value]
-        np.flatnonzero(np.diff(is_hidden.astype(int), prepend=0, append=0)).reshape(-1, 2).tolist()
-        for is_hidden in (is_hidden_T, is_hidden_M)
-    )
+    return _stretches(is_hidden_T), _stretches(is_hidden_M)
 
 
-def _told(draws: dict[str, Any]) -> list[str]:
-    """What was drawn, in words, in the order in which it is done."""
-    facts = []
-    if "speed_factor" in draws:
-        facts.append(f"speed × {draws['speed_factor']:.3f}")
-    if draws.get("reverberated"):
-        seconds = draws.get("reverb_seconds")
-        facts.append("a recorded room" if seconds is None else f"a room of {seconds:.2f} s")
-    before, after = (draws.get(f"silence_{side}_seconds", 0.0) for side in ("before", "after"))
-    if before or after:
-        facts.append(f"quiet: {before:.2f} s before, {after:.2f} s after")
-    if "noise_kind" in draws:
-        facts.append(f"{draws['noise_kind']} noise, {draws['noise_snr_db']:.0f} dB below the speech")
-    if "gain_db" in draws:
-        facts.append(f"level {draws['gain_db']:+.1f} dB")
-    return [fact.replace("-", "−") if fact.startswith("level") else fact for fact in facts]
+def _stretches(is_hidden: np.ndarray) -> list[tuple[int, int]]:
+    """From the first to after the last of each stretch of True."""
+    edges = np.flatnonzero(np.diff(is_hidden.astype(int), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _lowered(record: dict[str, Any]) -> list[str]:
     if not record["lowered_db"]:
         return []
-    return [f"peak {record['peak']:.2f}: this file is {record['lowered_db']:.1f} dB quieter than what training hears"]
+    return [f"peak {record['peak']:.2f}: this file is {record['lowered_db']:.1f} dB quieter than what training gets"]
 
 
 def _caption(
@@ -171,13 +161,13 @@ def _caption(
     """What was done to a picture, in words."""
     parts = [f"{GUIDE_HZ} Hz moved to {guide_hz:.0f} Hz" if factor != 1 else "not warped"]
     hidden = [f"{low:.0f} to {high:.0f} Hz" for low, high in bands_hz]
-    if len(times) > _MOST_TOLD:
+    if len(times) > _MOST_LISTED:
         seconds = sum(end - start for start, end in times)
         hidden.append(f"{len(times)} stretches of {seconds:.2f} s in all")
     else:
         hidden += [f"{start:.2f} to {end:.2f} s" for start, end in times]
     parts.append(f"hidden {', '.join(hidden)}" if hidden else "nothing hidden")
-    return "Seen: " + "; ".join(parts)
+    return "Final: " + "; ".join(parts)
 
 
 def files_of(count: int, copies: int) -> list[str]:
@@ -187,7 +177,7 @@ def files_of(count: int, copies: int) -> list[str]:
         names = [f"{number:02d}_copy{copy}" for copy in range(1, copies + 1)]
         files += [f"{_AUDIO}/{name}.wav" for name in (f"{number:02d}_original", *names)]
         files.append(f"{_PICTURES}/{number:02d}_original.png")
-        files += [f"{_PICTURES}/{name}_{stage}.png" for name in names for stage in ("heard", "seen")]
+        files += [f"{_PICTURES}/{name}_{stage}.png" for name in names for stage in ("augmented", "final")]
     return files
 
 
@@ -201,16 +191,13 @@ def claim(out: Path, files: Sequence[str]) -> None:
             written = json.loads(record.read_text(encoding="utf-8"))["files"]
             earlier = [out / name for name in written]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{record}: cannot be read as that of an earlier listening; name another folder") from error
+            raise UserError(
+                f"{record}: cannot be read as the record of an earlier `speechgru listen`; name another folder"
+            ) from error
         for path in earlier:
             if path.parent in (out, out / _AUDIO, out / _PICTURES):
                 path.unlink(missing_ok=True)
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out}: holds other things; name a new folder, or one that `speechgru listen` wrote")
-    # Said before anything is written, so that a call that is stopped leaves a folder that the next may take.
+    # Recorded before anything is written, so that a call that is stopped leaves a folder that the next may use.
     write_json(record, {"files": list(files)})
-
-
-def percent(share: float) -> str:
-    """A share as people write it."""
-    return f"{100 * share:.3g}\u202f%"

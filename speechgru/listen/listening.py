@@ -1,4 +1,4 @@
-"""Hear and see what training hears: recordings beside the copies that augmentation makes of them, as a page."""
+"""The verb: recordings beside the copies that augmentation makes of them, as a page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from speechgru.config.sections import RunConfig
 from speechgru.dataset import augment_seed, draw_lengths
 from speechgru.errors import UserError
 from speechgru.files import write_json
-from speechgru.listen.augmented import Ear, FrontEnd, read_samples
-from speechgru.listen.folder import GUIDE_HZ, PAGE, RECORD, Writer, claim, files_of, percent
+from speechgru.listen.augmented import FrontEnd, Probe, read_samples
+from speechgru.listen.folder import GUIDE_HZ, PAGE, RECORD, Writer, claim, files_of
 from speechgru.listen.page import Example, Version, write_listening_page
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -39,7 +39,7 @@ def listen(
         config: the run; its augmentation is shown at full strength, whatever its ramp.
         out: the folder to write: a new or empty one, or that of an earlier call, which is written over.
         count: utterances, evenly spread over the manifest; all of a shorter one.
-        copies: augmented versions of each: what the first epochs would hear.
+        copies: augmented versions of each: those of the first epochs.
         seed: of the augmentation; the run's own when None.
         progress: told after each utterance.
 
@@ -59,7 +59,7 @@ def listen(
     chosen = spread(len(utterances), count)
     if seed is not None:
         config = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-    ear = Ear(config, utterances)
+    probe = Probe(config, utterances)
     front_end = FrontEnd(config)
     originals = [read_samples(utterances[index], config) for index in chosen]
     front_end.learn(originals)
@@ -67,7 +67,8 @@ def listen(
     files = files_of(len(chosen), copies)
     claim(out, files)
     writer = Writer(out, config, front_end)
-    heard, records = [], []
+    examples: list[Example] = []
+    records: list[dict[str, Any]] = []
     for number, index in enumerate(chosen, start=1):
         utterance, samples_N = utterances[index], originals[number - 1]
         name = f"{number:02d}"
@@ -90,7 +91,7 @@ def listen(
             version, record = writer.copy(
                 f"{name}_copy{copy + 1}",
                 f"Copy {copy + 1}",
-                ear,
+                probe,
                 samples_N,
                 seed=augment_seed(config, copy, index),
                 length_draws=draw_lengths(config.train.seed, copy, len(utterances))[index],
@@ -98,9 +99,9 @@ def listen(
             )
             versions.append(version)
             records[-1]["copies"].append(record)
-        heard.append(_heard(utterance, len(samples_N) / config.data.sample_rate, versions))
+        examples.append(_example(utterance, len(samples_N) / config.data.sample_rate, versions))
         progress("augmenting", number, len(chosen), "")
-    page = _write_page(out, manifest, config, heard, len(utterances), config.train.seed, front_end)
+    page = _write_page(out, manifest, config, examples, len(utterances), config.train.seed, front_end)
     write_json(
         out / RECORD,
         {
@@ -123,7 +124,7 @@ def spread(total: int, count: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, total - 1, count)}) if count > 1 else [0]
 
 
-def _heard(utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Example:
+def _example(utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Example:
     facts = [f"{seconds:.2f} s"] + ([f"speaker {utterance.speaker}"] if utterance.speaker else [])
     return Example(utterance.utterance_id, utterance.text, facts, versions)
 
@@ -132,7 +133,7 @@ def _write_page(
     out: Path,
     manifest: str | Path,
     config: RunConfig,
-    heard: Sequence[Example],
+    examples: Sequence[Example],
     total: int,
     seed: int,
     front_end: FrontEnd,
@@ -141,10 +142,10 @@ def _write_page(
     strength = "full" + (f"; training reaches it after {ramp:g} epochs" if ramp else "")
     normalization = config.features.normalization
     reading = [
-        "“Heard” is the log-mel of the copy that plays; “Seen” is what the model gets of it, warped in frequency and "
-        f"with bands hidden behind {'zeros' if normalization == 'none' else 'the mean'}. Bars at the edges mark those "
-        f"bands; the dotted line is what stood at {GUIDE_HZ} Hz. All pictures have one scale of colours, and those of "
-        "one utterance one time axis.",
+        "“Augmented” is the log-mel of the copy that plays; “Final” is what the model gets of it, warped in frequency "
+        f"and with bands hidden behind {'zeros' if normalization == 'none' else 'the mean'}. Bars at the edges mark "
+        f"those bands; the dotted line is what stood at {GUIDE_HZ} Hz. All pictures have one scale of colours, and "
+        "those of one utterance one time axis.",
         "Levels are normalised as the model gets them"
         + {
             "global": ", here by the mean and deviation of the recordings on this page in place of the corpus's.",
@@ -154,49 +155,15 @@ def _write_page(
     ]
     return write_listening_page(
         out / PAGE,
-        title=f"What training hears of {Path(manifest).name}",
-        lead=f"{len(heard)} of {total:,} recordings, each over copies as the first epochs would hear them.",
+        title=f"What training gets of {Path(manifest).name}",
+        lead=f"{len(examples)} of {total:,} recordings, each over copies as the first epochs train on them.",
         settings=[*_settings(config), ("Strength", strength), ("Seed", str(seed))],
         reading=reading,
-        utterances=heard,
+        utterances=examples,
         hz_ticks=[(str(hz), front_end.share_of(front_end.place_of(hz))) for hz in _TICKS_HZ],
     )
 
 
 def _settings(config: RunConfig) -> list[tuple[str, str]]:
-    """Each kind of augmentation with its range, or that it is off."""
-    settings = config.augment
-    low_db, high_db = settings.noise_snr_db_min, settings.noise_snr_db_max
-    rooms = (
-        f"recorded in {Path(settings.reverb_manifest).name}"
-        if settings.reverb_manifest
-        else f"{settings.reverb_seconds_min:g} to {settings.reverb_seconds_max:g} s"
-    )
-    time_masks = [f"{settings.time_masks}"] if settings.time_masks else []
-    if settings.time_masks_per_second:
-        time_masks.append(f"{settings.time_masks_per_second:g} a second")
-    kinds: list[tuple[str, Any, str]] = [
-        ("Speed", settings.speed_share, f"up to {percent(settings.speed_share)} faster or slower"),
-        ("Rooms", settings.reverb_probability, f"{percent(settings.reverb_probability)} of utterances, {rooms}"),
-        ("Quiet", settings.silence_seconds, f"up to {settings.silence_seconds:g} s before and after"),
-        (
-            "Noise",
-            settings.noise_probability,
-            f"{percent(settings.noise_probability)} of utterances, {', '.join(settings.noise_kinds)}, "
-            f"{low_db:g} to {high_db:g} dB below the speech",
-        ),
-        ("Timbre", settings.equalizer_db, f"frequencies up to {settings.equalizer_db:g} dB louder or softer"),
-        ("Level", settings.gain_db, f"up to {settings.gain_db:g} dB up or down"),
-        ("Warping", settings.frequency_warp_share, f"up to {percent(settings.frequency_warp_share)} up or down"),
-        (
-            "Time masks",
-            bool(time_masks) and settings.time_mask_share,
-            f"{' and '.join(time_masks)}, up to {percent(settings.time_mask_share)} of the utterance each",
-        ),
-        (
-            "Frequency masks",
-            settings.frequency_masks and settings.frequency_mask_share,
-            f"{settings.frequency_masks}, up to {percent(settings.frequency_mask_share)} of the filters each",
-        ),
-    ]
-    return [(name, told if is_on else "off") for name, is_on, told in kinds]
+    """Each stage of augmentation with its extent, or that it is off."""
+    return [(stage.title, stage.extent if stage.is_on else "off") for stage in config.augment.stages]

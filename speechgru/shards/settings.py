@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from speechgru.augment import STAGES, FeatureStage
 from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig, TextConfig
 from speechgru.errors import ConfigError
@@ -13,11 +14,7 @@ from speechgru.shards.reader import Shards
 
 #: What changes the samples at random, anew in each epoch: features that were made before cannot follow.
 _CHANGES_SAMPLES = (
-    "augment.gain_db",
-    "augment.silence_seconds",
-    "augment.noise_probability",
-    "augment.speed_share",
-    "augment.reverb_probability",
+    *(f"augment.{stage.switch}" for stage in STAGES if not issubclass(stage, FeatureStage)),
     "features.dither",
 )
 

@@ -260,8 +260,8 @@ def _require_readable(config: RunConfig) -> None:
     Raises:
         UserError: one cannot be read.
     """
-    for manifest in (config.augment.noise_manifest, config.augment.reverb_manifest):
-        for utterance in read_manifest(manifest) if manifest else ():
+    for manifest in config.augment.manifests.values():
+        for utterance in read_manifest(manifest):
             read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text.rules)
             if not isinstance(read, Examined):
                 raise UserError(f"{manifest}:{utterance.line}: {read.message}")

@@ -166,7 +166,9 @@ class TrainStep:
     def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features_BTD, num_frames_B = self._front_end([batch[name] for name in INPUTS[self._form]])
         strength = self._augmentation.strength(batch["epoch_B"][0])
-        features_BTD = self._augmentation.of_features(features_BTD, num_frames_B, batch["seed_B2"], strength=strength)
+        features_BTD = self._augmentation.augment_features(
+            features_BTD, num_frames_B, batch["seed_B2"], strength=strength
+        )
         with tf.GradientTape() as tape:
             logits_BSV, num_steps_B = self._encoder([features_BTD, num_frames_B], training=True)
             feasible_B = is_feasible(num_steps_B, batch["labels_BL"], batch["num_labels_B"])
