@@ -2,7 +2,7 @@
 
 The reader stands on C code, which could end the process. So the cases run in child processes (this file, run as a
 program), with a limit of time for each case and of memory for all. Where a child dies, the case at which it died fails
-with its form and number, and another child goes on behind it.
+with its form and number, and another child resumes behind it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def run_cases(folder: Path, reader: str, skip: int, forms: list[str]) -> None:
-    """The child: tells on standard output which case begins, and what came of it."""
+    """The child: prints which case begins, and its outcome."""
     import resource
 
     if reader == "tensorflow_io":  # TensorFlow alone reserves more addresses than the limit
@@ -119,7 +119,7 @@ def run_cases(folder: Path, reader: str, skip: int, forms: list[str]) -> None:
         except AudioError as error:
             is_named = str(error).startswith(f"{path}: ") and len(str(error)) > len(str(path)) + 10
             outcome, detail = "error" if is_named else "failed", str(error)
-        except BaseException as error:  # the parent tells it
+        except BaseException as error:  # the parent reports it
             outcome, detail = "failed", f"{type(error).__name__}: {error}"
         else:
             is_sane = samples_N.dtype == np.float32 and np.isfinite(samples_N).all() and len(samples_N) < MOST_SAMPLES
@@ -134,12 +134,12 @@ def outcomes_of(folder: Path, forms: list[str], *, reader: str = "soundfile") ->
     while len(outcomes) < NUM_CASES * len(forms):
         command = [sys.executable, __file__, str(folder), reader, str(len(outcomes)), *forms]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        outcomes += [record for record in told if "outcome" in record]
+        reports = [json.loads(line) for line in done.stdout.splitlines()]
+        outcomes += [record for record in reports if "outcome" in record]
         if done.returncode:
-            assert told and "outcome" not in told[-1], done.stderr  # it did not even begin
+            assert reports and "outcome" not in reports[-1], done.stderr  # it did not even begin
             outcome = "hung" if "Timeout (" in done.stderr else "died"
-            outcomes.append({**told[-1], "outcome": outcome, "detail": f"{done.returncode}: {done.stderr[-2000:]}"})
+            outcomes.append({**reports[-1], "outcome": outcome, "detail": f"{done.returncode}: {done.stderr[-2000:]}"})
     return outcomes
 
 

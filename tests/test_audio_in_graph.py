@@ -262,7 +262,7 @@ def test_tensorflow_ios_own_failure_is_named(tmp_path, write_wav):
 
 
 def test_an_engine_that_is_none_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"there is no audio engine 'fast'; use one of auto, soundfile, tensorflow_io"):
+    with pytest.raises(UserError, match=r"unknown audio engine 'fast'; use one of auto, soundfile, tensorflow_io"):
         load(tmp_path / "a.wav", engine="fast")
 
 

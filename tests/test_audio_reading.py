@@ -1,4 +1,4 @@
-"""Reading recordings: every format gives the same samples, and what is no recording is named with its reason."""
+"""Reading recordings: every format gives the same samples, and what is not a recording is named with its reason."""
 
 import contextlib
 import os
@@ -423,7 +423,7 @@ def test_long_recordings_are_read_in_blocks(tmp_path, monkeypatch, write_wav):
         assert len(read_recording(path, offset=0.25, duration=0.7).samples_N) == 11200
 
 
-# What is no recording
+# What is not a recording
 
 
 def test_a_wav_without_samples_has_none(tmp_path, write_wav):
@@ -707,7 +707,7 @@ def test_what_is_written_to_a_pipe_is_read_whole(tmp_path, ffmpeg, write_wav, ma
     )
     segment_N = read_recording(path, offset=1.3, duration=0.7).samples_N
     np.testing.assert_allclose(segment_N, recording.samples_N[20800:32000], rtol=0, atol=1e-6)
-    if path.suffix == ".flac":  # its last frame still tells how many there should be
+    if path.suffix == ".flac":  # its last frame still says how many there should be
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(AudioError, match=r"a\.flac: is truncated|a\.flac: cannot be decoded"):
             read_recording(path)

@@ -109,7 +109,7 @@ def read_some(read_seed):
 
 
 def over_seeds(function, count, *, start=0, parallel=2):
-    """What `function` gives for so many seeds, through a dataset's graph as in training."""
+    """What `function` gives for `count` seeds, through a dataset's graph as in training."""
     dataset = tf.data.Dataset.range(start, start + count)
     seeds = dataset.map(lambda number: tf.stack([7, tf.cast(number, tf.int32)]))
     return list(seeds.map(function, num_parallel_calls=parallel).as_numpy_iterator())
@@ -239,7 +239,7 @@ def test_switching_a_kind_off_leaves_the_others_draws_alone():
 
 
 def test_the_steps_come_in_order_and_match_what_is_told():
-    """Speed, silence, room, noise, gain: undone one by one from the end, by what was told; a timbre tells nothing."""
+    """Speed, silence, room, noise, gain: undone one by one from the end, by what was drawn; a timbre records nothing."""
     settings_ = {**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0, "equalizer_db": 0.0}
     for number in range(8):
         out_N, draws = augment_samples(speech(), seed(number), **settings_, return_draws=True)
@@ -300,10 +300,10 @@ def test_speed_moves_a_tone_by_its_factor_and_the_length_by_its_inverse(number, 
 def test_lengths_can_be_decided_by_the_caller():
     options = {**QUIET, "speed_share": 0.2, "silence_seconds": 0.5}
     for draws in ([0.0, 0.0, 0.0], [0.5, 0.25, 0.75], [0.99, 0.5, 0.0]):
-        out_N, told = augment_samples(speech(), seed(4), **options, length_draws=tf.constant(draws), return_draws=True)
+        out_N, drawn = augment_samples(speech(), seed(4), **options, length_draws=tf.constant(draws), return_draws=True)
         factor = 0.8 + 0.4 * draws[0]
-        assert float(told["speed_factor"]) == pytest.approx(factor)
-        assert float(told["silence_before_seconds"]) == pytest.approx(0.5 * draws[1], abs=1 / RATE)
+        assert float(drawn["speed_factor"]) == pytest.approx(factor)
+        assert float(drawn["silence_before_seconds"]) == pytest.approx(0.5 * draws[1], abs=1 / RATE)
         assert abs(len(out_N) - (len(speech()) / factor + 0.5 * RATE * (draws[1] + draws[2]))) <= 3
 
 
@@ -409,7 +409,7 @@ def test_pink_noise_falls_by_3_db_an_octave_and_white_noise_does_not():
     assert np.polyfit(octaves, octave_powers_db(pink_N, 16000, edges_hz), 1)[0] == pytest.approx(-3.01, abs=0.15)
     assert np.polyfit(octaves, octave_powers_db(white_N, 16000, edges_hz), 1)[0] == pytest.approx(0, abs=0.15)
     (rumble_db,), (lowest_db,) = (octave_powers_db(pink_N, 16000, edges) for edges in ([0, 19], [21, 42]))
-    assert rumble_db < lowest_db - 20, "what cannot be heard takes none of the noise's power"
+    assert rumble_db < lowest_db - 20, "what is inaudible has none of the noise's power"
 
 
 def test_noise_has_the_length_asked_for():

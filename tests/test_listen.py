@@ -95,16 +95,16 @@ def record_of(page):
 
 
 def test_the_folder_holds_what_its_record_says_and_the_page_links_it(manifest, tmp_path):
-    told = []
+    reports = []
     page = listen(
         manifest, config=config_of(), out=tmp_path / "new" / "out", count=3, copies=2,
-        progress=lambda *said: told.append(said),
+        progress=lambda *report: reports.append(report),
     )  # fmt: skip
     assert page == tmp_path / "new" / "out" / "index.html"
     record = record_of(page)
     assert set(files_in(page.parent)) == {*record["files"], "listen.json"}
     assert [utterance["index"] for utterance in record["utterances"]] == [0, 2, 4]
-    assert told[-1] == ("augmenting", 3, 3, "")
+    assert reports[-1] == ("augmenting", 3, 3, "")
     read = Page(page)
     sounds = [attributes["src"] for attributes in read.all("audio")]
     pictures = [attributes["href"] for attributes in read.all("image")]

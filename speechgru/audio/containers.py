@@ -219,7 +219,7 @@ def mend_mp3(stream: BinaryIO) -> bytes | None:
 
 
 def _behind_id3(stream: BinaryIO) -> int:
-    """Where an ID3v2 tag ends: after 10 bytes, the size that they tell in four times seven bits, and a footer."""
+    """Where an ID3v2 tag ends: after 10 bytes, the size that they hold in four times seven bits, and a footer."""
     start = 0
     while True:
         stream.seek(start)
@@ -286,7 +286,7 @@ def _xing_place(header: bytes) -> int:
 
 
 def _xing_counts(content: bytes, first: int) -> tuple[int | None, int]:
-    """The frames and bytes that a first frame promises; None where it is no Xing frame, 0 for what it leaves out."""
+    """The frames and bytes that a first frame promises; None where it is not a Xing frame, 0 for what it leaves out."""
     place = first + _xing_place(content[first : first + 4])
     if content[place : place + 4] in (b"Xing", b"Info") and len(content) >= place + 16:
         flags, *numbers = struct.unpack_from(">3I", content, place + 4)

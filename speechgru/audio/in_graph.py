@@ -65,7 +65,7 @@ def load_samples(
         "tensorflow_io": _read_with_tensorflow_io,
     }
     if engine not in readers:
-        raise UserError(f"there is no audio engine {engine!r}; use one of {', '.join(readers)}")
+        raise UserError(f"unknown audio engine {engine!r}; use one of {', '.join(readers)}")
     if engine == "tensorflow_io":
         _import_tensorflow_io()
     read = functools.partial(readers[engine], sample_rate=sample_rate)
@@ -78,7 +78,7 @@ def decode_bytes(content: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
     """The bytes of an encoded recording, inside a graph: for a server that is sent files.
 
     Reads WAV and FLAC of 16 bits and Ogg Vorbis, by tensorflow-io's operations, which a graph that holds them needs
-    wherever it runs. It does not resample: a graph has no filter as good as the one that training heard through.
+    wherever it runs. It does not resample: a graph has no filter as good as the one that training used.
 
     Args:
         content: string scalar, the file.
@@ -114,7 +114,7 @@ def decode_bytes(content: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
         return audio.decode_vorbis(content), number(40, 4, tf.int32)
 
     def refuse() -> tuple[tf.Tensor, tf.Tensor]:
-        message = "this is no WAV of 16 bits, FLAC of 16 bits or Ogg Vorbis file; convert it"
+        message = "not a WAV of 16 bits, FLAC of 16 bits or Ogg Vorbis file; convert it"
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.zeros([0, 1]), tf.constant(sample_rate)
 

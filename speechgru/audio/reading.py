@@ -142,7 +142,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads a recording's header alone.
 
     Raises:
-        AudioError: as `read_recording`, as far as the header tells.
+        AudioError: as `read_recording`, as far as the header shows.
     """
     with _opened(os.fsdecode(path)) as (_, header):
         return header
@@ -221,7 +221,7 @@ def _opened(path: str) -> Iterator[tuple[Any, Header]]:
 
 
 def _read_head(path: str) -> bytes:
-    """The first bytes of a file that can be opened and read, is no folder, no device and not empty."""
+    """The first bytes of a file that can be opened and read, is not a folder, not a device and not empty."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -274,7 +274,7 @@ def _refuse(header: Header, stream: Any) -> None:
             f"{_HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
         )
     if not _counts(header.num_samples):
-        raise AudioError(f"{path}: does not say how long it is, and holds no sound that tells; convert it again")
+        raise AudioError(f"{path}: states no duration, and has no sound that shows it; convert it again")
     _refuse_truncated(path, stream)
     with open(path, "rb") as content:
         if header.container == "OGG" and containers.ogg_is_cut(content):
@@ -311,7 +311,7 @@ def _read(stream: Any, header: Header, start: int, count: int) -> np.ndarray:
 
 
 def _refuse_truncated(path: str, stream: Any) -> None:
-    """A file that ends before its header says: libsndfile reads what there is, and only its log tells.
+    """A file that ends before its header says: libsndfile reads what there is, and only its log shows it.
 
     The chunks are those of WAV and CAF (`data`), W64 (`riff`), RF64 (`Riff size`), AIFF (`SSND`) and AU (`Data Size`).
     """

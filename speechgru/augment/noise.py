@@ -13,7 +13,7 @@ from speechgru.augment.stage import Reader
 
 NOISE_KINDS = ("white", "pink", "babble", "recorded")
 
-#: Below is no sound: pink noise, of equal power in every octave, would hold most of its power there.
+#: Below is no sound: pink noise, of equal power in every octave, would have most of its power there.
 _LOWEST_HZ = 20.0
 
 #: Voices of a babble, at least and at most: fewer can be understood, more sound like shaped noise.

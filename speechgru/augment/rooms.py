@@ -10,12 +10,12 @@ import tensorflow as tf
 from speechgru.augment.seeds import split_seed
 from speechgru.augment.spectra import SILENT_ENERGY, at_unit_energy, coloured_noise, fft_length
 
-#: Places, evenly apart as the ear hears, at which a made-up microphone's loudness is drawn; straight lines between.
+#: Places, evenly apart on the mel scale, at which a made-up microphone's gain is drawn; straight lines between.
 _EQUALIZER_POINTS = 8
 #: How long a made-up microphone may ring.
 _EQUALIZER_SECONDS = 0.05
 
-# A made-up room. By so much the direct sound exceeds all that follows: from across a room to arm's length.
+# A made-up room. The direct sound's energy over that of all that follows: from across a room to arm's length.
 _DIRECT_TO_REVERBERANT_DB = (0.0, 12.0)
 _NUM_REFLECTIONS = 8
 _REFLECTION_SECONDS = (0.001, 0.05)
@@ -100,7 +100,7 @@ def equalize(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int, equaliz
         samples_N: one utterance.
         seed: int32 [2].
         sample_rate: Hz.
-        equalizer_db: by so much at most, up or down. It is drawn at eight places evenly apart on the mel scale from 0
+        equalizer_db: the largest change, up or down. It is drawn at eight places evenly apart on the mel scale from 0
             to half the sample rate, with straight lines in dB between them, and nothing is delayed.
 
     Returns:

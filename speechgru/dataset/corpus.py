@@ -133,7 +133,7 @@ class Corpus:
 
 
 def frames_of(num_samples: np.ndarray, *, config: RunConfig) -> np.ndarray:
-    """Frames that the front end makes of so many samples, int32."""
+    """Frames that the front end makes of recordings of `num_samples` samples, int32."""
     frames = lengths.num_frames(
         num_samples, n_fft=config.n_fft, hop_length=config.hop_length, center=config.features.center
     )
@@ -167,7 +167,7 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
 
     Args:
         config: manifests and shard folders, limits, rules.
-        progress: told after each utterance.
+        progress: called after each utterance.
 
     Returns:
         The corpus, the vocabulary, and a record for each utterance that is left out.

@@ -41,7 +41,7 @@ def listen(
         count: utterances, evenly spread over the manifest; all of a shorter one.
         copies: augmented versions of each: those of the first epochs.
         seed: of the augmentation; the run's own when None.
-        progress: told after each utterance.
+        progress: called after each utterance.
 
     Returns:
         The page, `index.html` in `out`. Beside it stand `audio/` (16-bit WAV at the run's sample rate), `pictures/`
