@@ -19,6 +19,10 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.augment.stage.Clip",
         "speechgru.augment.stage.Stage",
     },
+    "parts of what another public function makes, whose example shows it": {
+        "speechgru.dataset.corpus.ManifestSource",
+        "speechgru.dataset.corpus.ShardSource",
+    },
     "an exception; its message is for the user": {
         "speechgru.errors.UserError",
     },
