@@ -87,10 +87,9 @@ def make_graphs(config):
     for variable in model.trainable_variables:
         if variable.name != "kernel" and variable.name != "recurrent_kernel":  # biases are 0 and scales are 1 so far
             variable.assign(variable.numpy() + 0.2 * rng.normal(size=variable.shape))
-    graphs = Graphs(model, config)
+    graphs = Graphs(model)
     log_mel_TM = graphs.front_end_stages(make_samples(SECONDS))["log_mel"]
-    normalization = graphs.front_end.get_layer("normalization")
-    normalization.set_statistics(log_mel_TM.mean(axis=0), log_mel_TM.std(axis=0) + 0.1)
+    model.front_end.normalization.set_statistics(log_mel_TM.mean(axis=0), log_mel_TM.std(axis=0) + 0.1)
     return graphs
 
 
@@ -138,7 +137,7 @@ def front_end_function(graphs):
 
     @tf.function(autograph=False)
     def front_end(samples):
-        return {"log_mel": graphs.front_end([samples, tf.reshape(tf.shape(samples)[1], [1])])[0]}
+        return {"log_mel": graphs.model.front_end.whole(samples, tf.reshape(tf.shape(samples)[1], [1]))[0]}
 
     return front_end.get_concrete_function(tf.TensorSpec([1, None], tf.float32, name="samples"))
 
@@ -367,12 +366,11 @@ def over_lengths(graphs, whole, files, *, lengths, rounds):
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def stream_of_ours(path, config, samples_N):
+def stream_of_ours(path, model, samples_N):
     """Feeds all complete chunks of a recording, as `Recognizer.stream` does; returns its log-probabilities [S, V]."""
-    from speechgru.export.graphs import stream_geometry, stream_record
     from speechgru.runtime import Windows
 
-    runner, geometry, states = tflite_runner(path), stream_geometry(config), stream_record(config)["states"]
+    runner, geometry, states = tflite_runner(path), model.stream_geometry(), model.state_shapes()
 
     def run():
         windows = Windows(lambda inputs: runner(**inputs), geometry=geometry, states=states)
@@ -407,18 +405,16 @@ def windows_of(log_mel_TM, mean_M, geometry, num_calls):
 
 def streaming(direction, factor, folder, *, libraries, rounds, size):
     """One model that streams; returns the answer's keys, and the row of the table of first results."""
-    from speechgru.export.graphs import stream_geometry
-
     config = make_config(factor, direction, size)
     graphs = make_graphs(config)
     folder = folder / direction
     folder.mkdir()
-    geometry, samples_N = stream_geometry(config), make_samples(SECONDS)
+    geometry, samples_N = graphs.model.stream_geometry(), make_samples(SECONDS)
     num_calls = geometry.num_ready_calls(len(samples_N))
     seconds = num_calls * geometry.chunk_samples / SAMPLE_RATE
-    ours = tflite_files(graphs.stream(geometry), folder, "stream", ["none", "dynamic"])
+    ours = tflite_files(graphs.stream(), folder, "stream", ["none", "dynamic"])
     contestants = {
-        f"ours {form}, from samples": Contestant("litert", stream_of_ours(path, config, samples_N))
+        f"ours {form}, from samples": Contestant("litert", stream_of_ours(path, graphs.model, samples_N))
         for form, path in ours.items()
     }
     if "onnxruntime" in libraries:
@@ -448,22 +444,20 @@ def streaming(direction, factor, folder, *, libraries, rounds, size):
     mine = "ours dynamic, from samples"
     answer = times_as_fast(f"{prefix}_vs_onnxruntime", timings, mine=mine, library="onnxruntime")
     answer[f"{prefix}_call_ms"] = {name: round(1e3 * timing.median / num_calls, 3) for name, timing in timings.items()}
-    first = first_result(ours.get("dynamic"), config, samples_N, rounds)
+    first = first_result(ours.get("dynamic"), graphs.model, samples_N, rounds)
     answer[f"{prefix}_first_result_seconds"] = first and round(first["sound"] + first["first"], 4)
     return answer, first
 
 
-def first_result(path, config, samples_N, rounds):
+def first_result(path, model, samples_N, rounds):
     """Seconds: of sound until a stream's first result, and of computing it, by a file that was just loaded."""
-    from speechgru.export.graphs import stream_geometry
-
     if path is None:
         return None
-    geometry = stream_geometry(config)
+    geometry = model.stream_geometry()
     load, first, later = [], [], []
     for _ in range(rounds):
         start = time.perf_counter()
-        run = stream_of_ours(path, config, samples_N[: geometry.first_samples])
+        run = stream_of_ours(path, model, samples_N[: geometry.first_samples])
         load.append(time.perf_counter() - start)
         for seconds in (first, later):
             start = time.perf_counter()

@@ -130,7 +130,7 @@ def ours(config, **model_options):
     from speechgru.train.step import TrainStep
 
     model = build_model(config, CLASSES, **model_options)
-    encoder, optimizer = model.get_layer("encoder"), make_optimizer(config.train)
+    encoder, optimizer = model.encoder.model, make_optimizer(config.train)
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, config=config, form="features")
 
@@ -172,7 +172,7 @@ def stock_keras(config, encoder):
     convolution = keras.layers.Conv1D(
         settings.subsampling_channels, 2 * factor + 1, strides=factor, activation="relu", name="subsampling"
     )
-    outputs = inputs = keras.Input([None, config.num_features])
+    outputs = inputs = keras.Input([None, config.features.n_mels])
     outputs = convolution(keras.layers.ZeroPadding1D(factor)(outputs))
     for number in range(settings.num_layers):
         outputs = keras.layers.Dropout(settings.dropout)(outputs)
@@ -213,7 +213,9 @@ def of_torch(config, encoder, *, packed):
         def __init__(self):
             super().__init__()
             channels, units = settings.subsampling_channels, settings.units
-            self.subsampling = nn.Conv1d(config.num_features, channels, 2 * factor + 1, stride=factor, padding=factor)
+            self.subsampling = nn.Conv1d(
+                config.features.n_mels, channels, 2 * factor + 1, stride=factor, padding=factor
+            )
             widths = [channels] + [2 * units] * (settings.num_layers - 1)
             self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-3) for width in widths)
             self.grus = nn.ModuleList(nn.GRU(width, units, batch_first=True, bidirectional=True) for width in widths)
@@ -289,7 +291,7 @@ def make_peers(config, *, with_torch):
 
 def require_same_values(peers, config):
     """Ends the script where two implementations are not the same model: their times would say nothing."""
-    full, ragged = (make_batch(config.num_features, ragged=ragged) for ragged in (False, True))
+    full, ragged = (make_batch(config.features.n_mels, ragged=ragged) for ragged in (False, True))
     expected = peers["ours"].loss_of(full)
     for name, peer in peers.items():
         assert peer.weights == peers["ours"].weights, f"{name} has {peer.weights:,} weights"
@@ -317,7 +319,7 @@ def frameworks(sizes, repetitions, *, with_torch):
         config = make_config(size)
         peers = make_peers(config, with_torch=with_torch)
         require_same_values(peers, config)
-        batch = make_batch(config.num_features)
+        batch = make_batch(config.features.n_mels)
         seconds = medians({name: peer.make_step(batch) for name, peer in peers.items()}, repetitions)
         shape = "x".join(map(str, batch.log_mel_BTM.shape))
         print(f"\n{size}: {peers['ours'].weights:,} weights, batch {shape}, {batch.seconds:.0f} s of speech")
@@ -341,7 +343,7 @@ def precisions(sizes, repetitions):
     answer = {}
     for size in sizes:
         config = make_config(size)
-        batch = make_batch(config.num_features)
+        batch = make_batch(config.features.n_mels)
         peers, losses = {}, {}
         for precision in ("float32", "mixed_bfloat16"):
             peers[precision], _ = ours(config, precision=precision)  # the same seed, so the same weights

@@ -40,16 +40,14 @@ class Weights:
 def weights_of(graphs, config):
     from speechgru.gru import convert
 
-    layers = {layer.name: layer for layer in graphs.encoder.layers}
-    numbers = range(config.model.num_layers)
-    normalization = graphs.front_end.get_layer("normalization")
+    encoder, normalization = graphs.model.encoder, graphs.model.front_end.normalization
     return Weights(
         mean_M=normalization.mean_D.numpy(),
         deviation_M=normalization.deviation_D.numpy(),
-        convolution=layers["subsampling"].get_weights(),
-        norms=[layers[f"norm_{number}"].get_weights() for number in numbers],
-        grus=[convert.read(layers[f"gru_{number}"]) for number in numbers],
-        dense=layers["logits"].get_weights(),
+        convolution=encoder.subsampling.get_weights(),
+        norms=[block.normalization.layer.get_weights() for block in encoder.blocks],
+        grus=[convert.read(block.recurrent.layer) for block in encoder.blocks],
+        dense=encoder.logits.layer.get_weights(),
         factor=config.model.subsampling_factor,
     )
 

@@ -183,7 +183,7 @@ def test_shards_give_what_the_manifest_gives(examples, manifest, tmp_path, form)
     else:
         from speechgru.model.build import build_front_end
 
-        log_mel = build_front_end(config).get_layer("log_mel")
+        log_mel = build_front_end(config).log_mel
         rows = rows_of(training_batches(packed, config=config).take(3), "log_mel_BTM", "num_frames_B")
         for index, (samples_N,) in rows_of(evaluation_batches(examples, config=config)).items():
             expected_BTM, _ = log_mel(samples_N[None], np.array([len(samples_N)]))

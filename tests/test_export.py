@@ -160,7 +160,7 @@ def folder_logits(folder):
     """The bytes of the last layer's kernel as TFLite stores them."""
     from speechgru.scoring.predictions import load_run
 
-    return np.asarray(load_run(folder)[2].get_layer("encoder").get_layer("logits").kernel).T.astype("<f4").tobytes()
+    return np.asarray(load_run(folder)[2].encoder.logits.layer.kernel).T.astype("<f4").tobytes()
 
 
 def test_16_bit_weights_leave_the_front_end_alone(run, tmp_path):

@@ -10,7 +10,7 @@ from conftest import make_speech
 from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
 from speechgru.export.convert import to_tflite
-from speechgru.export.graphs import Graphs, state_shapes, stream_geometry
+from speechgru.export.graphs import Graphs
 from speechgru.export.int8 import measure_spans, with_int8_activations
 from speechgru.model.build import build_model
 from speechgru.runtime import RECOGNIZE, STREAM, Windows
@@ -43,17 +43,17 @@ class Made:
                 },
             }
         )
-        model = build_model(self.config, NUM_CLASSES, implementation="portable")
+        model = self.model = build_model(self.config, NUM_CLASSES, implementation="portable")
         rng = np.random.default_rng(1)
-        for weight in model.get_layer("encoder").trainable_variables:
+        for weight in model.encoder.model.trainable_variables:
             if "bias" in weight.path or "beta" in weight.path:  # they begin as 0, and the converter would drop them
                 weight.assign(0.3 * rng.normal(size=weight.shape))
-        kernel = model.get_layer("encoder").get_layer("logits").kernel
+        kernel = model.encoder.logits.layer.kernel
         kernel.assign(2 * kernel.numpy())
-        graphs = Graphs(model, self.config)
+        graphs = Graphs(model)
         self.functions = {RECOGNIZE: graphs.recognize()}
         if direction != "bidirectional":
-            self.functions[STREAM] = graphs.stream(stream_geometry(self.config))
+            self.functions[STREAM] = graphs.stream()
         self.content = {
             form: to_tflite(self.functions, form=form, calibration=self.calibration()) for form in ("none", "int8")
         }
@@ -68,8 +68,8 @@ class Made:
 
     def stream(self, samples_N, form="int8"):
         run = Interpreter(model_content=self.content[form]).get_signature_runner(STREAM)
-        geometry = stream_geometry(self.config)
-        windows = Windows(lambda inputs: run(**inputs), geometry=geometry, states=state_shapes(self.config, geometry))
+        geometry = self.model.stream_geometry()
+        windows = Windows(lambda inputs: run(**inputs), geometry=geometry, states=self.model.state_shapes())
         return np.concatenate(windows.feed(samples_N) + windows.finish())
 
 

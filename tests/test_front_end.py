@@ -1,16 +1,15 @@
-"""The front end as the configuration puts it together: in a graph, saved, on a device, and as a stream."""
+"""The front end as the configuration puts it together: in a graph, saved, and on a device."""
 
 import numpy as np
 import pytest
 
 from speechgru.config.sections import RunConfig
-from speechgru.errors import UserError
 
 tf = pytest.importorskip("tensorflow", reason="the front end is a TensorFlow model")
 
 import keras  # noqa: E402
 
-from speechgru.features import FrontEndStream, GlobalNormalization, UtteranceNormalization, part_of_front_end  # noqa: E402
+from speechgru.features import GlobalNormalization, UtteranceNormalization  # noqa: E402
 from speechgru.model.build import build_encoder, build_front_end  # noqa: E402
 
 
@@ -30,9 +29,8 @@ def make_front_end(**settings):
     front_end = build_front_end(config)
     if config.features.normalization == "global":
         rng = np.random.default_rng(2)
-        front_end.get_layer("normalization").set_statistics(
-            rng.normal(-4, 2, config.num_features), rng.uniform(0.5, 3, config.num_features)
-        )
+        width = front_end.num_features
+        front_end.normalization.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
     return front_end
 
 
@@ -49,16 +47,17 @@ def make_front_end(**settings):
 def test_the_configuration_names_the_layers_and_their_width(features, layers):
     config = make_config(**features)
     front_end = build_front_end(config)
-    assert [layer.name for layer in front_end.layers if not isinstance(layer, keras.layers.InputLayer)] == layers
-    log_mel_BTD, num_frames_B = front_end([np.ones([1, 4000], np.float32), np.array([4000], np.int32)])
-    assert log_mel_BTD.shape[2] == config.num_features == front_end.outputs[0].shape[2]
-    logits_BSV, _ = build_encoder(config, 5)([log_mel_BTD, num_frames_B])
+    assert [layer.name for layer in front_end.model.layers if not isinstance(layer, keras.layers.InputLayer)] == layers
+    features_BTD, num_frames_B = front_end.whole(np.ones([1, 4000], np.float32), np.array([4000], np.int32))
+    assert features_BTD.shape[2] == front_end.num_features == 20 * (1 + features.get("deltas", 0))
+    encoder = build_encoder(config, 5, num_features=front_end.num_features)
+    logits_BSV, _ = encoder.whole(features_BTD, num_frames_B)
     assert logits_BSV.shape[2] == 5
 
 
 def test_every_setting_reaches_the_log_mel_layer():
     settings = {"mel_scale": "htk", "spectrum": "magnitude", "preemphasis": 0.97, "center": False, "log_floor": 1e-5}
-    layer = build_front_end(make_config(**settings)).get_layer("log_mel")
+    layer = build_front_end(make_config(**settings)).log_mel
     assert {name: layer.get_config()[name] for name in settings} == settings
 
 
@@ -66,13 +65,12 @@ def test_every_setting_reaches_the_log_mel_layer():
 def test_unnormalized_is_the_front_end_before_its_normalisation(normalization):
     front_end = make_front_end(deltas=1, normalization=normalization)
     inputs = [np.random.default_rng(0).normal(size=[2, 3000]).astype(np.float32), np.array([3000, 1200], np.int32)]
-    before_BTD, num_frames_B = part_of_front_end(front_end, normalized=False)(inputs)
-    expected_BTD, expected_B = make_front_end(deltas=1, normalization="none")(inputs)
+    before_BTD, num_frames_B = front_end.whole(*inputs, normalized=False)
+    expected_BTD, expected_B = make_front_end(deltas=1, normalization="none").whole(*inputs)
     np.testing.assert_array_equal(before_BTD, expected_BTD)
     np.testing.assert_array_equal(num_frames_B, expected_B)
-    layers = {layer.name: layer for layer in front_end.layers}
     kinds = {"global": GlobalNormalization, "utterance": UtteranceNormalization, "none": type(None)}
-    assert isinstance(layers.get("normalization"), kinds[normalization])
+    assert isinstance(front_end.normalization, kinds[normalization])
 
 
 @pytest.mark.parametrize("normalized", [True, False])
@@ -80,9 +78,9 @@ def test_unnormalized_is_the_front_end_before_its_normalisation(normalization):
 def test_from_log_mel_on_is_the_rest_of_the_front_end(features, normalized):
     front_end = make_front_end(**features)
     inputs = [np.random.default_rng(0).normal(size=[2, 3000]).astype(np.float32), np.array([3000, 1200], np.int32)]
-    log_mel = front_end.get_layer("log_mel")(*inputs)
-    expected_BTD, expected_B = part_of_front_end(front_end, normalized=normalized)(inputs)
-    rest_BTD, num_frames_B = part_of_front_end(front_end, from_log_mel=True, normalized=normalized)(list(log_mel))
+    log_mel = front_end.log_mel(*inputs)
+    expected_BTD, expected_B = front_end.whole(*inputs, normalized=normalized)
+    rest_BTD, num_frames_B = front_end.from_log_mel(*log_mel, normalized=normalized)
     np.testing.assert_allclose(rest_BTD, expected_BTD, atol=1e-6)
     np.testing.assert_array_equal(num_frames_B, expected_B)
 
@@ -106,9 +104,9 @@ def test_law_5_eager_graph_saved_model_and_tflite_give_the_same_features(setting
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="samples")])
     def one(samples):
-        return {"log_mel": front_end([samples, tf.reshape(tf.shape(samples)[1], [1])])[0]}
+        return {"log_mel": front_end.whole(samples, tf.reshape(tf.shape(samples)[1], [1]))[0]}
 
-    tf.saved_model.save(front_end, str(tmp_path / "saved"), signatures={"serving_default": one})
+    tf.saved_model.save(front_end.model, str(tmp_path / "saved"), signatures={"serving_default": one})
     served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
     interpreters = []
     for optimizations in ([], [tf.lite.Optimize.DEFAULT]):
@@ -119,7 +117,7 @@ def test_law_5_eager_graph_saved_model_and_tflite_give_the_same_features(setting
     rng = np.random.default_rng(1)
     for seconds in (0.05, 0.2, 1.03):
         samples_BN = 0.3 * rng.normal(size=[1, round(seconds * sample_rate)]).astype(np.float32)
-        expected_BTD = front_end([samples_BN, np.array([samples_BN.shape[1]], np.int32)])[0].numpy()
+        expected_BTD = front_end.whole(samples_BN, np.array([samples_BN.shape[1]], np.int32))[0].numpy()
         assert expected_BTD.size
         np.testing.assert_allclose(one(tf.constant(samples_BN))["log_mel"], expected_BTD, atol=2e-5)
         np.testing.assert_allclose(served(samples=tf.constant(samples_BN))["log_mel"], expected_BTD, atol=2e-5)
@@ -140,7 +138,7 @@ def test_it_is_differentiable_beside_digital_silence(settings):
     samples_BN[0, 3000:] = np.random.default_rng(0).normal(size=6000)
     samples_BN = tf.Variable(samples_BN)
     with tf.GradientTape() as tape:
-        log_mel_BTD, _ = front_end([tf.convert_to_tensor(samples_BN), tf.constant([9000, 5000])])
+        log_mel_BTD, _ = front_end.whole(tf.convert_to_tensor(samples_BN), tf.constant([9000, 5000]))
         total = tf.reduce_sum(log_mel_BTD**3)
     gradient_BN = tape.gradient(total, samples_BN).numpy()
     assert np.isfinite(gradient_BN).all()
@@ -150,50 +148,13 @@ def test_it_is_differentiable_beside_digital_silence(settings):
 @pytest.mark.parametrize("normalization", ["global", "utterance"])
 def test_it_is_float32_under_every_precision_policy(normalization):
     inputs = [np.random.default_rng(0).normal(size=[1, 4000]).astype(np.float32), np.array([4000], np.int32)]
-    expected_BTD = make_front_end(deltas=2, normalization=normalization)(inputs)[0]
+    expected_BTD = make_front_end(deltas=2, normalization=normalization).whole(*inputs)[0]
     before = keras.config.dtype_policy()
     try:
         for policy in ("mixed_bfloat16", "mixed_float16", "bfloat16"):
             keras.config.set_dtype_policy(policy)
-            log_mel_BTD = make_front_end(deltas=2, normalization=normalization)(inputs)[0]
+            log_mel_BTD = make_front_end(deltas=2, normalization=normalization).whole(*inputs)[0]
             assert log_mel_BTD.dtype == tf.float32
             np.testing.assert_array_equal(log_mel_BTD, expected_BTD)
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def test_a_stream_normalised_by_the_utterance_is_refused_with_the_reason():
-    with pytest.raises(UserError, match=r"whole utterance, which a stream does not know yet.*global or none"):
-        FrontEndStream(make_front_end(normalization="utterance"))
-
-
-@pytest.mark.parametrize(
-    ("features", "latency"),
-    # 8 kHz: windows of 200 samples within transforms of 256, hops of 80
-    [({}, 100), ({"deltas": 1}, 260), ({"deltas": 2}, 420), ({"center": False}, 256)],
-)
-def test_a_streams_latency_is_half_a_window_and_two_frames_for_each_order(features, latency):
-    assert FrontEndStream(make_front_end(**features)).latency == latency
-
-
-def test_a_stream_starts_anew_after_reset_and_not_by_itself():
-    front_end = make_front_end(deltas=1, preemphasis=0.97)
-    stream = FrontEndStream(front_end)
-    rng = np.random.default_rng(0)
-    for count in (1000, 777):
-        samples_N = rng.normal(size=count).astype(np.float32)
-        expected_BTD, _ = front_end([samples_N[None], np.array([count], np.int32)])
-        got_TD = np.concatenate([stream.feed(samples_N), stream.finish()])
-        np.testing.assert_allclose(got_TD, expected_BTD[0], atol=1e-5)
-        with pytest.raises(ValueError, match=r"has been finished; call reset\(\)"):
-            stream.feed(samples_N)
-        stream.reset()
-
-
-def test_a_stream_takes_rows_of_floats_only():
-    stream = FrontEndStream(make_front_end())
-    with pytest.raises(ValueError, match=r"row of floats in \[-1, 1\], got int16 of shape \[80\]"):
-        stream.feed(np.zeros(80, np.int16))
-    with pytest.raises(ValueError, match=r"got float32 of shape \[1, 80\]"):
-        stream.feed(np.zeros([1, 80], np.float32))
-    assert stream.feed(np.zeros(0)).shape == (0, 20)

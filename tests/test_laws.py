@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru import lengths
@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's gra
 
 from speechgru.ctc import ctc_loss  # noqa: E402
 from speechgru.export import Graphs, to_tflite  # noqa: E402
-from speechgru.features import FrontEndStream, LogMel, mel_filters  # noqa: E402
+from speechgru.features import LogMel, mel_filters  # noqa: E402
 from speechgru.model.build import build_encoder, build_front_end, build_model  # noqa: E402
 from speechgru.model.layers import ConvSubsampling  # noqa: E402
 from speechgru.model.predictor import KerasPredictor  # noqa: E402
@@ -48,7 +48,7 @@ def ragged_batch(rng, num_samples):
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_law_1_features_and_logits_do_not_change_with_batch_mates_or_padding(direction, factor):
     model = build_model(small_config(direction=direction, subsampling_factor=factor), NUM_CLASSES)
-    front_end = model.get_layer("front_end")
+    front_end = model.front_end.model
     samples_BN, num_samples_B = ragged_batch(np.random.default_rng(factor), [4000, 801, 2399, 160, 3017])
     log_mel_BTM, num_frames_B = (part.numpy() for part in front_end([samples_BN, num_samples_B]))
     logits_BSV, num_steps_B = (part.numpy() for part in model([samples_BN, num_samples_B], training=False))
@@ -196,7 +196,7 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
         variable.assign(0.3 * rng.normal(size=variable.shape))
     portable = build_model(config, NUM_CLASSES, implementation="portable")
     portable.set_weights(trained.get_weights())
-    graphs = Graphs(portable, config)
+    graphs = Graphs(portable)
     content = to_tflite({"recognize": graphs.recognize(), "features": graphs.features()}, form="none")
     interpreter = Interpreter(model_content=content)
     by_samples, by_features = (interpreter.get_signature_runner(name) for name in ("recognize", "features"))
@@ -207,7 +207,7 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
         samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
         num_samples_B = np.array([count], np.int32)
         expected_BSV = predictor.batch_log_probs(samples_BN, num_samples_B)[0]
-        log_mel_BTM = portable.get_layer("front_end").get_layer("log_mel")(samples_BN, num_samples_B)[0]
+        log_mel_BTM = portable.front_end.log_mel(samples_BN, num_samples_B)[0]
         heard = {
             "SavedModel, batch": served["serving_default"](
                 samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B)
@@ -242,7 +242,10 @@ def test_the_mel_filters_are_in_no_matrix_that_quantisation_would_touch():
 
 def test_encoder_implementations_have_the_same_weights():
     config = small_config()
-    encoders = [build_encoder(config, NUM_CLASSES, implementation=name) for name in ("fused", "portable", "reference")]
+    encoders = [
+        build_encoder(config, NUM_CLASSES, num_features=20, implementation=name).model
+        for name in ("fused", "portable", "reference")
+    ]
     names = [[(v.name, tuple(v.shape)) for v in encoder.trainable_variables] for encoder in encoders]
     assert names[0] == names[1] == names[2]
 
@@ -265,9 +268,8 @@ def small_front_end(**features):
     front_end = build_front_end(config)
     if config.features.normalization == "global":
         rng = np.random.default_rng(5)
-        front_end.get_layer("normalization").set_statistics(
-            rng.normal(-4, 2, config.num_features), rng.uniform(0.5, 3, config.num_features)
-        )
+        width = front_end.num_features
+        front_end.normalization.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
     return front_end
 
 
@@ -278,9 +280,11 @@ def test_law_1_every_front_end_ignores_batch_mates_and_padding(features, normali
     samples_BN, num_samples_B = ragged_batch(np.random.default_rng(3), [4000, 801, 2399, 260, 1, 3017])
     for row, count in enumerate(num_samples_B):
         samples_BN[row, count:] = np.nan
-    log_mel_BTD, num_frames_B = (part.numpy() for part in front_end([samples_BN, num_samples_B]))
+    log_mel_BTD, num_frames_B = (part.numpy() for part in front_end.whole(samples_BN, num_samples_B))
     for row, count in enumerate(num_samples_B):
-        log_mel, frames = (part.numpy() for part in front_end([samples_BN[row : row + 1, :count], np.array([count])]))
+        log_mel, frames = (
+            part.numpy() for part in front_end.whole(samples_BN[row : row + 1, :count], np.array([count]))
+        )
         assert frames[0] == num_frames_B[row] == log_mel.shape[1]
         np.testing.assert_allclose(log_mel_BTD[row, : frames[0]], log_mel[0], atol=2e-5)
         assert not log_mel_BTD[row, frames[0] :].any(), "frames beyond the length must be zeros"
@@ -326,43 +330,3 @@ def test_law_3_deciding_samples_and_decided_frames_are_inverses(frames, frame_le
         for function in (lengths.num_samples_decided, lengths.num_frames_decided):
             together = np.asarray(function(kind(frames), **both)).tolist()
             assert together == [function(frame, **both) for frame in frames]
-
-
-@pytest.fixture(scope="module")
-def streams():
-    front_ends = {name: small_front_end(**features) for name, features in FEATURES.items()}
-    return {name: (front_end, FrontEndStream(front_end)) for name, front_end in front_ends.items()}
-
-
-@settings(max_examples=60)
-@given(
-    name=st.sampled_from([*FEATURES]),
-    num_samples=st.one_of(st.integers(0, 700), st.integers(700, 4000)),
-    cuts=st.lists(st.floats(0, 1), max_size=12),
-    seed=st.integers(0, 100),
-)
-def test_law_6_a_streamed_front_end_is_the_whole_ones_however_the_samples_are_cut(
-    streams, name, num_samples, cuts, seed
-):
-    front_end, stream = streams[name]
-    stream.reset()
-    samples_N = 0.3 * np.random.default_rng(seed).normal(size=num_samples).astype(np.float32)
-    expected_BTD, _ = front_end([samples_N[None], np.array([num_samples], np.int32)])
-    hop_length = front_end.get_layer("log_mel").hop_length
-    given_out, fed = [], 0
-    for piece_N in np.split(samples_N, sorted(int(cut * num_samples) for cut in cuts)):
-        given_out.append(stream.feed(piece_N))
-        fed += len(piece_N)
-        due = max(0, 1 + (fed - stream.latency) // hop_length)
-        assert sum(map(len, given_out)) == due, "each frame comes after `latency` samples, no sooner and no later"
-    given_out.append(stream.finish())
-    np.testing.assert_allclose(np.concatenate(given_out), expected_BTD[0], atol=1e-5)
-
-
-def test_law_6_a_stream_of_single_samples_is_the_whole_front_end(streams):
-    for front_end, stream in streams.values():
-        stream.reset()
-        samples_N = 0.3 * np.random.default_rng(0).normal(size=1100).astype(np.float32)
-        expected_BTD, _ = front_end([samples_N[None], np.array([1100], np.int32)])
-        given_out = [stream.feed(samples_N[k : k + 1]) for k in range(1100)] + [stream.finish()]
-        np.testing.assert_allclose(np.concatenate(given_out), expected_BTD[0], atol=1e-5)

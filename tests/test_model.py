@@ -204,7 +204,7 @@ def test_law_5_holds_with_batch_normalisation(form):
     randomize(trained)
     portable = build_model(config, NUM_CLASSES, implementation="portable")
     portable.set_weights(trained.get_weights())
-    content = to_tflite({"recognize": Graphs(portable, config).recognize()}, form=form)
+    content = to_tflite({"recognize": Graphs(portable).recognize()}, form=form)
     recognize = Interpreter(model_content=content).get_signature_runner("recognize")
     predictor = KerasPredictor(trained)
     for count in (161, 4001):
@@ -238,12 +238,12 @@ def test_mixed_precision_has_the_weights_of_float32_and_hardly_other_logits_and_
     direction, reset_after, normalization
 ):
     config = small_config(direction=direction, reset_after=reset_after, normalization=normalization)
-    exact = build_encoder(config, NUM_CLASSES)
+    exact = build_encoder(config, NUM_CLASSES, num_features=12).model
     randomize(exact)
     weights = exact.get_weights()
     expected_BSV, expected = logits_and_gradients(exact, 1.0)
     for precision in MIXED:
-        encoder = build_encoder(config, NUM_CLASSES, precision=precision)
+        encoder = build_encoder(config, NUM_CLASSES, num_features=12, precision=precision).model
         assert [(v.name, v.shape, v.dtype) for v in encoder.variables] == [
             (v.name, v.shape, v.dtype) for v in exact.variables
         ]
@@ -264,7 +264,7 @@ def test_every_precision_has_the_same_dropout_and_the_same_front_end(precision):
     samples_BN = np.random.default_rng(0).normal(size=[2, 900]).astype("float32")
     models = [build_model(small_config(dropout=0.4), NUM_CLASSES, precision=name) for name in ("float32", precision)]
     inputs = [samples_BN, np.array([900, 500], "int32")]
-    one, other = (model.get_layer("front_end")(inputs)[0] for model in models)
+    one, other = (model.front_end.whole(*inputs)[0] for model in models)
     assert other.dtype == tf.float32
     np.testing.assert_array_equal(one, other)
     one, other = (model(inputs, training=True)[0] for model in models)
@@ -325,4 +325,4 @@ def test_the_graph_beside_a_gpu_has_the_cudnn_operation_in_a_dtype_that_it_knows
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="precision is 'float16'; expected one of float32, mixed_bfloat16"):
-        build_encoder(small_config(), NUM_CLASSES, precision="float16")
+        build_encoder(small_config(), NUM_CLASSES, num_features=12, precision="float16")

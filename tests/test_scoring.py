@@ -129,7 +129,7 @@ def spoken(tmp_path_factory, request):
     )
     vocabulary = Vocabulary(" abcd")
     model = build_model(config, len(vocabulary))
-    kernel, bias = model.get_layer("encoder").get_layer("logits").weights
+    kernel, bias = model.encoder.logits.layer.weights
     kernel.assign(20 * tf.random.stateless_normal(kernel.shape, [1, 2]))
     bias.assign([-100.0] + [0.0] * (len(vocabulary) - 1))  # no blanks: something is written at every step
     run = RunFolder(folder / "run")

@@ -138,7 +138,7 @@ def test_features_are_the_front_ends_before_normalisation(corpus, tmp_path):
     config = change(augment=QUIET, text={"characters": "auto"}, features={"n_mels": 24, "hop_length_ms": 12.5})
     summary = pack(corpus, tmp_path / "s", config, form="features")
     assert summary.form == "features" and summary.num_shards > 1
-    layer = build_front_end(config).get_layer("log_mel")
+    layer = build_front_end(config).log_mel
     opened = Shards.open(tmp_path / "s")
     assert opened.form == "features"
     for index, utterance in enumerate(read_manifest(corpus)):

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow", reason="the streams are held against the 
 from speechgru import lengths  # noqa: E402
 from speechgru.config.sections import RunConfig  # noqa: E402
 from speechgru.errors import UserError  # noqa: E402
-from speechgru.export import Graphs, stream_geometry, stream_record  # noqa: E402
+from speechgru.export import Graphs  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runtime import Windows  # noqa: E402
 
@@ -70,14 +70,14 @@ def build(config, *, implementation="portable", seed=1, scale=0.5):
 
 @pytest.fixture(scope="module")
 def built():
-    """Of a name in `MODELS`: configuration, model by whole recordings, one call of its stream."""
+    """Of a name in `MODELS`: the model, its log-probabilities of whole recordings, one call of its stream."""
     made = {}
 
     def make(name):
         if name not in made:
             config = configure(*MODELS[name])
             model = build(config)
-            stream = Graphs(model, config).stream(stream_geometry(config))
+            stream = Graphs(model).stream()
 
             def call(inputs):
                 return {
@@ -89,15 +89,14 @@ def built():
                 lambda samples, count: tf.nn.log_softmax(model([samples, count], training=False)[0]),
                 input_signature=[tf.TensorSpec([1, None]), tf.TensorSpec([1], tf.int32)],
             )
-            made[name] = config, whole, call
+            made[name] = model, whole, call
         return made[name]
 
     return make
 
 
-def streamed(config, call, samples_N, cuts):
-    record = stream_record(config)
-    windows = Windows(call, geometry=stream_geometry(config), states=record["states"])
+def streamed(model, call, samples_N, cuts):
+    windows = Windows(call, geometry=model.stream_geometry(), states=model.state_shapes())
     results = []
     for piece_N in np.split(samples_N, cuts):
         results += windows.feed(piece_N)
@@ -106,8 +105,8 @@ def streamed(config, call, samples_N, cuts):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_law_6_any_chopping_gives_the_log_probs_of_the_whole(built, name):
-    config, whole, call = built(name)
-    geometry = stream_geometry(config)
+    model, whole, call = built(name)
+    geometry = model.stream_geometry()
     rng = np.random.default_rng(0)
     around = [geometry.first_samples, geometry.first_samples + 3 * geometry.chunk_samples]
     for count in [1, 79, 80, 81, 400, 2399, 4001, *(a + d for a in around for d in (-1, 0, 1))]:
@@ -116,16 +115,16 @@ def test_law_6_any_chopping_gives_the_log_probs_of_the_whole(built, name):
         expected_SV = whole(samples_N[None], np.array([count], np.int32))[0] if steps else np.zeros([0, NUM_CLASSES])
         for pieces in (1, 2, 9):
             cuts = np.sort(rng.integers(0, count + 1, size=pieces - 1))
-            actual_SV = streamed(config, call, samples_N, cuts)
+            actual_SV = streamed(model, call, samples_N, cuts)
             assert actual_SV.shape == (steps, NUM_CLASSES)
             np.testing.assert_allclose(actual_SV, expected_SV, atol=2e-5, err_msg=f"{count} samples cut at {cuts}")
 
 
 @pytest.mark.parametrize("name", ["forward, looking ahead", "chunked"])
 def test_an_answer_comes_as_soon_as_its_samples_are_there(built, name):
-    config, _, call = built(name)
-    geometry = stream_geometry(config)
-    windows = Windows(call, geometry=geometry, states=stream_record(config)["states"])
+    model, _, call = built(name)
+    geometry = model.stream_geometry()
+    windows = Windows(call, geometry=geometry, states=model.state_shapes())
     step = geometry.subsampling_factor * geometry.hop_length
     told = 0
     for sample in range(4000):
@@ -188,10 +187,10 @@ def test_law_3_the_calls_of_a_stream_give_each_step_once(
     ],
 )
 def test_what_cannot_stream_says_which_key_to_change(features, model, message):
-    config = configure(features, model)
-    assert stream_record(config) is None
+    built = build_model(configure(features, model), NUM_CLASSES)
+    assert built.stream_record() is None
     with pytest.raises(UserError, match=message):
-        stream_geometry(config)
+        built.stream_geometry()
 
 
 # --- The recogniser -----------------------------------------------------------------------------------------------
@@ -205,14 +204,15 @@ def recognizer(tmp_path_factory):
     from speechgru.runtime import BUNDLE_VERSION, Recognizer
 
     config = configure({}, {"direction": "chunked", "chunk_frames": 8, "lookahead_frames": 4})
-    graphs = Graphs(build(config, seed=11, scale=1.0), config)
+    model = build(config, seed=11, scale=1.0)
+    graphs = Graphs(model)
     folder = tmp_path_factory.mktemp("bundle")
-    functions = {"recognize": graphs.recognize(), "stream": graphs.stream(stream_geometry(config))}
+    functions = {"recognize": graphs.recognize(), "stream": graphs.stream()}
     (folder / "model.tflite").write_bytes(to_tflite(functions, form="dynamic"))
     metadata = {
         "bundle_version": BUNDLE_VERSION, "sample_rate": 8000, "step_seconds": config.step_seconds,
         "unit": "character", "entries": list(" abc"), "text": {}, "models": {"dynamic": {"file": "model.tflite"}},
-        "default_form": "dynamic", "stream": stream_record(config),
+        "default_form": "dynamic", "stream": model.stream_record(),
         "features": {"n_fft": config.n_fft, "hop_length": config.hop_length, "center": True},
     }  # fmt: skip
     write_json(folder / "bundle.json", metadata)

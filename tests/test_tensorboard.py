@@ -31,7 +31,7 @@ def tiny(tmp_path_factory):
     file.write_text("data: {sample_rate: 8000}\nmodel: {units: 8, num_layers: 1, subsampling_channels: 8}\n")
     config = load_config(file)
     model = build_model(config, len(VOCABULARY))
-    model.get_layer("encoder").get_layer("logits").weights[1].assign(np.array([0, 0, 0, 9, 0], np.float32))
+    model.encoder.logits.layer.weights[1].assign(np.array([0, 0, 0, 9, 0], np.float32))
     return config, model
 
 
@@ -115,7 +115,7 @@ def test_the_examples_are_seen_read_and_heard(make_watch, tiny, tmp_path):
 
 def test_the_pictures_follow_the_weights(make_watch, tiny, tmp_path):
     model = tiny[1]
-    bias = model.get_layer("encoder").get_layer("logits").weights[1]
+    bias = model.encoder.logits.layer.weights[1]
     before, watch = bias.numpy(), make_watch(count=1)
     try:
         watch.write_examples(model, 1)

@@ -229,7 +229,7 @@ def test_a_batch_without_one_that_can_be_spelled_changes_nothing(tones, tones_co
     after, _ = weights_of(tmp_path / "run")
     from speechgru.model.build import build_model
 
-    before = build_model(tones_config(), 3).get_layer("encoder").trainable_variables
+    before = build_model(tones_config(), 3).encoder.model.trainable_variables
     changed = [
         not any(array.shape == variable.shape and np.array_equal(array, variable) for array in after.values())
         for variable in before

@@ -351,7 +351,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
         overrides = ["model.units=8", "model.num_layers=1", "model.subsampling_channels=8"]
         config, vocabulary = load_config(path / "config.yaml", overrides), Vocabulary(" abc")
         model = build_model(config, len(vocabulary))
-        bias = model.get_layer("encoder").get_layer("logits").weights[1]
+        bias = model.encoder.logits.layer.weights[1]
         bias.assign(np.array([0, 0, 9, 0, 0], np.float32))
         return config, vocabulary, model
 

@@ -51,7 +51,7 @@ def build(vocabulary, config=None, **options):
 
 def weights_by_layer(model):
     """Of the front end's and encoder's layers."""
-    layers = [*model.get_layer("front_end").layers, *model.get_layer("encoder").layers]
+    layers = [*model.front_end.model.layers, *model.encoder.model.layers]
     return {layer.name: layer.get_weights() for layer in layers if layer.weights}
 
 
@@ -78,7 +78,7 @@ def test_another_vocabulary_keeps_the_columns_that_both_have_and_makes_the_other
     path, model_there = source
     vocabulary = Vocabulary("cé a7")
     model = build(vocabulary)
-    fresh = model.get_layer("encoder").get_layer("logits").get_weights()
+    fresh = model.encoder.logits.layer.get_weights()
     transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
     assert (transferred.num_kept, transferred.num_new, transferred.entries_new) == (3, 2, ("é", "7"))
     there, here = weights_by_layer(model_there), weights_by_layer(model)
@@ -94,7 +94,7 @@ def test_words_share_nothing_with_characters_but_the_blank(source):
     path, model_there = source
     vocabulary = Vocabulary(["a", "b", "lamp"], unit="word")
     model = build(vocabulary)
-    fresh = model.get_layer("encoder").get_layer("logits").get_weights()
+    fresh = model.encoder.logits.layer.get_weights()
     transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
     assert (transferred.num_kept, transferred.entries_new) == (0, ("a", "b", "lamp"))
     last_there, last = weights_by_layer(model_there)["logits"], weights_by_layer(model)["logits"]
@@ -186,7 +186,7 @@ def test_layers_that_cannot_be_frozen_are_refused():
     with pytest.raises(ConfigError) as caught:
         freeze(model, ["gru_0", "gru_9", "dropout_0"])
     assert f"no layer 'gru_9', 'dropout_0' with weights; it has {', '.join(names)}" in str(caught.value)
-    assert model.get_layer("encoder").get_layer("gru_0").trainable
+    assert model.encoder.layers_with_weights["gru_0"].trainable
     with pytest.raises(ConfigError, match="nothing is left to train"):
         freeze(model, names)
     freeze(model, [])

@@ -341,11 +341,6 @@ class RunConfig(_Section):
         return 1 << (self.frame_length - 1).bit_length()
 
     @property
-    def num_features(self) -> int:
-        """Numbers a frame: the mel filters, and as many again for each order of deltas."""
-        return self.features.n_mels * (1 + self.features.deltas)
-
-    @property
     def quiet_start_ms(self) -> float:
         """Milliseconds at the start of which the loss asks for silence; a forward model's own where none are given."""
         if self.train.quiet_start_ms is not None:

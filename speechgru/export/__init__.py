@@ -1,12 +1,13 @@
-"""From a run to a bundle: one folder, or one file of it, that hears what training heard.
+"""From a run to a bundle: one folder, or one file of it, that computes what the trained model computes.
 
-`verb` tells the story; `graphs` traces what is exported, `forms` converts it to TFLite and `joining` makes one file of
-several functions, `saved_model` writes for servers, `parity` compares every form with the trained model, `golden` and
-`card` write what travels along.
+`bundle` tells the story; `graphs` traces what is exported, `convert` makes TFLite files of it (`float16`, `int8`,
+`flatbuffer`), `saved_model` writes for servers, `parity` compares every form with the trained model, `golden` and
+`card` write what travels along, `page` shows it.
 """
 
 from speechgru.export.bundle import FORMATS, export
 from speechgru.export.convert import QUANTIZATIONS, to_tflite
-from speechgru.export.graphs import Graphs, stream_geometry, stream_record
+from speechgru.export.graphs import Graphs
+from speechgru.export.saved_model import SavedModelPredictor
 
-__all__ = ["FORMATS", "QUANTIZATIONS", "Graphs", "export", "stream_geometry", "stream_record", "to_tflite"]
+__all__ = ["FORMATS", "QUANTIZATIONS", "Graphs", "SavedModelPredictor", "export", "to_tflite"]

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,19 @@ from speechgru.export.card import model_card
 from speechgru.export.convert import QUANTIZATIONS, Inputs, to_tflite
 from speechgru.export.flatbuffer import with_metadata
 from speechgru.export.golden import shortest_recording, write_golden
-from speechgru.export.graphs import Graphs, stream_geometry, stream_obstacle, stream_record
+from speechgru.export.graphs import Graphs
 from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
 from speechgru.files import sha256_of, write_json, write_text
+from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
 from speechgru.scoring.predictions import load_run, read_for_scoring
-from speechgru.text import BLANK_ID
+from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
 FORMATS = ("tflite", "savedmodel")
@@ -78,40 +80,119 @@ def export(
             model hears.
         UserError: an unknown form, an operator that LiteRT has not built in, or no recordings to compare on.
     """
-    out = Path(out)
+    out, forms = Path(out), list(quantize) if "tflite" in formats else []
     _check_choices(quantize, QUANTIZATIONS, "quantization")
     _check_choices(formats, FORMATS, "format")
     if not 0 <= max_wer_change <= 1:
         raise UserError(f"the allowed change of WER is a fraction of 1, got {max_wer_change}")
     if out.exists() and not (out / "bundle.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out}: is there already and is no bundle; choose another --out")
+        raise BundleError(f"{out}: exists and is not a bundle (bundle.json is missing); choose another --out")
     with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
     if with_audio and not has_tensorflow_io():
         raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")
-    config, vocabulary, model = load_run(run, implementation="portable")
-    examples = _examples(config, manifest)
-    graphs = Graphs(model, config)
-    trained = KerasPredictor(load_run(run)[2])
-    trained.log_probs(np.zeros(config.data.sample_rate, np.float32))  # traces it
-    forms = list(quantize) if "tflite" in formats else []
-    total = 1 + 2 * len(forms) + ("savedmodel" in formats)
-    progress("exporting", 0, total, "hearing the recordings")
+    source = _open_source(RunFolder(Path(run)), manifest)
+    steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats))
+    steps.begin("recognising the recordings")
     parity = Parity(
-        trained,
-        examples,
-        sample_rate=config.data.sample_rate,
-        vocabulary=vocabulary,
-        step_seconds=config.step_seconds,
+        source.trained,
+        source.examples,
+        sample_rate=source.config.data.sample_rate,
+        vocabulary=source.vocabulary,
+        step_seconds=source.config.step_seconds,
         max_wer_change=max_wer_change,
     )
-    stream = stream_record(config)
-    metadata: dict[str, Any] = {
+    metadata = _describe(source) | {
+        "default_form": forms[0] if forms else None,
+        "models": {},
+        "saved_model": [],
+        "parity_utterances": parity.num_utterances,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        made = Path(temporary) / "bundle"
+        made.mkdir()
+        graphs = Graphs(source.model)
+        _convert(source, graphs, forms, made=made, metadata=metadata, steps=steps)
+        # A recogniser reads the metadata, so they stand before any form is compared.
+        write_json(made / "bundle.json", metadata)
+        for form in forms:
+            steps.begin(f"comparing TFLite {form}")
+            parity.compare_tflite(made, form, is_exact=form == "none")
+        if "savedmodel" in formats:
+            steps.begin("SavedModel")
+            metadata["saved_model"] = _save_and_compare(source, graphs, made, parity=parity, with_audio=with_audio)
+        metadata["parity"] = [form.as_record() for form in parity.forms]
+        metadata["golden"] = write_golden(
+            made / "golden",
+            sample_rate=source.config.data.sample_rate,
+            recording=shortest_recording(parity.recordings, parity.references) if golden_speech else None,
+            front_end=graphs.front_end_stages,
+            forms={form: Recognizer(made, form=form) for form in forms} or {"SavedModel": source.trained},
+            vocabulary=source.vocabulary,
+            step_seconds=source.config.step_seconds,
+        )
+        write_json(made / "bundle.json", metadata)
+        write_text(made / "README.md", model_card(metadata))
+        _replace_folder(made, out)
+    report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
+    steps.end()
+    return metadata
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported, and what it is compared with.
+
+    Args:
+        folder: the run.
+        config: its configuration.
+        vocabulary: its labels.
+        model: its best weights in the implementation that exports.
+        trained: the same weights as training computes with them.
+        examples: the recordings that forms are compared on.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    vocabulary: Vocabulary
+    model: AcousticModel
+    trained: KerasPredictor
+    examples: Sequence[Examined]
+
+
+class _Steps:
+    """Reports each step of an export before it begins."""
+
+    def __init__(self, progress: Progress, *, total: int):
+        self._progress, self._total, self._done = progress, total, 0
+
+    def begin(self, note: str) -> None:
+        self._progress("exporting", self._done, self._total, note)
+        self._done += 1
+
+    def end(self) -> None:
+        self._progress("exporting", self._total, self._total, "")
+
+
+def _open_source(folder: RunFolder, manifest: str | Path | None) -> _Source:
+    """Reads the run and the list of recordings."""
+    config, vocabulary, model = load_run(folder.path, implementation="portable")
+    examples = _examples(config, manifest)
+    trained = KerasPredictor(load_run(folder.path)[2])
+    trained.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call traces, and is not to be timed
+    return _Source(folder, config, vocabulary, model, trained, examples)
+
+
+def _describe(source: _Source) -> dict[str, Any]:
+    """The metadata that do not depend on what is exported."""
+    config, model = source.config, source.model
+    return {
         "bundle_version": BUNDLE_VERSION,
         "speechgru_version": __version__,
         "sample_rate": config.data.sample_rate,
         "step_seconds": config.step_seconds,
         "subsampling_factor": config.model.subsampling_factor,
-        **vocabulary.as_record(),
+        **source.vocabulary.as_record(),
         "blank_id": BLANK_ID,
         "text": dataclasses.asdict(config.text.rules),
         "features": {
@@ -124,70 +205,39 @@ def export(
         },
         "model": config.model.model_dump(),
         "parameters": int(model.count_params()),
-        "latency_seconds": _latency(config),
-        "stream": stream,
-        "stream_obstacle": stream_obstacle(config),
-        "dev": _best_dev_scores(RunFolder(Path(run))),
+        "latency_seconds": _latency(model, config),
+        "stream": model.stream_record(),
+        "stream_obstacle": model.stream_obstacle,
+        "dev": _best_dev_scores(source.folder),
         "provenance": make_provenance(seed=config.train.seed),
-        "default_form": forms[0] if forms else None,
-        "models": {},
-        "saved_model": [],
-        "parity_utterances": parity.num_utterances,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        made = Path(temporary) / "bundle"
-        made.mkdir()
-        done = 1
-        functions = {RECOGNIZE: graphs.recognize()} if forms else {}
-        if forms and stream is not None:
-            functions[STREAM] = graphs.stream(stream_geometry(config))
-        for form in forms:
-            progress("exporting", done, total, f"TFLite {form}")
-            content = to_tflite(functions, form=form, calibration=_calibration(config, examples))
-            file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
-            own = metadata | {"default_form": form, "models": {form: {"file": file}}}
-            content = with_metadata(content, {METADATA_ENTRY: json.dumps(own, ensure_ascii=False).encode()})
-            (made / file).write_bytes(content)
-            metadata["models"][form] = {
-                "file": file,
-                "size_bytes": len(content),
-                "sha256": sha256_of(made / file),
-            }
-            done += 1
-        write_json(made / "bundle.json", metadata)
-        for form in forms:
-            progress("exporting", done, total, f"comparing TFLite {form}")
-            parity.compare_tflite(made, form, is_exact=form == "none")
-            done += 1
-        if "savedmodel" in formats:
-            progress("exporting", done, total, "SavedModel")
-            path = made / "saved_model"
-            metadata["saved_model"] = save_model(
-                graphs, path, sample_rate=config.data.sample_rate, with_audio=with_audio
-            )
-            parity.compare(
-                "SavedModel",
-                SavedModelPredictor(path),
-                size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-                is_exact=True,
-            )
-        metadata["parity"] = [form.as_record() for form in parity.forms]
-        metadata["golden"] = write_golden(
-            made / "golden",
-            sample_rate=config.data.sample_rate,
-            recording=shortest_recording(parity.recordings, parity.references) if golden_speech else None,
-            front_end=graphs.front_end_stages,
-            forms={form: Recognizer(made, form=form) for form in forms} or {"SavedModel": trained},
-            vocabulary=vocabulary,
-            step_seconds=config.step_seconds,
-        )
-        write_json(made / "bundle.json", metadata)
-        write_text(made / "README.md", model_card(metadata))
-        _replace_folder(made, out)
-    report_export(metadata, RunFolder(Path(run)).path / "report" / "export.html", signatures=SIGNATURES)
-    progress("exporting", total, total, "")
-    return metadata
+
+
+def _convert(
+    source: _Source, graphs: Graphs, forms: Sequence[str], *, made: Path, metadata: dict[str, Any], steps: _Steps
+) -> None:
+    """Writes a `.tflite` file of each form, and records them in the metadata."""
+    functions = {RECOGNIZE: graphs.recognize()} if forms else {}
+    if forms and metadata["stream"] is not None:
+        functions[STREAM] = graphs.stream()
+    for form in forms:
+        steps.begin(f"TFLite {form}")
+        content = to_tflite(functions, form=form, calibration=_calibration(source))
+        file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
+        # Each file is a bundle by itself: it holds the metadata too, with itself as the only form.
+        own = metadata | {"default_form": form, "models": {form: {"file": file}}}
+        content = with_metadata(content, {METADATA_ENTRY: json.dumps(own, ensure_ascii=False).encode()})
+        (made / file).write_bytes(content)
+        metadata["models"][form] = {"file": file, "size_bytes": len(content), "sha256": sha256_of(made / file)}
+
+
+def _save_and_compare(source: _Source, graphs: Graphs, made: Path, *, parity: Parity, with_audio: bool) -> list[str]:
+    """Writes the SavedModel and compares it; returns the names of its signatures."""
+    path = made / "saved_model"
+    signatures = save_model(graphs, path, sample_rate=source.config.data.sample_rate, with_audio=with_audio)
+    size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    parity.compare("SavedModel", SavedModelPredictor(path), size_bytes=size_bytes, is_exact=True)
+    return signatures
 
 
 def _examples(config: RunConfig, manifest: str | Path | None) -> list[Examined]:
@@ -209,26 +259,26 @@ def _examples(config: RunConfig, manifest: str | Path | None) -> list[Examined]:
     return read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)[0]
 
 
-def _latency(config: RunConfig) -> dict[str, float] | None:
-    """Seconds of sound from a step's first sample until it can be answered; None where it waits for all."""
-    if stream_obstacle(config) is not None:
+def _latency(model: AcousticModel, config: RunConfig) -> dict[str, float] | None:
+    """Seconds of sound from a step's first sample until its log-probabilities; None where a step waits for the end."""
+    if model.stream_obstacle is not None:
         return None
-    least, greatest = stream_geometry(config).latency_samples
+    least, greatest = model.stream_geometry().latency_samples
     return {"least": least / config.data.sample_rate, "greatest": greatest / config.data.sample_rate}
 
 
-def _calibration(config: RunConfig, examples: Sequence[Examined]) -> Iterator[Inputs]:
+def _calibration(source: _Source) -> Iterator[Inputs]:
     """What an int8 export is calibrated on: recordings, evenly chosen, and digital silence, which no corpus has."""
-    yield [np.zeros([1, config.data.sample_rate // 2], np.float32)]
+    sample_rate, examples = source.config.data.sample_rate, source.examples
+    yield [np.zeros([1, sample_rate // 2], np.float32)]
     chosen = examples[:: max(1, len(examples) // _CALIBRATION_UTTERANCES)][:_CALIBRATION_UTTERANCES]
     for example in chosen:
-        yield [read_utterance(example.utterance, sample_rate=config.data.sample_rate).samples_N[None]]
+        yield [read_utterance(example.utterance, sample_rate=sample_rate).samples_N[None]]
 
 
-def _statistics(model: Any) -> dict[str, list[float]]:
+def _statistics(model: AcousticModel) -> dict[str, list[float]]:
     """The corpus's mean and deviation of each feature, as the graph holds them; nothing where none are used."""
-    layers = {layer.name: layer for layer in model.get_layer("front_end").layers}
-    normalization = layers.get("normalization")
+    normalization = model.front_end.normalization
     if not isinstance(normalization, GlobalNormalization):
         return {}
     statistics = {"mean": normalization.mean_D, "deviation": normalization.deviation_D}

@@ -30,21 +30,62 @@ def slopes(values_BTD: Any) -> Any:
     return 0.2 * outer + 0.1 * inner
 
 
-class _OverFrames(keras.layers.Layer):
-    """A layer over `log_mel_BTD` and `num_frames_B` without learnt weights, in float32 under every policy."""
+class Stage(keras.layers.Layer):
+    """A stage of the front end behind the log-mel: a layer over frames without learnt weights, always in float32.
+
+    A stage has two forms, which give the same frames. `call` runs over whole utterances in batches, and its outputs
+    are zeros beyond each row's length. `chunk` runs over a window of one utterance that is still being spoken; there a
+    frame may look at `reach_frames` neighbours on either side.
+    """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
 
+    @property
+    def reach_frames(self) -> int:
+        """Frames on either side that a frame depends on."""
+        return 0
+
+    @property
+    def stream_obstacle(self) -> str | None:
+        """Why a stream cannot compute it, and which key to change; None where it can."""
+        return None
+
+    def num_outputs(self, num_features: int) -> int:
+        """Numbers in a frame behind the stage, given those before it."""
+        return num_features
+
+    def least_deviations(self, least_D: np.ndarray) -> np.ndarray:
+        """The least deviation over a corpus that normalisation divides by, given that of the inputs; a number each."""
+        return least_D
+
+    def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+        """Whole utterances: `log_mel_BTD`, `num_frames_B` -> `features_BTE`, zeros beyond each length."""
+        raise NotImplementedError
+
+    def chunk(self, values_1TD: tf.Tensor, *, first_frame: tf.Tensor, end_frame: tf.Tensor) -> tf.Tensor:
+        """A window of a stream.
+
+        Args:
+            values_1TD: the window's frames, of a static number. Those outside the utterance hold anything.
+            first_frame: the window's first frame that is the utterance's.
+            end_frame: the frame after the last one that is.
+
+        Returns:
+            `features_1TE`, as many frames. What the first and the last `reach_frames` of them hold does not matter, nor
+            do frames outside the utterance.
+        """
+        raise NotImplementedError
+
     def compute_output_shape(self, log_mel_shape: Any, num_frames_shape: Any) -> Any:
-        return tuple(log_mel_shape)
+        return (*log_mel_shape[:2], self.num_outputs(log_mel_shape[2]))
 
     def compute_output_spec(self, log_mel: Any, num_frames: Any) -> Any:
         return keras.KerasTensor(self.compute_output_shape(log_mel.shape, num_frames.shape), "float32")
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
-class Deltas(_OverFrames):
+class Deltas(Stage):
     """Appends how fast each number changes: its slope over two frames before and after, and the slope's slope.
 
     Beyond an utterance's own ends the values at its ends go on, so that padding and batch mates change nothing.
@@ -59,10 +100,23 @@ class Deltas(_OverFrames):
             raise ValueError(f"order must be 1 or more, got {order}; leave the layer out where there are no deltas")
         self.order = order
 
+    @classmethod
+    def from_settings(cls, settings: Any, *, num_features: int, name: str) -> Deltas | None:
+        """The deltas that the section `features` asks for (`features.STAGES`)."""
+        return cls(order=settings.deltas, name=name) if settings.deltas else None
+
     @property
-    def lookahead_frames(self) -> int:
-        """Frames to come that a frame's deltas need."""
+    def reach_frames(self) -> int:
+        """Frames on either side that a frame's deltas depend on."""
         return SLOPE_REACH * self.order
+
+    def num_outputs(self, num_features: int) -> int:
+        """Numbers in a frame behind the stage: as many again for each order."""
+        return num_features * (1 + self.order)
+
+    def least_deviations(self, least_D: np.ndarray) -> np.ndarray:
+        """Slopes of what hardly changes are a tenth of it."""
+        return np.concatenate([least_D, *[least_D / 10] * self.order])
 
     def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
         """`log_mel_BTM`, `num_frames_B` -> [B, T, M * (1 + order)]: the values, their slopes, the slopes' slopes."""
@@ -82,15 +136,22 @@ class Deltas(_OverFrames):
         ends = [first_B1D] * SLOPE_REACH, [last_B1D] * SLOPE_REACH
         return slopes(tf.concat([*ends[0], values_BTD, *ends[1]], axis=1))
 
-    def compute_output_shape(self, log_mel_shape: Any, num_frames_shape: Any) -> Any:
-        return (*log_mel_shape[:2], log_mel_shape[2] * (1 + self.order))
+    def chunk(self, values_1TD: tf.Tensor, *, first_frame: tf.Tensor, end_frame: tf.Tensor) -> tf.Tensor:
+        """A window of a stream (`Stage.chunk`)."""
+        # The utterance's first and last frames stand for those beyond them, as in `call`.
+        nearest_T = tf.clip_by_value(tf.range(values_1TD.shape[1]), first_frame, tf.maximum(end_frame - 1, first_frame))
+        groups = [values_1TD]
+        for _ in range(self.order):
+            found = slopes(tf.gather(groups[-1], nearest_T, axis=1))
+            groups.append(tf.pad(found, [[0, 0], [SLOPE_REACH, SLOPE_REACH], [0, 0]]))
+        return tf.concat(groups, axis=2)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
-class GlobalNormalization(_OverFrames):
+class GlobalNormalization(Stage):
     """Mean 0 and deviation 1 for each number over the training corpus; frames beyond a length stay zeros.
 
     The statistics are weights that training never changes: they travel with the run and into the exported graph,
@@ -126,12 +187,16 @@ class GlobalNormalization(_OverFrames):
         """Normalises frames, each on its own."""
         return (log_mel_BTD - self.mean_D) / self.deviation_D
 
+    def chunk(self, values_1TD: tf.Tensor, *, first_frame: tf.Tensor, end_frame: tf.Tensor) -> tf.Tensor:
+        """A window of a stream (`Stage.chunk`)."""
+        return self.normalize(values_1TD)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_features": self.num_features}
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
-class UtteranceNormalization(_OverFrames):
+class UtteranceNormalization(Stage):
     """Mean 0 and deviation 1 for each number over the utterance's own frames; frames beyond its length stay zeros.
 
     It takes a microphone's level and colour away, and needs the whole utterance: it cannot stream.
@@ -146,6 +211,14 @@ class UtteranceNormalization(_OverFrames):
             raise ValueError(f"deviation_floor must be above 0, got {deviation_floor}")
         self.deviation_floor = float(deviation_floor)
 
+    @property
+    def stream_obstacle(self) -> str | None:
+        """Why a stream cannot compute it, and which key to change."""
+        return (
+            "features.normalization is utterance: a frame is normalised by its whole utterance, which a stream does "
+            "not know; train with features.normalization global or none"
+        )
+
     def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
         """Normalises `log_mel_BTD` where frames are real, by `num_frames_B`."""
         count_B11 = tf.cast(tf.maximum(num_frames, 1), tf.float32)[:, None, None]
@@ -159,6 +232,15 @@ class UtteranceNormalization(_OverFrames):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "deviation_floor": self.deviation_floor}
+
+
+def make_normalization(
+    settings: Any, *, num_features: int, name: str
+) -> GlobalNormalization | UtteranceNormalization | None:
+    """The normalisation that the section `features` asks for (`features.STAGES`)."""
+    if settings.normalization == "global":
+        return GlobalNormalization(num_features=num_features, name=name)
+    return UtteranceNormalization(name=name) if settings.normalization == "utterance" else None
 
 
 def mask_time(values_BTD: tf.Tensor, num_frames_B: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +13,7 @@ from speechgru.audio.in_graph import error_of
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Augmentation, utterance_reader
 from speechgru.errors import AudioError
-from speechgru.features import hz_to_mel, mel_to_hz, part_of_front_end
+from speechgru.features import hz_to_mel, mel_to_hz
 from speechgru.model.build import build_front_end
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import Utterance
@@ -72,7 +71,7 @@ class FrontEnd:
 
     def __init__(self, config: RunConfig):
         settings = config.features
-        self._model = build_front_end(config)
+        self._front_end = build_front_end(config)
         self._normalization, self._n_mels, self._mel_scale = settings.normalization, settings.n_mels, settings.mel_scale
         first, last = hz_to_mel([settings.f_min_hz, config.f_max_hz], mel_scale=settings.mel_scale)
         self._first_mel, self._mel_step = first, (last - first) / (self._n_mels + 1)
@@ -81,17 +80,22 @@ class FrontEnd:
     def learn(self, recordings: Sequence[np.ndarray]) -> None:
         """Sets the statistics of the normalisation, and the range of the colours, by the recordings."""
         if self._normalization == "global":
-            before = part_of_front_end(self._model, normalized=False)
-            frames_TD = np.concatenate([_run(before, samples_N) for samples_N in recordings]).astype(np.float64)
+            frames_TD = np.concatenate([self._run(samples_N, normalized=False) for samples_N in recordings])
+            frames_TD = frames_TD.astype(np.float64)
             deviation_D = np.maximum(_LEAST_DEVIATION, frames_TD.std(axis=0))
-            self._model.get_layer("normalization").set_statistics(frames_TD.mean(axis=0), deviation_D)
+            self._front_end.normalization.set_statistics(frames_TD.mean(axis=0), deviation_D)
         values = np.concatenate([self.log_mel_of(self.features(samples_N)).ravel() for samples_N in recordings])
         low, high = np.percentile(values, [2, 99.5])
         self.range = (float(low), float(max(high, low + 1e-6)))
 
     def features(self, samples_N: np.ndarray) -> np.ndarray:
         """`samples_N` -> what the model gets, `features_TD`."""
-        return _run(self._model, samples_N)
+        return self._run(samples_N)
+
+    def _run(self, samples_N: np.ndarray, *, normalized: bool = True) -> np.ndarray:
+        num_samples_1 = np.array([len(samples_N)], np.int32)
+        features_1TD, num_frames_1 = self._front_end.whole(samples_N[None], num_samples_1, normalized=normalized)
+        return np.asarray(features_1TD)[0, : int(num_frames_1[0])]
 
     def log_mel_of(self, features_TD: np.ndarray) -> np.ndarray:
         """The part of the features that a picture shows: the log-mel without its slopes."""
@@ -108,11 +112,6 @@ class FrontEnd:
     def share_of(self, place: float) -> float:
         """A place of the filter axis as a share of a picture's height, from below."""
         return (place + 0.5) / self._n_mels
-
-
-def _run(front_end: keras.Model, samples_N: np.ndarray) -> np.ndarray:
-    features_BTD, num_frames_B = front_end([samples_N[None], np.array([len(samples_N)], np.int32)])
-    return np.asarray(features_BTD)[0, : int(num_frames_B[0])]
 
 
 def read_samples(utterance: Utterance, config: RunConfig) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a configuration to a Keras model: samples -> log-mel -> subsampling -> GRU layers -> logits.
+"""From a configuration to a Keras model: samples -> features -> subsampling -> recurrent layers -> logits.
 
 Precision is a matter of layers, never of Keras' global policy. Where it is mixed, the convolution and the GRU layers,
 which have nearly all products, compute with 16-bit operands; variables, the front end, dropout, normalisation, the
@@ -8,30 +8,46 @@ variables in the same order and draws the same dropout masks.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
-from speechgru.features import Deltas, GlobalNormalization, LogMel, UtteranceNormalization
-from speechgru.gru import GRU, BiGRU, ChunkedBiGRU
-from speechgru.model.layers import ConvSubsampling, FromWindows, LookaheadConvolution, ToWindows
-from speechgru.model.normalization import RealStepsNormalization
+from speechgru.errors import UserError
+from speechgru.features import FrontEnd, LogMel, make_stages
+from speechgru.lengths import StreamGeometry
+from speechgru.model.bidirectional import Bidirectional
+from speechgru.model.chunked import Chunked
+from speechgru.model.direction import Direction
+from speechgru.model.encoder import Encoder
+from speechgru.model.forward import Forward
+from speechgru.model.parts import BatchNormalization, LayerNormalization, Part, States
 
-_LAYER_TYPES = {"bidirectional": BiGRU, "forward": GRU, "chunked": ChunkedBiGRU}
+#: How recurrent layers may run over time: `model.direction` of a configuration.
+DIRECTIONS: dict[str, type[Direction]] = {
+    "bidirectional": Bidirectional,
+    "forward": Forward,
+    "chunked": Chunked,
+}
+
+#: What may stand before each recurrent layer: `model.normalization` of a configuration.
+NORMALIZATIONS: dict[str, Callable[[str], Part] | None] = {
+    "none": None,
+    "layer": LayerNormalization,
+    "batch": BatchNormalization,
+}
 
 #: Keras' dtype policies that training may run in.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def build_front_end(config: RunConfig) -> keras.Model:
-    """`samples_BN`, `num_samples_B` -> normalised `log_mel_BTD`, `num_frames_B`.
-
-    Its layers are `log_mel`, `deltas` where there are any, and `normalization` unless there is none; so
-    `features.unnormalized` finds what stands before the normalisation, and `features.FrontEndStream` streams it.
-    """
+def build_front_end(config: RunConfig) -> FrontEnd:
+    """`samples_BN`, `num_samples_B` -> `features_BTD`, `num_frames_B`; its stages are those of `features.STAGES`."""
     settings = config.features
-    samples = keras.Input((None,), name="samples", dtype="float32")
-    num_samples = keras.Input((), name="num_samples", dtype="int32")
-    log_mel, num_frames = LogMel(
+    log_mel = LogMel(
         sample_rate=config.data.sample_rate,
         frame_length=config.frame_length,
         hop_length=config.hop_length,
@@ -45,76 +61,168 @@ def build_front_end(config: RunConfig) -> keras.Model:
         center=settings.center,
         log_floor=settings.log_floor,
         name="log_mel",
-    )(samples, num_samples)
-    if settings.deltas:
-        log_mel = Deltas(order=settings.deltas, name="deltas")(log_mel, num_frames)
-    if settings.normalization == "global":
-        log_mel = GlobalNormalization(num_features=config.num_features, name="normalization")(log_mel, num_frames)
-    elif settings.normalization == "utterance":
-        log_mel = UtteranceNormalization(name="normalization")(log_mel, num_frames)
-    return keras.Model([samples, num_samples], [log_mel, num_frames], name="front_end")
+    )
+    return FrontEnd(log_mel, make_stages(settings, num_features=settings.n_mels))
 
 
 def build_encoder(
-    config: RunConfig, num_classes: int, *, implementation: str = "auto", precision: str = "float32"
-) -> keras.Model:
-    """Normalised `log_mel_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`; arguments as in `build_model`.
+    config: RunConfig,
+    num_classes: int,
+    *,
+    num_features: int,
+    implementation: str = "auto",
+    precision: str = "float32",
+) -> Encoder:
+    """`features_BTD`, `num_frames_B` -> `logits_BSV`, `num_steps_B`.
 
-    Its layers with weights are `subsampling`, `norm_0` (unless there is no normalisation), `gru_0`, `norm_1`, `gru_1`,
-    ..., `lookahead` (where a forward model looks ahead), `logits`. A chunked model's GRU layers run over windows, which
-    `windows` makes and `steps` joins again.
+    Args:
+        config: the run's configuration.
+        num_classes: classes, blank included.
+        num_features: numbers in a frame of features (`FrontEnd.num_features`).
+        implementation, precision: as in `build_model`.
+
+    Raises:
+        ValueError: no such precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    settings = config.model
-    log_mel = keras.Input((None, config.num_features), name="log_mel", dtype="float32")
-    num_frames = keras.Input((), name="num_frames", dtype="int32")
-    outputs, num_steps = ConvSubsampling(
-        factor=settings.subsampling_factor,
-        channels=settings.subsampling_channels,
-        dtype=precision,
-        name="subsampling",
-    )(log_mel, num_frames)
-    subsampled, lengths_of_rows = outputs, num_steps
-    if settings.direction == "chunked":
-        outputs, num_steps = ToWindows(
-            chunk_steps=settings.chunk_steps, lookahead_steps=settings.lookahead_steps, dtype=precision, name="windows"
-        )(outputs, num_steps)
-    for number in range(settings.num_layers):
-        outputs = _dropout(config, number, name=f"dropout_{number}")(outputs)
-        if settings.normalization == "layer":
-            outputs = keras.layers.LayerNormalization(dtype="float32", name=f"norm_{number}")(outputs)
-        elif settings.normalization == "batch":
-            outputs = RealStepsNormalization(dtype="float32", name=f"norm_{number}")(outputs, num_steps)
-        outputs = _LAYER_TYPES[settings.direction](
-            settings.units,
-            **({"chunk_steps": settings.chunk_steps} if settings.direction == "chunked" else {}),
-            reset_after=settings.reset_after,
-            update_gate=settings.update_gate,
+    make_direction = DIRECTIONS[config.model.direction]
+    return Encoder(
+        config.model,
+        num_classes,
+        num_features=num_features,
+        direction=make_direction(config, implementation=implementation, precision=precision),
+        normalization=NORMALIZATIONS[config.model.normalization],
+        precision=precision,
+        seed=config.train.seed,
+    )
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class AcousticModel(keras.Model):
+    """The whole recogniser: `samples_BN`, `num_samples_B` -> `logits_BSV`, `num_steps_B`.
+
+    A Keras model for training, saving and scoring; its parts, `front_end` and `encoder`, know how a stream computes
+    the same. Arguments as in `build_model`, which also seeds the first weights.
+    """
+
+    front_end: FrontEnd
+    encoder: Encoder
+
+    def __init__(
+        self,
+        config: RunConfig,
+        num_classes: int,
+        *,
+        implementation: str = "auto",
+        precision: str = "float32",
+        name: str = "speechgru",
+    ):
+        samples = keras.Input((None,), name="samples", dtype="float32")
+        num_samples = keras.Input((), name="num_samples", dtype="int32")
+        front_end = build_front_end(config)
+        features, num_frames = front_end.model([samples, num_samples])
+        encoder = build_encoder(
+            config,
+            num_classes,
+            num_features=front_end.num_features,
             implementation=implementation,
-            dtype=precision,
-            name=f"gru_{number}",
-        )(outputs, lengths=lengths_of_rows)
-    num_steps = lengths_of_rows
-    if settings.direction == "chunked":
-        outputs = FromWindows(chunk_steps=settings.chunk_steps, dtype="float32", name="steps")(outputs, subsampled)
-    elif settings.lookahead_steps:
-        outputs = LookaheadConvolution(lookahead_steps=settings.lookahead_steps, dtype="float32", name="lookahead")(
-            outputs, num_steps
+            precision=precision,
         )
-    outputs = _dropout(config, settings.num_layers, name="dropout")(outputs)
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
-    return keras.Model([log_mel, num_frames], [logits, num_steps], name="encoder")
+        logits, num_steps = encoder.model([features, num_frames])
+        super().__init__([samples, num_samples], [logits, num_steps], name=name)
+        self.config, self.front_end, self.encoder = config, front_end, encoder
+        self._num_classes, self._implementation, self._precision = num_classes, implementation, precision
 
+    # -- streams -------------------------------------------------------------------------------------------------------
 
-def _dropout(config: RunConfig, number: int, *, name: str) -> keras.layers.Layer:
-    return keras.layers.Dropout(config.model.dropout, seed=config.train.seed + number, dtype="float32", name=name)
+    @property
+    def stream_obstacle(self) -> str | None:
+        """Why it cannot stream, and which key to change; None where it can."""
+        return self.encoder.direction.stream_obstacle or self.front_end.stream_obstacle
+
+    def stream_geometry(self) -> StreamGeometry:
+        """What one call of a stream covers.
+
+        Raises:
+            UserError: it cannot stream; the message names the key to change.
+        """
+        if self.stream_obstacle is not None:
+            raise UserError(self.stream_obstacle)
+        log_mel, steps = self.front_end.log_mel, self.encoder.direction.stream_steps()
+        return StreamGeometry(
+            frame_length=log_mel.frame_length,
+            n_fft=log_mel.n_fft,
+            hop_length=log_mel.hop_length,
+            center=log_mel.center,
+            slope_frames=self.front_end.reach_frames,
+            leading_samples=int(log_mel.preemphasis > 0),
+            subsampling_factor=self.encoder.subsampling.factor,
+            chunk_steps=steps.chunk_steps,
+            lookahead_steps=steps.lookahead_steps,
+            delay_steps=steps.delay_steps,
+        )
+
+    def state_shapes(self) -> dict[str, list[int]]:
+        """The shapes of a stream's state by name, all float32: `context`, then that of the encoder.
+
+        Raises:
+            UserError: it cannot stream.
+        """
+        geometry = self.stream_geometry()
+        return {"context": [1, geometry.context_samples], **self.encoder.state_shapes(geometry)}
+
+    def stream_record(self) -> dict[str, Any] | None:
+        """What `bundle.json` holds of the stream: its geometry and its state's shapes; None where there is none."""
+        if self.stream_obstacle is not None:
+            return None
+        geometry = self.stream_geometry()
+        names = ("chunk_samples", "context_samples", "samples_before", "window_samples", "window_frames")
+        sizes = {name: getattr(geometry, name) for name in (*names, "chunk_frames", "frames_before", "first_samples")}
+        sizes["prefilled_samples"] = geometry.first_samples - geometry.chunk_samples
+        return {"geometry": dataclasses.asdict(geometry), "sizes": sizes, "states": self.state_shapes()}
+
+    def chunk(self, samples_1N: tf.Tensor, bounds: tf.Tensor, states: States) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """One call of a stream.
+
+        Args:
+            samples_1N: the call's new samples, `chunk_samples` of them.
+            bounds: int32 [4] (`StreamGeometry.bounds`).
+            states: the state before the call, by the names of `state_shapes`. All begin as zeros, but `context`, the
+                samples before the call's: it ends with the recording's first ones (`first_samples` less
+                `chunk_samples` of them).
+
+        Returns:
+            `logits_1SV`, `chunk_steps` steps, and the state after the call.
+        """
+        geometry = self.stream_geometry()
+        window_1N = tf.concat([states["context"], samples_1N], axis=1)
+        features_1TD = self.front_end.chunk(window_1N, bounds, geometry=geometry)
+        end_frame = bounds[3] - geometry.frames_before
+        logits_1SV, after = self.encoder.chunk(features_1TD, end_frame, states, geometry=geometry)
+        return logits_1SV, {"context": window_1N[:, geometry.chunk_samples :], **after}
+
+    # -- Keras' own files ----------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "num_classes": self._num_classes,
+            "implementation": self._implementation,
+            "precision": self._precision,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> AcousticModel:
+        del custom_objects
+        return cls(RunConfig.model_validate(config.pop("config")), **config)
 
 
 def build_model(
     config: RunConfig, num_classes: int, *, implementation: str = "auto", precision: str = "float32"
-) -> keras.Model:
-    """The whole recogniser: `samples_BN`, `num_samples_B` -> `logits_BSV`, `num_steps_B`.
+) -> AcousticModel:
+    """The whole recogniser with new weights, which `train.seed` draws.
 
     Args:
         config: the run's configuration.
@@ -124,15 +232,10 @@ def build_model(
             float32; `mixed_float16` needs the loss scaled, because a small gradient is 0 in float16.
 
     Returns:
-        A model with the layers `front_end` and `encoder`, so that training can augment between them.
+        The model; training augments between its `front_end` and its `encoder`.
 
     Raises:
         ValueError: no such precision.
     """
     keras.utils.set_random_seed(config.train.seed)
-    samples = keras.Input((None,), name="samples", dtype="float32")
-    num_samples = keras.Input((), name="num_samples", dtype="int32")
-    log_mel, num_frames = build_front_end(config)([samples, num_samples])
-    encoder = build_encoder(config, num_classes, implementation=implementation, precision=precision)
-    logits, num_steps = encoder([log_mel, num_frames])
-    return keras.Model([samples, num_samples], [logits, num_steps], name="speechgru")
+    return AcousticModel(config, num_classes, implementation=implementation, precision=precision)

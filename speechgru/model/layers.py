@@ -39,9 +39,34 @@ class ConvSubsampling(keras.layers.Layer):
 
     def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`log_mel_BTM` (zeros beyond each length), `num_frames_B` -> `outputs_BSD`, `num_steps_B`."""
-        padded_BTM = tf.pad(log_mel, [[0, 0], [self.factor, self.factor], [0, 0]])
         num_steps_B = lengths.num_steps(num_frames, subsampling_factor=self.factor)
-        return mask_time(self.convolution(padded_BTM), num_steps_B), num_steps_B
+        return mask_time(self.convolution(self._padded(log_mel)), num_steps_B), num_steps_B
+
+    def alone(self, log_mel_1TM: tf.Tensor, num_frames_1: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One utterance without padding, as exports compute it -> `outputs_1SD`, `num_steps_1`."""
+        num_steps_1 = lengths.num_steps(num_frames_1, subsampling_factor=self.factor)
+        return self.as_product(self._padded(log_mel_1TM)), num_steps_1
+
+    def as_product(self, frames_1TM: tf.Tensor) -> tf.Tensor:
+        """The convolution alone as one product: the frames of each step side by side.
+
+        The same numbers, and in 8 bits better ones: there a convolution's inputs share one scale over the whole
+        tensor, so that a step would depend on the loudest of what it is computed with, while a product's rows have a
+        scale each.
+
+        Args:
+            frames_1TM: with `factor` frames before the first step's and after the last step's.
+        """
+        kernel_KME, bias_E = (tf.convert_to_tensor(weight) for weight in self.convolution.weights)
+        size, width, channels = kernel_KME.shape
+        num_frames = frames_1TM.shape[1] or tf.shape(frames_1TM)[1]
+        num_steps = (num_frames - size) // self.factor + 1
+        parts = [frames_1TM[:, k : k + (num_steps - 1) * self.factor + 1 : self.factor] for k in range(size)]
+        kernel_RE = tf.reshape(kernel_KME, [size * width, channels])
+        return tf.nn.relu(tf.matmul(tf.concat(parts, axis=2), kernel_RE) + bias_E)
+
+    def _padded(self, log_mel_BTM: tf.Tensor) -> tf.Tensor:
+        return tf.pad(log_mel_BTM, [[0, 0], [self.factor, self.factor], [0, 0]])
 
     def compute_output_shape(self, log_mel_shape: Any, num_frames_shape: Any) -> tuple[Any, Any]:
         frames = log_mel_shape[1]

@@ -65,7 +65,7 @@ def probe_of_run(config: RunConfig, vocabulary: Vocabulary, model: Any) -> Probe
         vocabulary=vocabulary,
         step_seconds=config.step_seconds,
         frame_seconds=config.hop_length / config.data.sample_rate,
-        log_mel=model.get_layer("front_end").get_layer("log_mel"),
+        log_mel=model.front_end.log_mel,
         log_probs=log_probs,
     )
 

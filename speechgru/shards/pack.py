@@ -209,7 +209,7 @@ def _make_encoder(config: RunConfig, form: Form) -> tuple[Callable[[Planned], En
 def _make_log_mel(config: RunConfig) -> Any:
     """A function `samples_N` -> `log_mel_TM` by the run's own layer, always on the CPU."""
     with tf.device("CPU:0"):  # the same bytes with a GPU and without
-        layer = build_front_end(config).get_layer("log_mel")
+        layer = build_front_end(config).log_mel
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def log_mel_of(samples_N: tf.Tensor) -> tf.Tensor:

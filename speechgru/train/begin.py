@@ -84,9 +84,9 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
             note += f"; {transfer.num_new} of {num_labels} labels are new to them"
         progress("starting from another run", 1, 1, note)
     elif config.features.normalization == "global":
-        front_end = learner.model.get_layer("front_end")
+        front_end = learner.model.front_end
         statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
-        front_end.get_layer("normalization").set_statistics(*statistics)
+        front_end.normalization.set_statistics(*statistics)
     learner.start_averages()
 
 

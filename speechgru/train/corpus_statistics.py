@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, batches_of
-from speechgru.features import part_of_front_end
+from speechgru.features import FrontEnd
 from speechgru.progress import Progress, silent
 from speechgru.train.step import INPUTS
 
 #: Utterances that the statistics are taken from, at most: a mean of some 10^5 frames moves no more.
 _STATISTICS_UTTERANCES = 2000
 
+#: Nats: the least deviation of a mel band's log-mel, so that a silent one cannot explode.
+_LEAST_DEVIATION = 0.1
+
 
 def corpus_statistics(
-    front_end: keras.Model, corpus: Corpus, *, config: RunConfig, progress: Progress = silent
+    front_end: FrontEnd, corpus: Corpus, *, config: RunConfig, progress: Progress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each feature over the real frames of the corpus (a sample of a large one).
 
@@ -31,12 +33,12 @@ def corpus_statistics(
         silent filter cannot explode.
     """
     chosen = np.random.default_rng(config.train.seed).permutation(len(corpus))[:_STATISTICS_UTTERANCES]
-    unnormalized = part_of_front_end(front_end, from_log_mel=corpus.form == "features", normalized=False)
+    compute = front_end.from_log_mel if corpus.form == "features" else front_end.whole
     chosen = chosen[np.argsort(-corpus.num_frames[chosen], kind="stable")]
-    count, total_D, total_square_D = 0, np.zeros(config.num_features), np.zeros(config.num_features)
+    count, total_D, total_square_D = 0, np.zeros(front_end.num_features), np.zeros(front_end.num_features)
     done = 0
     for batch in batches_of(corpus, chosen, config=config):
-        features_BTD, num_frames_B = unnormalized([batch[name] for name in INPUTS[corpus.form]])
+        features_BTD, num_frames_B = compute(*(batch[name] for name in INPUTS[corpus.form]), normalized=False)
         # Frames beyond a length are zeros and add nothing to either sum.
         values_BTD = features_BTD.numpy().astype(np.float64)
         count += int(num_frames_B.numpy().sum())
@@ -45,5 +47,7 @@ def corpus_statistics(
         done += len(num_frames_B)
         progress("measuring the corpus", done, len(chosen), "")
     mean_D = total_D / count
-    least_D = np.repeat([0.1, *[0.01] * config.features.deltas], config.features.n_mels)
+    least_D = np.full(config.features.n_mels, _LEAST_DEVIATION)
+    for stage in front_end.stages:
+        least_D = stage.least_deviations(least_D)
     return mean_D, np.maximum(least_D, np.sqrt(np.maximum(0.0, total_square_D / count - mean_D**2)))

@@ -24,7 +24,7 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss
 from speechgru.dataset import Augmentation
-from speechgru.features import part_of_front_end
+from speechgru.model.build import AcousticModel
 
 #: What a batch holds of each utterance, by the corpus's form.
 INPUTS = {"samples": ("samples_BN", "num_samples_B"), "features": ("log_mel_BTM", "num_frames_B")}
@@ -67,7 +67,7 @@ class TrainStep:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: AcousticModel,
         optimizer: keras.optimizers.Optimizer,
         *,
         config: RunConfig,
@@ -76,8 +76,8 @@ class TrainStep:
     ):
         self.model, self.optimizer, self._config, self._form = model, optimizer, config, form
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._front_end = part_of_front_end(model.get_layer("front_end"), from_log_mel=form == "features")
-        self._encoder = model.get_layer("encoder")
+        self._front_end = model.front_end.from_log_mel if form == "features" else model.front_end.whole
+        self._encoder = model.encoder.model
         self._augmentation = Augmentation(config)
         self._quiet_steps = round(config.quiet_start_ms / 1000 / config.step_seconds)
         self._weights = [variable.value for variable in model.trainable_variables]
@@ -164,7 +164,7 @@ class TrainStep:
         return list(zip(*parts, strict=True))
 
     def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features_BTD, num_frames_B = self._front_end([batch[name] for name in INPUTS[self._form]])
+        features_BTD, num_frames_B = self._front_end(*(batch[name] for name in INPUTS[self._form]))
         strength = self._augmentation.strength(batch["epoch_B"][0])
         features_BTD = self._augmentation.augment_features(
             features_BTD, num_frames_B, batch["seed_B2"], strength=strength

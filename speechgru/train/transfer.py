@@ -12,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
+from speechgru.model.build import AcousticModel
 from speechgru.scoring.predictions import load_run
 from speechgru.text import BLANK_ID, Vocabulary
 
 #: Sections that say what the weights mean, beside `data.sample_rate`, and the one key of them that does not.
 _SECTIONS = ("features", "model")
 _MAY_DIFFER = "model.dropout"
-
-_LAST_LAYER = "logits"
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Transferred:
     entries_new: tuple[str, ...]
 
 
-def start_from(source: str | Path, model: keras.Model, *, config: RunConfig, vocabulary: Vocabulary) -> Transferred:
+def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, vocabulary: Vocabulary) -> Transferred:
     """Gives a model the best weights of another run.
 
     Every layer's weights are taken over, the corpus statistics of the front end (which the other weights expect, so
@@ -69,7 +66,7 @@ def start_from(source: str | Path, model: keras.Model, *, config: RunConfig, voc
     source = Path(source)
     config_there, vocabulary_there, model_there = load_run(source)
     _require_same_model(source, config_there, config)
-    last, last_there = (_encoder(part).get_layer(_LAST_LAYER) for part in (model, model_there))
+    last, last_there = (part.encoder.logits.layer for part in (model, model_there))
     apart = {id(weight) for layer in (last, last_there) for weight in layer.weights}
     weights, weights_there = (
         [weight for weight in part.weights if id(weight) not in apart] for part in (model, model_there)
@@ -89,7 +86,7 @@ def start_from(source: str | Path, model: keras.Model, *, config: RunConfig, voc
     return Transferred(source, num_kept=len(pairs), num_new=len(entries_new), entries_new=entries_new)
 
 
-def freeze(model: keras.Model, names: Sequence[str]) -> None:
+def freeze(model: AcousticModel, names: Sequence[str]) -> None:
     """Keeps layers of the encoder as they are: training changes neither their weights nor their moving averages.
 
     Call it before the optimizer is built and the step is traced.
@@ -101,7 +98,7 @@ def freeze(model: keras.Model, names: Sequence[str]) -> None:
     Raises:
         ConfigError: there is no such layer, or none is left to train.
     """
-    layers = {layer.name: layer for layer in _encoder(model).layers if layer.weights}
+    layers = model.encoder.layers_with_weights
     known = ", ".join(layers)
     unknown = [name for name in names if name not in layers]
     if unknown:
@@ -112,10 +109,6 @@ def freeze(model: keras.Model, names: Sequence[str]) -> None:
         raise ConfigError(f"train.freeze: nothing is left to train; leave at least one layer out of {known}")
     for name in names:
         layers[name].trainable = False
-
-
-def _encoder(model: keras.Model) -> keras.Model:
-    return model.get_layer("encoder")
 
 
 def _labels(vocabulary: Vocabulary) -> dict[str, int]:
