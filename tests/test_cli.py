@@ -93,9 +93,9 @@ def sick(manifest, write_lines):
         (["check", "m.jsonl", "--oot", "x"], "No such option: --oot"),
         (["check", "m.jsonl", "--config"], "Option '--config' requires an argument."),
         (["prepare", "synthetic"], "Missing option '--out'. (see `speechgru prepare --help`)"),
-        (["prepare", "synthetic", "--out", "x", "--utterances", "many"], "Invalid value for '--utterances':"),
+        (["prepare", "synthetic", "--out", "x", "--utterances", "60"], "No such option: --utterances"),
         (
-            ["prepare", "synthetic", "--out", "x", "--utterances", "3"],
+            ["prepare", "synthetic", "utterances=3", "--out", "x"],
             "utterances must be a whole number, 12 or more, got 3",
         ),
         (["evaluate", "x", "--manifest", "m.jsonl", "--worst", "-1"], "Invalid value for '--worst':"),
@@ -167,7 +167,20 @@ def test_the_help_teaches_the_usual_way(run):
         (["prepare", "folder", "--out", "x", "--source", "none"], "none: no such folder"),
         (["prepare", "folder", "--out", "x"], "folder: needs --source, the folder of your recordings"),
         (["prepare", "synthetic", "--out", "text.jsonl"], "text.jsonl: cannot be written ("),
-        (["prepare", "synthetic", "--out", "x", "--joined", "5"], "synthetic: takes no option 'joined'"),
+        (
+            ["prepare", "synthetic", "joined=5", "--out", "x"],
+            "synthetic: has no option 'joined'; its options are",
+        ),
+        (["prepare", "fsdd", "joind=5", "--out", "x"], "fsdd: has no option 'joind' (did you mean joined?)"),
+        (["prepare", "fsdd", "seed=5", "--out", "x"], "fsdd: has no option 'seed' (give --seed)"),
+        (["prepare", "fsdd", "joined=five", "--out", "x"], "fsdd: joined must be a whole number, got 'five'"),
+        (["prepare", "fsdd", "joined", "--out", "x"], "fsdd: expected KEY=VALUE, got 'joined'; its options are joi"),
+        (["prepare", "fsdd", "joined=5", "joined=6", "--out", "x"], "fsdd: joined is given twice"),
+        (["prepare", "folder", "dev_share=x", "--out", "x"], "folder: dev_share must be a number, got 'x'"),
+        (
+            ["prepare", "synthetic", "engine=espaek", "--out", "x"],
+            "no voice engine is called 'espaek'; did you mean",
+        ),
         (["transcribe", "none", "0.wav"], "none: is no bundle (no bundle.json); `speechgru export` makes one"),
         (["transcribe", "0.wav", "0.wav"], "0.wav: is no bundle (no bundle.json); `speechgru export` makes one"),
         (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
@@ -372,7 +385,7 @@ def test_json_is_json_where_the_terminal_knows_no_unicode(monkeypatch):
 
 def test_prepare_tells_what_it_wrote(run, tmp_path):
     pytest.importorskip("espeakng_loader", reason="the synthetic corpus needs espeakng_loader (extra train)")
-    code, out, err = run("prepare", "synthetic", "--out", tmp_path / "s", "--utterances", 12, "--seed", 3)
+    code, out, err = run("prepare", "synthetic", "--out", tmp_path / "s", "utterances=12", "--seed", 3)
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "audio",

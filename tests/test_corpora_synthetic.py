@@ -17,10 +17,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.corpora import CORPORA, espeak, grammar, prepare, synthetic
+from speechgru.corpora import CORPORA, grammar, prepare, synthetic
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
 from speechgru.utterances.manifest import read_manifest
+from speechgru.voices import ENGINES, espeak
 
 needs_espeak = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None,
@@ -67,16 +68,17 @@ def test_sentences_are_plain_words_and_of_one_split(seed):
 
 
 def test_splits_share_no_variant():
-    variants = [v for sexes in synthetic.VARIANTS.values() for names in sexes.values() for v in names]
+    variants = [v for split in grammar.SPLITS for v in ENGINES["espeak"].voices(split)]
     assert len(variants) == len(set(variants)) >= 48
 
 
 def test_every_split_has_both_sexes():
-    assert all(sexes["female"] and sexes["male"] for sexes in synthetic.VARIANTS.values())
+    assert all(sexes["female"] and sexes["male"] for sexes in espeak.VARIANTS.values())
 
 
 def test_plan_of_the_default_size_is_fair():
-    jobs = synthetic._plan(Path("audio"), seed=0, utterances=CORPORA["synthetic"].options["utterances"])
+    size = CORPORA["synthetic"].options["utterances"].default
+    jobs = synthetic._plan(Path("audio"), engine=ENGINES["espeak"], seed=0, utterances=size)
     sentences = {split: [job.text for job in jobs if job.split == split] for split in grammar.SPLITS}
     words = {split: {word for text in texts for word in text.split()} for split, texts in sentences.items()}
     assert len(jobs) >= 3000
@@ -144,11 +146,11 @@ def test_rerun_with_fewer_utterances_leaves_no_other_audio_but_keeps_foreign_fil
 
 @needs_espeak
 def test_speech_does_not_depend_on_what_was_spoken_before():
-    variants = [v for sexes in synthetic.VARIANTS.values() for names in sexes.values() for v in names]
+    variants = [v for split in grammar.SPLITS for v in ENGINES["espeak"].voices(split)]
     voices = [espeak.Voice(accent="en-US", variant=variant, rate=190) for variant in variants]
-    voices += [espeak.Voice(accent=accent, variant="m1") for accent in espeak.ACCENTS]
-    forward = [espeak.speak("seven lights", voice, seed=3)[0] for voice in voices]
-    backward = [espeak.speak("seven lights", voice, seed=3)[0] for voice in reversed(voices)][::-1]
+    voices += [espeak.Voice(accent=accent, variant="m1") for accent in espeak.ACCENT_SHARES]
+    forward = [ENGINES["espeak"].speak("seven lights", voice, seed=3)[0] for voice in voices]
+    backward = [ENGINES["espeak"].speak("seven lights", voice, seed=3)[0] for voice in reversed(voices)][::-1]
     for voice, first, second in zip(voices, forward, backward, strict=True):
         np.testing.assert_array_equal(first, second, err_msg=voice.name)
     assert len({first.tobytes() for first in forward}) == len(voices)  # no voice is another's copy
@@ -174,8 +176,10 @@ def test_script_without_a_main_guard_can_use_workers(tmp_path, how):
 
 
 def test_error_in_a_worker_is_raised_here(tmp_path):
-    jobs = [synthetic._Job(seed=(0, 0, 0), split="train", text="", path=str(tmp_path / "a.flac"))] * 4
-    with pytest.raises(CorpusError, match="eSpeak NG"):
+    jobs = [
+        synthetic._Job((0, 0, 0), split="train", text="", path=str(tmp_path / "a.flac"), engine=ENGINES["espeak"])
+    ] * 4
+    with pytest.raises(CorpusError, match="the voice engine espeak spoke '' in silence"):
         list(processes.run(synthetic._speak, jobs, workers=2))
 
 
@@ -187,7 +191,7 @@ def test_worker_that_ends_early_is_reported():
 @needs_espeak
 def test_unknown_voice_is_named():
     with pytest.raises(CorpusError, match=r"no voice 'en\+nobody'"):
-        espeak.speak("one", espeak.Voice(accent="en", variant="nobody"))
+        ENGINES["espeak"].speak("one", espeak.Voice(accent="en", variant="nobody"))
 
 
 @needs_espeak
@@ -219,7 +223,10 @@ def test_missing_wheel_is_an_error_that_says_what_to_install(tmp_path, monkeypat
         ({"workers": 0}, "workers must be a whole number, 1 or more"),
         ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
         ({"source": "/somewhere"}, "takes no source"),
-        ({"utterance": 60}, r"no option 'utterance' \(did you mean utterances\?\); it takes utterances, workers"),
+        (
+            {"utterance": 60},
+            r"no option 'utterance' \(did you mean utterances\?\); its options are utter",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, options, message):

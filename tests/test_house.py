@@ -15,7 +15,7 @@ PACKAGE = ROOT / "speechgru"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "lengths", "progress", "ranges"}),
     frozenset({"files", "metrics", "gru", "features"}),
-    frozenset({"audio", "jsonlines", "process", "text"}),
+    frozenset({"audio", "jsonlines", "process", "text", "voices"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
     frozenset({"config"}),
@@ -53,6 +53,7 @@ LIGHT = (
     "runtime",
     "text",
     "utterances",
+    "voices",
 )
 
 

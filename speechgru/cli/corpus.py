@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand
 
 from speechgru.cli.console import (
     JsonFlag,
@@ -21,24 +22,47 @@ from speechgru.cli.console import (
 )
 
 
-@app.command()
+class _PrepareCommand(TyperCommand):
+    """`prepare`, whose help lists the corpora with their options from their table."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from speechgru.corpora import CORPORA
+        from speechgru.voices import ENGINES
+
+        super().format_help(ctx, formatter)
+        for corpus in CORPORA.values():
+            terminal.print(f"{corpus.name}: {corpus.summary}", highlight=False)
+            table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+            for option in corpus.options.values():
+                table.add_row(f"  {option.name}={'none' if option.default is None else option.default}", option.meaning)
+            if corpus.options:
+                terminal.print(table, highlight=False)
+            terminal.print()
+        for engine in ENGINES.values():
+            terminal.print(f"engine={engine.name}: {engine.summary}", highlight=False)
+
+
+@app.command(cls=_PrepareCommand)
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="synthetic, fsdd, or folder (your own recordings).")],
+    corpus: Annotated[str, typer.Argument(help="Name of a corpus; all are listed below.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of the corpus; see below.", metavar="KEY=VALUE")
+    ] = None,
     source: Annotated[Path | None, typer.Option(help="Folder that holds the corpus already.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
-    utterances: Annotated[int | None, typer.Option(help="synthetic: utterances in all.")] = None,
-    joined: Annotated[int | None, typer.Option(help="fsdd: also join so many digits to one utterance.")] = None,
 ) -> None:
     """Make manifests from a corpus.
 
-    Example: `speechgru prepare folder --source my_recordings --out data/mine`
+    Example: `speechgru prepare folder --source my_recordings --out data/mine`, or with an option of the corpus
+    `speechgru prepare fsdd joined=5 --out data/fsdd`
     """
+    from speechgru.corpora import find_corpus
     from speechgru.corpora import prepare as verb
 
-    options = {name: value for name, value in {"utterances": utterances, "joined": joined}.items() if value is not None}
+    values = find_corpus(corpus).parse_options(options or [])
     with show_progress() as progress:
-        manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **options)
+        manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **values)
     from speechgru.utterances.manifest import read_manifest
 
     table = Table(whole_column("manifest"), "utterances", "minutes", title=f"{corpus} in {out}")

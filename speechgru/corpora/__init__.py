@@ -1,21 +1,19 @@
-"""Corpora: one module each, from a raw folder, a download or nothing to manifests of train, dev and test."""
+"""Corpora: from a raw folder, a download or nothing to manifests. One module each."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechgru.corpora import folder, fsdd, synthetic
+from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
 
-__all__ = ["CORPORA", "Corpus", "prepare"]
-
-_COMMON = ("out", "source", "seed", "progress")
+__all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Corpus:
     Args:
         name: as given on the command line.
         summary: one line for people.
-        prepare: the module's function, see `prepare` for what all of them take.
+        prepare: the module's function: `prepare(out, *, source, seed, progress)` with whatever options of its own,
+            keyword arguments with a default that its docstring explains under `Args:` (`options.options_of`).
     """
 
     name: str
@@ -33,21 +32,51 @@ class Corpus:
     prepare: Callable[..., dict[str, Path]]
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The options that this corpus alone takes, each with its default."""
-        parameters = inspect.signature(self.prepare).parameters
-        return {name: parameter.default for name, parameter in parameters.items() if name not in _COMMON}
+    def options(self) -> dict[str, Option]:
+        """The options that this corpus alone has, by name.
+
+        >>> [option.name for option in CORPORA["folder"].options.values()]
+        ['dev_share', 'test_share']
+        """
+        return options_of(self.prepare)
+
+    def parse_options(self, given: Iterable[str]) -> dict[str, Any]:
+        """The options that `KEY=VALUE` arguments stand for.
+
+        Raises:
+            CorpusError: an argument is not of that form, or not of this corpus.
+
+        >>> CORPORA["folder"].parse_options(["dev_share=0.2"])
+        {'dev_share': 0.2}
+        """
+        return parse_options(self.name, self.options, given)
 
 
-#: The corpora by name.
+#: The corpora by name. A new one is its module and a line here.
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("synthetic", "household commands and digits, spoken offline by eSpeak NG", synthetic.prepare),
+        Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", synthetic.prepare),
         Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
         Corpus("folder", "your own recordings, with .txt files beside them or a transcripts.csv", folder.prepare),
     )
 }
+
+
+def find_corpus(name: str) -> Corpus:
+    """The corpus of a name.
+
+    Raises:
+        CorpusError: no corpus has this name; names the nearest one, and all.
+
+    >>> find_corpus("fsdd").summary
+    'Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits'
+    """
+    if name not in CORPORA:
+        near = difflib.get_close_matches(name, CORPORA, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise CorpusError(f"no corpus is named {name!r}; {hint}known are {', '.join(CORPORA)}")
+    return CORPORA[name]
 
 
 def prepare(
@@ -66,8 +95,8 @@ def prepare(
         out: the folder to write; made when it is missing.
         source: the raw corpus, for those that have one.
         seed: for whatever is drawn by chance.
-        progress: told how far it is.
-        **options: what `CORPORA[corpus].options` lists.
+        progress: called as the work proceeds.
+        **options: those of `CORPORA[corpus].options`.
 
     Returns:
         The manifests by split: "train", "dev", "test" and what else the corpus writes.
@@ -75,17 +104,9 @@ def prepare(
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
     """
-    if corpus not in CORPORA:
-        near = difflib.get_close_matches(corpus, CORPORA, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise CorpusError(f"no corpus is named {corpus!r}; {hint}known are {', '.join(CORPORA)}")
-    known = CORPORA[corpus].options
+    chosen = find_corpus(corpus)
     for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            takes = ", ".join(known) if known else "no option"
-            raise CorpusError(f"{corpus}: takes no option {option!r}{hint}; it takes {takes}")
+        require_option(corpus, chosen.options, option)
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
-    return CORPORA[corpus].prepare(out, source=source, seed=seed, progress=progress, **options)
+    return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

@@ -51,7 +51,7 @@ def prepare(
         seed: another seed, another split.
         progress: told about reading.
         dev_share: the fraction of speakers or recordings for dev, at least one.
-        test_share: likewise for test. Both together are below 1.
+        test_share: the fraction for test, at least one; both together are below 1.
 
     Returns:
         The manifests by split; each holds at least one utterance.

@@ -91,8 +91,10 @@ def prepare(
         seed: for the joined digits. The same seed and sizes give the same list and the same bytes.
         progress: told about downloading, reading and joining.
         joined: digits to join, 2 to 50; 0 joins none.
-        joined_train: utterances of `train_joined`; likewise `joined_dev` and `joined_test`.
-        held_out_speaker: the speaker who is the test set, with all takes, and stands in no other; None is the official
+        joined_train: utterances of `train_joined`.
+        joined_dev: utterances of `dev_joined`.
+        joined_test: utterances of `test_joined`.
+        held_out_speaker: the speaker who is the test set, with all takes, and stands in no other; none is the official
             split.
 
     Returns:

@@ -1,12 +1,10 @@
-"""The synthetic corpus: household commands and digit strings, spoken offline by eSpeak NG.
+"""The synthetic corpus: household commands and digit strings, spoken offline by a voice engine.
 
-It is a generalisation test and a fair one: the test and dev voices and sentences are never heard in training, but
-their accents, sexes, rates, pitches and noises are drawn from the same ranges, and every word of them stands in a
-training sentence.
+It is a generalisation test and a fair one: the voices and sentences of test and dev do not occur in training, but their
+accents, sexes, rates, pitches and noises are drawn from the same ranges, and every word of them is in a training
+sentence.
 
-The voices are 51 of the wheel's 104 variants. Left out are whispering, croaking and strongly echoing ones, robots, a
-child at 390 Hz, two that eSpeak NG renders differently from process to process (Reed, caleb), a copy of a test voice
-(belinda, of linda), and most in which another recogniser, PocketSphinx with a small grammar, missed over 60 % of words.
+The noise and the level of a recording are drawn here; the speakers and how they speak are the voice engine's.
 """
 
 from __future__ import annotations
@@ -18,43 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from speechgru.corpora import espeak, grammar
+from speechgru.corpora import grammar
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.voices import Engine, find_engine
 
 #: The sample rate of the recordings, Hz.
 SAMPLE_RATE = 16000
 
-#: The variants of each split, by sex. No variant, and so no voice, stands in two splits.
-VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "train": {
-        "female": ("f1", "f2", "f5", "steph", "steph2", "steph3", "anika", "aunty"),
-        "male": (
-            "m1", "m3", "m6", "m7", "m8", "max", "fast", "john", "Alex", "Denis", "Diogo", "Henrique", "Hugo", "Gene",
-            "Gene2", "ed", "edward", "edward2", "klatt", "klatt3", "klatt6", "adam", "benjamin", "mike2", "Mike",
-            "Nguyen", "grandpa", "iven", "iven2", "iven4", "pablo", "pedro", "paul", "sandro",
-        ),
-    },
-    "dev": {"female": ("f4",), "male": ("m4", "michel")},
-    "test": {"female": ("f3", "linda"), "male": ("m2", "m5", "victor", "miguel")},
-}  # fmt: skip
-
-_FEMALE_SHARE = 0.4
-_ACCENT_SHARES = {
-    "en": 0.20, "en-US": 0.28, "en-GB-x-rp": 0.14, "en-GB-scotland": 0.10, "en-GB-x-gbclan": 0.08,
-    "en-GB-x-gbcwmd": 0.06, "en-029": 0.06, "en-US-nyc": 0.08,
-}  # fmt: skip
-_RATES = (135, 195)  # words a minute
-_PITCHES = (35, 65)
-_PITCH_RANGES = (30, 70)
 _SNR_DB = (15.0, 40.0)
 _PEAK_DB = (-12.0, -0.5)
 _PADDING_SECONDS = (0.05, 0.4)
 _NOISE_SLOPES = (0.0, 0.5, 1.0)  # the amplitude falls with frequency to this power: white, pink, brown
 _NOISE_FLOOR_HZ = 50.0  # below it, coloured noise grows no further
-_SPEECH_FLOOR = 0.003  # of the peak: what eSpeak NG gives before and after the words is quieter
+_SPEECH_FLOOR = 0.003  # of the peak: what an engine gives before and after the words is quieter
 
 _DEV_SHARE, _TEST_SHARE = 0.05, 0.08
 _MIN_UTTERANCES = 12
@@ -71,6 +48,7 @@ class _Job:
     split: str
     text: str
     path: str
+    engine: Engine
 
 
 def prepare(
@@ -80,6 +58,7 @@ def prepare(
     seed: int = 0,
     progress: Progress = silent,
     utterances: int = 6000,
+    engine: str = "espeak",
     workers: int | None = None,
 ) -> dict[str, Path]:
     """Speaks the corpus into `out`: `audio/*.flac` (16 kHz, mono, 16 bit) and the manifests.
@@ -88,21 +67,24 @@ def prepare(
 
     Args:
         out: the folder to write.
-        source: not taken; the corpus is made, not read.
+        source: must be None; the corpus is spoken, not read.
         seed: 0 or more. The same seed and size give the same bytes, however many workers speak (with the same
             releases of eSpeak NG, NumPy, soxr and libsndfile).
         progress: told every 25 utterances.
         utterances: how many in all, at least 12: about 87 % train, 5 % dev, 8 % test.
-        workers: processes; None takes one for each CPU core that this process may use.
+        engine: the voice engine that speaks.
+        workers: processes; none starts one for each CPU core that this process may use.
 
     Returns:
-        The manifests by split. Every line also has `rate` (words a minute), `pitch` (0-100) and `snr_db`.
+        The manifests by split. Every line also has `snr_db` and what the engine says of the voice: eSpeak NG gives
+        `rate` (words a minute) and `pitch` (0-100).
 
     Raises:
-        CorpusError: an argument is out of range, eSpeak NG or soxr is not installed, or `out` cannot be written.
+        CorpusError: an argument is out of range, the voice engine or soxr is not installed, or `out` cannot be written.
     """
     _check_arguments(source=source, seed=seed, utterances=utterances, workers=workers)
-    espeak.require()
+    speaker = find_engine(engine)
+    _require_voices(speaker)
     _require_soxr()
     audio = out / "audio"
     try:
@@ -114,7 +96,7 @@ def prepare(
                 path.unlink()
     except OSError as error:
         raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
-    jobs = _plan(audio, seed=seed, utterances=utterances)
+    jobs = _plan(audio, engine=speaker, seed=seed, utterances=utterances)
     spoken = _speak_all(jobs, workers=workers or _num_cores(), progress=progress)
     manifests = {}
     for split in reversed(grammar.SPLITS):  # train last: where it stands, the others do
@@ -135,6 +117,21 @@ def _check_arguments(*, source: Path | None, seed: int, utterances: int, workers
         raise CorpusError(f"synthetic: utterances must be at most 999999, got {utterances}")
 
 
+def _require_voices(engine: Engine) -> None:
+    """Makes sure that every split has speakers, and that none is in two: the test set is for new voices."""
+    taken: dict[str, str] = {}
+    for split in grammar.SPLITS:
+        voices = engine.voices(split)
+        if not voices:
+            raise CorpusError(f"the voice engine {engine.name} has no speaker for {split}; give it one in `voices`")
+        for voice in voices:
+            if taken.setdefault(voice, split) != split:
+                raise CorpusError(
+                    f"the voice engine {engine.name} has the speaker {voice} in {taken[voice]} and in {split}; a "
+                    "speaker belongs to one split"
+                )
+
+
 def _require_soxr() -> None:
     try:
         import soxr  # noqa: F401
@@ -149,11 +146,11 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _plan(audio: Path, *, seed: int, utterances: int) -> list[_Job]:
-    """Who says what, before anybody speaks.
+def _plan(audio: Path, *, engine: Engine, seed: int, utterances: int) -> list[_Job]:
+    """What is spoken into which file, before anything is.
 
-    A dev or test sentence stands once and has only words of training sentences (a corpus of a few dozen utterances
-    may lack such a sentence; then the next one is taken as it is). A training sentence may come again in another voice.
+    A dev or test sentence occurs once and has only words of training sentences (a corpus of a few dozen utterances may
+    lack such a sentence; then the next one is used as it is). A training sentence may recur in another voice.
     """
     sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
     sizes["train"] = utterances - sizes["dev"] - sizes["test"]
@@ -171,20 +168,21 @@ def _plan(audio: Path, *, seed: int, utterances: int) -> list[_Job]:
                     sentence = grammar.draw_sentence_of(split, rng)
             taken.add(sentence)
             path = audio / f"{split}-{index:06d}.flac"
-            jobs.append(_Job(seed=(seed, position, index), split=split, text=sentence, path=str(path)))
+            job = _Job(seed=(seed, position, index), split=split, text=sentence, path=str(path), engine=engine)
+            jobs.append(job)
         if split == "train":
             known = {word for sentence in taken for word in sentence.split()}
     return jobs
 
 
 def _speak_all(jobs: list[_Job], *, workers: int, progress: Progress) -> list[Utterance]:
-    spoken: list[Utterance | None] = [None] * len(jobs)
+    spoken: dict[int, Utterance] = {}
     progress("speaking", 0, len(jobs), "")
     for done, (position, utterance) in enumerate(processes.run(_speak, jobs, workers=workers), start=1):
         spoken[position] = utterance
         if done % _REPORT_EVERY == 0 or done == len(jobs):
             progress("speaking", done, len(jobs), "")
-    return spoken
+    return [spoken[position] for position in range(len(jobs))]
 
 
 def _speak(job: _Job) -> Utterance:
@@ -192,9 +190,12 @@ def _speak(job: _Job) -> Utterance:
     import soxr
 
     rng = np.random.default_rng([*job.seed, 1])
-    voice = _draw_voice(job.split, rng, is_digits=grammar.is_digit_string(job.text))
-    samples, sample_rate = espeak.speak(job.text, voice, seed=int(rng.integers(1, 2**31 - 1)))
-    speech = soxr.resample(_trim(samples.astype(np.float32) / 32768), sample_rate, SAMPLE_RATE)
+    voice = job.engine.draw_voice(job.split, rng, is_digits=grammar.is_digit_string(job.text))
+    samples_N, sample_rate = job.engine.speak(job.text, voice, seed=int(rng.integers(1, 2**31 - 1)))
+    audible_N = _trim(samples_N)
+    if not len(audible_N):
+        raise CorpusError(f"the voice engine {job.engine.name} spoke {job.text!r} in silence; reinstall it")
+    speech = soxr.resample(audible_N, sample_rate, SAMPLE_RATE)
     snr_db = round(float(rng.uniform(*_SNR_DB)), 1)
     recording = _record(speech, snr_db=snr_db, rng=rng)
     pcm = np.round(recording * 32767).astype(np.int16)
@@ -207,29 +208,16 @@ def _speak(job: _Job) -> Utterance:
         duration=len(pcm) / SAMPLE_RATE,
         text=job.text,
         speaker=voice.name,
-        extra={"rate": voice.rate, "pitch": voice.pitch, "snr_db": snr_db},
+        extra={**voice.facts, "snr_db": snr_db},
     )
 
 
-def _draw_voice(split: str, rng: np.random.Generator, *, is_digits: bool) -> espeak.Voice:
-    variants = VARIANTS[split]["female" if rng.random() < _FEMALE_SHARE else "male"]
-    accents = list(_ACCENT_SHARES)
-    return espeak.Voice(
-        accent=accents[rng.choice(len(accents), p=list(_ACCENT_SHARES.values()))],
-        variant=variants[rng.integers(len(variants))],
-        rate=int(rng.integers(_RATES[0], _RATES[1] + 1)),
-        pitch=int(rng.integers(_PITCHES[0], _PITCHES[1] + 1)),
-        pitch_range=int(rng.integers(_PITCH_RANGES[0], _PITCH_RANGES[1] + 1)),
-        word_gap=int(rng.integers(0, 6)) if is_digits else int(rng.integers(0, 2)),
-    )
-
-
-def _trim(samples: np.ndarray) -> np.ndarray:
-    """Cuts what is before the first and after the last audible sample."""
-    audible = np.flatnonzero(np.abs(samples) > _SPEECH_FLOOR * np.abs(samples).max())
-    if not len(audible):
-        raise CorpusError("eSpeak NG spoke a sentence in silence; reinstall espeakng-loader")
-    return samples[audible[0] : audible[-1] + 1]
+def _trim(samples_N: np.ndarray) -> np.ndarray:
+    """The samples from the first audible one to the last; none where nothing is audible."""
+    if not len(samples_N):
+        return samples_N
+    audible = np.flatnonzero(np.abs(samples_N) > _SPEECH_FLOOR * np.abs(samples_N).max())
+    return samples_N[audible[0] : audible[-1] + 1] if len(audible) else samples_N[:0]
 
 
 def _record(speech: np.ndarray, *, snr_db: float, rng: np.random.Generator) -> np.ndarray:
