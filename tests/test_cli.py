@@ -338,6 +338,27 @@ def test_shard_packs_what_can_be_used_and_says_what_it_did(run, sick, tmp_path):
     assert (record["num_records"], record["num_kept"], record["form"]) == (2, 1, "samples")
 
 
+def test_shards_are_verified_by_their_checksums(run, mistaken, manifest, tmp_path):
+    pytest.importorskip("tensorflow", reason="shards are TFRecord files")
+    out = tmp_path / "shards"
+    assert run("shard", manifest, "--out", out)[0] == 0
+    code, printed, _ = run("shard", "--verify", out)
+    assert (code, printed) == (0, f"{out}: all 1 shards are intact\n")
+    content = bytearray((out / "shard-00000.tfrecord").read_bytes())
+    content[40] ^= 1
+    (out / "shard-00000.tfrecord").write_bytes(content)
+    code, printed, err = run("shard", "--verify", out)
+    assert code == 2
+    assert "shard-00000.tfrecord: is damaged (its SHA-256 is wrong: record 1 of 2); copy it again" in printed
+    assert err.endswith(f"error: {out}: 1 of 1 shards are damaged\n")
+    code, printed, _ = run("shard", "--verify", out, "--json")
+    assert code == 2
+    assert len(json.loads(printed)["damages"]) == json.loads(printed)["num_shards"] == 1
+    assert mistaken("shard", "--verify", tmp_path).startswith(f"{tmp_path}: holds no shards (no shards.json)")
+    assert mistaken("shard", manifest, "--verify", out).startswith("--verify packs nothing; give it alone")
+    assert mistaken("shard", manifest).startswith("packing needs manifests and --out")
+
+
 def test_shards_of_features_are_refused_where_samples_are_augmented(mistaken, manifest, tmp_path):
     pytest.importorskip("tensorflow", reason="shards are TFRecord files")
     message = mistaken("shard", manifest, "--out", tmp_path / "shards", "--form", "features")

@@ -20,6 +20,7 @@ from speechgru.cli.console import (
     terminal,
     whole_column,
 )
+from speechgru.errors import CorpusError, UserError
 
 
 class _PrepareCommand(TyperCommand):
@@ -144,20 +145,34 @@ def _describe_shared(manifest: Path, told: dict[str, Any]) -> str:
 
 @app.command()
 def shard(
-    manifests: Annotated[list[Path], typer.Argument(help="Manifests to pack, in this order.", metavar="MANIFEST...")],
-    out: Annotated[Path, typer.Option(help="Folder for the shards; an unfinished job there is gone on with.")],
+    manifests: Annotated[
+        list[Path] | None, typer.Argument(help="Manifests to pack, in this order.", metavar="MANIFEST...")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the shards; an unfinished job there is resumed.")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
     form: Annotated[str, typer.Option(help="samples, or features: log-mel, for training without augmentation.")] = (
         "samples"
     ),
     shard_megabytes: Annotated[float, typer.Option(help="Size of a file.")] = 128,
+    verify: Annotated[
+        Path | None,
+        typer.Option(help="Pack nothing: compare the checksums of this folder of shards.", metavar="FOLDER"),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Pack a corpus into a few large, checksummed files, for corpora larger than memory.
 
     `data.train` then names the folder in place of the manifests.
-    Example: `speechgru shard data/big/train.jsonl --config my.yaml --out shards/train`
+    Example: `speechgru shard data/big/train.jsonl --config my.yaml --out shards/train`, and after copying the folder
+    `speechgru shard --verify shards/train`, which ends with code 2 where a file is damaged.
     """
+    if verify is not None:
+        if manifests or out is not None:
+            raise UserError("--verify packs nothing; give it alone, or leave it out to pack the manifests")
+        _verify_shards(verify, as_json=as_json)
+        return
+    if not manifests or out is None:
+        raise UserError("packing needs manifests and --out; `speechgru shard --help` shows an example")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
 
@@ -180,6 +195,28 @@ def shard(
             style="yellow",
             soft_wrap=True,
         )
+
+
+def _verify_shards(folder: Path, *, as_json: bool) -> None:
+    """Prints which files of a folder of shards are damaged.
+
+    Raises:
+        CorpusError: the folder holds no finished shards, or one is damaged.
+    """
+    module = needs_training_packages(lambda: import_module("speechgru.shards.folder"))
+    with show_progress(quiet=as_json) as progress:
+        damages = module.verify(folder, progress=progress)
+    num_shards = len(module.read_summary(folder)["shards"])
+    if as_json:
+        print_json({"folder": str(folder), "num_shards": num_shards, "damages": damages})
+        if damages:
+            raise typer.Exit(2)
+    elif damages:
+        for damage in damages:
+            terminal.print(damage, soft_wrap=True, highlight=False)
+        raise CorpusError(f"{folder}: {len(damages)} of {num_shards} shards are damaged")
+    else:
+        terminal.print(f"{folder}: all {num_shards} shards are intact", soft_wrap=True, highlight=False)
 
 
 @app.command()
