@@ -89,7 +89,7 @@ def make_graphs(config):
             variable.assign(variable.numpy() + 0.2 * rng.normal(size=variable.shape))
     graphs = Graphs(model)
     log_mel_TM = graphs.front_end_stages(make_samples(SECONDS))["log_mel"]
-    model.front_end.normalization.set_statistics(log_mel_TM.mean(axis=0), log_mel_TM.std(axis=0) + 0.1)
+    model.front_end.set_statistics(log_mel_TM.mean(axis=0), log_mel_TM.std(axis=0) + 0.1)
     return graphs
 
 

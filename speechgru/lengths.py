@@ -1,6 +1,6 @@
 """From samples to frames to steps: the only length arithmetic in the project.
 
-Every function takes plain integers, NumPy arrays or TensorFlow tensors alike: it uses operators only.
+Every function accepts plain integers, NumPy arrays or TensorFlow tensors alike: it uses operators only.
 """
 
 from __future__ import annotations
@@ -58,17 +58,6 @@ def num_samples_decided(frame: Lengths, *, frame_length: int, n_fft: int, hop_le
     """
     covered = (n_fft - frame_length) // 2 + frame_length if center else n_fft
     return first_sample(frame, n_fft=n_fft, hop_length=hop_length, center=center) + covered
-
-
-def num_frames_decided(
-    num_samples: Lengths, *, frame_length: int, n_fft: int, hop_length: int, center: bool
-) -> Lengths:
-    """How many frames the first `num_samples` samples decide, whatever follows: what a stream can give by then.
-
-    The arguments are those of `num_samples_decided`, whose inverse this is.
-    """
-    first = num_samples_decided(0, frame_length=frame_length, n_fft=n_fft, hop_length=hop_length, center=center)
-    return _at_least_0(1 + (num_samples - first) // hop_length)
 
 
 def num_steps(num_frames: Lengths, *, subsampling_factor: int) -> Lengths:

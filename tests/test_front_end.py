@@ -30,7 +30,7 @@ def make_front_end(**settings):
     if config.features.normalization == "global":
         rng = np.random.default_rng(2)
         width = front_end.num_features
-        front_end.normalization.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
+        front_end.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
     return front_end
 
 

@@ -269,7 +269,7 @@ def small_front_end(**features):
     if config.features.normalization == "global":
         rng = np.random.default_rng(5)
         width = front_end.num_features
-        front_end.normalization.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
+        front_end.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
     return front_end
 
 
@@ -304,29 +304,10 @@ def test_law_3_a_frame_is_decided_when_no_further_sample_changes_it_and_not_befo
     log_mel_BT, num_frames_B = (part.numpy() for part in layer(samples_BN, num_samples_B))
     log_mel_BT = log_mel_BT[:, :, 0]
     for count in range(longest + 1 - n_fft):
-        decided = lengths.num_frames_decided(count, frame_length=frame_length, **geometry)
+        decided = 0
+        while lengths.num_samples_decided(decided, frame_length=frame_length, **geometry) <= count:
+            decided += 1
         assert decided <= num_frames_B[count]
         np.testing.assert_allclose(log_mel_BT[count, :decided], log_mel_BT[-1, :decided], atol=1e-5)
         if decided < num_frames_B[count]:
             assert abs(log_mel_BT[count, decided] - log_mel_BT[-1, decided]) > 1e-5, "the next one was decided too"
-
-
-@given(
-    frames=st.lists(st.integers(0, 300), min_size=1, max_size=5),
-    frame_length=st.integers(2, 600),
-    padding=st.integers(0, 300),
-    hop_length=st.integers(1, 300),
-    center=st.booleans(),
-)
-def test_law_3_deciding_samples_and_decided_frames_are_inverses(frames, frame_length, padding, hop_length, center):
-    geometry = {"n_fft": frame_length + padding, "hop_length": hop_length, "center": center}
-    both = {"frame_length": frame_length, **geometry}
-    for frame in frames:
-        count = lengths.num_samples_decided(frame, **both)
-        assert lengths.num_frames_decided(count, **both) == frame + 1
-        assert lengths.num_frames_decided(count - 1, **both) == frame
-        assert lengths.num_frames(count, **geometry) >= frame + 1
-    for kind in (np.array, lambda values: tf.constant(values, tf.int32)):
-        for function in (lengths.num_samples_decided, lengths.num_frames_decided):
-            together = np.asarray(function(kind(frames), **both)).tolist()
-            assert together == [function(frame, **both) for frame in frames]

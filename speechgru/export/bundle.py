@@ -1,4 +1,4 @@
-"""From a run to a bundle: one folder that hears what training heard, on a device or in a server."""
+"""From a run to a bundle: one folder that computes what the trained model computes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def export(
     golden_speech: bool = True,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Writes a bundle from a run's best weights, once every form of it was found to hear what the trained model hears.
+    """Writes a bundle from a run's best weights, once every form of it was found to agree with the trained model.
 
     Args:
         run: the run folder.
@@ -64,20 +64,20 @@ def export(
             (weights and activations outside the front end and the recurrent loop, calibrated on the recordings). The
             first is the bundle's default.
         formats: `tflite`, `savedmodel`, or both.
-        manifest: recordings to compare on, to calibrate on and to take a golden vector from; the run's dev set when
+        manifest: recordings to compare on, to calibrate on and to cut a golden vector from; the run's dev set when
             None, and where it has none its first training manifest.
         max_wer_change: how far a form's word error rate on them may be above the trained model's, absolute.
         audio_signature: whether the SavedModel has a signature for encoded bytes, which needs tensorflow-io wherever
             it is loaded; None where tensorflow-io is installed.
         golden_speech: whether one of the recordings travels along, see `golden`.
-        progress: told before each form.
+        progress: reports each form before it is made.
 
     Returns:
         The bundle's metadata, as in `bundle.json`; the run folder's `report/export.html` shows it.
 
     Raises:
-        BundleError: no run there, `out` is a folder that is not a bundle, or a form does not hear what the trained
-            model hears.
+        BundleError: no run there, `out` is a folder that is not a bundle, or a form differs too much
+            from the trained model.
         UserError: an unknown form, an operator that LiteRT has not built in, or no recordings to compare on.
     """
     out, forms = Path(out), list(quantize) if "tflite" in formats else []
@@ -298,7 +298,7 @@ def _check_choices(given: Sequence[str], known: Sequence[str], what: str) -> Non
     if unknown or not given:
         raise UserError(f"unknown {what} {', '.join(map(repr, unknown)) or '(none)'}; choose from {', '.join(known)}")
     if len(set(given)) != len(given):
-        raise UserError(f"a {what} stands twice in {', '.join(given)}; give each once")
+        raise UserError(f"a {what} is given twice in {', '.join(given)}; give each once")
 
 
 def _replace_folder(made: Path, out: Path) -> None:

@@ -94,12 +94,12 @@ def model_card(metadata: dict[str, Any]) -> str:
 
 _STREAM = """## The stream, for a port
 
-The signature `stream` hears {chunk_samples} new samples a call and gives {chunk_steps} steps. Inputs: `samples`
+The signature `stream` computes {chunk_steps} steps from {chunk_samples} new samples a call. Inputs: `samples`
 [1, {chunk_samples}]; `bounds` int32 [4]; the state, which begins as zeros and goes from each call's outputs into the
 next call's inputs of the same names.
 
 1. `context` [1, {context_samples}] does not begin as zeros alone: it is {samples_before} zeros, then the first
-   {prefilled_samples} samples of the recording. Call 0 hears the {chunk_samples} samples after them, and so on.
+   {prefilled_samples} samples of the recording. Call 0 has the {chunk_samples} samples after them, and so on.
 2. `bounds` says which samples and frames of the call's window (context and samples, {window_samples} samples,
    {window_frames} frames) belong to the recording: [first sample, end of samples, first frame, end of frames]. Call k
    begins at sample k * {chunk_samples} - {samples_before} and at frame k * {chunk_frames} - {frames_before} of the

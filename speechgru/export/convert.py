@@ -36,7 +36,7 @@ def to_tflite(functions: Mapping[str, Any], *, form: str, calibration: Iterable[
     Raises:
         UserError: an operator has no TFLite built-in; the message names it, or holds the converter's.
     """
-    parts = []
+    parts: list[Part] = []
     for name, function in functions.items():
         try:
             converter = _converter(function)
@@ -79,7 +79,7 @@ def _foreign_operators(function: Any) -> list[str]:
 
 
 def _converter(function: Any) -> tf.lite.TFLiteConverter:
-    # Given its module as the second argument, the converter would take the way over a SavedModel (see `joining`).
+    # Given its module as the second argument, the converter would convert by way of a SavedModel (see `flatbuffer`).
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter

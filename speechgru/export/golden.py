@@ -49,7 +49,7 @@ def write_golden(
     Args:
         folder: of the vectors; made.
         sample_rate: Hz.
-        recording: `samples_N` of a real recording; None takes the made-up sound alone.
+        recording: `samples_N` of a real recording; where it is None, the made-up sound is the only case.
         front_end: `samples_N` -> its stages by name, `log_mel` and `features`.
         forms: the models by their form's name.
         vocabulary: the labels.

@@ -81,7 +81,7 @@ class Graphs(tf.Module):
         """One call of a stream: `samples` of a chunk and the state before it -> `log_probs` and the state after it.
 
         Inputs: `samples` [1, chunk_samples]; `bounds` [4] (`StreamGeometry.bounds`); and the state, which each call
-        takes as the one before gave it (`AcousticModel.chunk`).
+        receives as the one before returned it (`AcousticModel.chunk`).
 
         Outputs: `log_probs` [1, chunk_steps, V], and the state under the same names.
 

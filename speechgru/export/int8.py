@@ -1,11 +1,11 @@
-"""Activations in 8 bits too: the products outside the recurrent loop take and give int8, at scales fixed beforehand.
+"""Activations in 8 bits too: the products outside the recurrent loop have int8 inputs and outputs, at scales fixed beforehand.
 
 It begins with 8-bit weights as TensorFlow's converter stores them (the form `dynamic`) and puts `QUANTIZE` and
 `DEQUANTIZE` around those products. All else keeps its floats: samples and mel power span more decades than 8 bits, and
 the recurrent loop has float states.
 
 TensorFlow's own calibrator ends the process on these graphs (2.17), and it would give each signature scales of its own,
-so that a stream would not hear what the whole recording says. Here a product's scales belong to its weights, whichever
+so that a stream would not compute what the whole recording gives. Here a product's scales belong to its weights, whichever
 signature uses them.
 """
 
@@ -45,7 +45,7 @@ def measure_spans(content: bytes, recordings: Iterable[Sequence[np.ndarray]]) ->
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    tensors = {}
+    tensors: dict[bytes, list[tuple[int, int]]] = {}
     for weights, operator in _products(model):
         tensors.setdefault(weights, []).append((int(operator.inputs[0]), int(operator.outputs[0])))
     if not tensors:
@@ -128,17 +128,19 @@ class _Edit:
         """Adds a product, changed to int8, and what it needs before and behind."""
         tensors = self._subgraph.tensors
         source, target, weights = int(product.inputs[0]), int(product.outputs[0]), int(product.inputs[1])
-        # The products of both directions take the same, and a chunked model's last chunk has products of its own.
-        given = (source, input_span)
-        if given not in self._made:
-            self._made[given] = self._like(source, input_span)
-            self._add("QUANTIZE", source, self._made[given])
-        inputs = [self._made[given], weights]
+        # The products of both directions share their input, and a chunked model's last chunk has products of its own.
+        narrowed = (source, input_span)
+        if narrowed not in self._made:
+            self._made[narrowed] = self._like(source, input_span)
+            self._add("QUANTIZE", source, self._made[narrowed])
+        inputs = [self._made[narrowed], weights]
         if len(product.inputs) > 2 and product.inputs[2] >= 0:
-            given = (weights, int(product.inputs[2]), input_span)
-            if given not in self._made:
-                self._made[given] = self._with_bias(*given[:2], float(tensors[inputs[0]].quantization.scale[0]))
-            inputs[1:] = self._made[given]
+            bias = int(product.inputs[2])
+            biased = (weights, bias, input_span)
+            if biased not in self._made:
+                scale = float(tensors[inputs[0]].quantization.scale[0])
+                self._made[biased] = self._with_bias(weights, bias, scale)
+            inputs[1:] = self._made[biased]
         product.inputs, product.outputs = inputs, [self._like(target, output_span)]
         product.builtinOptions.asymmetricQuantizeInputs = False
         self.operators.append(product)
@@ -162,14 +164,14 @@ class _Edit:
         """A new tensor of another's shape, in int8 over a span."""
         low, high = span
         scale = max(high - low, 1e-6) / 255
-        zero_point = np.clip(np.rint(-128 - low / scale), -128, 127)
+        zero_point = int(np.clip(np.rint(-128 - low / scale), -128, 127))
         return self._tensor(index, np.int8, _quantization([scale], [zero_point]))
 
     def _constant(self, index: int, values: np.ndarray, scales: np.ndarray) -> int:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self._model.buffers.append(buffer)
-        quantization = _quantization(scales, np.zeros(len(scales)))
+        quantization = _quantization(scales.tolist(), [0] * len(scales))
         return self._tensor(index, values.dtype, quantization, buffer=len(self._model.buffers) - 1)
 
     def _tensor(self, index: int, dtype: Any, quantization: Any, *, buffer: int = 0) -> int:

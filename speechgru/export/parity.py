@@ -1,4 +1,4 @@
-"""Whether every exported form hears what the trained model hears, measured on recordings before anything is kept."""
+"""Whether every exported form agrees with the trained model, measured on recordings before anything is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from speechgru.utterances.examination import Examined, read_utterance
 
 #: Largest difference of a log-probability that float32 may make by computing in another order.
 FLOAT_TOLERANCE = 1e-3
-#: Recordings that are compared at most, evenly through the dev set; a stream hears the first few of them.
+#: Recordings that are compared at most, evenly through the dev set; a stream runs over the first few of them.
 MOST_UTTERANCES, _STREAMED = 200, 20
 #: Samples a second of a stream's pieces in the comparison: such as a sound card gives.
 _PIECE_SECONDS = 0.037
@@ -44,7 +44,7 @@ class FormParity:
             form's whole recordings; None where the form does not stream.
         stream_rtf: the stream's real-time factor.
         start_seconds: from nothing to a recogniser that is loaded, in a process of its own; TFLite only.
-        peak_memory_mb: of that process, after a recording was heard.
+        peak_memory_mb: of that process, after it transcribed a recording.
     """
 
     form: str
@@ -111,11 +111,11 @@ class Parity:
             BundleError: it differs by more than the tolerance.
         """
         difference, started = 0.0, time.perf_counter()
-        heard = [predictor.log_probs(samples_N) for samples_N in self.recordings]
-        texts = [self._decode(log_probs_SV) for log_probs_SV in heard]
+        outputs = [predictor.log_probs(samples_N) for samples_N in self.recordings]
+        texts = [self._decode(log_probs_SV) for log_probs_SV in outputs]
         seconds = time.perf_counter() - started
-        heard.append(predictor.log_probs(self._sounds[-1]))
-        for log_probs_SV, expected_SV in zip(heard, self._expected, strict=True):
+        outputs.append(predictor.log_probs(self._sounds[-1]))
+        for log_probs_SV, expected_SV in zip(outputs, self._expected, strict=True):
             if log_probs_SV.shape != expected_SV.shape or not np.isfinite(log_probs_SV).all():
                 raise BundleError(
                     f"{name} gives {log_probs_SV.shape[0]} steps of {log_probs_SV.shape[1]} labels where the trained "
@@ -172,10 +172,10 @@ class Parity:
         for samples_N in self.recordings[:_STREAMED]:
             expected_SV = recognizer.log_probs(samples_N)
             started = time.perf_counter()
-            heard_SV = recognizer.stream_log_probs(samples_N, piece=piece)
+            streamed_SV = recognizer.stream_log_probs(samples_N, piece=piece)
             seconds += time.perf_counter() - started
             audio += len(samples_N)
-            difference = max(difference, float(np.abs(heard_SV - expected_SV).max(initial=0.0)))
+            difference = max(difference, float(np.abs(streamed_SV - expected_SV).max(initial=0.0)))
         rtf = metrics.real_time_factor(seconds, audio / self._sample_rate)
         return {"stream_difference": difference, "stream_rtf": rtf}
 
@@ -184,7 +184,7 @@ class Parity:
         return metrics.total(metrics.word_errors(reference, hypothesis) for reference, hypothesis in pairs).rate
 
 
-#: What a process of a device does; told by its output.
+#: What a process on a device does; it prints its measurements as JSON.
 _DEVICE = """
 import json, pathlib, re, resource, sys, time
 started = time.perf_counter()

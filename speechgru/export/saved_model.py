@@ -12,7 +12,7 @@ from speechgru.audio.in_graph import decode_bytes
 from speechgru.export.graphs import AUDIO, BATCH, FEATURES, Graphs
 from speechgru.runtime import RECOGNIZE
 
-#: What each signature takes and gives; the model card repeats it.
+#: Each signature's inputs and outputs; the model card repeats it.
 SIGNATURES = {
     BATCH: "`samples` float32 [B, N] in [-1, 1], zeros after each end, and `num_samples` int32 [B] -> `log_probs` "
     "[B, S, V], `num_steps` [B]",
@@ -29,7 +29,7 @@ def save_model(graphs: Graphs, path: Path, *, sample_rate: int, with_audio: bool
     Args:
         graphs: the functions.
         path: the folder.
-        sample_rate: Hz that the model hears.
+        sample_rate: Hz of the model's samples.
         with_audio: whether to give it the signature for encoded bytes, which needs tensorflow-io here and wherever the
             SavedModel is loaded.
 

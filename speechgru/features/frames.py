@@ -129,7 +129,7 @@ class Deltas(Stage):
     def _slopes(values_BTD: tf.Tensor, num_frames_B: tf.Tensor) -> tf.Tensor:
         frames_T = tf.range(tf.shape(values_BTD)[1])
         is_last_BT = frames_T == num_frames_B[:, None] - 1
-        # Sums of one frame each, and of none where a row has none: a gather would not take that.
+        # Sums of one frame each, and of none where a row has none: a gather refuses such a row.
         last_B1D = tf.reduce_sum(tf.where(is_last_BT[:, :, None], values_BTD, 0.0), axis=1, keepdims=True)
         first_B1D = tf.reduce_sum(values_BTD[:, :1], axis=1, keepdims=True)
         values_BTD = tf.where((frames_T < num_frames_B[:, None])[:, :, None], values_BTD, last_B1D)
@@ -169,7 +169,7 @@ class GlobalNormalization(Stage):
         self.built = True
 
     def set_statistics(self, mean_D: np.ndarray, deviation_D: np.ndarray) -> None:
-        """Takes the corpus's statistics, each [num_features].
+        """Assigns the corpus's statistics, each [num_features].
 
         Raises:
             ValueError: a deviation is not above 0: a number never changed over the corpus.
@@ -199,7 +199,7 @@ class GlobalNormalization(Stage):
 class UtteranceNormalization(Stage):
     """Mean 0 and deviation 1 for each number over the utterance's own frames; frames beyond its length stay zeros.
 
-    It takes a microphone's level and colour away, and needs the whole utterance: it cannot stream.
+    It removes a microphone's level and colour, and needs the whole utterance: it cannot stream.
 
     Args:
         deviation_floor: the least deviation to divide by, so that what hardly changes (digital silence) stays small.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from speechgru.features.frames import GlobalNormalization, Stage, UtteranceNormalization
@@ -46,6 +47,16 @@ class FrontEnd:
         """The stage that normalises, where there is one."""
         found = (stage for stage in self.stages if isinstance(stage, (GlobalNormalization, UtteranceNormalization)))
         return next(found, None)
+
+    def set_statistics(self, mean_D: np.ndarray, deviation_D: np.ndarray) -> None:
+        """Puts a corpus's mean and deviation of each feature into the normalisation.
+
+        Raises:
+            ValueError: there is no global normalisation, or a deviation is not above 0.
+        """
+        if not isinstance(self.normalization, GlobalNormalization):
+            raise ValueError("only a front end whose normalisation is global has statistics of a corpus")
+        self.normalization.set_statistics(mean_D, deviation_D)
 
     @property
     def reach_frames(self) -> int:

@@ -83,7 +83,7 @@ class FrontEnd:
             frames_TD = np.concatenate([self._run(samples_N, normalized=False) for samples_N in recordings])
             frames_TD = frames_TD.astype(np.float64)
             deviation_D = np.maximum(_LEAST_DEVIATION, frames_TD.std(axis=0))
-            self._front_end.normalization.set_statistics(frames_TD.mean(axis=0), deviation_D)
+            self._front_end.set_statistics(frames_TD.mean(axis=0), deviation_D)
         values = np.concatenate([self.log_mel_of(self.features(samples_N)).ravel() for samples_N in recordings])
         low, high = np.percentile(values, [2, 99.5])
         self.range = (float(low), float(max(high, low + 1e-6)))

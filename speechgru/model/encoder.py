@@ -148,6 +148,6 @@ class Encoder:
     def state_shapes(self, geometry: StreamGeometry) -> dict[str, list[int]]:
         """The shapes of a stream's state by name, all float32, all zeros at the start."""
         shapes: dict[str, list[int]] = {}
-        for part in (*(block.recurrent for block in self.blocks), self.direction):
-            shapes |= part.state_shapes(geometry)
-        return shapes
+        for block in self.blocks:
+            shapes |= block.recurrent.state_shapes(geometry)
+        return shapes | self.direction.state_shapes(geometry)

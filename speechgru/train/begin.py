@@ -86,7 +86,7 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
     elif config.features.normalization == "global":
         front_end = learner.model.front_end
         statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
-        front_end.normalization.set_statistics(*statistics)
+        front_end.set_statistics(*statistics)
     learner.start_averages()
 
 
