@@ -1,12 +1,12 @@
-"""Activations in 8 bits too: the products outside the recurrent loop have int8 inputs and outputs, at scales fixed beforehand.
+"""Activations in 8 bits too: products outside the recurrent loop have int8 inputs and outputs, at fixed scales.
 
 It begins with 8-bit weights as TensorFlow's converter stores them (the form `dynamic`) and puts `QUANTIZE` and
 `DEQUANTIZE` around those products. All else keeps its floats: samples and mel power span more decades than 8 bits, and
 the recurrent loop has float states.
 
 TensorFlow's own calibrator ends the process on these graphs (2.17), and it would give each signature scales of its own,
-so that a stream would not compute what the whole recording gives. Here a product's scales belong to its weights, whichever
-signature uses them.
+so that a stream would not compute what the whole recording gives. Here a product's scales belong to its weights,
+whichever signature uses them.
 """
 
 from __future__ import annotations
