@@ -157,6 +157,30 @@ def test_the_error_rate_does_not_depend_on_the_batch_size(spoken):
     assert records[0]["path"] == str(run)
 
 
+def test_a_recording_that_cannot_be_read_is_skipped_and_each_is_decoded_once(spoken, tmp_path, monkeypatch):
+    from speechgru.utterances import examination
+    from speechgru.utterances.manifest import read_manifest, write_manifest
+
+    run, manifest = spoken
+    (tmp_path / "broken.wav").write_text("no sound")
+    utterances = read_manifest(manifest)
+    utterances.insert(2, dataclasses.replace(utterances[0], audio_filepath=str(tmp_path / "broken.wav")))
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    reads, read = [], examination.read_recording
+    monkeypatch.setattr(
+        examination, "read_recording", lambda path, **options: reads.append(path) or read(path, **options)
+    )
+    told = []
+    record = evaluate(run, tmp_path / "test.jsonl", batch_size=3, progress=lambda *args: told.append(args[:3]))
+    assert len(reads) == len(set(reads)) == 8
+    assert record["num_skipped"] == 1 and record["skipped"][0]["line"] == 3
+    whole = evaluate(run, manifest)
+    assert [entry["hypothesis"] for entry in record["utterances"]] == [
+        entry["hypothesis"] for entry in whole["utterances"]
+    ]
+    assert told[-1] == ("scoring", 7, 7)
+
+
 def test_a_field_that_nobody_has_is_named_before_the_work(spoken):
     run, manifest = spoken
     with pytest.raises(UserError, match=r"no line has the field 'snr' to score by; there are duration, offset, room, "):

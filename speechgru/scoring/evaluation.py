@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from speechgru.decoding import DecodingOptions, Hypothesis
 from speechgru.errors import BundleError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, is_bundle
-from speechgru.scoring.predictions import Decoded, decode_examples, load_run, read_for_scoring
-from speechgru.utterances.examination import read_utterance
+from speechgru.scoring.predictions import Decoded, decode_set, load_run
+from speechgru.scoring.recordings import ScoringSet
 from speechgru.utterances.manifest import Utterance, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
@@ -266,32 +265,31 @@ def _decode_with_run(
     from speechgru.model.predictor import KerasPredictor
 
     config, vocabulary, model = load_run(path)
-    decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)  # a mistake is told before the work
-    examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
+    options = decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)
+    recordings = ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
     predictor = KerasPredictor(model)
     predictor.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call is slow: it traces
-    decoded = decode_examples(
+    return decode_set(
         predictor,
-        examples,
-        config=config,
+        recordings,
         vocabulary=vocabulary,
+        step_seconds=config.step_seconds,
+        options=options,
         batch_size=batch_size,
-        decoding=decoding,
         progress=progress,
     )
-    return dataclasses.replace(decoded, problems=problems)
 
 
 def _decode_with_bundle(
     recognizer: Recognizer, manifest: Path, decoding: DecodingOptions, progress: Progress
 ) -> Decoded:
-    recognizer.prepare(decoding)
-    examples, problems = read_for_scoring(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules)
-    hypotheses, seconds = [], 0.0
-    for done, example in enumerate(examples, start=1):
-        recording = read_utterance(example.utterance, sample_rate=recognizer.sample_rate)
-        started = time.perf_counter()
-        hypotheses.append(recognizer.transcribe(recording.samples_N, recognizer.sample_rate, decoding))
-        seconds += time.perf_counter() - started
-        progress("scoring", done, len(examples), "")
-    return Decoded(examples, hypotheses, seconds, recognizer.sample_rate, problems)
+    options = recognizer.prepare(decoding)
+    return decode_set(
+        recognizer,
+        ScoringSet(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules),
+        vocabulary=recognizer.vocabulary,
+        step_seconds=recognizer.metadata["step_seconds"],
+        options=options,
+        batch_size=1,  # one recording at a time, as on a device: the real-time factor is that of a device
+        progress=progress,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import DecodingOptions, Hypothesis, Predictor, decode
-from speechgru.errors import UserError
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, load_checkpoint, restore_variables
+from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.text import TextRules, Vocabulary
-from speechgru.utterances.examination import Examined, Problem, read_only
-from speechgru.utterances.manifest import read_manifest
+from speechgru.utterances.examination import Examined
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def load_run(path: str | Path, *, implementation: str = "auto") -> tuple[RunConf
 
 def decode_examples(
     predictor: Predictor,
-    examples: Sequence[Examined],
+    examples: ScoringSet,
     *,
     config: RunConfig,
     vocabulary: Vocabulary,
@@ -80,50 +78,66 @@ def decode_examples(
     progress: Progress = silent,
 ) -> Decoded:
     """Runs a model over utterances in batches and decodes, greedily where nothing else is said."""
-    from speechgru.dataset import evaluation_batches
-
     options = (decoding or DecodingOptions()).prepared(normalize=config.text.normalize, vocabulary=vocabulary)
-    hypotheses = [Hypothesis()] * len(examples)
+    return decode_set(
+        predictor,
+        examples,
+        vocabulary=vocabulary,
+        step_seconds=config.step_seconds,
+        options=options,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def decode_set(
+    predictor: Predictor,
+    recordings: ScoringSet,
+    *,
+    vocabulary: Vocabulary,
+    step_seconds: float,
+    options: DecodingOptions,
+    batch_size: int,
+    progress: Progress = silent,
+) -> Decoded:
+    """Runs a model over recordings in batches and decodes.
+
+    Args:
+        predictor: samples to log-probabilities, in whatever form.
+        recordings: what is scored; each is read once here.
+        vocabulary: the labels.
+        step_seconds: seconds from one step to the next.
+        options: how to decode, prepared for the recogniser (`DecodingOptions.prepared`).
+        batch_size: recordings that the model computes at once; changes the time taken and no text.
+        progress: told after each batch.
+
+    Raises:
+        UserError: no recording can be read.
+    """
+    found: dict[int, Hypothesis] = {}
     seconds, done = 0.0, 0
-    for batch in evaluation_batches(examples, config=config, batch_size=batch_size):
+    for batch in recordings.batches(batch_size):
         started = time.perf_counter()
-        log_probs_BSV, num_steps_B = predictor.batch_log_probs(
-            batch["samples_BN"].numpy(), batch["num_samples_B"].numpy()
-        )
-        for row, index in enumerate(batch["index_B"].numpy()):
-            hypotheses[index], *_ = decode(
-                log_probs_BSV[row, : num_steps_B[row]],
-                vocabulary=vocabulary,
-                step_seconds=config.step_seconds,
-                options=options,
-            )
+        log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
+        for line, log_probs_SV, num_steps in zip(batch.lines, log_probs_BSV, num_steps_B, strict=True):
+            found[line] = decode(
+                log_probs_SV[:num_steps], vocabulary=vocabulary, step_seconds=step_seconds, options=options
+            )[0]
         seconds += time.perf_counter() - started
-        done += len(num_steps_B)
-        progress("scoring", done, len(examples), "")
-    return Decoded(list(examples), hypotheses, seconds, config.data.sample_rate, [])
+        done += len(batch.lines)
+        progress("scoring", done, recordings.num_expected, "")
+    hypotheses = [found[line] for line in recordings.usable_lines]
+    return Decoded(list(recordings), hypotheses, seconds, recordings.sample_rate, recordings.problems)
 
 
 def read_for_scoring(
-    manifest: str | Path, *, sample_rate: int, text: TextRules
-) -> tuple[list[Examined], list[dict[str, Any]]]:
+    manifest: str | Path, *, sample_rate: int, text: TextRules, kept_bytes: int = KEPT_BYTES
+) -> tuple[ScoringSet, list[dict[str, Any]]]:
     """A manifest's readable utterances with normalised references, and records of those that cannot be read.
-
-    Nothing else is left out: a reference with unknown characters, or one too long for its recording, is an error
-    that the recogniser must answer for.
 
     Raises:
         ManifestError: the manifest cannot be read.
         UserError: no recording of it can be read, or no reference holds a word.
     """
-    examples, problems = [], []
-    for utterance in read_manifest(manifest):
-        result = read_only(utterance, sample_rate=sample_rate, text=text)
-        if isinstance(result, Problem):
-            problems.append(result.as_record(manifest))
-        else:
-            examples.append(result)
-    if not examples:
-        raise UserError(f"{manifest}: none of its {len(problems)} recordings can be read: {problems[0]['message']}")
-    if not any(example.text for example in examples):
-        raise UserError(f"{manifest}: no reference holds a word, so there is no word error rate; add transcripts")
-    return examples, problems
+    recordings = ScoringSet(manifest, sample_rate=sample_rate, text=text, kept_bytes=kept_bytes)
+    return recordings, recordings.problems

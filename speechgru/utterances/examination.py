@@ -231,12 +231,20 @@ def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
     )
 
 
-def read_only(utterance: Utterance, *, sample_rate: int, text: TextRules) -> Examined | Problem:
-    """Asks only whether there is something to hear: what scoring needs. The labels are left empty."""
+def read_usable(utterance: Utterance, *, sample_rate: int) -> Recording | Problem:
+    """Reads what a manifest's line names, or gives the reason why nobody can use it: what scoring asks of it."""
     try:
         recording = read_utterance(utterance, sample_rate=sample_rate)
     except AudioError as error:
         return Problem(utterance, "unreadable", str(error))
     if len(recording.samples_N) == 0:
         return Problem(utterance, "no samples", f"{utterance.audio_filepath}: holds no samples; record it again")
-    return Examined(utterance, text.normalize(utterance.text), (), len(recording.samples_N))
+    return recording
+
+
+def read_only(utterance: Utterance, *, sample_rate: int, text: TextRules) -> Examined | Problem:
+    """Asks only whether there is something to hear: what scoring needs. The labels are left empty."""
+    read = read_usable(utterance, sample_rate=sample_rate)
+    if isinstance(read, Problem):
+        return read
+    return Examined(utterance, text.normalize(utterance.text), (), len(read.samples_N))
