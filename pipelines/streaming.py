@@ -12,9 +12,7 @@ one line of JSON.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,16 +27,17 @@ from speechgru.cli import run_command
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
+from speechgru.decoding import Hypothesis
 from speechgru.export import QUANTIZATIONS, export
 from speechgru.files import write_json
 from speechgru.progress import Progress
 from speechgru.runs import RunFolder
 from speechgru.runtime import Recognizer
 from speechgru.scoring.evaluation import score
-from speechgru.scoring.predictions import Decoded, decode_examples, read_for_scoring
+from speechgru.scoring.predictions import decode_recordings, transcribe_recordings
+from speechgru.scoring.recordings import Batch, ScoringSet
 from speechgru.text import Vocabulary
 from speechgru.train import train
-from speechgru.utterances.examination import read_utterance
 
 MODELS = ("forward", "forward_ahead", "chunked", "bidirectional")
 FORMS = ("none", "float16", "dynamic", "int8")
@@ -238,8 +237,13 @@ def evaluate_saved_model(bundle: Path, run: Path, manifest: Path, *, name: str, 
     predictor = SavedModelPredictor(path)
     one_second = np.zeros([1, config.data.sample_rate], np.float32)
     predictor.batch_log_probs(one_second, np.array([config.data.sample_rate], np.int32))  # the first call is slow
-    examples, problems = read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
-    decoded = decode_examples(predictor, examples, config=config, vocabulary=vocabulary, progress=progress)
+    decoded = decode_recordings(
+        predictor,
+        ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules),
+        vocabulary=vocabulary,
+        step_seconds=config.step_seconds,
+        progress=progress,
+    )
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     head = {
         "path": str(bundle.absolute()),
@@ -247,32 +251,29 @@ def evaluate_saved_model(bundle: Path, run: Path, manifest: Path, *, name: str, 
         "size_bytes": size,
         "manifest": str(manifest.absolute()),
     }
-    return head | score(dataclasses.replace(decoded, problems=problems), name=name)
+    return head | score(decoded, name=name)
 
 
 def evaluate_stream(bundle: Path, manifest: Path, *, form: str, name: str, progress: Progress) -> dict[str, Any]:
     """Scores a bundle's stream, fed in small pieces."""
     recognizer = Recognizer(bundle, form=form)
-    rate = recognizer.sample_rate
-    piece = round(PIECE_SECONDS * rate)
-    examples, problems = read_for_scoring(manifest, sample_rate=rate, text=recognizer.text_rules)
-    hypotheses, seconds = [], 0.0
-    for done, example in enumerate(examples, start=1):
-        samples_N = read_utterance(example.utterance, sample_rate=rate).samples_N
-        started = time.perf_counter()
-        stream = recognizer.stream()
+    piece = round(PIECE_SECONDS * recognizer.sample_rate)
+
+    def transcribe(batch: Batch) -> list[Hypothesis]:
+        stream, (samples_N,) = recognizer.stream(), batch.samples_BN
         for start in range(0, len(samples_N), piece):
             stream.feed(samples_N[start : start + piece])
-        hypotheses.append(stream.finish())
-        seconds += time.perf_counter() - started
-        progress("scoring", done, len(examples), "")
+        return [stream.finish()]
+
+    recordings = ScoringSet(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules)
+    decoded = transcribe_recordings(transcribe, recordings, progress=progress)
     head = {
         "path": str(bundle.absolute()),
         "form": f"stream of TFLite {form}",
         "size_bytes": recognizer.size_bytes,
         "manifest": str(manifest.absolute()),
     }
-    return head | score(Decoded(examples, hypotheses, seconds, rate, problems), name=name)
+    return head | score(decoded, name=name)
 
 
 def figures_of(record: dict[str, Any]) -> dict[str, Any]:

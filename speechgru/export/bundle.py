@@ -33,7 +33,8 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
-from speechgru.scoring.predictions import load_run, read_for_scoring
+from speechgru.scoring.predictions import load_run
+from speechgru.scoring.recordings import ScoringSet
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
@@ -256,7 +257,7 @@ def _examples(config: RunConfig, manifest: str | Path | None) -> list[Examined]:
             "another (--manifest)"
         )
     # What training could not read is left out here too.
-    return read_for_scoring(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)[0]
+    return ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)[:]
 
 
 def _latency(model: AcousticModel, config: RunConfig) -> dict[str, float] | None:

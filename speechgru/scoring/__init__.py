@@ -1,14 +1,16 @@
 """How well a run or a bundle recognises recordings."""
 
 from speechgru.scoring.evaluation import error_rates, evaluate, score
-from speechgru.scoring.predictions import Decoded, decode_examples, load_run, read_for_scoring
+from speechgru.scoring.predictions import Decoded, decode_recordings, load_run, transcribe_recordings
+from speechgru.scoring.recordings import ScoringSet
 
 __all__ = [
     "Decoded",
-    "decode_examples",
+    "ScoringSet",
+    "decode_recordings",
     "error_rates",
     "evaluate",
     "load_run",
-    "read_for_scoring",
     "score",
+    "transcribe_recordings",
 ]

@@ -14,7 +14,7 @@ from speechgru.decoding import DecodingOptions, Hypothesis
 from speechgru.errors import BundleError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, is_bundle
-from speechgru.scoring.predictions import Decoded, decode_set, load_run
+from speechgru.scoring.predictions import Decoded, decode_recordings, load_run
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.utterances.manifest import Utterance, read_manifest
 
@@ -269,7 +269,7 @@ def _decode_with_run(
     recordings = ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
     predictor = KerasPredictor(model)
     predictor.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call is slow: it traces
-    return decode_set(
+    return decode_recordings(
         predictor,
         recordings,
         vocabulary=vocabulary,
@@ -284,7 +284,7 @@ def _decode_with_bundle(
     recognizer: Recognizer, manifest: Path, decoding: DecodingOptions, progress: Progress
 ) -> Decoded:
     options = recognizer.prepare(decoding)
-    return decode_set(
+    return decode_recordings(
         recognizer,
         ScoringSet(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules),
         vocabulary=recognizer.vocabulary,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from speechgru.config.sections import RunConfig
 from speechgru.decoding import DecodingOptions, Hypothesis, Predictor, decode
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, load_checkpoint, restore_variables
-from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
-from speechgru.text import TextRules, Vocabulary
+from speechgru.scoring.recordings import Batch, ScoringSet
+from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
 
 
@@ -67,37 +68,14 @@ def load_run(path: str | Path, *, implementation: str = "auto") -> tuple[RunConf
     return config, vocabulary, model
 
 
-def decode_examples(
-    predictor: Predictor,
-    examples: ScoringSet,
-    *,
-    config: RunConfig,
-    vocabulary: Vocabulary,
-    batch_size: int = 32,
-    decoding: DecodingOptions | None = None,
-    progress: Progress = silent,
-) -> Decoded:
-    """Runs a model over utterances in batches and decodes, greedily where nothing else is said."""
-    options = (decoding or DecodingOptions()).prepared(normalize=config.text.normalize, vocabulary=vocabulary)
-    return decode_set(
-        predictor,
-        examples,
-        vocabulary=vocabulary,
-        step_seconds=config.step_seconds,
-        options=options,
-        batch_size=batch_size,
-        progress=progress,
-    )
-
-
-def decode_set(
+def decode_recordings(
     predictor: Predictor,
     recordings: ScoringSet,
     *,
     vocabulary: Vocabulary,
     step_seconds: float,
-    options: DecodingOptions,
-    batch_size: int,
+    options: DecodingOptions | None = None,
+    batch_size: int = 32,
     progress: Progress = silent,
 ) -> Decoded:
     """Runs a model over recordings in batches and decodes.
@@ -107,37 +85,56 @@ def decode_set(
         recordings: what is scored; each is read once here.
         vocabulary: the labels.
         step_seconds: seconds from one step to the next.
-        options: how to decode, prepared for the recogniser (`DecodingOptions.prepared`).
-        batch_size: recordings that the model computes at once; changes the time taken and no text.
+        options: how to decode, prepared for the recogniser (`DecodingOptions.prepared`); greedily when None.
+        batch_size: recordings that the model computes at once; changes the time and no text.
+        progress: told after each batch.
+
+    Raises:
+        UserError: no recording can be read.
+    """
+
+    options = options or DecodingOptions()
+
+    def transcribe(batch: Batch) -> list[Hypothesis]:
+        log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
+        return [
+            decode(log_probs_SV[:num_steps], vocabulary=vocabulary, step_seconds=step_seconds, options=options)[0]
+            for log_probs_SV, num_steps in zip(log_probs_BSV, num_steps_B, strict=True)
+        ]
+
+    return transcribe_recordings(transcribe, recordings, batch_size=batch_size, progress=progress)
+
+
+def transcribe_recordings(
+    transcribe: Callable[[Batch], Sequence[Hypothesis]],
+    recordings: ScoringSet,
+    *,
+    batch_size: int = 1,
+    progress: Progress = silent,
+) -> Decoded:
+    """Runs whatever transcribes over recordings, and measures how long it takes; reading them is not counted.
+
+    Args:
+        transcribe: a batch to a hypothesis for each of its recordings.
+        recordings: what is scored; each is read once here.
+        batch_size: recordings in a batch.
         progress: told after each batch.
 
     Raises:
         UserError: no recording can be read.
     """
     found: dict[int, Hypothesis] = {}
-    seconds, done = 0.0, 0
+    seconds = 0.0
     for batch in recordings.batches(batch_size):
         started = time.perf_counter()
-        log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
-        for line, log_probs_SV, num_steps in zip(batch.lines, log_probs_BSV, num_steps_B, strict=True):
-            found[line] = decode(
-                log_probs_SV[:num_steps], vocabulary=vocabulary, step_seconds=step_seconds, options=options
-            )[0]
+        hypotheses = transcribe(batch)
         seconds += time.perf_counter() - started
-        done += len(batch.lines)
-        progress("scoring", done, recordings.num_expected, "")
-    hypotheses = [found[line] for line in recordings.usable_lines]
-    return Decoded(list(recordings), hypotheses, seconds, recordings.sample_rate, recordings.problems)
-
-
-def read_for_scoring(
-    manifest: str | Path, *, sample_rate: int, text: TextRules, kept_bytes: int = KEPT_BYTES
-) -> tuple[ScoringSet, list[dict[str, Any]]]:
-    """A manifest's readable utterances with normalised references, and records of those that cannot be read.
-
-    Raises:
-        ManifestError: the manifest cannot be read.
-        UserError: no recording of it can be read, or no reference holds a word.
-    """
-    recordings = ScoringSet(manifest, sample_rate=sample_rate, text=text, kept_bytes=kept_bytes)
-    return recordings, recordings.problems
+        found.update(zip(batch.lines, hypotheses, strict=True))
+        progress("scoring", len(found), recordings.num_expected, "")
+    return Decoded(
+        examples=list(recordings),
+        hypotheses=[found[line] for line in recordings.usable_lines],
+        seconds=seconds,
+        sample_rate=recordings.sample_rate,
+        problems=recordings.problems,
+    )

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from speechgru.audio.reading import read_header
 from speechgru.errors import AudioError, UserError
+from speechgru.process.ordered import map_in_order
 from speechgru.text import TextRules
 from speechgru.utterances.examination import Examined, Problem, read_usable
 from speechgru.utterances.manifest import Utterance, read_manifest
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
 #: Bytes of samples that a set keeps for the next scoring: 70 minutes at 16 kHz.
 KEPT_BYTES = 256 << 20
-#: Threads that decode files, and recordings that they may be ahead of the model.
-_READERS, _AHEAD = min(4, os.cpu_count() or 1), 32
+#: Threads that decode files, and the recordings by which each of them may be ahead of the model.
+_READERS, _AHEAD = min(4, os.cpu_count() or 1), 8
 
 
 class Batch(NamedTuple):
@@ -31,11 +27,13 @@ class Batch(NamedTuple):
 
     Args:
         lines: of each the place in the manifest, from 0.
+        references: what was said, by the text rules.
         samples_BN: float32, zeros behind the end of a recording.
         num_samples_B: int32.
     """
 
     lines: list[int]
+    references: list[str]
     samples_BN: np.ndarray
     num_samples_B: np.ndarray
 
@@ -110,22 +108,30 @@ class ScoringSet(Sequence[Examined]):
         for recording in self._recordings():
             waiting.append(recording)
             if len(waiting) == batch_size:
-                yield _batch_of(waiting)
+                yield self._batch_of(waiting)
                 waiting = []
         if waiting:
-            yield _batch_of(waiting)
+            yield self._batch_of(waiting)
+
+    def _batch_of(self, recordings: Sequence[tuple[int, np.ndarray]]) -> Batch:
+        lines = [line for line, _ in recordings]
+        num_samples_B = np.array([len(samples_N) for _, samples_N in recordings], np.int32)
+        samples_BN = np.zeros([len(lines), num_samples_B.max()], np.float32)
+        for row, (_, samples_N) in enumerate(recordings):
+            samples_BN[row, : len(samples_N)] = samples_N
+        return Batch(lines, [self._references[line] for line in lines], samples_BN, num_samples_B)
 
     def _recordings(self) -> Iterator[tuple[int, np.ndarray]]:
         order = sorted(range(len(self._utterances)), key=lambda line: -self._length(line))
         lines = [line for line in order if not isinstance(self._results.get(line), Problem)]
-        for line, samples_N in zip(lines, _in_order(self._read, lines, workers=_READERS), strict=True):
+        for line, samples_N in zip(lines, map_in_order(self._read, lines, workers=_READERS, lookahead=_AHEAD), strict=True):
             if samples_N is not None:
                 yield line, samples_N
 
     def _all_results(self) -> list[Examined | Problem]:
         """What became of each line; reads those that nobody has read yet."""
         unread = [line for line in range(len(self._utterances)) if line not in self._results]
-        for _ in _in_order(self._read, unread, workers=_READERS):
+        for _ in map_in_order(self._read, unread, workers=_READERS, lookahead=_AHEAD):
             pass
         results = [self._results[line] for line in range(len(self._utterances))]
         problems = [result for result in results if isinstance(result, Problem)]
@@ -175,28 +181,3 @@ def _stated_seconds(utterance: Utterance) -> float:
         return header.segment(utterance.offset, None)[1] / header.sample_rate
     except AudioError:
         return 0.0  # reading it will report why
-
-
-def _batch_of(recordings: Sequence[tuple[int, np.ndarray]]) -> Batch:
-    lines, samples = zip(*recordings, strict=True)
-    num_samples_B = np.array([len(samples_N) for samples_N in samples], np.int32)
-    samples_BN = np.zeros([len(lines), num_samples_B.max()], np.float32)
-    for row, samples_N in enumerate(samples):
-        samples_BN[row, : len(samples_N)] = samples_N
-    return Batch(list(lines), samples_BN, num_samples_B)
-
-
-def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int) -> Iterator[_Result]:
-    """The function of each item, computed by threads a few items ahead, in the items' order."""
-    waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, make_sampler
 from speechgru.errors import ConfigError
 from speechgru.runs import RunFolder
+from speechgru.scoring.recordings import ScoringSet
 from speechgru.text import Vocabulary
 from speechgru.train.strategies import Workers
-from speechgru.utterances.examination import Examined
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TrainingJob:
         config: the run's configuration.
         vocabulary: its labels.
         corpus: the training utterances.
-        dev_examples: the utterances to score; empty without a dev manifest, and in processes that do not score.
+        dev: what to score; None without a dev manifest, and in processes that do not score.
         workers: the processes that train together.
         num_steps: steps of the complete run, where its learning rate schedule ends.
     """
@@ -33,7 +32,7 @@ class TrainingJob:
     config: RunConfig
     vocabulary: Vocabulary
     corpus: Corpus
-    dev_examples: Sequence[Examined]
+    dev: ScoringSet | None
     workers: Workers
     num_steps: int = field(init=False)
 

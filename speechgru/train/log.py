@@ -36,7 +36,7 @@ class TrainingLog:
                 job.folder.logs,
                 config=job.config,
                 vocabulary=job.vocabulary,
-                examples=job.dev_examples[: job.config.train.show_examples],
+                examples=job.dev[: job.config.train.show_examples] if job.dev is not None else (),
             )
 
     def close(self) -> None:

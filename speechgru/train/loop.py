@@ -15,7 +15,7 @@ from speechgru.errors import Interrupted, UserError
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.scoring.evaluation import error_rates
-from speechgru.scoring.predictions import decode_examples
+from speechgru.scoring.predictions import decode_recordings
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.job import TrainingJob
 from speechgru.train.learner import Learner
@@ -286,7 +286,11 @@ class TrainingLoop:
     def _score(self) -> dict[str, float]:
         job = self._job
         self._learner.ship()
-        decoded = decode_examples(self._predictor, job.dev_examples, config=job.config, vocabulary=job.vocabulary)
+        if job.dev is None:
+            raise ValueError("there is no dev set to score; only the chief has one")
+        decoded = decode_recordings(
+            self._predictor, job.dev, vocabulary=job.vocabulary, step_seconds=job.config.step_seconds
+        )
         return error_rates(decoded)
 
     def _record_training(self) -> None:

@@ -22,7 +22,7 @@ from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
-from speechgru.scoring.predictions import read_for_scoring
+from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.job import TrainingJob
@@ -31,7 +31,7 @@ from speechgru.train.log import TrainingLog
 from speechgru.train.loop import TrainingLoop
 from speechgru.train.page import report_run
 from speechgru.train.strategies import Workers, choose_strategy
-from speechgru.utterances.examination import Examined, read_only
+from speechgru.utterances.examination import Problem, read_usable
 from speechgru.utterances.manifest import read_manifest
 
 #: Keys that change nothing about what is computed, so that a resumed run may have other values.
@@ -165,17 +165,17 @@ def _train(
 ) -> TrainingResult:
     corpus, vocabulary, problems = open_corpus(config, progress=progress)
     _require_readable(config)
-    dev_examples: list[Examined] = []
+    dev: ScoringSet | None = None
     if config.data.dev is not None and workers.is_chief:
-        dev_examples, dev_problems = read_for_scoring(
-            config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules
+        dev = ScoringSet(
+            config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
         )
-        problems += dev_problems
+        problems += dev.problems
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         vocabulary.save(folder.vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
-    job = TrainingJob(folder, config, vocabulary=vocabulary, corpus=corpus, dev_examples=dev_examples, workers=workers)
+    job = TrainingJob(folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers)
     stop_step = job.stop_step(stop_after)
     learner = Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
     log = TrainingLog(job, progress=progress)
@@ -262,8 +262,8 @@ def _require_readable(config: RunConfig) -> None:
     """
     for manifest in config.augment.manifests.values():
         for utterance in read_manifest(manifest):
-            read = read_only(utterance, sample_rate=config.data.sample_rate, text=config.text.rules)
-            if not isinstance(read, Examined):
+            read = read_usable(utterance, sample_rate=config.data.sample_rate)
+            if isinstance(read, Problem):
                 raise UserError(f"{manifest}:{utterance.line}: {read.message}")
 
 

@@ -34,7 +34,8 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.scoring.evaluation import evaluate
-from speechgru.scoring.predictions import load_run, read_for_scoring
+from speechgru.scoring.predictions import load_run
+from speechgru.scoring.recordings import ScoringSet
 from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
@@ -246,26 +247,23 @@ def dev_loss(run: str | Path) -> float:
     Raises:
         UserError: an utterance has too few steps for its text, so that its loss is infinite.
     """
-    from speechgru.dataset import evaluation_batches
-
     config, vocabulary, model = load_run(run)
     predictor = KerasPredictor(model)
-    examples, _ = read_for_scoring(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
-    loss_N = np.zeros(len(examples))
-    for batch in evaluation_batches(examples, config=config, batch_size=config.train.batch_size):
-        index_B = batch["index_B"].numpy()
-        log_probs_BSV, num_steps_B = predictor.batch_log_probs(
-            batch["samples_BN"].numpy(), batch["num_samples_B"].numpy()
-        )
-        labels = [vocabulary.encode(examples[index].text) for index in index_B]
+    recordings = ScoringSet(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
+    losses: dict[int, float] = {}
+    for batch in recordings.batches(config.train.batch_size):
+        log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
+        labels = [vocabulary.encode(reference) for reference in batch.references]
         labels_BL = np.zeros((len(labels), max(1, *map(len, labels))), np.int32)
         for row, of_utterance in enumerate(labels):
             labels_BL[row, : len(of_utterance)] = of_utterance
         num_labels_B = np.array([len(of_utterance) for of_utterance in labels], np.int32)
         # Log-probabilities are logits of themselves.
-        loss_N[index_B] = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B, implementation="op").numpy()
+        loss_B = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B, implementation="op").numpy()
+        losses.update(zip(batch.lines, loss_B.tolist(), strict=True))
+    loss_N = np.array([losses[line] for line in recordings.usable_lines])
     if not np.isfinite(loss_N).all():
-        names = [examples[index].utterance.utterance_id for index in np.flatnonzero(~np.isfinite(loss_N))[:5]]
+        names = [recordings[index].utterance.utterance_id for index in np.flatnonzero(~np.isfinite(loss_N))[:5]]
         raise UserError(
             f"{config.data.dev}: {(~np.isfinite(loss_N)).sum()} utterances have too few steps for their text, so that "
             f"the loss is infinite ({', '.join(names)}); search for wer, or lower model.subsampling_factor"

@@ -14,7 +14,7 @@ from speechgru.audio.reading import Recording, read_recording
 from speechgru.config.sections import RunConfig
 from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
-from speechgru.text import TextRules, Vocabulary
+from speechgru.text import Vocabulary
 from speechgru.utterances import rules
 from speechgru.utterances.manifest import Utterance
 from speechgru.utterances.measurement import MeasurementLog, measure_all
@@ -240,11 +240,3 @@ def read_usable(utterance: Utterance, *, sample_rate: int) -> Recording | Proble
     if len(recording.samples_N) == 0:
         return Problem(utterance, "no samples", f"{utterance.audio_filepath}: holds no samples; record it again")
     return recording
-
-
-def read_only(utterance: Utterance, *, sample_rate: int, text: TextRules) -> Examined | Problem:
-    """Asks only whether there is something to hear: what scoring needs. The labels are left empty."""
-    read = read_usable(utterance, sample_rate=sample_rate)
-    if isinstance(read, Problem):
-        return read
-    return Examined(utterance, text.normalize(utterance.text), (), len(read.samples_N))
