@@ -124,7 +124,8 @@ class ScoringSet(Sequence[Examined]):
     def _recordings(self) -> Iterator[tuple[int, np.ndarray]]:
         order = sorted(range(len(self._utterances)), key=lambda line: -self._length(line))
         lines = [line for line in order if not isinstance(self._results.get(line), Problem)]
-        for line, samples_N in zip(lines, map_in_order(self._read, lines, workers=_READERS, lookahead=_AHEAD), strict=True):
+        read = map_in_order(self._read, lines, workers=_READERS, lookahead=_AHEAD)
+        for line, samples_N in zip(lines, read, strict=True):
             if samples_N is not None:
                 yield line, samples_N
 
