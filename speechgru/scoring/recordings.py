@@ -124,15 +124,24 @@ class ScoringSet(Sequence[Examined]):
     def _recordings(self) -> Iterator[tuple[int, np.ndarray]]:
         order = sorted(range(len(self._utterances)), key=lambda line: -self._length(line))
         lines = [line for line in order if not isinstance(self._results.get(line), Problem)]
-        read = map_in_order(self._read, lines, workers=_READERS, lookahead=_AHEAD)
-        for line, samples_N in zip(lines, read, strict=True):
+        for line, samples_N in zip(lines, self._read_all(lines), strict=True):
             if samples_N is not None:
                 yield line, samples_N
+
+    def _read_all(self, lines: Sequence[int]) -> Iterator[np.ndarray | None]:
+        """What `_read` gives for each line, read by threads and kept here, in order, so that the same ones are kept."""
+        for line, samples_N in zip(
+            lines, map_in_order(self._read, lines, workers=_READERS, lookahead=_AHEAD), strict=True
+        ):
+            if samples_N is not None and line not in self._samples and samples_N.nbytes <= self._left_bytes:
+                self._left_bytes -= samples_N.nbytes
+                self._samples[line] = samples_N
+            yield samples_N
 
     def _all_results(self) -> list[Examined | Problem]:
         """What became of each line; reads those that nobody has read yet."""
         unread = [line for line in range(len(self._utterances)) if line not in self._results]
-        for _ in map_in_order(self._read, unread, workers=_READERS, lookahead=_AHEAD):
+        for _ in self._read_all(unread):
             pass
         results = [self._results[line] for line in range(len(self._utterances))]
         problems = [result for result in results if isinstance(result, Problem)]
@@ -167,9 +176,6 @@ class ScoringSet(Sequence[Examined]):
             return None
         if known is None:
             self._results[line] = Examined(utterance, self._references[line], (), len(read.samples_N))
-            if read.samples_N.nbytes <= self._left_bytes:  # threads may overdraw it by a recording each
-                self._left_bytes -= read.samples_N.nbytes
-                self._samples[line] = read.samples_N
         return read.samples_N
 
 
