@@ -33,7 +33,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
-    "keras_tuner": {"tune"},
+    "keras_tuner": {"tune.keras_tuner_adapter"},
     "tensorflow_io": {"audio.in_graph"},
     "ai_edge_litert": {"runtime", "export"},
 }

@@ -215,26 +215,29 @@ class Search:
     """An oracle with a made-up trial behind it."""
 
     def __init__(self, loaded, journal, *, tuner, seed=0, trials=6, fail=None, refuse=lambda values: None, epochs=9):
-        from speechgru.tune.oracles import make_oracle
+        from speechgru.tune.oracles import SweepHooks, make_oracle
 
         self.chosen = {}
+        self.is_alive = lambda worker: True
         self.oracle = make_oracle(
             tuner,
             dimensions=loaded.dimensions,
             seed=seed,
             epochs=epochs,
             journal=Journal(journal),
-            plan=lambda choice: self.chosen.update({choice["trial"]: choice}),
-            refusal=refuse,
-            outcome=lambda number: (
-                {"status": "refused", "score": None}
-                if self.chosen[number]["refused"]
-                else outcome_of(self.chosen[number]["values"], fail=fail)
+            hooks=SweepHooks(
+                plan=lambda choice: self.chosen.update({choice["trial"]: choice}),
+                reason_to_refuse=refuse,
+                read_outcome=lambda number: (
+                    {"status": "refused", "score": None}
+                    if self.chosen[number]["refused"]
+                    else outcome_of(self.chosen[number]["values"], fail=fail)
+                ),
+                on_change=lambda: None,
+                is_alive=lambda worker: self.is_alive(worker),
             ),
-            changed=lambda: None,
-            most_trials=trials,
+            max_trials_run=trials,
             max_seconds=None,
-            is_alive=lambda worker: True,
         )
 
     def run(self, workers=1, *, most=None):
@@ -375,7 +378,7 @@ def test_a_trial_whose_worker_is_gone_goes_to_another(write_sweep, tmp_path):
     lost = search.oracle.create_trial("gone")
     assert search.oracle.create_trial("gone").trial_id == lost.trial_id, "asked twice, the same trial"
     assert search.oracle.create_trial("here").trial_id != lost.trial_id
-    search.oracle._is_alive = lambda worker: worker != "gone"
+    search.is_alive = lambda worker: worker != "gone"
     assert search.oracle.create_trial("new").trial_id == lost.trial_id
     search.oracle.end_trial(lost)
     search.oracle.end_trial(lost)
@@ -387,7 +390,7 @@ def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):
     loaded = load_sweep(write_sweep())
     search = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, trials=3)
     first, second = search.oracle.create_trial("gone"), search.oracle.create_trial("late")
-    search.oracle._is_alive = lambda worker: False
+    search.is_alive = lambda worker: False
     assert search.oracle.create_trial("late").trial_id == second.trial_id, "it is here, whatever its file says"
     search.oracle._release_dead()
     assert search.oracle.create_trial("late").trial_id == first.trial_id
@@ -398,7 +401,7 @@ def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):
 def test_a_journal_of_another_search_is_an_error(write_sweep, tmp_path):
     loaded = load_sweep(write_sweep())
     (tmp_path / "j.jsonl").write_text('{"event": "began", "trial": "0007", "worker": "w", "seconds": 1, "raw": {}}\n')
-    with pytest.raises(UserError, match="trial 0007, which this search does not come to"):
+    with pytest.raises(UserError, match="trial 0007, which this search does not draw"):
         Search(loaded, tmp_path / "j.jsonl", tuner=loaded.sweep.tuner)
 
 
@@ -486,7 +489,7 @@ def test_a_file_that_would_be_too_large_is_refused_before_training(make_trial):
     size_mb = run_trial(plain, progress=silent)["size_mb"]
     large = make_trial(number="0001", form="dynamic", limits={"max_size_mb": size_mb - 0.01})
     outcome = run_trial(large, progress=silent)
-    told = re.fullmatch(r"its file takes ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
+    told = re.fullmatch(r"its file has ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
     assert outcome["status"] == "refused" and float(told[1]) == pytest.approx(size_mb, abs=0.003)
     assert sorted(path.name for path in large.path.iterdir()) == ["trial.json"], "nothing was trained, and nothing left"
     fitting = make_trial(number="0002", form="dynamic", limits={"max_size_mb": size_mb + 0.001})
@@ -539,12 +542,10 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
 
 
 def test_what_the_parameters_alone_rule_out_is_refused_before_it_is_trained(write_sweep, tmp_path):
-    from speechgru.tune.chief import _Chief
+    from speechgru.tune.refusals import Refusals
 
     def refusals(limits, space="\n  model.units: {type: choice, values: [8, 256]}"):
-        loaded = load_sweep(write_sweep(space, f"{limits}\nbudget: {{trials: 2}}"))
-        chief = _Chief(SweepFolder(tmp_path / "s"), loaded, workers=1, listen=None, progress=silent)
-        return chief._refusal
+        return Refusals(load_sweep(write_sweep(space, f"{limits}\nbudget: {{trials: 2}}"))).reason
 
     refusal = refusals("limits: {max_parameters: 20000}")
     assert refusal({"model.units": 8}) is None

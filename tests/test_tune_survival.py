@@ -193,7 +193,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed, wo
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
-    assert "finished trials and the state of the others are kept, and the same command goes on" in said
+    assert "finished trials and the state of the others are kept, and the same command resumes the sweep" in said
     assert not (sweep.run / "trials" / "0001" / "outcome.json").exists()
     sweep.finish("--workers", workers)
     assert first_six(sweep) == first_six(undisturbed)
@@ -283,7 +283,7 @@ def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
         taken.listen()
         said = sweep.finish("--workers", 1, "--listen", "192.0.2.1:7777", code=2)
     assert "cannot listen on 192.0.2.1:7777" in said
-    assert "is no address; give HOST:PORT" in sweep.finish("--listen", "7777", code=2)
+    assert "is not an address; give HOST:PORT" in sweep.finish("--listen", "7777", code=2)
 
 
 def test_real_trials_in_their_own_processes_survive_kills(tones, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import filelock
 
 from speechgru.errors import UserError
 from speechgru.files import room_for
+from speechgru.tune.environment import list_gpus, worker_environment, worker_name
 from speechgru.tune.folder import SweepFolder
 
 #: Times in a row that a worker may end without ending a trial before the sweep gives up on it.
@@ -22,7 +22,7 @@ _MOST_RESTARTS = 5
 _STOP_SECONDS = 120.0
 
 
-class Staff:
+class Supervisor:
     """The workers of one machine: started, replaced when they die, stopped at the end.
 
     Args:
@@ -42,7 +42,7 @@ class Staff:
         self._names: list[str] = []
         self.num_replaced = 0
 
-    def __enter__(self) -> Staff:
+    def __enter__(self) -> Supervisor:
         number = 0
         with room_for(self._folder.workers):
             self._folder.workers.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class Staff:
         for lock in self._locks:
             lock.release()
 
-    def look(self, *, replace: bool = True, recall: bool = False) -> None:
+    def check(self, *, replace: bool = True, recall: bool = False) -> None:
         """Replaces the workers that died; the new one has the old one's name, and so gets its trial.
 
         Args:
@@ -113,35 +113,12 @@ class Staff:
         place = self._names.index(name)
         gpu = [self._gpus[place % len(self._gpus)]] if self._gpus else []
         threads = max(1, (os.cpu_count() or 1) // self._count)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASTUNER_")}
-        host, port = self._address
-        environment["CUDA_VISIBLE_DEVICES"] = "-1"  # of the worker itself; its trials have `gpu`
-        environment |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port), "KERASTUNER_TUNER_ID": name}
-        # gRPC would go to a machine next door by way of a proxy.
-        environment["no_grpc_proxy"] = ",".join(filter(None, [environment.get("no_grpc_proxy"), host]))
         with open(self._folder.workers / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "speechgru.tune.worker", str(self._folder.path), name, str(threads), *gpu],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=worker_environment(name, self._address),
                 start_new_session=True,
             )
-
-
-def worker_name(number: int | str) -> str:
-    """What the worker of a number is called on this machine."""
-    return f"{socket.gethostname()}-{number}"
-
-
-def list_gpus() -> list[str]:
-    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [str(k) for k, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]

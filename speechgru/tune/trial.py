@@ -12,7 +12,6 @@ import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -23,13 +22,11 @@ import filelock
 import numpy as np
 
 from speechgru import jsonlines
-from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
-from speechgru.errors import BundleError, Interrupted, UserError
+from speechgru.errors import Interrupted, UserError
 from speechgru.export import export
 from speechgru.files import write_json, write_text
-from speechgru.model.build import build_model
 from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
@@ -39,15 +36,11 @@ from speechgru.scoring.recordings import ScoringSet
 from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
-from speechgru.utterances.examination import make_vocabulary
-from speechgru.utterances.manifest import read_manifest, write_manifest
+from speechgru.tune.refusals import reason_by_size
+from speechgru.utterances.manifest import read_manifest
 
 #: Seconds that another process has to leave the trial, and a stopped one to keep its state.
 _PATIENCE = 120
-#: Megabytes of a file beside its weights, at the most; and by how much its metadata may grow in training.
-_MOST_FIXED_MB, _METADATA_MB = 0.2, 0.002
-#: Recordings that a model is exported with to see how large it becomes.
-_FEW = 4
 #: Added to the objective of a trial that breaks a limit, besides how far it does: more than any two trials that keep
 #: the limits usually differ by.
 _OVER_LIMITS = 1.0
@@ -128,9 +121,11 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
     config = RunConfig.model_validate(plan["config"])
     if plan["go_on_from"] is not None:
         _resume_from(folder.path.parent / plan["go_on_from"], folder.path)
-    refusal = _refuse_by_size(folder, plan, config)
-    if refusal is not None:
-        return {"status": "refused", "score": None, "reason": refusal}
+    max_size_mb = plan["limits"].get("max_size_mb")
+    if max_size_mb is not None:
+        reason = reason_by_size(folder.path, config, form=plan["form"], max_size_mb=max_size_mb)
+        if reason is not None:
+            return {"status": "refused", "score": None, "reason": reason}
     parts = []
     for number in range(plan["repeats"]):
         seeded = config.model_copy(
@@ -155,46 +150,6 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
     if broken:
         score += _OVER_LIMITS + sum(math.log(over) for over in broken.values())
     return {"status": "completed", "score": score, "reason": None, **outcome}
-
-
-def _refuse_by_size(folder: TrialFolder, plan: dict[str, Any], config: RunConfig) -> str | None:
-    """Why the trial need not be trained, where its file would be too large; None where it may fit.
-
-    A file's size is the same whatever the weights are, but for a few digits in its metadata.
-    """
-    most = plan["limits"].get("max_size_mb")
-    manifests = [Path(path) for path in config.data.train]
-    # A run that began was found to fit; and shards hold a vocabulary of their own.
-    if most is None or RunFolder(folder.path).config.exists() or not all(path.is_file() for path in manifests):
-        return None
-    for left_behind in folder.path.glob(".size.*"):  # by a process that was killed
-        shutil.rmtree(left_behind)
-    vocabulary = make_vocabulary(config, [line for path in manifests for line in read_manifest(path)])
-    model = build_model(config, len(vocabulary))
-    if 4e-6 * model.count_params() + _MOST_FIXED_MB < most:
-        return None
-    with tempfile.TemporaryDirectory(prefix=".size.", dir=folder.path) as temporary:
-        untrained, few = RunFolder(Path(temporary) / "run"), Path(temporary) / "few.jsonl"
-        arrays = {f"model/{k}": variable.numpy() for k, variable in enumerate(model.variables)}
-        save_checkpoint(untrained.best, arrays, {"step": 0, "best_wer": None})
-        save_config(untrained.config, config)
-        vocabulary.save(untrained.vocabulary)
-        write_manifest(few, read_manifest(config.data.dev)[:_FEW])
-        try:
-            metadata = export(
-                untrained.path,
-                Path(temporary) / "bundle",
-                quantize=[plan["form"]],
-                manifest=few,
-                max_wer_change=1.0,
-                golden_speech=False,
-            )
-        except BundleError:  # what an untrained model hears may change with every rounding; training will tell
-            return None
-    size_mb = metadata["models"][plan["form"]]["size_bytes"] / 1e6
-    if size_mb - _METADATA_MB <= most:
-        return None
-    return f"its file takes {size_mb:.3f} MB as {plan['form']}, more than max_size_mb ({most:g})"
 
 
 def _train_and_measure(

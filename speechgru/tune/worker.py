@@ -1,8 +1,7 @@
-"""A worker: asks for a trial, runs it in a process of its own, tells what came of it, and asks again."""
+"""A worker: asks for a trial, runs it in a process of its own, reports its end, and asks again."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,29 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.engine.trial import Trial, TrialStatus
 
-from speechgru.files import write_json, write_text
+from speechgru.files import write_json
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.runs import RunFolder
+from speechgru.tune.environment import is_chief_process, trial_environment
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+from speechgru.tune.heartbeat import beating
+from speechgru.tune.keras_tuner_adapter import AdaptedTuner, Trial, TrialStatus, client_oracle
 
 #: How a trial's process is started; the folder is added.
 TRIAL_COMMAND = (sys.executable, "-m", "speechgru.tune.trial")
-#: Seconds between two looks at a trial's process, between two signs of life, and before an idle worker asks again.
-_LOOK_SECONDS, BEAT_SECONDS, _IDLE_SECONDS = 0.1, 3.0, 1.0
+#: Seconds between two looks at a trial's process, and before an idle worker asks again.
+_LOOK_SECONDS, _IDLE_SECONDS = 0.1, 1.0
 #: Seconds that a stopped trial has to finish its step and keep its state.
 _STOP_SECONDS = 90.0
 #: Seconds for which a worker waits for a chief that was stopped or killed.
 _CHIEF_SECONDS = 3600.0
 
 
-class SweepTuner(BaseTuner):
+class SweepTuner(AdaptedTuner):
     """keras-tuner's side of a worker, and, where its environment says so, of the chief.
 
     Args:
-        oracle: the search; where the environment names a chief, only what keras-tuner wants to see.
+        oracle: the search; where the environment names a chief, `client_oracle`'s.
         sweep: the sweep's folder.
         environment: of the trials' processes.
         stopped: whether the worker shall end.
@@ -48,44 +48,34 @@ class SweepTuner(BaseTuner):
         self._search_oracle = oracle
         #: What kept the worker from running a trial, where something did.
         self.error: Exception | None = None
-        self.oracle = _Patient(self.oracle, stopped, is_away=self.oracle is not oracle)
+        self.oracle = _RetryingOracle(self.oracle, stopped, is_remote=self.oracle is not oracle)
 
-    def run_trial(self, trial: Trial) -> dict[str, float]:
-        run_in_process(self._sweep.trial(trial.trial_id), environment=self._environment, stopped=self._stopped)
-        return {}
-
-    def _run_and_update_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
+    def run_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
+        """Runs a trial in a process of its own; its outcome is a file."""
         try:
-            self.run_trial(trial)  # the chief reads the outcome where it lies
-        except Exception as error:  # such as a full disk: nothing that the trial's values did
+            run_in_process(self._sweep.trial(trial.trial_id), environment=self._environment, stopped=self._stopped)
+        except Exception as error:  # such as a full disk: nothing that the trial's values caused
             self.error = error
             raise Stopped from error
 
-    def save(self) -> None:
-        """Nothing: the journal is all there is to keep."""
-
     def search(self, *args: Any, **options: Any) -> None:
-        if self.is_chief:
+        """Serves the search in the chief's process; elsewhere runs trials until there are no more."""
+        if is_chief_process():
             self.oracle = self._search_oracle
         super().search(*args, **options)
 
-    @property
-    def is_chief(self) -> bool:
-        """Whether the environment makes this process the chief."""
-        return "KERASTUNER_ORACLE_IP" in os.environ and os.environ.get("KERASTUNER_TUNER_ID") == "chief"
 
-
-class _Patient:
-    """An oracle that may be away for a while: what it does not answer is asked again.
+class _RetryingOracle:
+    """An oracle that may be out of reach for a while: what it does not answer is asked again.
 
     Args:
         oracle: the oracle, or keras-tuner's client of one.
         stopped: whether the worker shall end.
-        is_away: whether it is a client.
+        is_remote: whether it is a client.
     """
 
-    def __init__(self, oracle: Any, stopped: Interruption, *, is_away: bool):
-        self._oracle, self._stopped, self._is_away = oracle, stopped, is_away
+    def __init__(self, oracle: Any, stopped: Interruption, *, is_remote: bool):
+        self._oracle, self._stopped, self._is_remote = oracle, stopped, is_remote
 
     def create_trial(self, tuner_id: str) -> Trial:
         while True:
@@ -106,7 +96,7 @@ class _Patient:
         deadline = time.monotonic() + _CHIEF_SECONDS
         while True:
             try:
-                self._stopped.awaited = not self._is_away
+                self._stopped.awaited = not self._is_remote
                 return getattr(self._oracle, name)(*arguments)
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
@@ -184,62 +174,17 @@ def _describe_end(code: int) -> str:
     return f"was ended by {name}{hint}"
 
 
-def trial_environment(*, gpu: str | None, threads: int | None) -> dict[str, str]:
-    """The environment of a worker's trials.
-
-    Args:
-        gpu: the one GPU that they see; None for all that there are.
-        threads: of TensorFlow; None for its own choice. Several workers on one machine share its cores.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KERASTUNER_")}
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        if threads is not None:
-            environment.setdefault(name, str(threads))
-    if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = gpu
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return environment
-
-
-@contextlib.contextmanager
-def signs_of_life(sweep: SweepFolder, name: str):
-    """Changes the worker's file every few seconds."""
-    ended = threading.Event()
-    sweep.workers.mkdir(parents=True, exist_ok=True)
-
-    def beat() -> None:
-        number = 0
-        while True:
-            with contextlib.suppress(Exception):  # a full disk is told of by whoever writes what matters
-                write_text(sweep.beat(name), f"{os.getpid()} {number}\n")
-            number += 1
-            if ended.wait(BEAT_SECONDS):
-                return
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        sweep.beat(name).unlink(missing_ok=True)
-
-
 def main() -> None:
     """A worker that a supervisor started: `python -m speechgru.tune.worker FOLDER NAME THREADS [GPU]`."""
-    import keras_tuner
-
     sweep, name, threads = SweepFolder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     gpu = sys.argv[4] if len(sys.argv) > 4 else None
     environment = trial_environment(gpu=gpu, threads=threads or None)
     with (
-        Interruption(advice="the same command goes on", awaited=True, urgent=Stopped) as stopped,
-        signs_of_life(sweep, name),
+        Interruption(advice="the same command resumes the sweep", awaited=True, urgent=Stopped) as stopped,
+        beating(sweep, name),
     ):
         threading.Thread(target=_stop_with_parent, daemon=True).start()
-        oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("score", "min"))
-        tuner = SweepTuner(oracle, sweep, environment=environment, stopped=stopped)
+        tuner = SweepTuner(client_oracle(), sweep, environment=environment, stopped=stopped)
         try:
             tuner.search()
         except Stopped:

@@ -1,0 +1,234 @@
+"""Everything that this package uses of keras-tuner, by names of its own.
+
+keras-tuner is unmaintained, and documents neither an oracle's bookkeeping nor how a tuner runs a trial. Both are needed
+to rebuild a search from its journal. So no other module imports it: a new version that renames something breaks this
+file alone, and `missing_names` lists what is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras_tuner
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from speechgru.errors import UserError
+
+#: The versions whose undocumented names are those below; pyproject.toml asks for the same.
+SUPPORTED_VERSIONS = ">=1.4.7,<1.5"
+
+BayesianOptimizationOracle = keras_tuner.oracles.BayesianOptimizationOracle
+GridSearchOracle = keras_tuner.oracles.GridSearchOracle
+HyperbandOracle = keras_tuner.oracles.HyperbandOracle
+HyperParameters = keras_tuner.HyperParameters
+RandomSearchOracle = keras_tuner.oracles.RandomSearchOracle
+
+#: Hyperband adds these to a trial's values: the epoch after which to stop, and the trial whose weights to resume from.
+STOP_EPOCH_KEY, RESUMED_TRIAL_KEY = "tuner/epochs", "tuner/trial_id"
+
+#: How keras-tuner records the ways in which a trial of ours ends.
+_STATUSES = {"completed": TrialStatus.COMPLETED, "failed": TrialStatus.FAILED, "refused": TrialStatus.FAILED}
+
+#: What every oracle has beside the methods that keras-tuner documents.
+_OF_ORACLES = (
+    "_save_trial",  # writes a file for each trial; overridden, the journal replaces it
+    "end_order",  # numbers of the trials that have ended
+    "ongoing_trials",  # worker -> its trial
+    "start_order",  # numbers of all trials
+    "trials",  # number -> trial
+    "tuner_ids",  # the workers that have a trial or wait for one
+    "verbose",
+)
+#: The undocumented names that this module uses, by the class that must have them.
+UNDOCUMENTED_NAMES: dict[str, tuple[str, ...]] = {
+    "RandomSearchOracle": _OF_ORACLES,
+    "GridSearchOracle": _OF_ORACLES,
+    "HyperbandOracle": _OF_ORACLES,
+    "BayesianOptimizationOracle": (
+        *_OF_ORACLES,
+        "_duplicate",  # whether values were tried
+        "_random_populate_space",  # values drawn evenly
+        "_random_state",  # where the Gaussian process's optimisation starts from
+        "_seed_state",  # the next seed of values drawn evenly
+    ),
+    "BaseTuner": (
+        "_run_and_update_trial",  # runs a trial and reports its metrics; overridden, outcomes lie in files
+    ),
+}
+
+
+def missing_names() -> list[str]:
+    """The undocumented names that the installed keras-tuner lacks, each as `class.name`; normally none.
+
+    >>> missing_names()
+    []
+    """
+    space = HyperParameters()
+    space.Boolean("any")
+    options = {"objective": keras_tuner.Objective("score", "min"), "hyperparameters": space}
+    missing = []
+    for owner, names in UNDOCUMENTED_NAMES.items():
+        # Some names exist only in an instance; a tuner would need a folder, and its method is the class's.
+        thing = BaseTuner if owner == "BaseTuner" else getattr(keras_tuner.oracles, owner)(**options)
+        missing += [f"{owner}.{name}" for name in names if not hasattr(thing, name)]
+    return missing
+
+
+def require_names() -> None:
+    """Checks the installed keras-tuner before a sweep begins.
+
+    Raises:
+        UserError: it lacks a name that this module uses.
+    """
+    missing = missing_names()
+    if missing:
+        raise UserError(
+            f"keras-tuner {keras_tuner.__version__} has no {', '.join(missing)}, which sweeps use; install "
+            f"keras-tuner{SUPPORTED_VERSIONS}"
+        )
+
+
+# Only a checker of types sees the base class: at run time each search names its own, behind this one.
+_Oracle = keras_tuner.Oracle if TYPE_CHECKING else object
+
+
+class AdaptedOracle(_Oracle):
+    """An oracle's bookkeeping by names of ours, and without its files; goes before keras-tuner's class.
+
+    Args:
+        hyperparameters: the space.
+        **options: keras-tuner's own, by algorithm.
+    """
+
+    def __init__(self, *, hyperparameters: HyperParameters, **options: Any):
+        super().__init__(
+            objective=keras_tuner.Objective("score", "min"),
+            hyperparameters=hyperparameters,
+            tune_new_entries=False,
+            allow_new_entries=False,
+            max_consecutive_failed_trials=None,
+            **options,
+        )
+        self.verbose = 0
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Numbers of the trials that have begun and not ended, in the order of their beginning."""
+        return [number for number in self.start_order if number not in self.end_order]
+
+    @property
+    def known_workers(self) -> set[str]:
+        """The workers that have a trial or wait for one."""
+        return set(self.tuner_ids)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether any worker has a trial."""
+        return bool(self.ongoing_trials)
+
+    def draw_trial(self, worker: str) -> Trial:
+        """What keras-tuner's algorithm draws next: a running trial, one to wait for (IDLE), or the end (STOPPED)."""
+        return super().create_trial(worker)
+
+    def finish_trial(self, number: str, *, status: str, score: float | None) -> None:
+        """Hands keras-tuner's algorithm the result of a trial.
+
+        Args:
+            number: the trial's.
+            status: `completed`, `failed` or `refused`.
+            score: of a completed one, lower is better.
+        """
+        trial = self.trials[number]
+        if status == "completed":
+            super().update_trial(number, {"score": score})
+        trial.status = _STATUSES[status]
+        super().end_trial(trial)
+
+    def trial_of(self, worker: str) -> Trial | None:
+        """The trial that a worker has; None where it has none."""
+        return self.ongoing_trials.get(worker)
+
+    def assign(self, number: str, worker: str) -> None:
+        """Gives a trial to a worker."""
+        self.ongoing_trials[worker] = self.trials[number]
+        self.tuner_ids.add(worker)
+
+    def release(self, worker: str) -> str | None:
+        """Forgets a worker; returns the number of the trial that it had."""
+        self.tuner_ids.discard(worker)
+        trial = self.ongoing_trials.pop(worker, None)
+        return None if trial is None else trial.trial_id
+
+    def assign_only(self, numbers: Mapping[str, str]) -> None:
+        """Forgets all workers, and gives each of `numbers` (worker -> number of a trial) to its worker."""
+        self.ongoing_trials.clear()
+        self.tuner_ids.clear()
+        for worker, number in numbers.items():
+            self.assign(number, worker)
+
+    def save(self) -> None:
+        """Does nothing: the journal holds all there is to keep."""
+
+    def _save_trial(self, trial: Trial) -> None:
+        """Does nothing, as `save`."""
+
+
+class AdaptedBayesianOracle(AdaptedOracle):
+    """The same for the Gaussian process, which also draws numbers of its own."""
+
+    def reseed(self, seed: int) -> None:
+        """Makes the next draw a function of the seed and the scores alone."""
+        import numpy as np
+
+        self._random_state = np.random.RandomState(seed % 2**32)
+        self._seed_state = seed
+
+    def was_tried(self, values: dict[str, Any]) -> bool:
+        """Whether a trial had these values already."""
+        return bool(self._duplicate(values))
+
+    def draw_evenly(self) -> dict[str, Any]:
+        """Untried values drawn evenly, in the form of `populate_space`."""
+        return self._random_populate_space()
+
+
+class AdaptedTuner(BaseTuner):
+    """Asks an oracle, here or over the network, for trials and runs them one after the other.
+
+    Args:
+        oracle: the search; where the environment names a chief, only what keras-tuner wants to see.
+        directory: keras-tuner's folder, in which it finds and writes nothing.
+        project_name: the folder's name.
+    """
+
+    def __init__(self, oracle: Any, *, directory: str, project_name: str):
+        super().__init__(oracle, directory=directory, project_name=project_name)
+
+    def run_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
+        """Runs a trial; its outcome is a file, which the chief reads."""
+        raise NotImplementedError
+
+    def _run_and_update_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
+        self.run_trial(trial)
+
+    def save(self) -> None:
+        """Does nothing: the journal holds all there is to keep."""
+
+
+def running(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that are given, in the form of `populate_space`."""
+    return {"status": TrialStatus.RUNNING, "values": dict(values)}
+
+
+def ticket(number: str, status: str) -> Trial:
+    """What a worker receives: a number and a status. The values lie in the trial's folder, to the last digit, where
+    keras-tuner would send them with 32 bits.
+    """
+    return Trial(hyperparameters=HyperParameters(), trial_id=number, status=status)
+
+
+def client_oracle() -> Any:
+    """An oracle for a tuner whose environment names a chief: never asked, but keras-tuner wants one."""
+    return RandomSearchOracle(objective=keras_tuner.Objective("score", "min"))
