@@ -1,14 +1,61 @@
 """Small speech recognisers: train on your own recordings, search under a device's limits, ship one file.
 
-Importing `speechgru` loads no TensorFlow. The names below are loaded when they are first used.
+Importing `speechgru` loads no TensorFlow. The names and packages below are loaded when they are first used:
+
+>>> import speechgru
+>>> config = speechgru.load_config("my.yaml")  # doctest: +SKIP
+>>> result = speechgru.train.train(config, "runs/first")  # doctest: +SKIP
+>>> speechgru.Vocabulary("ab").encode("abba")
+[1, 2, 2, 1]
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__` loads each when it is first used
+    from speechgru import (
+        config,
+        corpora,
+        dataset,
+        decoding,
+        export,
+        listen,
+        metrics,
+        runtime,
+        scoring,
+        shards,
+        train,
+        tune,
+        utterances,
+    )
+    from speechgru.config import RunConfig, load_config
+    from speechgru.errors import UserError
+    from speechgru.features import LogMel
+    from speechgru.gru import GRU, BiGRU, GRUCell
+    from speechgru.runtime import Recognizer
+    from speechgru.text import Vocabulary
+    from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
 __version__ = "0.1.0"
+
+#: The packages of the verbs and what they work on, so that `speechgru.train.train` needs no import of its own.
+_PACKAGES = (
+    "config",
+    "corpora",
+    "dataset",
+    "decoding",
+    "export",
+    "listen",
+    "metrics",
+    "runtime",
+    "scoring",
+    "shards",
+    "train",
+    "tune",
+    "utterances",
+)
 
 #: public name -> the module that holds it
 _LAZY = {
@@ -26,13 +73,42 @@ _LAZY = {
     "UserError": "speechgru.errors",
 }
 
-__all__ = ["__version__", *_LAZY]
+__all__ = [  # written out: checkers of types read it without running it
+    "GRU",
+    "BiGRU",
+    "GRUCell",
+    "LogMel",
+    "Recognizer",
+    "RunConfig",
+    "UserError",
+    "Utterance",
+    "Vocabulary",
+    "__version__",
+    "config",
+    "corpora",
+    "dataset",
+    "decoding",
+    "export",
+    "listen",
+    "load_config",
+    "metrics",
+    "read_manifest",
+    "runtime",
+    "scoring",
+    "shards",
+    "train",
+    "tune",
+    "utterances",
+    "write_manifest",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -166,6 +166,23 @@ def test_public_names_are_there():
         _ = speechgru.nonsense
 
 
+def test_checkers_of_types_see_the_names_that_are_loaded_lazily():
+    import speechgru
+
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    typed = {alias.name: node.module for node in checked.body for alias in node.names}
+    assert typed == {**dict.fromkeys(speechgru._PACKAGES, "speechgru"), **speechgru._LAZY}
+    assert {*typed, "__version__"} == set(speechgru.__all__)
+
+
+def test_a_verbs_package_is_reached_from_the_package_alone():
+    verbs = "speechgru.train.train, speechgru.scoring.evaluate, speechgru.export.export, speechgru.tune.tune"
+    code = f"import sys, speechgru; assert 'tensorflow' not in sys.modules; print([callable(v) for v in ({verbs})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == str([True] * 4)
+
+
 def test_nothing_names_a_registry_or_a_folder_of_somebodys_machine():
     # Written in pieces, so that this file does not name them.
     forbidden = ["pypi" + ".org", "files.python" + "hosted", "index" + "-url", "/ro" + "ot/", "/wo" + "rk/"]
