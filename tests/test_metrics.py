@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.metrics.breakdown import confusions, slice_by
-from speechgru.metrics.confidence import area_under_curve, calibration_error, heard_right, reliability, share_interval
+from speechgru.metrics.confidence import area_under_curve, calibration_error, reliability, share_interval, words_right
 from speechgru.metrics.error_rates import (
     ErrorCounts,
     align,
@@ -284,7 +284,7 @@ CONFIDENCES = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.97, 0.99, 1.0
 
 def test_each_word_heard_is_right_or_not():
     pairs = align(["turn", "on", "the", "light"], ["turn", "the", "lights"])
-    assert heard_right(pairs) == [True, True, False]
+    assert words_right(pairs) == [True, True, False]
 
 
 @given(CONFIDENCES)

@@ -165,6 +165,7 @@ class BeamSearch:
                 ]
                 continue
 
+            # 1. The prefixes of the beam stay the same texts: a blank follows, or the last label without a blank between.
             before = beam
             entry_of = {entry[4]: entry for entry in beam}
             entries = []
@@ -177,11 +178,13 @@ class BeamSearch:
                     above = entry_of.get(mother[node])
                     if above is not None:  # the mother spells the last label at this very step
                         spelt = (above[2] if label_of[above[4]] == last else above[1]) + on_last
+                        # log(e^a + e^b) from the larger of the two: e^(difference) can then not overflow
                         if spelt > labelled:
                             spelt, labelled = labelled, spelt
                         if spelt - labelled > _NEGLIGIBLE:  # not for two impossible ones, whose difference is NaN
                             labelled += log1p(exp(spelt - labelled))
                 if asked:
+                    # A prefix that cannot be completed in the steps left would take a better one's place.
                     after_blank, after_label = asked.needs[state_of[node]]
                     if after_blank > steps_left:
                         blanked = _NEVER
@@ -196,6 +199,9 @@ class BeamSearch:
                 if total > _NEVER:
                     entries.append((total + bonus[node], total, blanked, labelled, node))
 
+            # 2. Prefixes with one label more, from the best mother and the most probable label on. `most` is the largest
+            # bonus that a scorer may still add, so what lies below `limit` even with it cannot enter the beam, and
+            # neither can anything after it in either order: both loops end there.
             ranks = [entry[0] for entry in entries]  # the best so far, at most beam_width of them, as a heap
             limit = max(ranks) + keep if ranks else _NEVER
             heapify(ranks)
@@ -214,6 +220,7 @@ class BeamSearch:
                     key = first_key + label
                     if edge.get(key) in entry_of:
                         continue  # it is in the beam: done above
+                    # The same label again is a new one only after a blank; any other may follow all the paths.
                     new_rank = spelt = (blanked if label == last else total) + on_label
                     if asked:
                         state, change = moves.get(label) or asked.extend(state_of[node], label)
@@ -229,6 +236,7 @@ class BeamSearch:
                         if len(ranks) == beam_width and ranks[0] > limit:
                             limit = ranks[0]
 
+            # 3. Only what survives gets a node in the tree: most candidates are dropped here.
             entries.sort(key=by_rank, reverse=True)  # stable: what was in the beam before what is new, low labels first
             del entries[beam_width:]
             if entries:

@@ -5,9 +5,9 @@ from speechgru.metrics.confidence import (
     ReliabilityBin,
     area_under_curve,
     calibration_error,
-    heard_right,
     reliability,
     share_interval,
+    words_right,
 )
 from speechgru.metrics.error_rates import (
     AlignedPair,
@@ -37,7 +37,6 @@ __all__ = [
     "confusions",
     "count_errors",
     "count_pairs",
-    "heard_right",
     "real_time_factor",
     "reliability",
     "sentence_error_rate",
@@ -45,4 +44,5 @@ __all__ = [
     "slice_by",
     "total",
     "word_errors",
+    "words_right",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from speechgru.metrics.error_rates import CONFIDENCE_EDGES, AlignedPair
 
 
-def heard_right(pairs: Iterable[AlignedPair]) -> list[bool]:
+def words_right(pairs: Iterable[AlignedPair]) -> list[bool]:
     """For each token of an alignment's hypothesis whether the reference has it there."""
     return [pair.operation == "equal" for pair in pairs if pair.operation != "delete"]
 

@@ -21,7 +21,7 @@ print(recognizer.transcribe(samples_N, sample_rate, options).text)
 from speechgru.runtime.bundle import BUNDLE_VERSION, METADATA_ENTRY, is_bundle, model_file, read_bundle
 from speechgru.runtime.engine import RECOGNIZE, STREAM
 from speechgru.runtime.recognizer import Recognizer
-from speechgru.runtime.stream import Heard, Stream
+from speechgru.runtime.stream import Stream, StreamResult
 from speechgru.runtime.windows import Windows
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "METADATA_ENTRY",
     "RECOGNIZE",
     "STREAM",
-    "Heard",
     "Recognizer",
     "Stream",
+    "StreamResult",
     "Windows",
     "is_bundle",
     "model_file",

@@ -13,7 +13,7 @@ from speechgru.text import Vocabulary
 
 
 @dataclass(frozen=True)
-class Heard:
+class StreamResult:
     """What a stream has heard after some more samples.
 
     Args:
@@ -89,7 +89,7 @@ class Stream:
         """Seconds of sound that the model has been given so far."""
         return (self._first_sample + self._windows.num_samples) / self._sample_rate
 
-    def feed(self, samples_N: np.ndarray) -> Heard:
+    def feed(self, samples_N: np.ndarray) -> StreamResult:
         """Takes the next samples, any number of them: one channel of floats in [-1, 1].
 
         Returns:
@@ -107,7 +107,7 @@ class Stream:
             if hypothesis is not None and hypothesis.words:
                 ended.append(hypothesis)
             samples_N = np.concatenate([again_N, samples_N]) if len(again_N) else samples_N
-        return Heard(self._decoder.partial(), tuple(ended))
+        return StreamResult(self._decoder.partial(), tuple(ended))
 
     def finish(self) -> Hypothesis:
         """Says that nothing follows; gives the last utterance. A second call gives the same."""

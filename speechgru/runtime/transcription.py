@@ -13,7 +13,7 @@ from typing import Any
 from speechgru.audio.reading import Recording, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.progress import Progress, silent
-from speechgru.runtime import Heard, Recognizer
+from speechgru.runtime import Recognizer, StreamResult
 
 #: Seconds of sound that a live stream gets at a time: such as a sound card gives.
 _PIECE_SECONDS = 0.05
@@ -75,7 +75,7 @@ def transcribe_live(
     bundle: str | Path,
     path: str | os.PathLike[str],
     *,
-    listener: Callable[[float, Heard], None],
+    listener: Callable[[float, StreamResult], None],
     form: str | None = None,
     decoding: DecodingOptions | None = None,
     endpoint: EndpointRule | None = None,

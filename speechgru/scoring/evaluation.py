@@ -244,7 +244,7 @@ def _confidence(
 ) -> dict[str, Any] | None:
     confidences, right = [], []
     for hypothesis, pairs in zip(hypotheses, alignments, strict=True):
-        for word, is_right in zip(hypothesis.words, metrics.heard_right(pairs), strict=True):
+        for word, is_right in zip(hypothesis.words, metrics.words_right(pairs), strict=True):
             confidences.append(word.confidence)
             right.append(is_right)
     if not confidences:
