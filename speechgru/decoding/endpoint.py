@@ -49,7 +49,7 @@ class EndpointRule:
     start_seconds: float | None = 5.0
     max_seconds: float | None = 30.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("trailing_seconds", "start_seconds", "max_seconds"):
             value = getattr(self, name)
             if value is None and name != "trailing_seconds":

@@ -62,7 +62,7 @@ class DecodingOptions:
     pruning: Pruning | None = None
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.beam_width < 1:
             raise UserError(f"the beam width must be at least 1, got {self.beam_width}")
         if not 1 <= self.n_best <= self.beam_width:

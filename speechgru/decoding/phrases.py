@@ -33,7 +33,7 @@ class Phrases(Scorer):
     texts: Sequence[str]
     repeat: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.texts, str):
             raise TextError(f"phrases must be a list of texts, got the one text {self.texts!r}; put it in a list")
         texts = tuple(dict.fromkeys(" ".join(text.split()) for text in self.texts))

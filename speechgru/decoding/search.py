@@ -37,7 +37,7 @@ class Pruning:
     beam_log_prob: float | None = None
     blank_log_prob: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("token_log_prob", "beam_log_prob", "blank_log_prob"):
             value = getattr(self, name)
             if value is not None and not value <= 0:
@@ -165,7 +165,7 @@ class BeamSearch:
                 ]
                 continue
 
-            # 1. The prefixes of the beam stay the same texts: a blank follows, or the last label without a blank between.
+            # 1. The prefixes of the beam stay the same texts: a blank follows, or the last label with none between.
             before = beam
             entry_of = {entry[4]: entry for entry in beam}
             entries = []
@@ -199,9 +199,9 @@ class BeamSearch:
                 if total > _NEVER:
                     entries.append((total + bonus[node], total, blanked, labelled, node))
 
-            # 2. Prefixes with one label more, from the best mother and the most probable label on. `most` is the largest
-            # bonus that a scorer may still add, so what lies below `limit` even with it cannot enter the beam, and
-            # neither can anything after it in either order: both loops end there.
+            # 2. Prefixes with one label more, from the best mother and the most probable label on. `most` is the most
+            # that a scorer may still add, so what lies below `limit` even with it cannot enter the beam, and neither
+            # can anything after it in either order: both loops end there.
             ranks = [entry[0] for entry in entries]  # the best so far, at most beam_width of them, as a heap
             limit = max(ranks) + keep if ranks else _NEVER
             heapify(ranks)
