@@ -18,7 +18,7 @@ from rich.table import Column
 
 from speechgru import __version__
 from speechgru.errors import Interrupted, UserError
-from speechgru.progress import line_progress
+from speechgru.progress import line_progress, silent
 
 app = typer.Typer(
     help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
@@ -88,7 +88,7 @@ def _version(
 def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
     """A listener for verbs: bars on a terminal, a line every ten seconds and at each stage's end elsewhere."""
     if quiet:
-        yield lambda stage, done, total, note="": None
+        yield silent
     elif err.is_terminal:
         columns = (
             TextColumn("{task.description}"),

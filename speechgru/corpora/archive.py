@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import http.client
 import os
@@ -13,7 +12,7 @@ import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any
 
 from speechgru.errors import CorpusError
 from speechgru.files import atomic_path
@@ -80,11 +79,15 @@ def unpack(archive: Path, folder: Path, *, max_members: int, max_bytes: int) -> 
     if folder.exists():
         raise CorpusError(f"{folder}: stands already; remove it to unpack {archive} again")
     folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def bounded(stream: gzip.GzipFile) -> Any:  # tarfile only reads it, and asks in its types for more
+        return _Bounded(stream, max_bytes, archive)
+
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         with (
             gzip.open(archive) as stream,
-            tarfile.open(fileobj=_Bounded(stream, max_bytes, archive), mode="r|") as members,
+            tarfile.open(fileobj=bounded(stream), mode="r|") as members,
         ):
             for number, member in enumerate(members, start=1):
                 if number > max_members:
@@ -120,14 +123,17 @@ def _unpack_member(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Pa
         return
     if target.exists():
         raise refuse("stands in it twice")
-    with contextlib.closing(members.extractfile(member)) as source, open(target, "xb") as stream:
+    source = members.extractfile(member)
+    if source is None:
+        raise refuse("has no contents")
+    with source, open(target, "xb") as stream:
         shutil.copyfileobj(source, stream, _BLOCK)
 
 
 class _Bounded:
     """A stream that refuses to give more than it should, however small the archive was."""
 
-    def __init__(self, stream: BinaryIO, max_bytes: int, archive: Path):
+    def __init__(self, stream: gzip.GzipFile, max_bytes: int, archive: Path):
         self._stream, self._left, self._archive, self._max_bytes = stream, max_bytes, archive, max_bytes
 
     def read(self, size: int) -> bytes:

@@ -223,7 +223,7 @@ def _split(
     by_speaker = None not in speakers and len(speakers) >= _MIN_SPEAKERS
 
     def unit_of(utterance: Utterance) -> str:
-        if by_speaker:
+        if by_speaker and utterance.speaker is not None:
             return utterance.speaker
         return Path(utterance.audio_filepath).relative_to(source).as_posix()
 
@@ -243,6 +243,6 @@ def _split(
 
 
 def _some(items: Iterable[Path | str], folder: Path | None = None) -> str:
-    names = [item.relative_to(folder).as_posix() if isinstance(item, Path) else item for item in items]
+    names = [item.relative_to(folder).as_posix() if folder and isinstance(item, Path) else str(item) for item in items]
     more = f" and {len(names) - _SHOWN:,} more ({len(names):,} in all)" if len(names) > _SHOWN else ""
     return f"{', '.join(names[:_SHOWN])}{more}"

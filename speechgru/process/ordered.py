@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 def map_in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int, lookahead: int = 2
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """The function of each item, computed by threads a few items ahead.
 
     Args:

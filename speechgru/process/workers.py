@@ -60,16 +60,21 @@ def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: i
             stack.callback(attendant.join)
             stack.callback(worker.kill)  # first of the three: the pipes end, and with them the thread
         for _ in jobs:
-            position, answer = answers.get()
-            if position is None:
+            number, answer = answers.get()
+            if number is None:
                 raise answer
-            yield position, answer
+            yield number, answer
 
 
 def _attend(
-    worker: subprocess.Popen, function: Callable, share: list[tuple[int, Any]], answers: queue.SimpleQueue
+    worker: subprocess.Popen[bytes],
+    function: Callable[[Any], Any],
+    share: list[tuple[int, Any]],
+    answers: queue.SimpleQueue[tuple[int | None, Any]],
 ) -> None:
     """Gives a worker its share and passes on its answers; runs in a thread."""
+    if worker.stdin is None or worker.stdout is None:
+        raise TypeError("a worker needs pipes as its standard input and output")
     try:
         pickle.dump((function, share), worker.stdin)
         worker.stdin.flush()

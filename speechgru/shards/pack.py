@@ -86,9 +86,9 @@ def shard(
         UserError: too many utterances cannot be used, or the folder cannot be written; finished shards are kept.
         ManifestError, AudioError: a manifest cannot be read, or a recording changed while it was packed.
     """
-    out, manifests = Path(out), [Path(manifest) for manifest in manifests]
-    _refuse(out, manifests, config, form, shard_megabytes)
-    utterances = [read_manifest(manifest) for manifest in manifests]
+    out, paths = Path(out), [Path(manifest) for manifest in manifests]
+    _refuse(out, paths, config, form, shard_megabytes)
+    utterances = [read_manifest(manifest) for manifest in paths]
     # As training does it: what is tested must not be trained on.
     dev = config.data.dev if "leak" in config.check.leave_out else None
     held_out = read_manifest(dev) if dev else []
@@ -98,7 +98,7 @@ def shard(
         "shard_megabytes": float(shard_megabytes),
         "manifests": [
             {"path": _shown(manifest), "sha256": sha256_of(manifest), "num_utterances": len(lines)}
-            for manifest, lines in zip(manifests, utterances, strict=True)
+            for manifest, lines in zip(paths, utterances, strict=True)
         ],
         "held_out": {"path": _shown(Path(dev)), "sha256": sha256_of(dev)} if dev else None,
         "settings": settings,
@@ -111,7 +111,7 @@ def shard(
             return _summarize(out, read_summary(out), num_kept=len(known))
         plan = folder.read_plan(utterances)
         if plan is None:
-            plan = folder.make_plan(manifests, utterances, held_out, config, progress)
+            plan = folder.make_plan(paths, utterances, held_out, config, progress)
         encode, num_features = _make_encoder(config, form)
         shards, num_kept = _pack(
             folder, plan, known, damaged, encode, max_bytes=shard_megabytes * 1e6, config=config, progress=progress

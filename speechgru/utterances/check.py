@@ -113,10 +113,10 @@ def check(
     """
     config = config or RunConfig()
     require_known(config.check)
-    manifests = [Path(manifest) for manifest in manifests]
-    targets = _targets(manifests, out) if out is not None else []
-    lines = [read_manifest(manifest) for manifest in manifests]
-    vocabularies = [vocabulary] * len(manifests) if vocabulary else _vocabularies(config, manifests, lines)
+    paths = [Path(manifest) for manifest in manifests]
+    targets = _targets(paths, out) if out is not None else []
+    lines = [read_manifest(manifest) for manifest in paths]
+    vocabularies = [vocabulary] * len(paths) if vocabulary else _vocabularies(config, paths, lines)
     with MeasurementLog(Path(report) / "measurements.jsonl") if report is not None else nullcontext() as log:
         cases = [
             list(
@@ -129,9 +129,9 @@ def check(
                     log=log,
                 )
             )
-            for manifest, utterances, characters in zip(manifests, lines, vocabularies, strict=True)
+            for manifest, utterances, characters in zip(paths, lines, vocabularies, strict=True)
         ]
-    findings = _judge_manifests(manifests, cases)
+    findings = _judge_manifests(paths, cases)
     for found, target in zip(findings, targets, strict=False):  # no targets without `out`
         write_manifest(target, (_without_reasons(examined.utterance) for examined in found.usable))
         write_manifest(_quarantine_of(target), _quarantined(found))

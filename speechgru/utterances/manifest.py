@@ -49,7 +49,7 @@ class Utterance:
     line: int = 0
     segment: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.offset:
             object.__setattr__(self, "segment", True)
 
