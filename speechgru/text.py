@@ -106,7 +106,7 @@ class TextRules:
     keep_punctuation: str = ""
     normalization: Normalization = "NFC"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         right = isinstance(self.lowercase, bool) and isinstance(self.remove_punctuation, bool)
         if not right or not isinstance(self.keep_punctuation, str) or self.normalization not in get_args(Normalization):
             raise TextError(f"these are no text rules: {self}")

@@ -128,8 +128,8 @@ def _spans(
     ids: dict[Hashable, int] = {}
     reference_ids = [ids.setdefault(token, len(ids)) for token in reference]
     hypothesis_ids = [ids.setdefault(token, len(ids)) for token in hypothesis]
-    for tag, *span in Levenshtein.opcodes(reference_ids, hypothesis_ids):
-        yield OPERATIONS[tag], *span
+    for tag, start, end, other_start, other_end in Levenshtein.opcodes(reference_ids, hypothesis_ids):
+        yield OPERATIONS[tag], start, end, other_start, other_end
 
 
 def _from_counter(counts: Counter[Operation]) -> ErrorCounts:
