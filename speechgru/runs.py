@@ -150,7 +150,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise BundleError(f"{path}: the checkpoint is damaged ({error})") from error
 
 
-def restore_variables(variables: Sequence[Any], arrays: dict[str, np.ndarray], part: str, *, where: Path) -> None:
+def restore_variables(variables: Sequence[Any], arrays: dict[str, np.ndarray], part: str, *, where: object) -> None:
     """Puts a checkpoint's arrays back into variables.
 
     Raises:

@@ -17,7 +17,6 @@ PENDING: frozenset[str] = frozenset(
         "runtime",
         "scoring",
         "text",
-        "train",
         "tune",
     }
 )

@@ -61,7 +61,7 @@ class TensorBoardWriter:
         }
         self._probe: tuple[keras.Model, Probe] | None = None
         self._audio_is_shown = False
-        self._writer: tf.summary.SummaryWriter | None = None
+        self._writer: Any = None
         with self._writing():
             self._writer = tf.summary.create_file_writer(str(logs))
 

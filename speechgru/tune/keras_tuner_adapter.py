@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
+from keras_tuner import HyperParameters
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
@@ -22,7 +23,6 @@ SUPPORTED_VERSIONS = ">=1.4.7,<1.5"
 BayesianOptimizationOracle = keras_tuner.oracles.BayesianOptimizationOracle
 GridSearchOracle = keras_tuner.oracles.GridSearchOracle
 HyperbandOracle = keras_tuner.oracles.HyperbandOracle
-HyperParameters = keras_tuner.HyperParameters
 RandomSearchOracle = keras_tuner.oracles.RandomSearchOracle
 
 #: Hyperband adds these to a trial's values: the epoch after which to stop, and the trial whose weights to resume from.
@@ -91,7 +91,10 @@ def require_names() -> None:
 
 
 # Only a checker of types sees the base class: at run time each search names its own, behind this one.
-_Oracle = keras_tuner.Oracle if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    from keras_tuner import Oracle as _Oracle
+else:
+    _Oracle = object
 
 
 class AdaptedOracle(_Oracle):
@@ -202,6 +205,8 @@ class AdaptedTuner(BaseTuner):
         directory: keras-tuner's folder, in which it finds and writes nothing.
         project_name: the folder's name.
     """
+
+    oracle: Any
 
     def __init__(self, oracle: Any, *, directory: str, project_name: str):
         super().__init__(oracle, directory=directory, project_name=project_name)

@@ -359,6 +359,6 @@ def make_oracle(
     if tuner.kind == "bayesian":
         return BayesianSearch(num_initial_points=tuner.initial_points, max_trials=None, **options)
     if tuner.kind == "hyperband":
-        iterations = {"hyperband_iterations": tuner.iterations}
-        return HyperbandSearch(max_epochs=epochs, factor=tuner.factor, **iterations, **options)
+        options["hyperband_iterations"] = tuner.iterations
+        return HyperbandSearch(max_epochs=epochs, factor=tuner.factor, **options)
     return RandomSearch(max_trials=None, **options)

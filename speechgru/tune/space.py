@@ -86,17 +86,24 @@ class Dimension(pydantic.BaseModel):
         if self.type == "choice":
             return self.values or ()
         step = 1 if self.step is None else self.step
-        count = math.floor((self.max - self.min) / step + 1e-9) + 1
-        values = [self.min + number * step for number in range(count)]
+        low, high = self._ends()
+        count = math.floor((high - low) / step + 1e-9) + 1
+        values = [low + number * step for number in range(count)]
         # 0.1 and 0.2 make 0.30000000000000004; a person wrote neither.
         return tuple(values if self.type == "int" else (float(f"{value:.12g}") for value in values))
+
+    def _ends(self) -> tuple[int | float, int | float]:
+        if self.min is None or self.max is None:
+            raise ValueError(f"a {self.type} has no ends")
+        return self.min, self.max
 
     def extremes(self) -> tuple[Any, ...]:
         """The values by which a range is judged: its ends; all of a choice."""
         if self.type in ("choice", "boolean"):
             return self.listed()
-        last = self.listed()[-1] if self.is_listed else self.max
-        return (self.min, last) if self.type == "int" else (float(self.min), float(last))
+        low, high = self._ends()
+        last = self.listed()[-1] if self.is_listed else high
+        return (low, last) if self.type == "int" else (float(low), float(last))
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
         """Whether it is searched, given the values of the keys before it."""

@@ -70,7 +70,8 @@ class Supervisor:
                 process.kill()
                 process.wait()
         for process in self._processes.values():
-            process.stdin.close()
+            if process.stdin is not None:
+                process.stdin.close()
         for lock in self._locks:
             lock.release()
 
@@ -99,7 +100,8 @@ class Supervisor:
                     f"worker {name} has died {_MOST_RESTARTS} times, and no trial ended in between; "
                     f"{self._folder.workers / f'{name}.log'} has its last words"
                 )
-            process.stdin.close()
+            if process.stdin is not None:
+                process.stdin.close()
             self.num_replaced += 1
             self._start(name)
 

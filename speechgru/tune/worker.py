@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 
 from speechgru.files import write_json
 from speechgru.process.signals import Interruption, Stopped, exit_code
@@ -156,7 +156,8 @@ def _run_once(folder: TrialFolder, environment: Mapping[str, str], stopped: Call
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _newest_checkpoint(folder: TrialFolder) -> str | None:
