@@ -305,10 +305,10 @@ def _check_values(loaded: LoadedSweep, origins: Origins) -> None:
         if not waiting:
             return
     messages = []
-    for key, value in sorted(waiting):
+    for key, text in sorted(waiting):
         where = origins.get(("space", key), str(loaded.path))
-        reason = reasons.get((key, value), "its conditions never hold together").replace("\n", "; ")
-        messages.append(f"{where}: {key} can never be {value}: {reason}")
+        reason = reasons.get((key, text), "its conditions never hold together").replace("\n", "; ")
+        messages.append(f"{where}: {key} can never be {text}: {reason}")
     raise ConfigError("\n".join(messages))
 
 
@@ -372,7 +372,7 @@ def _describe(problem: Any, origins: Origins, path: Path) -> str:
     where = next((origins[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origins), str(path))
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        section = {"space": Dimension, "tuner": Tuner, "objective": Objective, "limits": Limits, "budget": Budget}
+        section: dict[str, Any] = {"space": Dimension, "tuner": Tuner, "objective": Objective, "limits": Limits, "budget": Budget}
         known = list((section[location[0]] if len(location) > 1 else Sweep).model_fields)
         near = difflib.get_close_matches(location[-1], known, n=1)
         advice = f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(known)}"
