@@ -372,7 +372,13 @@ def _describe(problem: Any, origins: Origins, path: Path) -> str:
     where = next((origins[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origins), str(path))
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        section: dict[str, Any] = {"space": Dimension, "tuner": Tuner, "objective": Objective, "limits": Limits, "budget": Budget}
+        section: dict[str, Any] = {
+            "space": Dimension,
+            "tuner": Tuner,
+            "objective": Objective,
+            "limits": Limits,
+            "budget": Budget,
+        }
         known = list((section[location[0]] if len(location) > 1 else Sweep).model_fields)
         near = difflib.get_close_matches(location[-1], known, n=1)
         advice = f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(known)}"
