@@ -52,7 +52,7 @@ def word_results(utterance, hypothesis):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("manifest", type=Path, help="joined digits, by `speechgru prepare fsdd --joined`")
+    parser.add_argument("manifest", type=Path, help="joined digits, by `speechgru prepare fsdd joined=5`")
     parser.add_argument("--form", help="which of the bundle's models to run")
     parser.add_argument("--snr-db", type=float, default=5.0, help="signal over noise in the second half, dB")
     parser.add_argument("--save", type=Path, help="write the log-probabilities here")
