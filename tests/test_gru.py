@@ -332,7 +332,7 @@ def test_a_kept_state_is_kept_exactly_under_recurrent_dropout():
     np.testing.assert_allclose(new, state, rtol=1e-6)
 
 
-def test_auto_takes_fused_on_a_cpu_and_explains_why(monkeypatch):
+def test_auto_runs_fused_on_a_cpu_and_explains_why(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: [])
     layer = make(GRU, 5, 3)
     assert re.fullmatch(r"implementation='auto' runs 'fused': not 'cudnn', because .*no GPU\.", layer.explain())
@@ -342,13 +342,12 @@ def test_auto_takes_fused_on_a_cpu_and_explains_why(monkeypatch):
 
 def test_auto_runs_the_fused_code_in_a_graph_and_its_hand_derived_gradient(monkeypatch):
     """Fails when `auto` silently stops taking the fast path, or autodiff takes the place of its backward pass."""
-    from speechgru.gru import fused
-    from speechgru.gru import layer as layer_module
+    from speechgru.gru import fused, implementations
 
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: [])
     calls = []
-    real, backward = layer_module.fused_gru, fused._Run.backward
-    monkeypatch.setattr(layer_module, "fused_gru", lambda *a, **k: calls.append("forward") or real(*a, **k))
+    real, backward = implementations.fused_gru, fused._Run.backward
+    monkeypatch.setattr(implementations, "fused_gru", lambda *a, **k: calls.append("forward") or real(*a, **k))
     monkeypatch.setattr(fused._Run, "backward", lambda *a, **k: calls.append("backward") or backward(*a, **k))
     layer = make(BiGRU, 5, 3)
 

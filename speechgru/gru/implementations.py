@@ -1,0 +1,259 @@
+"""One direction of a GRU on each implementation, and the choice among them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from speechgru.gru import cudnn
+from speechgru.gru.cell import GRUCell
+from speechgru.gru.fused import fused_gru
+from speechgru.gru.portable import portable_gru
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """The inputs of a call, which all directions of a layer share.
+
+    Args:
+        inputs_BTF: the inputs, zeros at frames that are not real.
+        valid_BT: booleans, which frames are real; None if all are.
+        lengths_B: real frames a row, if they were given.
+        has_mask: whether a mask was given; real frames may then stand anywhere.
+    """
+
+    inputs_BTF: tf.Tensor
+    valid_BT: tf.Tensor | None
+    lengths_B: tf.Tensor | None
+    has_mask: bool
+
+    @classmethod
+    def read(cls, inputs_BTF: tf.Tensor, *, lengths: Any = None, mask: Any = None, name: str) -> Frames:
+        """Reads the arguments of a call.
+
+        Args:
+            inputs_BTF: the inputs; padding may hold anything.
+            lengths: [B] integers, real frames a row, or None.
+            mask: [B, T] booleans, False at frames to skip, or None; with lengths, both must hold.
+            name: the layer's, for the message.
+
+        Raises:
+            ValueError: a length is outside 0..T; checked where the values are known, in eager execution.
+        """
+        valid_BT = None if mask is None else tf.cast(mask, tf.bool)
+        lengths_B = None if lengths is None else tf.convert_to_tensor(lengths)
+        if lengths_B is not None:
+            num_frames = tf.shape(inputs_BTF)[1]
+            _check_lengths(lengths_B, num_frames, name)
+            in_length_BT = tf.range(num_frames, dtype=lengths_B.dtype)[tf.newaxis] < lengths_B[:, tf.newaxis]
+            valid_BT = in_length_BT if valid_BT is None else valid_BT & in_length_BT
+        # Padding may hold anything; a NaN there would come back through 0 * NaN in the gradient of the weights.
+        return cls(zeroed(inputs_BTF, valid_BT), valid_BT, lengths_B, mask is not None)
+
+    @functools.cached_property
+    def inputs_TBF(self) -> tf.Tensor:
+        """The inputs, time-major; made once for two directions."""
+        return tf.transpose(self.inputs_BTF, [1, 0, 2])
+
+    @functools.cached_property
+    def valid_TB(self) -> tf.Tensor | None:
+        """`valid_BT`, time-major."""
+        return None if self.valid_BT is None else tf.transpose(self.valid_BT)
+
+    @property
+    def batch(self) -> int | tf.Tensor:
+        """The number of rows, as an int where it is known."""
+        return self.inputs_BTF.shape[0] or tf.shape(self.inputs_BTF)[0]
+
+
+def _check_lengths(lengths_B: tf.Tensor, num_frames: tf.Tensor, name: str) -> None:
+    if not tf.executing_eagerly() or tf.size(lengths_B) == 0:
+        return
+    low, high = int(tf.reduce_min(lengths_B)), int(tf.reduce_max(lengths_B))
+    if low < 0 or high > int(num_frames):
+        raise ValueError(
+            f"{name}: lengths from {low} to {high} for inputs of {int(num_frames)} frames; "
+            "expected 0 <= length <= frames. Lengths count the frames of this layer's input."
+        )
+
+
+def zeroed(tensor_BTX: tf.Tensor, valid_BT: tf.Tensor | None) -> tf.Tensor:
+    """Zeros at frames that are not real, whatever was there; a product with the mask would let NaN through."""
+    if valid_BT is None:
+        return tensor_BTX
+    return tf.where(valid_BT[:, :, tf.newaxis], tensor_BTX, tf.zeros([], tensor_BTX.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class Direction:
+    """One direction of one call.
+
+    Args:
+        cell: its weights and arguments.
+        backwards: whether it starts at the last real frame.
+        initial_state_BU: the state before the first frame that it processes, in the dtype of the variables.
+        training: whether dropout is active, and a backward pass likely.
+        recompute: "fused" only: keep the states alone for the backward pass.
+    """
+
+    cell: GRUCell
+    backwards: bool
+    initial_state_BU: tf.Tensor
+    training: bool
+    recompute: bool = False
+
+
+def choose(asked: str, cell: GRUCell, *, has_mask: bool) -> tuple[str, str]:
+    """Resolves an `implementation` argument to the name of one that runs here, and the reason.
+
+    Raises:
+        ValueError: "cudnn" was asked for and cannot run.
+    """
+    if asked not in ("auto", "cudnn"):
+        return asked, "asked for by name"
+    obstacle = cudnn.obstacle(
+        reset_after=cell.reset_after,
+        dtype=_cudnn_dtype(cell),
+        recurrent_dropout=cell.recurrent_dropout,
+        has_mask=has_mask,
+    )
+    if asked == "cudnn":
+        if obstacle:
+            raise ValueError(f"implementation='cudnn' cannot run: {obstacle}. Use 'auto', or remove the cause.")
+        return "cudnn", "asked for by name"
+    if obstacle:
+        return "fused", f"not 'cudnn', because {obstacle}"
+    return "cudnn", "a GPU is present and the arguments allow it"
+
+
+def run(name: str, frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
+    """Runs one direction with the implementation of a name: "fused", "cudnn", "portable" or "reference".
+
+    Returns:
+        outputs_BTU aligned with the inputs, 0 at frames that are not valid; final_state_BU, after the last valid frame
+        that was processed.
+    """
+    return _TABLE[name](frames, direction)
+
+
+def _fused(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
+    cell, before_BU = direction.cell, direction.initial_state_BU
+    input_mask_BF, state_mask_BU = _dropout_masks(frames, direction)
+    states_TBU = fused_gru(
+        frames.inputs_TBF if input_mask_BF is None else frames.inputs_TBF * input_mask_BF,
+        valid_TB=frames.valid_TB,
+        recurrent_mask_BU=state_mask_BU,
+        reset_after=cell.reset_after,
+        # Outside training nothing is kept for a backward pass; should one come, it computes the gates again.
+        recompute=direction.recompute or not direction.training,
+        **_common(direction),
+    )
+    # The initial state stands before the others, so that there is a last one where there are no frames.
+    edge_1BU = states_TBU[:1] if direction.backwards else states_TBU[-1:]
+    final_BU = tf.concat([before_BU[tf.newaxis], edge_1BU], axis=0)[-1]
+    return zeroed(tf.transpose(states_TBU, [1, 0, 2]), frames.valid_BT), final_BU
+
+
+def _portable(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
+    cell, before_BU = direction.cell, direction.initial_state_BU
+    input_mask_BF, state_mask_BU = _dropout_masks(frames, direction)
+    outputs_BTU = portable_gru(
+        _with_dropout(frames, input_mask_BF),
+        valid_BT=frames.valid_BT,
+        recurrent_mask_BU=state_mask_BU,
+        reset_after=cell.reset_after,
+        **_common(direction),
+    )
+    edge_B1U = outputs_BTU[:, :1] if direction.backwards else outputs_BTU[:, -1:]
+    final_BU = tf.concat([before_BU[:, tf.newaxis], edge_B1U], axis=1)[:, -1]
+    return zeroed(outputs_BTU, frames.valid_BT), final_BU
+
+
+def _cudnn(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
+    before_BU, lengths_B = direction.initial_state_BU, frames.lengths_B
+    input_mask_BF, _ = _dropout_masks(frames, direction)
+    outputs_BTU, final_BU = cudnn.cudnn_gru(
+        _with_dropout(frames, input_mask_BF),
+        dtype=_cudnn_dtype(direction.cell),
+        lengths_B=lengths_B,
+        **_common(direction),
+    )
+    if lengths_B is not None:
+        # A row of length 0 was run over one frame of padding, see `cudnn_gru`.
+        final_BU = tf.where((lengths_B > 0)[:, tf.newaxis], tf.cast(final_BU, before_BU.dtype), before_BU)
+    return zeroed(outputs_BTU, frames.valid_BT), final_BU
+
+
+def _reference(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
+    """As Keras runs it: `keras.layers.RNN` over the cell, which draws its own dropout masks there."""
+    rnn = keras.layers.RNN(
+        direction.cell,
+        return_sequences=True,
+        return_state=True,
+        go_backwards=direction.backwards,
+        zero_output_for_mask=True,
+        dtype=direction.cell.variable_dtype,
+    )
+    outputs_BTU, final_BU = rnn(
+        frames.inputs_BTF,
+        initial_state=direction.initial_state_BU,
+        mask=frames.valid_BT,
+        training=bool(direction.training),
+    )
+    return outputs_BTU[:, ::-1] if direction.backwards else outputs_BTU, final_BU
+
+
+_TABLE: dict[str, Callable[[Frames, Direction], tuple[tf.Tensor, tf.Tensor]]] = {
+    "fused": _fused,
+    "cudnn": _cudnn,
+    "portable": _portable,
+    "reference": _reference,
+}
+#: What a layer's `implementation` may be.
+IMPLEMENTATIONS = ("auto", *_TABLE)
+
+
+def _dropout_masks(frames: Frames, direction: Direction) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """The masks of the inputs [B, F] and of the state [B, U], None where there is no such dropout."""
+    cell = direction.cell
+    input_mask_BF = state_mask_BU = None
+    if direction.training and cell.dropout:
+        inputs_BTF = frames.inputs_BTF
+        input_mask_BF = cell.get_dropout_mask(tf.ones(tf.shape(inputs_BTF)[::2], inputs_BTF.dtype))
+    if direction.training and cell.recurrent_dropout:
+        state_mask_BU = cell.get_recurrent_dropout_mask(direction.initial_state_BU)
+    # The cell keeps a mask until the sequence ends, which here is at once: the next call draws anew.
+    cell.reset_dropout_mask()
+    cell.reset_recurrent_dropout_mask()
+    return input_mask_BF, state_mask_BU
+
+
+def _with_dropout(frames: Frames, input_mask_BF: tf.Tensor | None) -> tf.Tensor:
+    return frames.inputs_BTF if input_mask_BF is None else frames.inputs_BTF * input_mask_BF[:, tf.newaxis]
+
+
+def _common(direction: Direction) -> dict[str, Any]:
+    """The arguments that `fused_gru`, `portable_gru` and `cudnn_gru` share."""
+    cell = direction.cell
+    # Variables are read here, outside every loop: TFLite's converter ends the process at a read inside one.
+    kernel_FG, recurrent_kernel_UG, *bias = (tf.convert_to_tensor(weight) for weight in cell.weights)
+    bias = tf.unstack(bias[0]) if bias and cell.reset_after else bias
+    input_bias_G, recurrent_bias_G = (*bias, None, None)[:2]
+    return {
+        "initial_state_BU": direction.initial_state_BU,
+        "kernel_FG": kernel_FG,
+        "recurrent_kernel_UG": recurrent_kernel_UG,
+        "input_bias_G": input_bias_G,
+        "recurrent_bias_G": recurrent_bias_G,
+        "update_gate": cell.update_gate,
+        "backwards": direction.backwards,
+    }
+
+
+def _cudnn_dtype(cell: GRUCell) -> str:
+    return cudnn.product_dtype(compute_dtype=cell.dtype_policy.compute_dtype, variable_dtype=cell.variable_dtype)

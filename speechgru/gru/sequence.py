@@ -1,0 +1,148 @@
+"""What every GRU layer over sequences shares: arguments, cells, the configuration, running directions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from speechgru.gru.cell import GRUCell
+from speechgru.gru.implementations import IMPLEMENTATIONS, Direction, Frames, choose, run
+
+_CELL_ARGUMENTS = tuple(
+    name
+    for name, parameter in inspect.signature(GRUCell.__init__).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+)
+
+
+class SequenceLayer(keras.layers.Layer):
+    """The abstract base of `GRU`, `BiGRU` and `ChunkedBiGRU`, which name their cells and define `call`.
+
+    Args:
+        units: width of each direction's state.
+        return_sequences, return_state, implementation, recompute: see `GRU`.
+        **kwargs: the keyword arguments of `GRUCell` and of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: implementation is none of `IMPLEMENTATIONS`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        return_sequences: bool = True,
+        return_state: bool = False,
+        implementation: str = "auto",
+        recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if implementation not in IMPLEMENTATIONS:
+            raise ValueError(f"implementation is {implementation!r}; expected one of {IMPLEMENTATIONS}.")
+        self._cell_arguments = {name: kwargs.pop(name) for name in _CELL_ARGUMENTS if name in kwargs}
+        super().__init__(**kwargs)
+        self.units = units
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.implementation = implementation
+        self.recompute = recompute
+        self.supports_masking = True
+
+    def _make_cell(self, name: str, seed_offset: int = 0) -> GRUCell:
+        arguments = dict(self._cell_arguments)
+        if arguments.get("seed") is not None:
+            arguments["seed"] += seed_offset
+        return GRUCell(self.units, **arguments, dtype=self.dtype_policy, name=name)
+
+    @property
+    def cells(self) -> list[GRUCell]:
+        """The cells, in the order of the weights."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        for cell in self.cells:
+            cell.build(input_shape)
+        self.built = True
+
+    def explain(self, *, has_mask: bool = False) -> str:
+        """Returns one sentence: which implementation a call runs here, and why.
+
+        Args:
+            has_mask: whether the call is given a mask (as against lengths, or nothing).
+        """
+        name, reason = choose(self.implementation, self.cells[0], has_mask=has_mask)
+        return f"implementation={self.implementation!r} runs {name!r}: {reason}."
+
+    def run_direction(
+        self,
+        cell: GRUCell,
+        inputs: tf.Tensor,
+        *,
+        backwards: bool = False,
+        lengths: Any = None,
+        initial_state: Any = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Runs one direction alone.
+
+        Args:
+            cell: one of `cells`.
+            inputs: [B, T, F].
+            backwards: whether it starts at the last real frame; outputs stay in the order of time.
+            lengths: [B] integers, as in a call.
+            initial_state: [B, U]; zeros where None.
+            training: whether dropout is active.
+
+        Returns:
+            outputs_BTU, aligned with the inputs; final_state_BU.
+        """
+        frames = Frames.read(inputs, lengths=lengths, name=self.name)
+        return self._run(cell, frames, backwards=backwards, initial_state=initial_state, training=training)
+
+    def _run(
+        self, cell: GRUCell, frames: Frames, *, backwards: bool, initial_state: Any, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Runs one direction over frames that were read; returns (outputs_BTU, final_state_BU) in the compute dtype."""
+        # The state has the variables' dtype whatever the policy: 8 bits of mantissa would lose small updates.
+        if initial_state is None:
+            state_BU = tf.zeros([frames.batch, self.units], self.variable_dtype)
+        else:
+            state_BU = tf.cast(initial_state, self.variable_dtype)
+        if frames.inputs_BTF.shape[0] is not None:
+            # A caller's state may not know its shape; loops need one that stays as it is from turn to turn.
+            state_BU.set_shape([frames.inputs_BTF.shape[0], self.units])
+        name, _ = choose(self.implementation, self.cells[0], has_mask=frames.has_mask)
+        direction = Direction(cell, backwards, state_BU, training, self.recompute)
+        outputs_BTU, final_BU = run(name, frames, direction)
+        return tf.cast(outputs_BTU, self.compute_dtype), tf.cast(final_BU, self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        del inputs
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        output_mask = mask if self.return_sequences else None
+        return [output_mask] + [None] * len(self.cells) if self.return_state else output_mask
+
+    def get_config(self) -> dict[str, Any]:
+        cell_config = self.cells[0].get_config()
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "implementation": self.implementation,
+            "recompute": self.recompute,
+            **{name: cell_config[name] for name in _CELL_ARGUMENTS},
+        }
+
+
+def last_output(final_BU: tf.Tensor, frames: Frames) -> tf.Tensor:
+    """The output of `return_sequences=False`: the final state, zeros for a row without a real frame."""
+    if frames.valid_BT is None:
+        return final_BU
+    has_frames_B1 = tf.reduce_any(frames.valid_BT, axis=1, keepdims=True)
+    return tf.where(has_frames_B1, final_BU, tf.zeros([], final_BU.dtype))
