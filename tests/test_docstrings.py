@@ -36,7 +36,6 @@ PENDING: frozenset[str] = frozenset(
         "decoding",
         "export",
         "features",
-        "gru",
         "metrics",
         "model",
         "runtime",

@@ -341,7 +341,7 @@ def test_auto_runs_fused_on_a_cpu_and_explains_why(monkeypatch):
 
 
 def test_auto_runs_the_fused_code_in_a_graph_and_its_hand_derived_gradient(monkeypatch):
-    """Fails when `auto` silently stops taking the fast path, or autodiff takes the place of its backward pass."""
+    """Fails when `auto` silently leaves the fast path, or autodiff replaces its backward pass."""
     from speechgru.gru import fused, implementations
 
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: [])

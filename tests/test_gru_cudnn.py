@@ -28,7 +28,7 @@ def run(layer, x_BTF, lengths_B, states):
     return [*results, *tape.gradient(loss, [x_BTF, *states, *layer.trainable_weights])]
 
 
-def test_auto_takes_cudnn_and_its_operation_is_in_the_graph():
+def test_auto_runs_cudnn_and_its_operation_is_in_the_graph():
     layer = make()
     assert "runs 'cudnn'" in layer.explain()
     graph = tf.function(lambda x: layer(x)).get_concrete_function(tf.TensorSpec([None, None, 8])).graph

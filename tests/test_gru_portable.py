@@ -224,7 +224,7 @@ def innermost(content):
     return step
 
 
-#: The operators of a step that LiteRT's XNNPACK delegate takes (float32, and weights in 8 bits a channel).
+#: The operators of a step that LiteRT's XNNPACK delegate runs (float32, and weights in 8 bits a channel).
 DELEGATED = {
     "FULLY_CONNECTED",
     "ADD",
@@ -250,7 +250,7 @@ def test_a_step_is_one_call_of_xnnpack(dynamic, reset_after, backwards):
     assert set(floats) <= DELEGATED
     assert len(floats) <= 17
     assert len(step) - len(floats) <= 3, "the frame's index, the loop's counter, and reading the frame"
-    # What XNNPACK does not take reads nothing that it computes, so that the rest can run as one.
+    # What XNNPACK does not run reads nothing that it computes, so that the rest can run as one.
     computed = {output for name, _, outputs, is_float in step if is_float and name != "GATHER" for output in outputs}
     assert not [one for one in step if not (one[3] and one[0] != "GATHER") and computed & set(one[1])]
     # One product of each weight: a second one would have packed weights of its own.

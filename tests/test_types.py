@@ -12,7 +12,6 @@ PENDING: frozenset[str] = frozenset(
     {
         "decoding",
         "export",
-        "gru",
         "metrics",
         "runtime",
         "scoring",

@@ -3,8 +3,9 @@
     from speechgru.gru import BiGRU
     outputs_BTD = BiGRU(256)(inputs_BTF, lengths=lengths_B)
 
-Modules: `cell` (equations, weights), `layer` (GRU and BiGRU), `chunked` (a BiGRU that streams), `fused` (CPU training),
-`cudnn` (NVIDIA GPU), `portable` (TFLite), `convert` (Keras, PyTorch, ONNX weights).
+Modules: `cell` (equations, weights), `layer` (GRU and BiGRU), `chunked` (a BiGRU that streams), `sequence` (what these
+layers share), `implementations` (the choice among them): `fused` (CPU training; `fused_block`, its steps; `fused_loop`,
+its loop), `cudnn` (NVIDIA GPU), `portable` (TFLite); `convert` (Keras, PyTorch, ONNX weights).
 """
 
 from speechgru.gru import convert

@@ -1,9 +1,17 @@
 """One step of the GRU: the equations, the weights and the dropout masks."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 UPDATE_GATES = ("keep", "write")
+
+#: An initializer, a regularizer or a constraint, as Keras accepts it: its name, its configuration or the object.
+KerasObject: TypeAlias = str | dict[str, Any] | Callable[..., Any] | None
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
@@ -34,11 +42,19 @@ class GRUCell(keras.layers.GRUCell):
 
     Under a mixed policy the operands of the products have the policy's compute dtype, and all else that of the
     variables: with 8 bits of mantissa h + u * (n - h) would not move where u * (n - h) is below h / 512, and slow units
-    would stand still. For the same reason the state leaves in the dtype in which it came, and a sequence's first one
-    has the dtype of the variables.
+    would stop. For the same reason the new state has the dtype of the one given, and a sequence's first state that of
+    the variables.
 
-    The class derives from `keras.layers.GRUCell` because that is Keras's only public way for a cell to be told by
+    The class derives from `keras.layers.GRUCell` because that is Keras's only public way for a cell to learn from
     `keras.layers.RNN` when a sequence begins and ends, hence when to draw new masks.
+
+    One step, the state returned twice as Keras's cells do:
+
+    >>> import numpy as np
+    >>> from speechgru.gru import GRUCell
+    >>> output_BU, (state_BU,) = GRUCell(4)(np.ones([2, 3], "float32"), [np.zeros([2, 4], "float32")])
+    >>> tuple(output_BU.shape), bool((output_BU == state_BU).numpy().all())
+    ((2, 4), True)
 
     Sources: Cho et al. 2014, arXiv:1406.1078v3, equations 5-8 (textbook, there with z as the "keep" gate); Chung et al.
     2014, arXiv:1412.3555 ("write"); cuDNN developer guide, cudnnRNNMode_t, CUDNN_GRU (reset after the product).
@@ -61,25 +77,25 @@ class GRUCell(keras.layers.GRUCell):
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        reset_after=True,
-        update_gate="keep",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        reset_after: bool = True,
+        update_gate: str = "keep",
+        use_bias: bool = True,
+        kernel_initializer: KerasObject = "glorot_uniform",
+        recurrent_initializer: KerasObject = "orthogonal",
+        bias_initializer: KerasObject = "zeros",
+        kernel_regularizer: KerasObject = None,
+        recurrent_regularizer: KerasObject = None,
+        bias_regularizer: KerasObject = None,
+        kernel_constraint: KerasObject = None,
+        recurrent_constraint: KerasObject = None,
+        bias_constraint: KerasObject = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if update_gate not in UPDATE_GATES:
             raise ValueError(f"update_gate is {update_gate!r}; expected one of {UPDATE_GATES}.")
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
@@ -104,35 +120,43 @@ class GRUCell(keras.layers.GRUCell):
             **kwargs,
         )
         self.update_gate = update_gate
-        self.autocast = False  # of the inputs and the state, which products cast themselves
-        self._input_mask = None
-        self._state_mask = None
+        self.autocast = False  # of the inputs and the state, which `_product` casts itself
+        self._input_mask: KerasTensor | None = None
+        self._state_mask: KerasTensor | None = None
 
     @property
-    def compute_dtype(self):
-        # keras.layers.RNN makes first states in it, and casts those that it is given.
+    def compute_dtype(self) -> str:
+        # keras.layers.RNN makes the first state in this dtype and casts the one it is given to it; in the policy's own
+        # 16 bits that state would be rounded before the first step.
         return self.variable_dtype
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        # A weight that casts itself would give 16-bit biases, which are added to 32-bit sums.
         return super().add_weight(*args, **{**kwargs, "autocast": False})
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: KerasTensor, states: KerasTensor | list[KerasTensor], training: bool = False
+    ) -> tuple[KerasTensor, KerasTensor | list[KerasTensor]]:
         inputs_BF = inputs
-        nested = isinstance(states, (list, tuple))
-        given_BU = states[0] if nested else states
+        nested = isinstance(states, (list, tuple))  # keras.layers.RNN gives a list, and expects one back
+        given_BU: KerasTensor = states[0] if nested else states
         h_BU = ops.cast(given_BU, self.variable_dtype)
         if training and self.dropout > 0:
             inputs_BF = inputs_BF * self.get_dropout_mask(inputs_BF)
+        # Only the products see the masked state. The sum below keeps the real one: a mask is the same at every step, so
+        # that it would empty the units that it drops and blow up the others, 1 / (1 - rate) times a step.
         masked_h_BU = h_BU
         if training and self.recurrent_dropout > 0:
             masked_h_BU = h_BU * self.get_recurrent_dropout_mask(h_BU)
 
         input_bias, recurrent_bias = self.biases()
+        # One product for the three gates: a wide matrix product is faster than three narrow ones.
         x_BG = self._product(inputs_BF, self.kernel)
         if input_bias is not None:
             x_BG = x_BG + input_bias
         x_z, x_r, x_h = ops.split(x_BG, 3, axis=-1)
         if self.reset_after:
+            # r multiplies a finished product, so that all three recurrent products can be one as well.
             m_BG = self._product(masked_h_BU, self.recurrent_kernel)
             if recurrent_bias is not None:
                 m_BG = m_BG + recurrent_bias
@@ -140,6 +164,7 @@ class GRUCell(keras.layers.GRUCell):
             z, r = ops.sigmoid(x_z + m_z), ops.sigmoid(x_r + m_r)
             candidate = ops.tanh(x_h + r * m_h)
         else:
+            # The candidate's product needs r, which needs its own product first: two, one after the other.
             recurrent_zr, recurrent_h = ops.split(self.recurrent_kernel, [2 * self.units], axis=-1)
             m_z, m_r = ops.split(self._product(masked_h_BU, recurrent_zr), 2, axis=-1)
             z, r = ops.sigmoid(x_z + m_z), ops.sigmoid(x_r + m_r)
@@ -148,44 +173,44 @@ class GRUCell(keras.layers.GRUCell):
         new_BU = ops.cast(keep * h_BU + (1 - keep) * candidate, given_BU.dtype)
         return new_BU, [new_BU] if nested else new_BU
 
-    def _product(self, rows, matrix):
+    def _product(self, rows: KerasTensor, matrix: KerasTensor) -> KerasTensor:
         """rows x matrix, computed in the policy's compute dtype and given in that of the variables."""
         operands = (ops.cast(operand, self.dtype_policy.compute_dtype) for operand in (rows, matrix))
         return ops.cast(ops.matmul(*operands), self.variable_dtype)
 
-    def biases(self):
+    def biases(self) -> tuple[KerasTensor | None, KerasTensor | None]:
         """Returns (b, c), each [3U] or None: the biases beside the input product and beside the recurrent one."""
         if self.bias is None:
             return None, None
         if self.reset_after:
             return self.bias[0], self.bias[1]
-        return self.bias, None
+        return self.bias, None  # outside the product with r, the two biases are one
 
-    # keras.layers.RNN calls these four around a sequence. They are all overridden so that there is one mask for the
-    # three gates whatever the version of Keras.
+    # keras.layers.RNN calls the two resets around a sequence, and `call` the two getters at every step. All four are
+    # overridden, so that there is one mask for the three gates whatever the version of Keras.
 
-    def get_dropout_mask(self, step_input):
+    def get_dropout_mask(self, step_input: KerasTensor) -> KerasTensor | None:
         if self._input_mask is None and self.dropout > 0:
             self._input_mask = self._draw(step_input, self.dropout)
         return self._input_mask
 
-    def get_recurrent_dropout_mask(self, step_input):
+    def get_recurrent_dropout_mask(self, step_input: KerasTensor) -> KerasTensor | None:
         if self._state_mask is None and self.recurrent_dropout > 0:
             self._state_mask = self._draw(step_input, self.recurrent_dropout)
         return self._state_mask
 
-    def reset_dropout_mask(self):
+    def reset_dropout_mask(self) -> None:
         self._input_mask = None
 
-    def reset_recurrent_dropout_mask(self):
+    def reset_recurrent_dropout_mask(self) -> None:
         self._state_mask = None
 
-    def _draw(self, like, rate):
-        # Drawn in the variables' dtype: 8 bits of mantissa have few shares to choose from.
+    def _draw(self, like: KerasTensor, rate: float) -> KerasTensor:
+        # Drawn in the variables' dtype: uniform numbers of 8 bits cannot meet a rate such as 0.1 well.
         mask = keras.random.dropout(ops.ones_like(like, dtype=self.variable_dtype), rate, seed=self.seed_generator)
         return ops.cast(mask, like.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         # The fused, cuDNN and portable forms are derived for these two functions only, so they are no arguments here.
         del config["activation"], config["recurrent_activation"]

@@ -10,14 +10,48 @@ and bias shapes are known here alone:
 
 A three-element example, U = 1: Keras's columns [z, r, h] are PyTorch's rows [r, z, n] and ONNX's rows [z, r, h].
 
+The same outputs with the weights of a Keras layer, and back:
+
+>>> import keras
+>>> import numpy as np
+>>> from speechgru.gru import GRU, convert
+>>> theirs, ours = keras.layers.GRU(4, return_sequences=True), GRU(4)
+>>> inputs_BTF = np.random.default_rng(0).normal(size=[2, 5, 3]).astype("float32")
+>>> _ = theirs(inputs_BTF), ours(inputs_BTF)  # builds the weights
+>>> convert.write(ours, convert.from_keras(theirs))
+>>> np.allclose(ours(inputs_BTF), theirs(inputs_BTF), atol=1e-6)
+True
+>>> theirs.set_weights(convert.to_keras(convert.read(ours)))
+
+Gates change places between libraries:
+
+>>> weights = convert.DirectionWeights(
+...     kernel_FG=np.array([[1.0, 2.0, 3.0]]),
+...     recurrent_kernel_UG=np.array([[4.0, 5.0, 6.0]]),
+...     input_bias_G=None,
+...     recurrent_bias_G=None,
+...     reset_after=True,
+... )
+>>> convert.to_torch([[weights]])["weight_ih_l0"].ravel().tolist()
+[2.0, 1.0, 3.0]
+>>> convert.to_onnx([weights])["W"].ravel().tolist()
+[1.0, 2.0, 3.0]
+
 A GRU with reset_after=False (the textbook; ONNX linear_before_reset=0) is another function than one with
 reset_after=True (cuDNN, PyTorch, ONNX linear_before_reset=1): (r * h) R and r * (h R) differ whatever the weights,
 because r multiplies different axes of R. There is no exact conversion between them, and `write` refuses.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,31 +73,31 @@ class DirectionWeights:
     reset_after: bool
 
     @property
-    def units(self):
+    def units(self) -> int:
         """The width U of the state."""
         return self.recurrent_kernel_UG.shape[0]
 
 
-def flip_update_gate(weights):
+def flip_update_gate(weights: DirectionWeights) -> DirectionWeights:
     """Returns the `DirectionWeights` whose update gate is 1 - z: turns "keep" into "write" and back, exactly.
 
     1 - s(a) = s(-a), so W_z, R_z, b_z and c_z are negated.
     """
     sign_G = np.repeat([-1, 1, 1], weights.units)
 
-    def flip(array):
-        return None if array is None else array * sign_G.astype(array.dtype)
+    def flip(array: np.ndarray) -> np.ndarray:
+        return array * sign_G.astype(array.dtype)
 
     return dataclasses.replace(
         weights,
         kernel_FG=flip(weights.kernel_FG),
         recurrent_kernel_UG=flip(weights.recurrent_kernel_UG),
-        input_bias_G=flip(weights.input_bias_G),
-        recurrent_bias_G=flip(weights.recurrent_bias_G),
+        input_bias_G=None if weights.input_bias_G is None else flip(weights.input_bias_G),
+        recurrent_bias_G=None if weights.recurrent_bias_G is None else flip(weights.recurrent_bias_G),
     )
 
 
-def read(layer):
+def read(layer: keras.layers.Layer) -> list[DirectionWeights]:
     """Returns the weights of a built `GRU`, `BiGRU` or `GRUCell` as a list of `DirectionWeights`, forward first."""
     directions = []
     for cell in _cells(layer):
@@ -73,7 +107,7 @@ def read(layer):
     return directions
 
 
-def write(layer, directions):
+def write(layer: keras.layers.Layer, directions: Sequence[DirectionWeights]) -> None:
     """Sets the weights of a built `GRU`, `BiGRU` or `GRUCell`.
 
     Args:
@@ -108,7 +142,7 @@ def write(layer, directions):
         cell.set_weights(new)
 
 
-def from_keras(layer):
+def from_keras(layer: keras.layers.Layer) -> list[DirectionWeights]:
     """Returns the weights of a built `keras.layers.GRU`, or of a `Bidirectional` around one, as a list of directions.
 
     Raises:
@@ -125,7 +159,7 @@ def from_keras(layer):
     return directions
 
 
-def to_keras(directions, *, use_bias=True):
+def to_keras(directions: Sequence[DirectionWeights], *, use_bias: bool = True) -> list[np.ndarray]:
     """Returns the list for `set_weights` of a `keras.layers.GRU` (one direction) or `Bidirectional(GRU)` (two).
 
     Args:
@@ -135,7 +169,7 @@ def to_keras(directions, *, use_bias=True):
     return [array for weights in directions for array in _to_arrays(weights, use_bias=use_bias, name="to_keras")]
 
 
-def from_torch(module):
+def from_torch(module: Any) -> list[list[DirectionWeights]]:
     """Returns the weights of a `torch.nn.GRU`: a list over its layers of lists over its directions.
 
     Args:
@@ -145,15 +179,16 @@ def from_torch(module):
     state = {name: _array(value) for name, value in state.items()}
     if "weight_ih_l0" not in state:
         raise ValueError(f"received {sorted(state)}; expected the names of a torch.nn.GRU, 'weight_ih_l0' and so on.")
-    layers = []
+    layers: list[list[DirectionWeights]] = []
     while f"weight_ih_l{len(layers)}" in state:
         suffixes = [f"l{len(layers)}", f"l{len(layers)}_reverse"]
         layers.append([_from_torch(state, suffix) for suffix in suffixes if f"weight_ih_{suffix}" in state])
     return layers
 
 
-def _from_torch(state, suffix):
+def _from_torch(state: Mapping[str, np.ndarray], suffix: str) -> DirectionWeights:
     biases = [state.get(f"{name}_{suffix}") for name in ("bias_ih", "bias_hh")]
+    # PyTorch's matrices multiply columns, ours rows: hence .T.
     return DirectionWeights(
         kernel_FG=_swap_zr(state[f"weight_ih_{suffix}"].T),
         recurrent_kernel_UG=_swap_zr(state[f"weight_hh_{suffix}"].T),
@@ -163,7 +198,7 @@ def _from_torch(state, suffix):
     )
 
 
-def to_torch(layers):
+def to_torch(layers: Sequence[Sequence[DirectionWeights]]) -> dict[str, np.ndarray]:
     """Returns a dictionary of arrays with the names of a `torch.nn.GRU`; `from_torch` undoes it.
 
     Load it with `module.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})`.
@@ -181,13 +216,15 @@ def to_torch(layers):
                 raise ValueError("received weights with reset_after=False; torch.nn.GRU has reset_after=True only.")
             state[f"weight_ih_{suffix}"] = np.ascontiguousarray(_swap_zr(weights.kernel_FG).T)
             state[f"weight_hh_{suffix}"] = np.ascontiguousarray(_swap_zr(weights.recurrent_kernel_UG).T)
-            if weights.input_bias_G is not None:
+            if weights.input_bias_G is not None and weights.recurrent_bias_G is not None:
                 state[f"bias_ih_{suffix}"] = _swap_zr(weights.input_bias_G)
                 state[f"bias_hh_{suffix}"] = _swap_zr(weights.recurrent_bias_G)
     return state
 
 
-def from_onnx(W, R, B=None, *, linear_before_reset):
+def from_onnx(
+    W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None, *, linear_before_reset: int
+) -> list[DirectionWeights]:
     """Returns the weights of an ONNX GRU operator as a list of directions.
 
     Args:
@@ -198,10 +235,11 @@ def from_onnx(W, R, B=None, *, linear_before_reset):
     """
     directions = []
     for index in range(len(W)):
-        input_bias_G = recurrent_bias_G = None
+        input_bias_G: np.ndarray | None = None
+        recurrent_bias_G: np.ndarray | None = None
         if B is not None:
             input_bias_G, recurrent_bias_G = np.split(np.asarray(B[index]), 2)
-            if not linear_before_reset:  # both stand outside the product with r
+            if not linear_before_reset:  # both stand outside the product with r: their sum is one bias
                 input_bias_G, recurrent_bias_G = input_bias_G + recurrent_bias_G, None
         directions.append(
             DirectionWeights(
@@ -215,20 +253,14 @@ def from_onnx(W, R, B=None, *, linear_before_reset):
     return directions
 
 
-def to_onnx(directions):
+def to_onnx(directions: Sequence[DirectionWeights]) -> dict[str, Any]:
     """Returns an ONNX GRU's W, R, B (None without biases), linear_before_reset, hidden_size and direction, by name."""
+    # ONNX wants both biases of all directions, or none: those that are missing, as with reset_after=False, are zeros.
     biases = None
-    if directions[0].input_bias_G is not None:
+    if any(weights.input_bias_G is not None for weights in directions):
         biases = np.stack(
             [
-                np.concatenate(
-                    [
-                        weights.input_bias_G,
-                        np.zeros_like(weights.input_bias_G)
-                        if weights.recurrent_bias_G is None
-                        else weights.recurrent_bias_G,
-                    ]
-                )
+                np.concatenate([_or_zeros(weights.input_bias_G, weights), _or_zeros(weights.recurrent_bias_G, weights)])
                 for weights in directions
             ]
         )
@@ -242,39 +274,47 @@ def to_onnx(directions):
     }
 
 
-def _cells(layer):
+def _cells(layer: keras.layers.Layer) -> list[Any]:
     return layer.cells if hasattr(layer, "cells") else [layer]
 
 
-def _require_built(layer):
+def _require_built(layer: keras.layers.Layer) -> None:
     if not layer.built:
         raise ValueError(f"{layer.name} has no weights yet: call it once, or build([None, None, F]).")
 
 
-def _from_arrays(arrays, reset_after):
+def _from_arrays(arrays: Sequence[np.ndarray], reset_after: bool) -> DirectionWeights:
     """From the arrays of a Keras GRU: [kernel, recurrent_kernel] and a bias of [2, 3U] or [3U]."""
-    kernel_FG, recurrent_kernel_UG, *bias = arrays
-    input_bias_G, recurrent_bias_G = (None, None) if not bias else tuple(bias[0]) if reset_after else (bias[0], None)
+    kernel_FG, recurrent_kernel_UG, *biases = arrays
+    input_bias_G: np.ndarray | None = None
+    recurrent_bias_G: np.ndarray | None = None
+    if biases and reset_after:
+        input_bias_G, recurrent_bias_G = biases[0]
+    elif biases:
+        input_bias_G = biases[0]
     return DirectionWeights(kernel_FG, recurrent_kernel_UG, input_bias_G, recurrent_bias_G, reset_after)
 
 
-def _to_arrays(weights, *, use_bias, name):
+def _to_arrays(weights: DirectionWeights, *, use_bias: bool, name: str) -> list[np.ndarray]:
     arrays = [weights.kernel_FG, weights.recurrent_kernel_UG]
     biases = [weights.input_bias_G] + ([weights.recurrent_bias_G] if weights.reset_after else [])
     if use_bias:
-        zeros_G = np.zeros([3 * weights.units], weights.kernel_FG.dtype)
-        biases = [zeros_G if bias is None else bias for bias in biases]
-        arrays.append(np.stack(biases) if weights.reset_after else biases[0])
+        present = [_or_zeros(bias, weights) for bias in biases]
+        arrays.append(np.stack(present) if weights.reset_after else present[0])
     elif any(bias is not None and np.any(bias) for bias in biases):
         raise ValueError(f"{name}: received biases other than 0 for a layer with use_bias=False.")
     return arrays
 
 
-def _swap_zr(array):
+def _or_zeros(bias_G: np.ndarray | None, weights: DirectionWeights) -> np.ndarray:
+    return np.zeros([3 * weights.units], weights.kernel_FG.dtype) if bias_G is None else bias_G
+
+
+def _swap_zr(array: np.ndarray) -> np.ndarray:
     """Swaps the first two gates along the last axis: z, r, h <-> r, z, h."""
     first, second, third = np.split(array, 3, axis=-1)
     return np.concatenate([second, first, third], axis=-1)
 
 
-def _array(value):
+def _array(value: Any) -> np.ndarray:
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

@@ -20,9 +20,15 @@ both full recurrent gradients kept, [T, B, 6U] in place of [T, B, 4U] (a quarter
 50 frames (no difference beyond the noise; tracing grows with the block).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
-from speechgru.gru.fused_block import ResetAfter, ResetBefore, column_sums
+from speechgru.gru.fused_block import Form, ResetAfter, ResetBefore, column_sums
+from speechgru.gru.fused_loop import Blocks, loop
 
 BLOCK = 16
 # s(-CLOSED) is 0 (or so near that h + u * (n - h) == h) in every float type; 1e4 is still a float16.
@@ -30,20 +36,20 @@ CLOSED = 1e4
 
 
 def fused_gru(
-    inputs_TBF,
+    inputs_TBF: tf.Tensor,
     *,
-    initial_state_BU,
-    kernel_FG,
-    recurrent_kernel_UG,
-    input_bias_G=None,
-    recurrent_bias_G=None,
-    valid_TB=None,
-    recurrent_mask_BU=None,
-    reset_after=True,
-    update_gate="keep",
-    backwards=False,
-    recompute=False,
-):
+    initial_state_BU: tf.Tensor,
+    kernel_FG: tf.Tensor,
+    recurrent_kernel_UG: tf.Tensor,
+    input_bias_G: tf.Tensor | None = None,
+    recurrent_bias_G: tf.Tensor | None = None,
+    valid_TB: tf.Tensor | None = None,
+    recurrent_mask_BU: tf.Tensor | None = None,
+    reset_after: bool = True,
+    update_gate: str = "keep",
+    backwards: bool = False,
+    recompute: bool = False,
+) -> tf.Tensor:
     """Runs one direction of a GRU over whole sequences; differentiable once.
 
     Args:
@@ -73,33 +79,52 @@ def fused_gru(
         # The recurrent biases of z and r stand beside the input ones; only that of h is inside the reset product.
         recurrent_zr, recurrent_bias_U = tf.split(recurrent_bias_G, [2 * units, units])
         bias_G = bias_G + tf.concat([recurrent_zr, tf.zeros([units], dtype)], axis=0)
-    if update_gate == "keep":  # the loops compute u = 1 - z = s(-a)
+    if update_gate == "keep":
+        # The loops compute u = 1 - z = s(-a). The signs are put on the weights, once, and autodiff takes them off the
+        # weights' gradients again: everything inside the custom gradient knows one convention only.
         sign_G = tf.concat([-tf.ones([units], dtype), tf.ones([2 * units], dtype)], axis=0)
         kernel_FG, recurrent_kernel_UG, bias_G = kernel_FG * sign_G, recurrent_kernel_UG * sign_G, bias_G * sign_G
     invalid_TB1 = None if valid_TB is None else tf.cast(~valid_TB, inputs_TBF.dtype)[:, :, tf.newaxis]
+    # Arguments of the function with a custom gradient, for what it closes over would get none. The mask of dropout and
+    # the validity need none.
     weights = [kernel_FG, bias_G, recurrent_kernel_UG] + ([] if recurrent_bias_U is None else [recurrent_bias_U])
     run = _Run(reset_after, invalid_TB1, recurrent_mask_BU, backwards, recompute)
     return run(inputs_TBF, initial_state_BU, weights)
 
 
 class _Run:
-    """One call of `fused_gru`: what its forward and backward passes share."""
+    """One call of `fused_gru`: what its forward and backward passes share.
 
-    def __init__(self, reset_after, invalid_TB1, recurrent_mask_BU, backwards, recompute):
+    The passes' `weights` are [kernel_FG, bias_G, recurrent_UG] and, where `reset_after` and with biases, c_U.
+    """
+
+    def __init__(
+        self,
+        reset_after: bool,
+        invalid_TB1: tf.Tensor | None,
+        recurrent_mask_BU: tf.Tensor | None,
+        backwards: bool,
+        recompute: bool,
+    ) -> None:
         self.form_class = ResetAfter if reset_after else ResetBefore
         self.invalid_TB1 = invalid_TB1
         self.mask_BU = recurrent_mask_BU
         self.backwards = backwards
         self.recompute = recompute
 
-    def __call__(self, inputs_TBF, initial_state_BU, weights):
+    def __call__(self, inputs_TBF: tf.Tensor, initial_state_BU: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
+        # Autodiff of a loop keeps every intermediate of every step, one list each, and its backward loop computes the
+        # weights' gradients step by step. One gradient over the whole sequence keeps 4U numbers a frame beside the
+        # states, and leaves to the backward loop what depends on the next step.
         @tf.custom_gradient
-        def sequence(inputs_TBF, initial_state_BU, *weights):
+        def sequence(inputs_TBF: tf.Tensor, initial_state_BU: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
             states_TBU, kept = self.forward(inputs_TBF, initial_state_BU, weights)
 
-            def gradient(upstream_TBU):
+            def gradient(upstream_TBU: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                # To a second derivative the states and what was kept would be constants, for TensorFlow records nothing
+                # inside a custom gradient. It would be wrong, silently; so it is refused.
                 @tf.custom_gradient
-                def once(upstream_TBU):
+                def once(upstream_TBU: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
                     return self.backward(inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU), _refuse
 
                 return once(upstream_TBU)
@@ -108,31 +133,37 @@ class _Run:
 
         return sequence(inputs_TBF, initial_state_BU, *weights)
 
-    def segments(self, num_frames):
+    def segments(self, num_frames: int | tf.Tensor) -> list[tuple[int, int | tf.Tensor, int | tf.Tensor]]:
         """Splits T frames into whole blocks and a rest of single frames: [(frames a block, blocks, first frame)].
 
-        They are in the order of processing; the blocks of a segment are numbered by time.
+        They are in the order of processing; the blocks of a segment are numbered by time. The steps of a block are
+        written out in the graph, so its size must be known while tracing. Where T is not, the rest is a loop of blocks
+        of one frame; where it is, the rest is one block.
         """
         if isinstance(num_frames, int) and num_frames < BLOCK:
             return [(num_frames, 1, 0)] if num_frames else [(1, 0, 0)]
         blocks = num_frames // BLOCK
         rest = num_frames - blocks * BLOCK
+        # The rest comes last in the order of processing: backwards, that is at the beginning.
         main = (BLOCK, blocks, rest if self.backwards else 0)
         if isinstance(rest, int):
             return [main] + ([(rest, 1, 0 if self.backwards else blocks * BLOCK)] if rest else [])
         return [main, (1, rest, 0 if self.backwards else blocks * BLOCK)]
 
-    def in_time(self, pieces):
+    def in_time(self, pieces: Sequence[tf.Tensor]) -> tf.Tensor:
         """Joins one piece a segment, [blocks, frames a block, B, ...], into [T, B, ...]."""
         pieces = [tf.reshape(piece, [-1, tf.shape(piece)[2], piece.shape[3]]) for piece in pieces]
         if self.backwards:
             pieces = pieces[::-1]
         return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=0)
 
-    def order(self, size):
+    def order(self, size: int) -> list[int]:
+        """The frames of a block in the order of processing."""
         return list(range(size))[:: -1 if self.backwards else 1]
 
-    def gate_inputs(self, inputs_TBF, weights):
+    def gate_inputs(
+        self, inputs_TBF: tf.Tensor, weights: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
         """What `block_gates` needs: inputs, with a column that closes the update gate at frames that are not valid.
 
         The column makes the mask a part of the product: adding it afterwards costs a pass over all pre-activations.
@@ -147,8 +178,14 @@ class _Run:
         sizes = [2 * units, units]
         return inputs_TBF, tf.split(tf.cast(kernel_FG, inputs_TBF.dtype), sizes, axis=-1), tf.split(bias_G, sizes)
 
-    def block_gates(self, gate_inputs, start, size):
-        """The pre-activations of a block without the recurrent part: gates [K, B, 2U], candidate [K, B, U]."""
+    def block_gates(
+        self, gate_inputs: tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]], start: int | tf.Tensor, size: int
+    ) -> list[tf.Tensor]:
+        """The pre-activations of a block without the recurrent part: gates [K, B, 2U], candidate [K, B, U].
+
+        x W does not depend on the state, so K * B rows of it are one product outside the steps. (Those of all T * B
+        rows would be 3U numbers a frame in memory, for the steps to read from there.)
+        """
         inputs_TBF, kernels, biases = gate_inputs
         block = inputs_TBF[start : start + size]
         rows = tf.reshape(block, [-1, block.shape[-1]])
@@ -160,40 +197,56 @@ class _Run:
             for kernel, bias in zip(kernels, biases, strict=True)
         ]
 
-    def form(self, inputs_TBF, weights):
+    def form(self, inputs_TBF: tf.Tensor, weights: Sequence[tf.Tensor]) -> Form:
         return self.form_class(
             weights[2], weights[3] if len(weights) > 3 else None, self.mask_BU, dtype=inputs_TBF.dtype
         )
 
-    def forward(self, inputs_TBF, h_BU, weights):
+    def forward(
+        self, inputs_TBF: tf.Tensor, h_BU: tf.Tensor, weights: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[list[Blocks]]]:
+        """Runs all segments; returns the states [T, B, U] and, a segment, what the form keeps for `backward`."""
         form = self.form(inputs_TBF, weights)
         units = weights[2].shape[0]
         kept_widths = [] if self.recompute else form.kept_widths
         segments = self.segments(_num_frames(inputs_TBF))
         gate_inputs = self.gate_inputs(inputs_TBF, weights)
-        states, kept = [], []
+        states: list[tf.Tensor] = []
+        kept: list[list[Blocks]] = []
         for size, blocks, first in segments:
-
-            def body(q, h_BU, size=size, first=first):
+            # Bound as defaults: the loop traces its body at once, but a closure would read the last segment's values.
+            def body(
+                q: int | tf.Tensor, h_BU: tf.Tensor, size: int = size, first: int | tf.Tensor = first
+            ) -> tuple[tf.Tensor, list[tf.Tensor]]:
                 start = first + q * size
                 gates, candidate = self.block_gates(gate_inputs, start, size)
                 order = self.order(size)
-                states_KBU, kept = form.forward(gates, candidate, h_BU, order)
+                states_KBU, parts = form.forward(gates, candidate, h_BU, order)
                 last = states_KBU[order[-1]]
-                return last, [states_KBU] if self.recompute else [states_KBU, *kept]
+                return last, [states_KBU] if self.recompute else [states_KBU, *parts]
 
-            h_BU, arrays = _loop(blocks, h_BU, body, size=size, widths=[units, *kept_widths], descending=self.backwards)
+            h_BU, arrays = loop(blocks, h_BU, body, size=size, widths=[units, *kept_widths], descending=self.backwards)
             states.append(arrays[0].stack())
             kept.append(arrays[1:])
         states_TBU = self.in_time(states)
         states_TBU.set_shape([inputs_TBF.shape[0], inputs_TBF.shape[1], weights[2].shape[0]])
         return states_TBU, kept
 
-    def backward(self, inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU):
+    def backward(
+        self,
+        inputs_TBF: tf.Tensor,
+        initial_state_BU: tf.Tensor,
+        weights: Sequence[tf.Tensor],
+        states_TBU: tf.Tensor,
+        kept: list[list[Blocks]],
+        upstream_TBU: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """The gradients of the inputs, of the initial state and of each of the weights."""
         form = self.form(inputs_TBF, weights)
         segments = self.segments(_num_frames(inputs_TBF))
         units = weights[2].shape[0]
-        # before_TBU[t] is the state before frame t is processed. (Cut to T frames for the sake of T = 0.)
+        # before_TBU[t] is the state before frame t is processed: the states, shifted, so that it is not kept as well.
+        # (Cut to T frames for the sake of T = 0.)
         if self.backwards:
             before_TBU = tf.concat([states_TBU[1:], initial_state_BU[tf.newaxis]], axis=0)
         else:
@@ -204,25 +257,34 @@ class _Run:
         pieces = []
         for (size, blocks, first), arrays in zip(reversed(segments), reversed(kept), strict=True):
 
-            def body(q, d_BU, size=size, first=first, arrays=arrays):
+            def body(
+                q: int | tf.Tensor,
+                d_BU: tf.Tensor,
+                size: int = size,
+                first: int | tf.Tensor = first,
+                arrays: list[Blocks] = arrays,
+            ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
                 start = first + q * size
                 order = self.order(size)
                 before = before_TBU[start : start + size]
-                if self.recompute:
+                if gate_inputs is not None:
                     gates, candidate = self.block_gates(gate_inputs, start, size)
                     parts = form.recompute(gates, candidate, before)
                 else:
-                    parts = [array.read(q) for array in arrays]
+                    parts = tuple(array.read(q) for array in arrays)
                 return form.backward(parts, before, upstream_TBU[start : start + size], d_BU, order)
 
-            d_BU, arrays = _loop(
+            d_BU, gradients = loop(
                 blocks, d_BU, body, size=size, widths=form.gradient_widths, descending=not self.backwards
             )
-            pieces.append([array.stack() for array in arrays])
+            pieces.append([array.stack() for array in gradients])
+        # The loops are over. All that is left are products over N = T * B rows at once, at the speed of large products.
         d_inputs_NG, extra = (
             tf.reshape(self.in_time(part[::-1]), [-1, width])
             for part, width in zip(zip(*pieces, strict=True), form.gradient_widths, strict=True)
         )
+        # The weights' gradients are sums over N rows, so they are computed in the wide dtype; the inputs' gradient is a
+        # sum over 3U columns and has the dtype of the inputs.
         rows_NF = tf.cast(tf.reshape(inputs_TBF, [-1, inputs_TBF.shape[-1]]), d_inputs_NG.dtype)
         before_NU = tf.reshape(before_TBU if self.mask_BU is None else before_TBU * self.mask_BU, [-1, units])
         factors = (tf.cast(factor, inputs_TBF.dtype) for factor in (d_inputs_NG, weights[0]))
@@ -233,91 +295,12 @@ class _Run:
         return d_inputs_TBF, d_BU, *d_weights
 
 
-def _loop(count, carry, body, *, size, widths, descending):
-    """Runs `body(q, carry) -> carry, outputs` for i = 0..count-1, q = i or count-1-i; collects outputs at q.
-
-    The outputs are [size, B, width], one for each of `widths`.
-    """
-    if isinstance(count, int) and count == 1:
-        carry, outputs = body(0, carry)
-        return carry, [_Single(output) for output in outputs]
-    batch = tf.shape(carry)[0]
-    lists = [
-        _Blocks.reserve(count, [size, carry.shape[0], width], tf.stack([size, batch, width]), carry.dtype)
-        for width in widths
-    ]
-
-    def turn(i, carry, *handles):
-        q = count - 1 - i if descending else i
-        carry, outputs = body(q, carry)
-        handles = (
-            tf.raw_ops.TensorListSetItem(input_handle=handle, index=q, item=output)
-            for handle, output in zip(handles, outputs, strict=True)
-        )
-        return i + 1, carry, *handles
-
-    _, carry, *handles = tf.while_loop(
-        lambda i, *_: i < count,
-        turn,
-        [tf.constant(0), carry, *(blocks.handle for blocks in lists)],
-        parallel_iterations=1,
-    )
-    return carry, [blocks.with_handle(handle) for blocks, handle in zip(lists, handles, strict=True)]
-
-
-class _Blocks:
-    """A list of equally shaped tensors.
-
-    `tf.TensorArray` over the same operations cannot stack an empty list whose batch is unknown while tracing: here the
-    shape of an element is a tensor.
-    """
-
-    def __init__(self, handle, static_shape, shape, dtype):
-        self.handle, self.static_shape, self.shape, self.dtype = handle, static_shape, shape, dtype
-
-    @classmethod
-    def reserve(cls, count, static_shape, shape, dtype):
-        handle = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=count, element_dtype=dtype)
-        return cls(handle, static_shape, shape, dtype)
-
-    def with_handle(self, handle):
-        return _Blocks(handle, self.static_shape, self.shape, self.dtype)
-
-    def read(self, q):
-        element = tf.raw_ops.TensorListGetItem(
-            input_handle=self.handle, index=q, element_shape=self.shape, element_dtype=self.dtype
-        )
-        element.set_shape(self.static_shape)
-        return element
-
-    def stack(self):
-        stacked = tf.raw_ops.TensorListStack(
-            input_handle=self.handle, element_shape=self.shape, element_dtype=self.dtype
-        )
-        stacked.set_shape([None, *self.static_shape])
-        return stacked
-
-
-class _Single:
-    """`_Blocks` of one element."""
-
-    def __init__(self, element):
-        self.element = element
-
-    def read(self, q):
-        del q
-        return self.element
-
-    def stack(self):
-        return self.element[tf.newaxis]
-
-
-def _num_frames(inputs_TBF):
+def _num_frames(inputs_TBF: tf.Tensor) -> int | tf.Tensor:
     """T, as an int where it is known."""
     return tf.shape(inputs_TBF)[0] if inputs_TBF.shape[0] is None else inputs_TBF.shape[0]
 
 
-def _refuse(*upstream):
+def _refuse(*upstream: tf.Tensor) -> None:
     raise NotImplementedError(
         "speechgru's fused GRU has no second-order gradient: build the layer with implementation='reference' to "
         "differentiate a gradient."

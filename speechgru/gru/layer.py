@@ -25,7 +25,7 @@ class GRU(SequenceLayer):
         "cudnn"      TensorFlow's cuDNN operation; the arguments and a GPU must allow it
         "portable"   converts to TFLite with built-in operations only, at batch 1 and dynamic time
         "reference"  `keras.layers.RNN` over the cell: slow, differentiable any number of times
-        "auto"       "cudnn" where it can run, else "fused"; `explain()` says which and why
+        "auto"       "cudnn" where it can run, else "fused"; `explain()` returns which and why
 
     `auto` looks for a GPU when the layer is called, hence when a graph is traced: a graph traced beside a GPU does not
     load without one, and "fused" does not go into a SavedModel with its gradient. Build a model with
@@ -38,10 +38,29 @@ class GRU(SequenceLayer):
     from the first frame to the last (see `GRUCell`); outputs and the final state are given in the compute dtype.
     "cudnn" runs mixed_bfloat16 in float32, and keeps the state in float16 under mixed_float16.
 
+    With the weights of a Keras layer it has its outputs, and padding changes nothing:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from speechgru.gru import GRU
+    >>> inputs_BTF = np.random.default_rng(0).normal(size=[2, 5, 3]).astype("float32")
+    >>> layer, theirs = GRU(4, return_state=True), keras.layers.GRU(4, return_sequences=True)
+    >>> _ = layer(inputs_BTF), theirs(inputs_BTF)  # builds the weights
+    >>> layer.set_weights(theirs.get_weights())
+    >>> outputs_BTU, _ = layer(inputs_BTF)
+    >>> np.allclose(outputs_BTU, theirs(inputs_BTF), atol=1e-6)
+    True
+    >>> padded_BTU, _ = layer(inputs_BTF, lengths=[5, 2])
+    >>> np.allclose(padded_BTU[1, :2], outputs_BTU[1, :2], atol=1e-6), np.count_nonzero(padded_BTU[1, 2:])
+    (True, 0)
+
     One step, for streaming, is a call over one frame (or a few) with the state carried along:
 
-        layer = GRU(units, return_state=True)
-        output_B1U, state_BU = layer(frame_B1F, initial_state=state_BU)
+    >>> state_BU = None
+    >>> for t in range(5):
+    ...     output_B1U, state_BU = layer(inputs_BTF[:, t : t + 1], initial_state=state_BU)
+    >>> np.allclose(output_B1U[:, 0], outputs_BTU[:, -1], atol=1e-6)
+    True
 
     Args:
         units: width of the state.
@@ -112,6 +131,18 @@ class BiGRU(SequenceLayer):
 
     Both outputs are in the order of time; with "concat" D = 2U, the forward direction first. The backward direction of
     a row starts at its last real frame. Arguments and implementations as in `GRU`, without `go_backwards`.
+
+    A row's outputs do not depend on its padding, in either direction:
+
+    >>> import numpy as np
+    >>> from speechgru.gru import BiGRU
+    >>> layer = BiGRU(4)
+    >>> inputs_BTF = np.random.default_rng(0).normal(size=[2, 5, 3]).astype("float32")
+    >>> outputs_BTD = layer(inputs_BTF, lengths=[5, 2])
+    >>> tuple(outputs_BTD.shape)
+    (2, 5, 8)
+    >>> np.allclose(outputs_BTD[1:, :2], layer(inputs_BTF[1:, :2]), atol=1e-6)
+    True
 
     Args:
         units: width of each direction's state.

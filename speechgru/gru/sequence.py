@@ -22,6 +22,11 @@ _CELL_ARGUMENTS = tuple(
 class SequenceLayer(keras.layers.Layer):
     """The abstract base of `GRU`, `BiGRU` and `ChunkedBiGRU`, which name their cells and define `call`.
 
+    >>> from speechgru.gru import GRU
+    >>> layer = GRU(4, implementation="portable")
+    >>> layer.explain()
+    "implementation='portable' runs 'portable': asked for by name."
+
     Args:
         units: width of each direction's state.
         return_sequences, return_state, implementation, recompute: see `GRU`.
