@@ -238,8 +238,8 @@ def test_switching_a_kind_off_leaves_the_others_draws_alone():
         np.testing.assert_array_equal(full[key], fewer[key])
 
 
-def test_the_steps_come_in_order_and_match_what_is_told():
-    """Speed, silence, room, noise, gain: undone one by one from the end, by what was drawn; a timbre records nothing."""
+def test_the_stages_come_in_order_and_match_what_is_drawn():
+    """Speed, silence, room, noise, gain: undone one by one from the end, by what was drawn; timbre records nothing."""
     settings_ = {**STRONG, "reverb_probability": 1.0, "noise_probability": 1.0, "equalizer_db": 0.0}
     for number in range(8):
         out_N, draws = augment_samples(speech(), seed(number), **settings_, return_draws=True)
