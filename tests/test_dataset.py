@@ -13,7 +13,7 @@ from speechgru.dataset import (  # noqa: E402
     Corpus,
     ManifestSource,
     augment_seed,
-    evaluation_batches,
+    batches_of,
     make_sampler,
     open_corpus,
     training_batches,
@@ -36,6 +36,14 @@ def make_config(**sections):
             "train": {"batch_size": 4, "seed": 3, **sections["train"]},
         }
     )
+
+
+def evaluation_batches(corpus, *, config, batch_size=32):
+    """Each utterance once, as recorded, the longest first."""
+    if not isinstance(corpus, Corpus):
+        corpus = Corpus([ManifestSource(corpus, config=config)])
+    order = np.argsort(-corpus.num_frames, kind="stable")
+    return batches_of(corpus, order, config=config, batch_size=batch_size)
 
 
 CONFIG = make_config()

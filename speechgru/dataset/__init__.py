@@ -13,7 +13,7 @@ Two recordings and their manifest, as `prepare` would write them:
 ...     {"data": {"train": ["train.jsonl"], "sample_rate": 8000}, "train": {"batch_size": 2}}
 ... )
 
-What training reads, in batches without end, and what evaluation reads, each utterance once:
+What training reads, in batches without end, and utterances as they were recorded:
 
 >>> corpus, vocabulary, left_out = open_corpus(config)
 >>> isinstance(corpus, Corpus), len(corpus), left_out
@@ -21,10 +21,8 @@ What training reads, in batches without end, and what evaluation reads, each utt
 >>> batch = next(iter(training_batches(corpus, config=config)))
 >>> batch["labels_BL"].shape, sorted(batch["index_B"].numpy().tolist())
 (TensorShape([2, 3]), [0, 1])
->>> [batch["num_samples_B"].numpy().tolist() for batch in evaluation_batches(corpus, config=config)]
-[[8000, 4000]]
->>> [batch["num_samples_B"].numpy().tolist() for batch in batches_of(corpus, np.array([1]), config=config)]
-[[4000]]
+>>> [batch["num_samples_B"].numpy().tolist() for batch in batches_of(corpus, np.array([1, 0]), config=config)]
+[[4000, 8000]]
 
 Their parts: the order, the numbers that decide lengths, the seed of an utterance's augmentation, and the augmentation:
 
@@ -49,7 +47,7 @@ True
 """
 
 from speechgru.dataset.augmented import Augmentation, augment_seed, speech_reader, utterance_reader
-from speechgru.dataset.batches import batches_of, evaluation_batches, make_sampler, training_batches
+from speechgru.dataset.batches import batches_of, make_sampler, training_batches
 from speechgru.dataset.corpus import Corpus, ManifestSource, ShardSource, open_corpus
 from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share, split
 
@@ -62,7 +60,6 @@ __all__ = [
     "augment_seed",
     "batches_of",
     "draw_lengths",
-    "evaluation_batches",
     "make_sampler",
     "open_corpus",
     "padding_share",

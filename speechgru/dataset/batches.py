@@ -13,7 +13,7 @@ line of its manifest; of shards (`records`) not even that.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,8 @@ import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.dataset.augmented import Augmentation, augment_seed, augmented_frames, speech_reader
-from speechgru.dataset.corpus import Corpus, ManifestSource
+from speechgru.dataset.corpus import Corpus
 from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Sampler, split
-from speechgru.utterances.examination import Examined
 
 
 def make_sampler(corpus: Corpus, *, config: RunConfig) -> Sampler:
@@ -66,16 +65,6 @@ def training_batches(
                 yield _Planned(epoch, draws, weights, len(parts) - number)
 
     return _batches(corpus, plan, config=config, augmentation=augmentation)
-
-
-def evaluation_batches(
-    corpus: Corpus | Sequence[Examined], *, config: RunConfig, batch_size: int = 32
-) -> tf.data.Dataset:
-    """Each utterance once, as recorded, the longest first, so that memory trouble shows at once."""
-    if not isinstance(corpus, Corpus):
-        corpus = Corpus([ManifestSource(corpus, config=config)])
-    order = np.argsort(-corpus.num_frames, kind="stable").astype(np.int32)
-    return batches_of(corpus, order, config=config, batch_size=batch_size)
 
 
 def batches_of(corpus: Corpus, indices: np.ndarray, *, config: RunConfig, batch_size: int = 32) -> tf.data.Dataset:
