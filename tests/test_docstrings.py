@@ -30,9 +30,7 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
 #: Rooms that are not done yet; only shrinks.
 PENDING: frozenset[str] = frozenset(
     {
-        "cli",
         "config",
-        "corpora",
         "decoding",
         "export",
         "features",
@@ -40,11 +38,9 @@ PENDING: frozenset[str] = frozenset(
         "model",
         "runtime",
         "scoring",
-        "shards",
         "text",
         "train",
         "tune",
-        "utterances",
     }
 )
 

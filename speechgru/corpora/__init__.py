@@ -103,6 +103,15 @@ def prepare(
 
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
+
+    >>> import numpy as np, soundfile
+    >>> Path("recordings").mkdir()
+    >>> for number, word in enumerate(("yes", "no", "stop")):
+    ...     soundfile.write(f"recordings/{word}.wav", np.full(800, 0.1 * number), 8000)
+    ...     _ = Path(f"recordings/{word}.txt").write_text(word)
+    >>> manifests = prepare("folder", "corpus", source="recordings")
+    >>> {split: len(path.read_text().splitlines()) for split, path in manifests.items()}
+    {'train': 1, 'dev': 1, 'test': 1}
     """
     chosen = find_corpus(corpus)
     for option in options:
