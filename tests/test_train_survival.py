@@ -289,7 +289,7 @@ def test_a_signal_ends_it_with_its_state_kept_and_a_second_process_is_refused(
         send(number, process)
         status, said = commands.wait()
         assert status == status_of, said
-        told = re.search(rf"{run}: stopped after step (\d+) of {STEPS}, whose state is kept; the same command", said)
+        told = re.search(rf"{run}: stopped after step (\d+) of {STEPS}; the state is kept, and the same", said)
         assert told and "Traceback" not in said, said
         assert newest_step(run) == int(told[1]) > before
         assert len(folder.list_checkpoints()) <= KEEP_LAST
