@@ -12,12 +12,13 @@ from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
 from speechgru.text import Vocabulary
 from speechgru.utterances import measurement, rules
+from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.check import check
 from speechgru.utterances.check_page import short_names, some, write_corpus_report
 from speechgru.utterances.examination import Problem, examine, iterate_cases, judge, judge_alone, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
 from speechgru.utterances.measurement import Measurement, MeasurementLog, measure, measurement_key
-from speechgru.utterances.rules import Case, HeldOut, meanings, suspicions
+from speechgru.utterances.rules import meanings, suspicions
 
 RATE = 16000
 WORDS = [

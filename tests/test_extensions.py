@@ -13,8 +13,8 @@ import soundfile
 from speechgru import corpora
 from speechgru.cli import console
 from speechgru.utterances import rules
+from speechgru.utterances.case import Case, Rule
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
-from speechgru.utterances.rules import Case, Rule
 from speechgru.voices import ENGINES
 
 RATE = 16000

@@ -21,10 +21,10 @@ from speechgru.shards.reader import Shards
 from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
 from speechgru.text import Vocabulary
+from speechgru.utterances.case import Case
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
 from speechgru.utterances.measurement import Measurement
-from speechgru.utterances.rules import Case
 
 
 class Source(Protocol):

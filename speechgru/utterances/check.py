@@ -18,12 +18,13 @@ from speechgru.errors import UserError
 from speechgru.files import write_json
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
+from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.check_page import write_corpus_report
 from speechgru.utterances.examination import Examined, Problem, iterate_cases, judge, make_vocabulary
 from speechgru.utterances.facts import Facts, gather_facts, histograms, shared_facts
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 from speechgru.utterances.measurement import MeasurementLog
-from speechgru.utterances.rules import Case, HeldOut, require_known
+from speechgru.utterances.rules import require_known
 
 #: What manifests of a split are usually called, in the order of what may be learnt from.
 _SPLITS = (

@@ -16,9 +16,9 @@ from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
 from speechgru.utterances import rules
+from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.manifest import Utterance
 from speechgru.utterances.measurement import MeasurementLog, measure_all
-from speechgru.utterances.rules import Case, HeldOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.text import Vocabulary
-from speechgru.utterances.rules import Case, HeldOut, decibels
+from speechgru.utterances.case import Case, HeldOut, decibels
 
 _MOST_REPEATED = 10
 _HISTOGRAM_BINS = 40
