@@ -36,10 +36,10 @@ class BundleError(UserError):
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Somebody asked the process to end, and what it did is kept: nothing went wrong, so it is no error.
+    """Somebody asked the process to end, and what it did is kept: nothing went wrong, so it is not an error.
 
     Args:
-        message: what is kept and how to go on.
+        message: what is kept and how to resume.
         code: the exit status: 128 and the signal's number.
     """
 

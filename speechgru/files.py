@@ -68,7 +68,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             if error.errno not in _NO_ROOM:
                 raise  # of what the block did beside writing
             raise UserError(
-                f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room and go on"
+                f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room "
+                "and run it again"
             ) from error
         umask = os.umask(0)
         os.umask(umask)

@@ -1,4 +1,4 @@
-"""How a verb says how far it is, without knowing whether a terminal, a notebook or nobody listens."""
+"""How a verb says how far it is, without knowing whether a terminal, a notebook or nothing shows it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Progress = Callable[[str, int, int, str], None]
 
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """A listener that hears nothing: the default of every verb."""
+    """Progress that is not shown: the default of every verb."""
 
 
 def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) -> Callable[[str, int, int, str], None]:
-    """A listener for logs: a line every so often and when a stage ends.
+    """Progress for logs: a line at most every `every_seconds`, and when a stage ends.
 
     Args:
         write: takes one line.
@@ -23,10 +23,10 @@ def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) 
     """
     last: dict[str, float] = {}
 
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
         if done >= total or now - last.setdefault(stage, now) >= every_seconds:
             last[stage] = now
             write(f"{stage}: {done:,} of {total:,}" + (f", {note}" if note else ""))
 
-    return tell
+    return report

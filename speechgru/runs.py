@@ -95,7 +95,9 @@ class RunFolder:
             BundleError: it does not.
         """
         if not self.config.is_file():
-            raise BundleError(f"{self.path}: is no run folder (no {self.config.name}); `speechgru train` makes one")
+            raise BundleError(
+                f"{self.path}: not a run folder ({self.config.name} is missing); `speechgru train` makes one"
+            )
         return self
 
     def append_history(self, record: dict[str, Any]) -> None:

@@ -125,12 +125,12 @@ def test_the_order_is_the_manifests_with_any_number_of_workers(sick):
 
 def test_progress_counts_every_utterance(sick):
     manifest, expected, count = sick
-    told = []
-    check([manifest], config=CONFIG, progress=lambda *arguments: told.append(arguments))
-    assert [done for _, done, _, _ in told] == list(range(1, count + 1))
-    assert {(stage, total) for stage, _, total, _ in told} == {("checking m.jsonl", count)}
-    assert told[0][3] == ""
-    assert told[-1][3] == f"{len(expected)} left out"
+    calls = []
+    check([manifest], config=CONFIG, progress=lambda *arguments: calls.append(arguments))
+    assert [done for _, done, _, _ in calls] == list(range(1, count + 1))
+    assert {(stage, total) for stage, _, total, _ in calls} == {("checking m.jsonl", count)}
+    assert calls[0][3] == ""
+    assert calls[-1][3] == f"{len(expected)} left out"
 
 
 def test_a_problem_is_ready_for_json(sick):
@@ -219,10 +219,10 @@ def test_manifests_of_one_name_do_not_overwrite_each_other(sick, tmp_path, write
     manifest, _, _ = sick
     (tmp_path / "b").mkdir()
     other = write_lines(tmp_path / "b" / "m.jsonl", [{"audio_filepath": "x.wav", "duration": 1.0, "text": "b"}])
-    told = []
+    calls = []
     with pytest.raises(UserError, match=r"2 manifests, and several would be written to m\.jsonl; clean one"):
-        check([manifest, other], config=CONFIG, out=tmp_path / "clean", progress=lambda *a: told.append(a))
-    assert not told
+        check([manifest, other], config=CONFIG, out=tmp_path / "clean", progress=lambda *a: calls.append(a))
+    assert not calls
     quarantine = write_lines(tmp_path / "m.quarantine.jsonl", ["{}"])
     with pytest.raises(UserError, match=r"several would be written to m\.quarantine\.jsonl"):
         check([manifest, quarantine], config=CONFIG, out=tmp_path / "clean")

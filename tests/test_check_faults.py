@@ -108,7 +108,7 @@ def planted(tmp_path_factory):
     hiss = 5e-5 * corpus.rng.standard_normal(2 * RATE)
     corpus.add("silent", samples=hiss + 0.001)
     corpus.add(samples=np.zeros(RATE), text="")  # silence is the right recording of nothing
-    corpus.add(samples=np.zeros(RATE), text="")  # and is no copy of the other silence
+    corpus.add(samples=np.zeros(RATE), text="")  # and is not a copy of the other silence
     loud = corpus.speech(1.5)
     corpus.add("clipped", samples=np.clip(9 * loud, -1, 32767 / 32768), text="one had to be that")
     corpus.add("clipped", samples=0.2 * np.clip(8 * corpus.speech(1.5), -1, 1), text="that had to be one")
@@ -132,12 +132,12 @@ def planted(tmp_path_factory):
     torn = corpus.add("conflict", text="have it from me", samples=corpus.speech(1.3))
     corpus.add("conflict", name=torn, text="give it to her")
 
-    heard = corpus.add("leak", text="is you that it")
+    copied = corpus.add("leak", text="is you that it")
     corpus.add(
         split="test",
         text="is you that it",
         speaker="ada",
-        name=corpus.write(soundfile.read(corpus.folder / heard)[0], "heard.flac"),
+        name=corpus.write(soundfile.read(corpus.folder / copied)[0], "copied.flac"),
     )
     lecture = corpus.write(corpus.speech(9.0), "lecture.wav")
     corpus.add(name=lecture, text="at be this have from or", offset=0.0, duration=1.9)
@@ -308,19 +308,19 @@ def test_reasons_that_somebody_else_gave_are_kept(tmp_path, make_speech, write_l
     assert (tmp_path / "clean.quarantine.jsonl").read_bytes() == b""
 
 
-def test_what_manifests_share_is_told_and_not_accused(planted):
+def test_what_manifests_share_is_reported_and_not_accused(planted):
     manifests, _ = planted
     train, test = check([manifests["train"], manifests["test"]], config=CONFIG)
-    (told,) = train.shared
+    (shared,) = train.shared
     assert test.shared == []
-    assert told["manifest"] == str(manifests["test"])
-    assert told["speakers"] == ["ada"]
-    assert [os.path.basename(name) for name in told["recordings"]] == ["interview.wav"]
+    assert shared["manifest"] == str(manifests["test"])
+    assert shared["speakers"] == ["ada"]
+    assert [os.path.basename(name) for name in shared["recordings"]] == ["interview.wav"]
     train_texts = {CONFIG.text.normalize(u.text) for u in read_manifest(manifests["train"])}
     test_texts = [CONFIG.text.normalize(u.text) for u in read_manifest(manifests["test"])]
-    assert told["text_share"] == pytest.approx(np.mean([text in train_texts for text in test_texts]))
+    assert shared["text_share"] == pytest.approx(np.mean([text in train_texts for text in test_texts]))
     known = {word for text in train_texts for word in text.split()}
-    assert told["unseen_word_share"] == pytest.approx(
+    assert shared["unseen_word_share"] == pytest.approx(
         np.mean([word not in known for text in test_texts for word in text.split()])
     )
 

@@ -228,7 +228,10 @@ def test_wrong_files(mistaken, manifest, monkeypatch, arguments, message):
         ),
         (["train", "ok.yaml", "--run", "r", "data.train=text.jsonl"], "text.jsonl:1: is not JSON"),
         (["evaluate", "none", "--manifest", "m.jsonl"], "none: is neither a run folder (config.yaml) nor a bundle"),
-        (["export", "none", "--out", "b"], "none: is no run folder (no config.yaml); `speechgru train` makes one"),
+        (
+            ["export", "none", "--out", "b"],
+            "none: not a run folder (config.yaml is missing); `speechgru train` makes one",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -308,10 +311,10 @@ def test_check_tells_what_is_suspect_and_what_manifests_share(run, manifest, tmp
         "check", test, manifest.rename(manifest.with_name("train.jsonl")), "--report", tmp_path / "doctor"
     )
     assert code == 1
-    told = "".join(out.split())  # a narrow terminal breaks lines anywhere
-    assert "train.jsonl:2usable;suspect:1leak" in told
-    assert f"{test}isheldoutfrom" in told and "100.0%ofitstextsand100.0%ofitswords" in told
-    assert "check.htmlshowsitall" in told
+    shown = "".join(out.split())  # a narrow terminal breaks lines anywhere
+    assert "train.jsonl:2usable;suspect:1leak" in shown
+    assert f"{test}isheldoutfrom" in shown and "100.0%ofitstextsand100.0%ofitswords" in shown
+    assert "check.htmlshowsitall" in shown
     assert (tmp_path / "doctor" / "check.html").exists()
 
 
@@ -370,9 +373,9 @@ def test_shards_of_features_are_refused_where_samples_are_augmented(mistaken, ma
 
 def test_listen_writes_a_page(run, manifest, tmp_path):
     pytest.importorskip("tensorflow", reason="augmentation is TensorFlow's")
-    code, printed, _ = run("listen", manifest, "--out", tmp_path / "heard", "--count", 1, "--copies", 1)
+    code, printed, _ = run("listen", manifest, "--out", tmp_path / "listen", "--count", 1, "--copies", 1)
     assert code == 0 and "index.html" in printed
-    assert (tmp_path / "heard" / "index.html").exists()
+    assert (tmp_path / "listen" / "index.html").exists()
 
 
 def test_check_follows_the_configuration(run, sick, tmp_path):
@@ -511,7 +514,7 @@ def test_word_times_are_shown_where_asked_for(run, spelling, write_wav, tmp_path
 
 @pytest.fixture
 def spelling(bundle, monkeypatch):
-    """A bundle that hears "a b", and with less probability other texts, in whatever is said."""
+    """A bundle that recognises "a b", and with less probability other texts, in whatever is said."""
     import numpy as np
 
     from speechgru.runtime import recognizer
@@ -659,9 +662,9 @@ def test_lines_of_progress_are_few(monkeypatch):
     clock = iter(range(0, 10_000, 3))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     lines = []
-    tell = line_progress(lines.append)
+    report = line_progress(lines.append)
     for done in range(1, 13):
-        tell("reading", done, 12, "1 left out" if done == 12 else "")
+        report("reading", done, 12, "1 left out" if done == 12 else "")
     assert lines == ["reading: 5 of 12", "reading: 9 of 12", "reading: 12 of 12, 1 left out"]
 
 

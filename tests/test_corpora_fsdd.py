@@ -84,7 +84,7 @@ def test_a_held_out_speaker_is_the_test_set_and_in_no_other(source, tmp_path):
 def test_speakers_that_are_not_there_are_named(source, tmp_path):
     with pytest.raises(CorpusError, match=r"one of the speakers in .*recordings, ada, bob, got 'eve'"):
         prepare("fsdd", tmp_path / "out", source=source, held_out_speaker="eve")
-    assert not (tmp_path / "out").exists(), "told before anything is written"
+    assert not (tmp_path / "out").exists(), "refused before anything is written"
     for path in (source / "recordings").glob("*_ada_*.wav"):
         path.unlink()
     with pytest.raises(CorpusError, match=r"no recording for the train set; expected takes 5-9 \(dev\) and 10-49"):
@@ -245,9 +245,9 @@ def release(source, tmp_path, server, monkeypatch) -> str:
 
 
 def test_download_gives_what_the_folder_gives(release, source, tmp_path):
-    heard = []
+    calls = []
     out = tmp_path / "out"
-    manifests = prepare("fsdd", out, progress=lambda *call: heard.append(call))
+    manifests = prepare("fsdd", out, progress=lambda *call: calls.append(call))
     local = prepare("fsdd", tmp_path / "local", source=source)
     for split, path in manifests.items():
         fetched = read_manifest(path)
@@ -257,7 +257,7 @@ def test_download_gives_what_the_folder_gives(release, source, tmp_path):
         assert all(Path(u.audio_filepath).is_relative_to(out) for u in fetched)
         assert str(out) not in path.read_text()  # the folder can be moved
     assert sorted(path.name for path in out.iterdir()) == ["dev.jsonl", "raw", "test.jsonl", "train.jsonl"]
-    done = [call[1:3] for call in heard if call[0] == "downloading"]
+    done = [call[1:3] for call in calls if call[0] == "downloading"]
     assert done[-1][0] == done[-1][1] > 0
 
 

@@ -30,7 +30,7 @@ def every_kind(
         word: what is said.
 
     Returns:
-        Nothing. place: this is no explanation.
+        Nothing. place: this is not an explanation.
     """
 
 

@@ -196,10 +196,10 @@ def test_unknown_voice_is_named():
 
 @needs_espeak
 def test_progress_reaches_the_total(tmp_path):
-    heard = []
-    prepare("synthetic", tmp_path, utterances=30, workers=1, progress=lambda *call: heard.append(call))
-    assert heard[0][:3] == ("speaking", 0, 30)
-    assert heard[-1][:3] == ("speaking", 30, 30)
+    calls = []
+    prepare("synthetic", tmp_path, utterances=30, workers=1, progress=lambda *call: calls.append(call))
+    assert calls[0][:3] == ("speaking", 0, 30)
+    assert calls[-1][:3] == ("speaking", 30, 30)
 
 
 def test_missing_wheel_is_an_error_that_says_what_to_install(tmp_path, monkeypatch):

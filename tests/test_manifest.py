@@ -1,4 +1,4 @@
-"""Manifests: what is written is read again, and a line that is no utterance is named."""
+"""Manifests: what is written is read again, and a line that is not an utterance is named."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_an_offset_makes_a_segment_be_it_0(tmp_path, write_lines):
     assert ["offset" in json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [
         utterance.segment for utterance in read
     ]
-    assert Utterance("/a.wav", 1.0, "a", offset=2.0).segment, "without being told"
+    assert Utterance("/a.wav", 1.0, "a", offset=2.0).segment, "without being given it"
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path, write_lines):

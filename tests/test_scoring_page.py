@@ -126,7 +126,7 @@ def test_the_page_shows_the_contents_of_the_record(tmp_path):
         "0.99 to 1 80 0.995 95.0 % 88.0 to 98.0 %",
         "1 of 1 utterances with an error",
         "1 utterance could not be scored and is not in the numbers: gone.wav: no such recording",
-        "The worst utterances are not drawn: nowhere/run: is no run folder",
+        "The worst utterances are not drawn: nowhere/run: not a run folder",
     ):
         assert part in page.text, part
 

@@ -1,4 +1,4 @@
-"""Packing: what training would hear, to the last bit; the same files whenever and however often it was stopped."""
+"""Packing: what training would read, to the last bit; the same files whenever and however often it was stopped."""
 
 import dataclasses
 import inspect
@@ -323,17 +323,17 @@ def test_a_process_that_is_killed_goes_on_to_the_same_files(corpus, whole, tmp_p
         assert any(path.name.startswith(".") for path in out.rglob("*"))  # it left something half done
         with pytest.raises(CorpusError, match=r"not finished|holds no shards"):
             Shards.open(out)
-        told = []
-        summary = pack(corpus, out, AUTO, progress=lambda *arguments, told=told: told.append(arguments))
+        calls = []
+        summary = pack(corpus, out, AUTO, progress=lambda *arguments, calls=calls: calls.append(arguments))
         assert files_of(out) == files
         if summary.num_kept:
-            assert not any(stage.startswith("reading") for stage, *_ in told)
-            assert ("verifying finished shards", summary.num_kept, summary.num_kept, "") in told
-        assert told[-1][:3] == ("packing", 14, 14)
+            assert not any(stage.startswith("reading") for stage, *_ in calls)
+            assert ("verifying finished shards", summary.num_kept, summary.num_kept, "") in calls
+        assert calls[-1][:3] == ("packing", 14, 14)
 
 
 def stop_after(corpus, out, num_shards, monkeypatch, config=AUTO):
-    """Leaves an unfinished job of so many shards."""
+    """Leaves an unfinished job of N shards."""
     original = module.write_shard
 
     def write(folder, number, *arguments, **options):
@@ -359,11 +359,11 @@ def test_a_finished_shard_that_was_damaged_is_written_anew(corpus, whole, tmp_pa
         content[100] ^= 4
         (out / "shard-00001.tfrecord").write_bytes(content)
         (out / "shard-00003.index.npy").unlink()
-        told = []
-        summary = pack(corpus, out, AUTO, progress=lambda *arguments, told=told: told.append(arguments))
+        calls = []
+        summary = pack(corpus, out, AUTO, progress=lambda *arguments, calls=calls: calls.append(arguments))
         assert files_of(out) == files
         assert summary.num_kept == (summary.num_shards if finished else 4) - 2
-        note = next(note for stage, done, _, note in told if stage == "verifying finished shards" and done == 2)
+        note = next(note for stage, done, _, note in calls if stage == "verifying finished shards" and done == 2)
         assert "1 to write anew, the last because: " in note and "shard-00001.tfrecord: is damaged" in note
 
 

@@ -355,8 +355,8 @@ def test_verifying_names_each_file_and_tells_how_far_it_is(shards):
     with open(folder / "shard-00003.tfrecord", "ab") as stream:
         stream.write(b"x")
     (folder / "shard-00004.tfrecord").unlink()
-    told = []
-    messages = verify(folder, progress=lambda *arguments: told.append(arguments))
+    calls = []
+    messages = verify(folder, progress=lambda *arguments: calls.append(arguments))
     expected = ["shard-00000.tfrecord: is damaged", "shard-00002.index.npy: is damaged", "shard-00003.tfrecord: has "]
     for message, part in zip(messages, [*expected, "shard-00004.tfrecord: cannot be read (No such file"], strict=True):
         assert part in message
@@ -364,8 +364,8 @@ def test_verifying_names_each_file_and_tells_how_far_it_is(shards):
             "copy it again, or run the same `speechgru shard` command, which writes damaged shards anew"
         )
     count = len(json.loads((folder / "shards.json").read_text(encoding="utf-8"))["shards"])
-    assert told[-1] == ("verifying shards", count, count, "4 damaged")
-    assert [done for _, done, _, _ in told] == list(range(1, count + 1))
+    assert calls[-1] == ("verifying shards", count, count, "4 damaged")
+    assert [done for _, done, _, _ in calls] == list(range(1, count + 1))
 
 
 def test_a_missing_or_changed_shard_is_found_at_opening(shards):

@@ -156,7 +156,7 @@ def test_the_page_is_written_where_it_is_wanted(tmp_path):
 
 
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
-    with pytest.raises(BundleError, match=r"none: is no run folder \(no config\.yaml\)"):
+    with pytest.raises(BundleError, match=r"none: not a run folder \(config\.yaml is missing\)"):
         report_run(tmp_path / "none")
     run = write_run(tmp_path / "run")
     (run / "config.yaml").write_text("model: {unitz: 3}\n", encoding="utf-8")
@@ -385,7 +385,7 @@ def test_the_command_prints_where_the_page_is(tmp_path, monkeypatch, capsys):
     assert code == 0 and out == f"{tmp_path / 'page.html'}: open it in a browser\n"
     assert (tmp_path / "page.html").is_file()
     code, out, err = command(tmp_path / "none")
-    assert code == 2 and out == "" and "is no run folder" in err and "Traceback" not in err
+    assert code == 2 and out == "" and "not a run folder" in err and "Traceback" not in err
     code, out, _ = command("--help")
     assert code == 0 and "Example: speechgru report" in " ".join(out.split())
 

@@ -139,7 +139,7 @@ def test_what_stands_for_the_same_is_the_same(source):
 def test_a_source_that_is_no_run_or_damaged_is_told_as_it_is(source, tmp_path):
     path, _ = source
     model = build(LETTERS)
-    with pytest.raises(BundleError, match="is no run folder"):
+    with pytest.raises(BundleError, match="not a run folder"):
         start_from(tmp_path / "missing", model, config=small_config(), vocabulary=LETTERS)
     folder = RunFolder(tmp_path)
     folder.config.write_bytes(RunFolder(path).config.read_bytes())

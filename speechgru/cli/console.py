@@ -49,7 +49,7 @@ def run_command(command: Callable[[], Any]) -> None:
     A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, SIGTERM in 143, anything
     else in its traceback: that one is ours.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter says nothing to a user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter means nothing to a user
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -86,7 +86,7 @@ def _version(
 
 @contextlib.contextmanager
 def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
-    """A listener for verbs: bars on a terminal, a line every ten seconds and at each stage's end elsewhere."""
+    """Progress for verbs: bars on a terminal, a line every ten seconds and at each stage's end elsewhere."""
     if quiet:
         yield silent
     elif err.is_terminal:
@@ -134,7 +134,7 @@ def split(value: str) -> list[str]:
 
 
 def whole_column(header: str) -> Column:
-    """A column whose long words, such as paths, go on in the next line and are not cut."""
+    """A column whose long words, such as paths, continue in the next line and are not cut."""
     return Column(header, overflow="fold")
 
 

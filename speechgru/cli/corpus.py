@@ -84,11 +84,11 @@ def check(
         typer.Option(help="Write the clean manifest here (a folder for several), and what is left out beside it."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for check.html and check.json; an interrupted check goes on there.")
+        Path | None, typer.Option(help="Folder for check.html and check.json; an interrupted check resumes there.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read every recording and transcript once and say what is wrong with which line.
+    """Read every recording and transcript once and report what is wrong with which line.
 
     Ends with code 1 when something is wrong or suspect. Example:
     `speechgru check data/mine/train.jsonl data/mine/test.jsonl --out clean --report doctor`
@@ -106,8 +106,8 @@ def check(
         for found in findings:
             for accusations, title in ((found.problems, "left out"), (found.suspicions, "suspect")):
                 _print_accusations(accusations, title=f"{found.manifest}: {title}")
-            for told in found.shared:
-                terminal.print(_describe_shared(found.manifest, told))
+            for shared in found.shared:
+                terminal.print(_describe_shared(found.manifest, shared))
             counts = ", ".join(f"{count} {reason}" for reason, count in found.counts.items())
             suspect = ", ".join(f"{count} {reason}" for reason, count in found.suspicion_counts.items())
             terminal.print(
@@ -132,14 +132,14 @@ def _print_accusations(accusations: list[Any], *, title: str, most: int = 100) -
         terminal.print(f"and {len(accusations) - most:,} more; --report or --json lists all")
 
 
-def _describe_shared(manifest: Path, told: dict[str, Any]) -> str:
+def _describe_shared(manifest: Path, shared: dict[str, Any]) -> str:
     """What a manifest has in common with one that is held out from it, in a sentence."""
-    other = told["manifest"]
-    both = [f"{len(told[what]):,} {what}" for what in ("speakers", "recordings") if told[what]]
+    other = shared["manifest"]
+    both = [f"{len(shared[what]):,} {what}" for what in ("speakers", "recordings") if shared[what]]
     relation = f"shares {' and '.join(both)} with" if both else "is held out from"
     return (
         f"{other} {relation} {manifest}, which has "
-        f"{told['text_share']:.1%} of its texts and {1 - told['unseen_word_share']:.1%} of its words"
+        f"{shared['text_share']:.1%} of its texts and {1 - shared['unseen_word_share']:.1%} of its words"
     )
 
 
@@ -223,11 +223,11 @@ def _verify_shards(folder: Path, *, as_json: bool) -> None:
 def listen(
     manifest: Annotated[Path, typer.Argument(help="The recordings.")],
     out: Annotated[Path, typer.Option(help="Folder for the sounds, the pictures and index.html.")],
-    config: Annotated[Path | None, typer.Option(help="The configuration whose augmentation to hear.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Recordings to take, spread over the manifest.")] = 6,
+    config: Annotated[Path | None, typer.Option(help="The configuration whose augmentation to apply.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Recordings to use, spread over the manifest.")] = 6,
     copies: Annotated[int, typer.Option(min=1, help="Augmented versions of each.")] = 3,
 ) -> None:
-    """Hear and see what training hears: recordings before and after augmentation.
+    """Play and plot what training reads: recordings before and after augmentation.
 
     Example: `speechgru listen data/mine/train.jsonl --config my.yaml --out build/listen`
     """

@@ -32,7 +32,7 @@ def download(
         max_bytes: more than this is refused.
         advice: what to do without a network; ends the messages.
         timeout_seconds: how long the connection may be still.
-        progress: told the bytes that have come; the total is 0 where the server does not say.
+        progress: called with the bytes received; the total is 0 where the server does not give it.
 
     Raises:
         CorpusError: no network, no such file, cut off or too large; names the URL.

@@ -3,7 +3,7 @@
 The recordings keep their samples and their level. A pause is not digital silence, which no microphone gives and which
 would mark the words' edges for a model: it is white noise at the level of the quietest moments of the words beside
 it, sliding from one word's level to the next one's. Words come from a shuffled deck for each speaker, so that every
-recording is heard about equally often; the speakers take turns.
+recording is used about equally often; the speakers take turns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def join(
         sample_rate: Hz.
         seed: whole numbers, 0 or more. The same seed and arguments give the same list and the same samples.
         stage: the name of this work for `progress`.
-        progress: told every 50 utterances.
+        progress: called every 50 utterances.
 
     Returns:
         The utterances; `joins` in their extra fields holds [start, end] of every word in seconds, `recordings` the

@@ -49,7 +49,7 @@ def prepare(
         out: the folder to write.
         source: the folder of recordings; any format that soundfile reads, at any depth.
         seed: another seed, another split.
-        progress: told about reading.
+        progress: called as recordings are read.
         dev_share: the fraction of speakers or recordings for dev, at least one.
         test_share: the fraction for test, at least one; both together are below 1.
 

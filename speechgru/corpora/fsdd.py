@@ -2,9 +2,9 @@
 
 Public home: the GitHub repository Jakobovski/free-spoken-digit-dataset; licence CC BY-SA 4.0. Its official split is by
 take: 0-4 are the test set. Of the training takes, 5-9 make the dev set here and 10-49 the training set. All speakers
-stand in all three splits; it tells how well known voices are heard, not new ones.
+are in all three splits: it measures recognition of known voices, not of new ones.
 
-How well new ones are heard, the split by speaker tells (`held_out_speaker`): all takes of one speaker are the test
+The split by speaker (`held_out_speaker`) measures recognition of new voices: all takes of one speaker are the test
 set, and the dev and training takes of the others make the dev and training sets. Takes 0-4 of the others stay unused:
 no recipe is ever trained on an official test recording. The figure to quote is the mean over all six speakers.
 """
@@ -89,7 +89,7 @@ def prepare(
         out: the folder to write.
         source: the folder `recordings`, or the one that holds it; None downloads `URL` into `out/raw`.
         seed: for the joined digits. The same seed and sizes give the same list and the same bytes.
-        progress: told about downloading, reading and joining.
+        progress: called as it downloads, reads and joins.
         joined: digits to join, 2 to 50; 0 joins none.
         joined_train: utterances of `train_joined`.
         joined_dev: utterances of `dev_joined`.

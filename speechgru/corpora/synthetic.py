@@ -70,7 +70,7 @@ def prepare(
         source: must be None; the corpus is spoken, not read.
         seed: 0 or more. The same seed and size give the same bytes, however many workers speak (with the same
             releases of eSpeak NG, NumPy, soxr and libsndfile).
-        progress: told every 25 utterances.
+        progress: called every 25 utterances.
         utterances: how many in all, at least 12: about 87 % train, 5 % dev, 8 % test.
         engine: the voice engine that speaks.
         workers: processes; none starts one for each CPU core that this process may use.

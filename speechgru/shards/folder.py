@@ -178,7 +178,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         if any(folder.glob("shard-*.tfrecord")):
             raise CorpusError(
                 f"{folder}: the shards are not finished (no {SUMMARY_NAME}); run the same `speechgru shard` command "
-                "again to go on"
+                "again to resume it"
             ) from None
         raise CorpusError(f"{folder}: holds no shards (no {SUMMARY_NAME}); `speechgru shard` writes them") from None
     except OSError as error:
@@ -193,9 +193,9 @@ def _checksum(summary: Mapping[str, Any]) -> str:
 
 
 def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
-    """What is wrong with a shard's files by their sizes and SHA-256; None where they are whole.
+    """What is wrong with a shard's files by their sizes and SHA-256; None where they are intact.
 
-    Where the index is whole it also tells which records are damaged.
+    Where the index is intact it also lists which records are damaged.
     """
     folder = Path(folder)
     index_path, path = folder / shard.index, folder / shard.file
@@ -226,10 +226,10 @@ def verify(path: str | Path, *, progress: Progress = silent) -> list[str]:
 
     Args:
         path: the folder.
-        progress: told after each shard.
+        progress: called after each shard.
 
     Returns:
-        A message for each damaged or missing file, none where all is whole.
+        A message for each damaged or missing file, none where all is intact.
 
     Raises:
         CorpusError: the folder holds no finished shards.

@@ -195,7 +195,7 @@ class Job:
         if changed:
             raise ConfigError(
                 f"{self.out}: holds {'shards' if self.is_finished else 'unfinished shards'} of another command: "
-                f"{'; '.join(map(str, changed))}; give the same to go on, or choose another --out"
+                f"{'; '.join(map(str, changed))}; give the same to resume it, or choose another --out"
             )
 
     def _refuse_too_few(

@@ -1,7 +1,7 @@
 """Packing manifests into shards, for corpora that are larger than memory or lie in too many files.
 
 Only what training would use is packed (`examination`), resampled, in the manifests' order. The job can be killed at
-any moment: the same command goes on, and ends with the very files that one without a break would have written.
+any moment: the same command resumes it, and ends with the very files that one without a break would have written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def shard(
     shard_megabytes: float = 128,
     progress: Progress = silent,
 ) -> ShardSummary:
-    """Packs manifests into checksummed shards, or goes on with the job in `out`.
+    """Packs manifests into checksummed shards, or resumes the job in `out`.
 
     Args:
         manifests: paths, in the order in which their utterances are packed.
@@ -75,8 +75,8 @@ def shard(
         config: sample rate, front end, text rules, and what `examination` leaves out.
         form: `samples` loses nothing: int16 where they are exactly that, else float32. `features` is log-mel that is
             not normalised, float32; augmentation of samples must then be off.
-        shard_megabytes: a shard is closed when it holds so many times 10^6 bytes.
-        progress: told after each utterance and each verified shard.
+        shard_megabytes: a shard is closed when it reaches this size, in units of 10^6 bytes.
+        progress: called after each utterance and each verified shard.
 
     Returns:
         What was done.

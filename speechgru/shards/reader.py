@@ -119,7 +119,7 @@ class Shards:
 
         Raises:
             AudioError: the shard is damaged or no longer there; names the shard, the record and the fix.
-            IndexError: there is no such record.
+            IndexError: `index` is out of range.
         """
         index = operator.index(index)
         if not 0 <= index < len(self):

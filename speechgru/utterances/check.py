@@ -1,4 +1,4 @@
-"""The corpus doctor: reads every recording and transcript once and says what is wrong with which line.
+"""The corpus doctor: reads every recording and transcript once and reports what is wrong with which line.
 
 Training follows the same rules (`examination`) and leaves out exactly the utterances that are named here as problems.
 """
@@ -89,7 +89,7 @@ def check(
 ) -> list[Findings]:
     """Examines manifests; writes their usable lines and a report where asked to.
 
-    Manifests are told apart by the split in their names (train, dev, test), else by their order: what is held out
+    Manifests are distinguished by the split in their names (train, dev, test), else by their order: what is held out
     comes later. A recording that is learnt from and held out is suspected where it is learnt from.
 
     Args:
@@ -100,9 +100,9 @@ def check(
         out: the cleaned manifest to write when there is one manifest, or a folder to write each into by its name (a
             folder that is there already is taken as one for a single manifest too). Beside it stands what was left
             out, in a manifest whose name ends in `.quarantine`, each line with its `reasons`.
-        report: a folder for `check.html`, `check.json` and `measurements.jsonl`. With it an interrupted check goes on
-            where it was, and a second one reads only what has changed.
-        progress: told after each utterance.
+        report: a folder for `check.html`, `check.json` and `measurements.jsonl`. With it an interrupted check resumes
+            where it stopped, and a second one reads only what has changed.
+        progress: called after each utterance.
 
     Returns:
         The findings of each manifest.
@@ -182,7 +182,7 @@ def _is_held_out(other: int, index: int, manifests: Sequence[Path]) -> bool:
 
 
 def _split_of(manifest: Path) -> int | None:
-    """Which of `_SPLITS` a manifest's name tells, or None."""
+    """Which of `_SPLITS` a manifest's name contains, or None."""
     words = set(re.split(r"[^a-z]+", manifest.name.lower()))
     return next((rank for rank, names in enumerate(_SPLITS) if words & names), None)
 
@@ -200,7 +200,7 @@ def _vocabularies(
 
 
 def _quarantined(found: Findings) -> Iterable[Utterance]:
-    """The lines that were left out, with all that is said about them."""
+    """The lines that were left out, with all problems and suspicions of them."""
     reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
     for accusation in (*found.problems, *found.suspicions):
         reasons[accusation.utterance.line].append({"reason": accusation.reason, "message": accusation.message})
@@ -221,7 +221,7 @@ def _without_reasons(utterance: Utterance) -> Utterance:
 
 
 def _targets(manifests: Sequence[Path], out: str | Path) -> list[Path]:
-    """Where each cleaned manifest goes; said before the long reading, so that none of it is in vain."""
+    """Where each cleaned manifest goes; refused before the long reading, so that none of it is in vain."""
     out = Path(out)
     if len(manifests) == 1 and not out.is_dir():
         return [out]

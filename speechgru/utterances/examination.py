@@ -48,7 +48,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A usable utterance with what reading it told.
+    """A usable utterance, its labels and its length.
 
     Args:
         utterance: the line.
@@ -65,7 +65,7 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is said about one line.
+    """The verdict on one line.
 
     Args:
         case: the line.
@@ -79,7 +79,7 @@ class Judgement:
 
     @property
     def accusations(self) -> tuple[Problem, ...]:
-        """All that is said, the reason for leaving it out first."""
+        """All accusations, the reason for leaving it out first."""
         return self.suspicions if self.problem is None else (self.problem, *self.suspicions)
 
     def and_suspect(self, suspicion: Problem) -> Judgement:
@@ -119,7 +119,7 @@ def examine(
         utterances: what to read.
         config: sample rate, limits, front end and subsampling, and the suspicions to leave out.
         vocabulary: the characters or words that a transcript may hold.
-        progress: told after each utterance.
+        progress: called after each utterance.
         stage: the words that `progress` gets.
         held_out: what must not be trained on; read only where `check.leave_out` names `leak`.
 
@@ -165,7 +165,7 @@ def iterate_cases(
         utterances: what to read.
         config: the run that they are meant for.
         vocabulary: the characters or words that a transcript may hold.
-        progress: told after each utterance how many are known to be left out.
+        progress: called after each utterance; its note is how many are known to be left out.
         stage: the words that `progress` gets.
         log: where measurements are kept and found.
     """
@@ -193,7 +193,7 @@ def judge(cases: Sequence[Case], *, held_out: Sequence[HeldOut] = ()) -> list[Ju
     for rule in rules.RULES:
         if rule.compare is None:
             continue
-        # What is left out by now is no reason to accuse another: the only readable copy of two is no duplicate.
+        # What is left out by now cannot accuse another: the only readable copy of two is not a duplicate.
         kept = [place for place, judgement in enumerate(judgements) if judgement.problem is None]
         for index, message in rule.compare([cases[place] for place in kept], held_out):
             place = kept[index]

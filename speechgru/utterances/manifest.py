@@ -6,7 +6,7 @@
 
 `audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder.
 `duration` and the optional `offset` are seconds. A line with an `offset`, be it 0, names a segment of a recording; one
-without names a whole recording, whose duration it should tell.
+without names a whole recording, whose duration it should give.
 """
 
 from __future__ import annotations

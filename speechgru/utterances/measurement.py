@@ -34,14 +34,14 @@ _PLATEAU_EDGE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What reading an utterance told.
+    """What was measured of an utterance.
 
     Args:
         num_samples: samples at the rate that was asked for, after resampling.
         source_rate: Hz, as in the file.
         num_channels: channels of the file; more than one were averaged.
         format: the file's form and that of its samples, such as `WAV PCM_16`.
-        file_seconds: seconds of the whole file; None where only reading it all would tell.
+        file_seconds: seconds of the whole file; None where only reading it all would show it.
         mean: the mean sample: 0 but for a fault of the device (DC offset).
         peak: the largest distance of a sample from the mean, 1 at full scale; None where only the length is known.
         rms: the root mean square distance from the mean.

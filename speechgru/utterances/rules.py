@@ -155,7 +155,7 @@ def _empty_text(case: Case) -> str | None:
 def _text_lengths(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple[int, str]]:
     """Transcripts that are much longer or shorter than others of such recordings.
 
-    How long a text of so many characters takes is fitted to the corpus, as so much for each character and so much
+    The usual duration of a text of N characters is fitted to the corpus, as a time for each character and a time
     around them, by medians (Theil's incomplete method: slopes between the halves of the corpus ordered by length), so
     that short commands in a corpus of sentences are not accused for their pauses, and a few wrong lines move nothing.
     """
