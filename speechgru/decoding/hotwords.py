@@ -59,7 +59,8 @@ class HotwordScorer(PrefixScorer):
                 node = following[node][column]
                 if position < len(path) - 1:
                     value = boost * (position + (border is None)) / len(columns)
-                    share[node] = value if share[node] is None else max(share[node], value)
+                    shared = share[node]
+                    share[node] = value if shared is None else max(shared, value)
             completed[node] += boost
 
         # Breadth first: `fallback`, the state of the longest proper suffix, is finished before it is needed.

@@ -119,7 +119,7 @@ def peaks_of(log_probs_SV: np.ndarray, labels: Sequence[int], spans: Sequence[tu
     return [float(log_probs_SV[start:end, label].max()) for label, (start, end) in zip(labels, spans, strict=True)]
 
 
-def _probability(log_value: float) -> float:
+def _probability(log_value: float | np.floating) -> float:
     """A probability given as its logarithm. Rounding above 1 is taken off."""
     return min(1.0, float(np.exp(log_value)))
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -83,7 +83,11 @@ class DecodingOptions:
     @property
     def all_scorers(self) -> tuple[Scorer, ...]:
         """Everything that a beam's texts are scored by: what the fields hold, then `scorers`."""
-        return (*(scorer for scorer in self._fields_that_score().values() if scorer), *self.scorers)
+        return (*(scorer for scorer in self._fields_that_score().values() if scorer), *self._own_scorers)
+
+    @property
+    def _own_scorers(self) -> tuple[Scorer, ...]:
+        return cast("tuple[Scorer, ...]", self.scorers)  # `__post_init__` has made them so
 
     def _fields_that_score(self) -> dict[str, Scorer]:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
@@ -105,7 +109,7 @@ class DecodingOptions:
             "hotwords": {},
             "phrases": None,
             "repeat_phrases": False,
-            "scorers": [scorer.description for scorer in self.scorers],
+            "scorers": [scorer.description for scorer in self._own_scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
         }
         for scorer in self._fields_that_score().values():
@@ -127,9 +131,11 @@ class DecodingOptions:
             UserError: a scorer cannot be made for this vocabulary.
         """
         spelling = Spelling(normalize, vocabulary, self.origins)
-        fields = {name: scorer.prepared(spelling) for name, scorer in self._fields_that_score().items()}
-        scorers = tuple(scorer.prepared(spelling) for scorer in self.scorers)
-        return dataclasses.replace(self, **fields, scorers=scorers)
+        changes: dict[str, Any] = {
+            name: scorer.prepared(spelling) for name, scorer in self._fields_that_score().items()
+        }
+        changes["scorers"] = tuple(scorer.prepared(spelling) for scorer in self._own_scorers)
+        return dataclasses.replace(self, **changes)
 
 
 def decode(

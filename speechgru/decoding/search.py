@@ -175,9 +175,9 @@ class BeamSearch:
                 if last >= 0:
                     on_last = row[last]
                     labelled += on_last
-                    above = entry_of.get(mother[node])
-                    if above is not None:  # the mother spells the last label at this very step
-                        spelt = (above[2] if label_of[above[4]] == last else above[1]) + on_last
+                    shorter = entry_of.get(mother[node])
+                    if shorter is not None:  # the mother spells the last label at this very step
+                        spelt = (shorter[2] if label_of[shorter[4]] == last else shorter[1]) + on_last
                         # log(e^a + e^b) from the larger of the two: e^(difference) can then not overflow
                         if spelt > labelled:
                             spelt, labelled = labelled, spelt
@@ -212,7 +212,7 @@ class BeamSearch:
                     break
                 last = label_of[node]
                 first_key = node * num_columns
-                moves = asked.moves[state_of[node]] if asked else None
+                moves = asked.moves[state_of[node]] if asked else {}
                 for label in order:
                     on_label = row[label]
                     if ceiling + on_label < limit:
@@ -247,8 +247,8 @@ class BeamSearch:
             for entry in entries:
                 key = ~entry[4]
                 if key >= 0:
-                    node = edge.get(key)
-                    if node is None:
+                    node = edge.get(key, -1)
+                    if node < 0:
                         node = edge[key] = len(mother)
                         above, label = divmod(key, num_columns)
                         mother.append(above)
@@ -261,7 +261,7 @@ class BeamSearch:
                             bonus.append(0.0)
                     entry = (*entry[:4], node)
                 beam.append(entry)
-            if remember and asked.most_needed:
+            if remember and asked is not None and asked.most_needed:
                 remembered.append((self.num_steps + step, asked.most_needed, before))
                 while sum(remembered[0][:2]) <= self.num_steps + step:
                     remembered.popleft()

@@ -59,11 +59,11 @@ class DecoderStream:
         if not math.isfinite(start_seconds):
             raise ValueError(f"start_seconds must be a finite number of seconds, got {start_seconds}")
         self._start_seconds = start_seconds
-        self._is_heard_V = np.ones(len(vocabulary), bool)
-        self._is_heard_V[BLANK_ID] = False
+        self._is_label_V = np.ones(len(vocabulary), bool)
+        self._is_label_V[BLANK_ID] = False
         if vocabulary.unit == "character" and not vocabulary.unknown(" "):
-            self._is_heard_V[vocabulary.encode(" ")] = False
-        self._heard_end = 0  # the step after the last that was not silent; 0 where there was none
+            self._is_label_V[vocabulary.encode(" ")] = False
+        self._label_end = 0  # the step after the last that was not silent; 0 where there was none
         self._best_path = BestPath(blank_id=BLANK_ID)
         self._search = None
         if options.beam_width > 1:
@@ -87,12 +87,12 @@ class DecoderStream:
     @property
     def trailing_blank_steps(self) -> int:
         """How many silent steps came since the last that was not; all where none was not."""
-        return self.num_steps - self._heard_end
+        return self.num_steps - self._label_end
 
     @property
     def has_label(self) -> bool:
         """Whether any step was not silent."""
-        return self._heard_end > 0
+        return self._label_end > 0
 
     def feed(self, log_probs_SV: np.ndarray) -> None:
         """Goes on by some steps.
@@ -126,13 +126,15 @@ class DecoderStream:
         if not len(log_probs_SV):
             return None
         num_steps_S = self.num_steps + 1 + np.arange(len(log_probs_SV))
-        is_heard_S = self._is_heard_V[log_probs_SV.argmax(axis=1)]
-        heard_end_S = np.maximum.accumulate(np.where(is_heard_S, num_steps_S, self._heard_end))
-        over_S = rule.is_over(
-            num_steps=num_steps_S,
-            trailing_blank_steps=num_steps_S - heard_end_S,
-            has_label=heard_end_S > 0,
-            step_seconds=self._step_seconds,
+        is_label_S = self._is_label_V[log_probs_SV.argmax(axis=1)]
+        label_end_S = np.maximum.accumulate(np.where(is_label_S, num_steps_S, self._label_end))
+        over_S = np.asarray(
+            rule.is_over(
+                num_steps=num_steps_S,
+                trailing_blank_steps=num_steps_S - label_end_S,
+                has_label=label_end_S > 0,
+                step_seconds=self._step_seconds,
+            )
         )
         taken = int(over_S.argmax()) + 1 if over_S.any() else None
         self._take(log_probs_SV[:taken])
@@ -214,9 +216,9 @@ class DecoderStream:
         return self._checked(log_probs_SV)
 
     def _take(self, log_probs_SV: np.ndarray) -> None:
-        heard_S = np.flatnonzero(self._is_heard_V[self._best_path.feed(log_probs_SV)])
+        heard_S = np.flatnonzero(self._is_label_V[self._best_path.feed(log_probs_SV)])
         if len(heard_S):
-            self._heard_end = self.num_steps - len(log_probs_SV) + int(heard_S[-1]) + 1
+            self._label_end = self.num_steps - len(log_probs_SV) + int(heard_S[-1]) + 1
         if self._search is not None:
             self._steps.append(log_probs_SV)
             self._search.feed(log_probs_SV, steps_after=math.inf)

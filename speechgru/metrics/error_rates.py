@@ -128,7 +128,8 @@ def _spans(
     ids: dict[Hashable, int] = {}
     reference_ids = [ids.setdefault(token, len(ids)) for token in reference]
     hypothesis_ids = [ids.setdefault(token, len(ids)) for token in hypothesis]
-    for tag, start, end, other_start, other_end in Levenshtein.opcodes(reference_ids, hypothesis_ids):
+    edits: Any = Levenshtein.opcodes(reference_ids, hypothesis_ids)  # its types do not know that they unpack
+    for tag, start, end, other_start, other_end in edits:
         yield OPERATIONS[tag], start, end, other_start, other_end
 
 

@@ -57,6 +57,8 @@ class Engine:
 
     def stream(self, inputs: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """One call of a stream (`windows.Call`)."""
+        if self._stream is None:
+            raise BundleError("this file has no stream: its model transcribes whole recordings only")
         with self._lock:
             return self._stream(**inputs)
 

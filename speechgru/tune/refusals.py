@@ -12,7 +12,7 @@ from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
 from speechgru.errors import BundleError, ConfigError
 from speechgru.runs import RunFolder, save_checkpoint
-from speechgru.tune.sweep_file import LoadedSweep
+from speechgru.tune.sweep_file import LoadedSweep, dev_manifest
 from speechgru.utterances.examination import make_vocabulary
 from speechgru.utterances.manifest import read_manifest, write_manifest
 
@@ -105,7 +105,7 @@ def reason_by_size(folder: Path, config: RunConfig, *, form: str, max_size_mb: f
         save_checkpoint(untrained.best, arrays, {"step": 0, "best_wer": None})
         save_config(untrained.config, config)
         vocabulary.save(untrained.vocabulary)
-        write_manifest(few, read_manifest(config.data.dev)[:_FEW])
+        write_manifest(few, read_manifest(dev_manifest(config))[:_FEW])
         try:
             metadata = export(
                 untrained.path,

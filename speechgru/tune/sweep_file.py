@@ -221,6 +221,17 @@ class LoadedSweep:
         return record
 
 
+def dev_manifest(config: RunConfig) -> str:
+    """The manifest that trials are scored on.
+
+    Raises:
+        ConfigError: the configuration names none.
+    """
+    if config.data.dev is None:
+        raise ConfigError("data.dev names no manifest, and a sweep needs one to score its trials on")
+    return config.data.dev
+
+
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
     """Reads a sweep file and makes sure that it can be carried out.
 
@@ -249,8 +260,10 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
         fixed.append(f"train.max_epochs={json.dumps(sweep.budget.epochs)}")
     loaded = LoadedSweep(sweep, path=path, base=base, overrides=[*fixed, *overrides], name=path.stem)
     config = loaded.configure({})
-    if config.data.dev is None:
-        raise ConfigError(f"{path}: data.dev names no manifest, and a sweep needs one to score its trials on")
+    try:
+        dev_manifest(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not config.data.train:
         raise ConfigError(f"{path}: data.train names no manifest; set it in {base} or give data.train=PATH")
     given = {override.partition("=")[0].strip(): override for override in overrides}

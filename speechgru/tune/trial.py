@@ -37,6 +37,7 @@ from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 from speechgru.tune.refusals import reason_by_size
+from speechgru.tune.sweep_file import dev_manifest
 from speechgru.utterances.manifest import read_manifest
 
 #: Seconds that another process has to leave the trial, and a stopped one to keep its state.
@@ -177,12 +178,13 @@ def _train_and_measure(
 
 
 def _measure(run: Path, bundle: Path, config: RunConfig, form: str, progress: Progress) -> dict[str, Any]:
-    """What the trial's model costs and hears as a device has it, as `speechgru evaluate` finds it too."""
+    """What the trial's model costs and recognises on a device, as `speechgru evaluate` finds it too."""
+    dev = dev_manifest(config)
     metadata = export(run, bundle, quantize=[form], max_wer_change=1.0, golden_speech=False, progress=progress)
-    scored = evaluate(bundle, config.data.dev, form=form, progress=progress)
+    scored = evaluate(bundle, dev, form=form, progress=progress)
     latency = metadata["latency_seconds"]
     if latency is None:  # it waits for the whole recording, and computes then
-        longest = max(utterance.duration for utterance in read_manifest(config.data.dev))
+        longest = max(utterance.duration for utterance in read_manifest(dev))
         seconds = scored["rtf"] * longest
     else:
         stream = next(record for record in metadata["parity"] if "stream_rtf" in record)
@@ -204,7 +206,7 @@ def dev_loss(run: str | Path) -> float:
     """
     config, vocabulary, model = load_run(run)
     predictor = KerasPredictor(model)
-    recordings = ScoringSet(config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules)
+    recordings = ScoringSet(dev_manifest(config), sample_rate=config.data.sample_rate, text=config.text.rules)
     losses: dict[int, float] = {}
     for batch in recordings.batches(config.train.batch_size):
         log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
