@@ -6,7 +6,7 @@ from __future__ import annotations
 class UserError(ValueError):
     """A mistake in what the user gave: a file, a key, a value.
 
-    The message says what was received, what was expected and how to fix it, and names the file or
+    The message describes what was received, what was expected and how to fix it, and names the file or
     utterance. The command line prints it alone and exits with code 2; it never shows a traceback.
     """
 

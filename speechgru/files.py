@@ -14,7 +14,7 @@ from typing import Any
 
 from speechgru.errors import UserError
 
-#: What a disk that takes no more answers with.
+#: The errors of a disk that cannot be written any more.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 

@@ -1,4 +1,4 @@
-"""How a verb says how far it is, without knowing whether a terminal, a notebook or nothing shows it."""
+"""How a verb reports its progress, without knowing whether a terminal, a notebook or nothing shows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) 
     """Progress for logs: a line at most every `every_seconds`, and when a stage ends.
 
     Args:
-        write: takes one line.
+        write: called with one line.
         every_seconds: the least time between two lines of a stage.
     """
     last: dict[str, float] = {}

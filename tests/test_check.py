@@ -232,7 +232,7 @@ def test_manifests_of_one_name_do_not_overwrite_each_other(sick, tmp_path, write
         check([manifest, other], config=CONFIG, out=file)
 
 
-def test_a_line_that_is_no_utterance_ends_the_check(tmp_path, write_lines):
+def test_a_line_that_is_not_an_utterance_ends_the_check(tmp_path, write_lines):
     manifest = write_lines(tmp_path / "m.jsonl", ["not json"])
     with pytest.raises(ManifestError, match=r"m\.jsonl:1: is not JSON"):
         check([manifest])

@@ -384,7 +384,7 @@ def test_automatic_characters_are_those_of_the_training_manifest(tmp_path, make_
 # A corpus is read once
 
 
-def test_an_interrupted_check_goes_on_where_it_was(planted, tmp_path, monkeypatch):
+def test_an_interrupted_check_resumes_where_it_stopped(planted, tmp_path, monkeypatch):
     manifests, _ = planted
     given = [manifests["train"], manifests["test"]]
     count = sum(len(read_manifest(manifest)) for manifest in given)
@@ -432,7 +432,7 @@ def test_a_recording_that_changed_is_measured_anew(tmp_path, make_speech, write_
     assert len(MeasurementLog(tmp_path / "doctor" / "measurements.jsonl")) == 3
 
 
-def test_a_log_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_path, make_speech):
+def test_a_log_cut_anywhere_gives_its_complete_lines_and_resumes(tmp_path, make_speech):
     soundfile.write(tmp_path / "a.wav", make_speech(0.3), RATE)
     path, keys = tmp_path / "log.jsonl", []
     with MeasurementLog(path) as log:
@@ -508,7 +508,7 @@ def test_only_a_few_recordings_wait_at_a_time(tmp_path, monkeypatch):
 # The report
 
 
-def test_the_report_tells_what_was_found(planted, tmp_path):
+def test_the_report_shows_what_was_found(planted, tmp_path):
     manifests, expected = planted
     given = [manifests["train"], manifests["test"]]
     train, _ = check(given, config=CONFIG, report=tmp_path)
@@ -583,7 +583,7 @@ def test_a_long_list_is_cut_and_said_so(tmp_path):
     assert "No player: the recording cannot be read." in page.text
 
 
-def test_names_are_as_short_as_tells_them_apart():
+def test_names_are_as_short_as_distinguishes_them():
     assert short_names(["/a/train.jsonl", "/a/test.jsonl"]) == ["train.jsonl", "test.jsonl"]
     assert short_names(["/a/m.jsonl", "/b/m.jsonl"]) == [os.path.join("a", "m.jsonl"), os.path.join("b", "m.jsonl")]
     assert short_names(["m.jsonl", "m.jsonl"]) == ["m.jsonl", "m.jsonl"]

@@ -125,7 +125,7 @@ def test_what_other_systems_editors_write_is_read(tmp_path, encode):
         ('{"duration": ' + "9" * 5000 + "}", "is not JSON ("),
     ],
 )
-def test_a_line_that_is_no_utterance_is_named(tmp_path, write_lines, line, message):
+def test_a_line_that_is_not_an_utterance_is_named(tmp_path, write_lines, line, message):
     path = write_lines(tmp_path / "m.jsonl", [GOOD, line, GOOD])
     with pytest.raises(ManifestError) as caught:
         read_manifest(path)

@@ -135,7 +135,7 @@ def test_the_same_sound_has_the_same_digest_in_any_lossless_format(tmp_path, mak
     assert part.digest != digests["a.wav"]
 
 
-def test_what_cannot_be_read_is_told_apart_from_a_line_that_asks_too_much(tmp_path, make_speech):
+def test_what_cannot_be_read_is_distinguished_from_a_line_that_asks_too_much(tmp_path, make_speech):
     path = tmp_path / "a.wav"
     soundfile.write(path, make_speech(1.0), RATE)
     beyond = measure(Utterance(str(path), 0.5, "a", offset=0.8), sample_rate=RATE)

@@ -92,7 +92,7 @@ def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path):
             load_checkpoint(tmp_path / "short.npz")
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_what_is_not_a_checkpoint_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(BundleError, match=r"other\.npz: the checkpoint is damaged"):
         load_checkpoint(tmp_path / "other.npz")
@@ -166,7 +166,7 @@ def test_no_history_is_an_empty_one(tmp_path):
     assert folder.read_history() == []
 
 
-def test_a_folder_without_a_run_is_told(tmp_path):
+def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BundleError, match=r"not a run folder \(config\.yaml is missing\); `speechgru train` makes one"):
         RunFolder(tmp_path).require()
     (tmp_path / "config.yaml").write_text("", encoding="utf-8")

@@ -256,7 +256,7 @@ def count_moments(corpus, out):
     return count[0]
 
 
-def test_a_run_that_fails_at_any_moment_goes_on_to_the_same_files(corpus, whole, tmp_path):
+def test_a_run_that_fails_at_any_moment_resumes_to_the_same_files(corpus, whole, tmp_path):
     _, files = whole
     num_moments = count_moments(corpus, tmp_path / "count")
     assert num_moments > 40
@@ -298,7 +298,7 @@ shard([sys.argv[1]], sys.argv[2], config=load_config(sys.argv[3]), shard_megabyt
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_process_that_is_killed_goes_on_to_the_same_files(corpus, whole, tmp_path):
+def test_a_process_that_is_killed_resumes_to_the_same_files(corpus, whole, tmp_path):
     _, files = whole
     save_config(tmp_path / "config.yaml", AUTO)
     moments = np.random.default_rng(0).choice(np.arange(5, 45), 3, replace=False)

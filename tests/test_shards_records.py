@@ -263,7 +263,7 @@ def test_a_graph_reads_records_by_their_number(tmp_path, form):
     np.testing.assert_array_equal(values, expected[3].values)
 
 
-def test_a_graph_tells_which_record_is_damaged(shards):
+def test_a_graph_names_which_record_is_damaged(shards):
     folder, _ = shards
     opened = Shards.open(folder)
     flip(folder / "shard-00001.tfrecord", 40, 3)
@@ -348,7 +348,7 @@ def test_a_flipped_bit_in_an_index_or_in_the_summary_is_found_at_once(tmp_path):
             summary.write_bytes(content)
 
 
-def test_verifying_names_each_file_and_tells_how_far_it_is(shards):
+def test_verifying_names_each_file_and_reports_its_progress(shards):
     folder, _ = shards
     flip(folder / "shard-00000.tfrecord", 30, 0)
     flip(folder / "shard-00002.index.npy", 130, 0)

@@ -14,7 +14,7 @@ from typing import Any
 
 from speechgru.errors import CorpusError
 
-#: What every corpus takes; the command line has flags for them.
+#: The arguments of every corpus; the command line has flags for them.
 COMMON = ("out", "source", "seed", "progress")
 
 #: What a value of each type is called in messages.
@@ -50,7 +50,7 @@ class Option:
         """The value that a text on the command line stands for.
 
         Raises:
-            ValueError: it stands for none; says what was expected.
+            ValueError: it stands for none; names what was expected.
 
         >>> Option("joined", int, 0, False, "").parse("5")
         5

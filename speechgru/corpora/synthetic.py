@@ -76,7 +76,7 @@ def prepare(
         workers: processes; none starts one for each CPU core that this process may use.
 
     Returns:
-        The manifests by split. Every line also has `snr_db` and what the engine says of the voice: eSpeak NG gives
+        The manifests by split. Every line also has `snr_db` and what the engine reports of the voice: eSpeak NG gives
         `rate` (words a minute) and `pitch` (0-100).
 
     Raises:

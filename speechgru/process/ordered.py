@@ -18,7 +18,7 @@ def map_in_order(
 
     Args:
         function: called in any thread.
-        items: any number of them; taken one by one, as they are needed.
+        items: any number of them; consumed one by one, as they are needed.
         workers: threads.
         lookahead: items for each thread that may wait for the one that is next; more of them, so that one slow item
             does not stop the others.

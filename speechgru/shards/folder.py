@@ -54,7 +54,7 @@ def write_shard(folder: str | Path, number: int, records: Iterator[EncodedRecord
     Args:
         folder: where.
         number: the shard's number, from 0.
-        records: at least one; only those that go into this shard are taken.
+        records: at least one; only those that go into this shard are consumed.
         max_bytes: the size from which a shard is closed.
 
     Raises:

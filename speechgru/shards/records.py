@@ -34,7 +34,7 @@ from speechgru.errors import AudioError
 
 Form = Literal["samples", "features"]
 
-#: The file that says that a folder holds finished shards.
+#: The file that shows that a folder holds finished shards.
 SUMMARY_NAME = "shards.json"
 
 #: One record in an index: the place and size of its payload in bytes, its lengths, and the payload's CRC-32.
@@ -55,7 +55,7 @@ FORMAT, VERSION = "speechgru-shards", 2
 #: A record's framing: its length and that number's CRC before the payload, the payload's CRC behind it.
 BYTES_BEFORE, BYTES_BEHIND = 12, 4
 
-#: The largest payload: protobuf's limit, and what the index can say.
+#: The largest payload: protobuf's limit, and what the index can hold.
 _MAX_PAYLOAD = 2**31 - 1
 
 _SCALE = 32768.0
@@ -74,7 +74,7 @@ class Record:
         utterance_id: a short name for messages.
         audio_filepath: the recording that it was read from.
         offset: seconds into the recording at which the segment starts.
-        duration: seconds, as the manifest says.
+        duration: seconds, from the manifest.
         speaker: who speaks, where known.
         text: the transcript as written, before normalisation.
         labels_L: its labels, int32.
@@ -93,7 +93,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedRecord:
-    """A record's payload with what the index says of it."""
+    """A record's payload with its fields of the index."""
 
     payload: bytes
     num_samples: int

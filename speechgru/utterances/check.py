@@ -98,7 +98,7 @@ def check(
         vocabulary: the characters a transcript may hold; by the configuration when None, where `auto` means those of
             the training manifests, if there are such by their names, and else each manifest's own.
         out: the cleaned manifest to write when there is one manifest, or a folder to write each into by its name (a
-            folder that is there already is taken as one for a single manifest too). Beside it stands what was left
+            folder that exists already is filled so for a single manifest too). Beside it stands what was left
             out, in a manifest whose name ends in `.quarantine`, each line with its `reasons`.
         report: a folder for `check.html`, `check.json` and `measurements.jsonl`. With it an interrupted check resumes
             where it stopped, and a second one reads only what has changed.

@@ -224,7 +224,7 @@ def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
     """Reads what a manifest's line names: its segment of the file.
 
     Raises:
-        AudioError: it cannot be read, or the file ends before the line says.
+        AudioError: it cannot be read, or the file ends before the end of the named segment.
     """
     return read_recording(
         utterance.audio_filepath, sample_rate=sample_rate, offset=utterance.offset, duration=utterance.duration or None

@@ -20,7 +20,7 @@ from speechgru.jsonlines import Appender, read_records
 from speechgru.process.ordered import map_in_order
 from speechgru.utterances.manifest import Utterance
 
-#: Raised with every change of `Measurement` or of how it is taken: those of another version are taken anew.
+#: Raised with every change of `Measurement` or of how it is made: those of another version are made anew.
 _VERSION = 1
 
 #: How close to the extreme a sample is cut off, as a share of it: the plateau of an analogue stage is not quite flat.
@@ -48,7 +48,7 @@ class Measurement:
         clipped_share: the share of samples that were cut off (`clipped_share`).
         digest: a hash of the samples at the file's rate: equal for equal sound, whatever the lossless format.
         error: why it cannot be read; empty where it can. Then all else may be missing.
-        ends_early: the file can be read, but ends before the line says.
+        ends_early: the file can be read, but ends before the end of the named segment.
     """
 
     num_samples: int = 0
@@ -153,7 +153,7 @@ def _cut_off(samples_N: np.ndarray, *, reach: float) -> int:
 class MeasurementLog:
     """Measurements in a file, so that a large corpus is read once though the reading was interrupted.
 
-    Each is a line, written as soon as it is taken. A measurement counts while the file's size and time of change are
+    Each is a line, written as soon as it is made. A measurement counts while the file's size and time of change are
     what they were. What could not be read is not kept: it may be mended by then. A last line that a crash has cut
     is dropped.
 
@@ -217,7 +217,7 @@ def measure_all(
         utterances: what to measure.
         sample_rate: Hz that they will be used at.
         num_workers: threads.
-        log: gives what is known already, and takes what is new.
+        log: gives the measurements known already, and stores the new ones.
     """
 
     def one(utterance: Utterance) -> tuple[list[Any], Measurement, bool]:

@@ -23,7 +23,7 @@ class Voice(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What else the manifest's line says of it; JSON-ready."""
+        """The further fields of its manifest line; JSON-ready."""
         ...
 
 
