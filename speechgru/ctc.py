@@ -42,7 +42,7 @@ def ctc_loss(
 
     Returns:
         `loss_B`, float32, in nats; infinite, with a gradient of zeros, where a row's steps cannot spell its labels
-        (`is_feasible`). No such row reaches training: `lengths.is_feasible` tells beforehand, and `check` and
+        (`is_feasible`). No such row reaches training: `lengths.is_feasible` is asked beforehand, and `check` and
         training leave such utterances out and name them.
 
     Raises:
@@ -80,10 +80,10 @@ def resolve_implementation(implementation: Implementation) -> Literal["op", "xla
 def quiet_start_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, *, quiet_steps: int) -> tf.Tensor:
     """What it costs each utterance not to begin with blanks: minus the sum of the blank's log-probabilities there.
 
-    CTC does not say when a label is written. A model that hears the future puts the first label where it knows it; one
+    CTC does not say when a label is written. A model that sees the future puts the first label where it knows it; one
     that does not soon learns that some label comes first, writes the most frequent one at the first step, and stays
-    there, for a later step only pays once the first is given up. With this beside the CTC loss it has heard something
-    of the first label before it may write it, and goes on from there to the right time.
+    there, for a later step only pays once the first is given up. With this beside the CTC loss it has seen something
+    of the first label before it may write it, and learns the right time from there.
 
     Args:
         logits_BSV: unnormalised scores; class `BLANK_ID` is the blank.

@@ -14,7 +14,7 @@ Lengths = Any  # int, np.ndarray or tf.Tensor of integers
 
 
 def num_frames(num_samples: Lengths, *, n_fft: int, hop_length: int, center: bool) -> Lengths:
-    """How many frames the front end makes of so many samples.
+    """How many frames the front end makes of `num_samples` samples.
 
     A centred frame t covers the n_fft samples around t * hop_length, zeros beyond both ends, so that a recording of
     any length but 0 gives 1 + num_samples // hop_length frames. Without centring only whole frames count. A
@@ -61,12 +61,12 @@ def num_samples_decided(frame: Lengths, *, frame_length: int, n_fft: int, hop_le
 
 
 def num_steps(num_frames: Lengths, *, subsampling_factor: int) -> Lengths:
-    """How many output steps the model makes of so many frames: one for each begun group of `subsampling_factor`."""
+    """How many output steps the model makes of frames: one for each begun group of `subsampling_factor`."""
     return (num_frames + subsampling_factor - 1) // subsampling_factor
 
 
 def num_chunks(num_steps: Lengths, *, chunk_steps: int) -> Lengths:
-    """How many chunks so many steps fill, the last one perhaps in part."""
+    """How many chunks `num_steps` steps fill, the last one perhaps in part."""
     return (num_steps + chunk_steps - 1) // chunk_steps
 
 

@@ -181,8 +181,11 @@ def test_the_help_teaches_the_usual_way(run):
             ["prepare", "synthetic", "engine=espaek", "--out", "x"],
             "no voice engine is called 'espaek'; did you mean",
         ),
-        (["transcribe", "none", "0.wav"], "none: is no bundle (no bundle.json); `speechgru export` makes one"),
-        (["transcribe", "0.wav", "0.wav"], "0.wav: is no bundle (no bundle.json); `speechgru export` makes one"),
+        (["transcribe", "none", "0.wav"], "none: not a bundle (bundle.json is missing); `speechgru export` makes one"),
+        (
+            ["transcribe", "0.wav", "0.wav"],
+            "0.wav: not a bundle (bundle.json is missing); `speechgru export` makes one",
+        ),
         (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
         (
             ["transcribe", "newer", "0.wav"],
@@ -691,7 +694,10 @@ def test_importing_loads_no_tensorflow(module):
     [
         (["check", "none.jsonl"], "error: none.jsonl: no such manifest; `speechgru prepare` writes manifests\n"),
         (["chek"], "error: No such command 'chek'."),
-        (["transcribe", "none", "a.wav"], "error: none: is no bundle (no bundle.json); `speechgru export` makes one\n"),
+        (
+            ["transcribe", "none", "a.wav"],
+            "error: none: not a bundle (bundle.json is missing); `speechgru export` makes one\n",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

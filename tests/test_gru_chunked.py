@@ -164,7 +164,7 @@ def test_law_1_models_that_look_ahead_ignore_batch_mates_and_padding(direction):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"lookahead_frames": 4}, "lookahead_frames is 4, but a bidirectional model hears the whole utterance first"),
+        ({"lookahead_frames": 4}, "lookahead_frames is 4, but a bidirectional model reads the whole utterance first"),
         ({"direction": "forward", "lookahead_frames": 5}, r"lookahead_frames \(5\) must be a multiple of"),
         ({"direction": "chunked", "chunk_frames": 7}, r"chunk_frames \(7\) must be a multiple of subsampling_factor"),
     ],

@@ -118,4 +118,4 @@ def test_a_folder_without_metadata_is_named(bundle):
     (bundle / "bundle.json").unlink()
     with pytest.raises(BundleError) as caught:
         Recognizer(bundle)
-    assert str(caught.value) == f"{bundle}: is no bundle (no bundle.json); `speechgru export` makes one"
+    assert str(caught.value) == f"{bundle}: not a bundle (bundle.json is missing); `speechgru export` makes one"

@@ -101,7 +101,7 @@ def test_the_examples_are_seen_read_and_heard(make_watch, tiny, tmp_path):
     assert found.keys() == {f"{what}/0{k + 1} one.wav" for what in ("heard", "transcripts", "audio") for k in range(2)}
     for k, (text, width) in enumerate([("a *b* <b>c</b>", 800), ("_c_", 900)]):
         name = f"0{k + 1} one.wav"
-        pictures = found[f"heard/{name}"]
+        pictures = found[f"recognised/{name}"]
         assert [step for step, _ in pictures] == [100, 200]
         image_HWC = tf.io.decode_png(pictures[0][1][2]).numpy()
         assert image_HWC.shape[::2] == (460, 3) and width <= image_HWC.shape[1] < width + 10
@@ -209,7 +209,7 @@ def draw(num_frames=40, num_steps=20, *, vocabulary=VOCABULARY, **changes):
         "hypothesis": greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.02),
         "title": "said   a\nheard  b",
     }
-    return watching.hearing_image(**parts | changes)
+    return watching.recognition_image(**parts | changes)
 
 
 def test_the_log_mel_stands_above_with_its_low_bands_below():

@@ -240,7 +240,7 @@ def test_replaced_entries_are_gone(models):
     [
         (b"", "is empty"),
         (b"\x20\x00", r"is cut short \(2 bytes\)"),
-        (b"PK\x03\x04 and so on, as archives begin", "is no TFLite file"),
+        (b"PK\x03\x04 and so on, as archives begin", "not a TFLite file"),
         (b"\xff\xff\xff\xffTFL3" + bytes(50), r"is damaged or cut short \(an offset points outside the file\)"),
         (b"\x08\x00\x00\x00TFL3" + bytes(50), r"is damaged \(a table has no layout\)"),
         (None, "is missing"),

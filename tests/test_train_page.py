@@ -203,7 +203,7 @@ def test_a_run_in_progress_has_a_page(tmp_path):
         stream.write('{"kind": "train", "step": 30, "lo')
     page = page_of(run)
     assert "notes" not in sections_of(page), "a line that is being written is no fault"
-    assert "no end is recorded: it goes on, or was killed" in page.text
+    assert "no end is recorded: it still trains, or was killed" in page.text
     assert "Best dev WER \u2013 no dev manifest" in page.text and "Steps 20 of 400" in page.text
     assert "Resumed never" in page.text
     assert len(page.all("svg")) == 5, "no empty chart of error rates"

@@ -357,7 +357,7 @@ def test_a_recording_that_vanishes_is_named_and_once_back_the_run_ends_as_if_it_
             gone.rename(away)
 
     try:
-        with pytest.raises(AudioError, match=rf"{gone.name}: no such recording.*goes on from its last checkpoint"):
+        with pytest.raises(AudioError, match=rf"{gone.name}: no such recording.*resumes from its last checkpoint"):
             training.train(config, run, progress=vanish)
     finally:
         away.rename(gone)
@@ -374,7 +374,7 @@ def test_a_dev_recording_that_vanishes_costs_no_evaluation_and_no_step(config, t
             gone.rename(away)
 
     try:
-        with pytest.raises(AudioError, match=r"dev3\.wav: no such recording.*goes on from its last checkpoint"):
+        with pytest.raises(AudioError, match=r"dev3\.wav: no such recording.*resumes from its last checkpoint"):
             training.train(config, nearly_whole, progress=vanish)
     finally:
         away.rename(gone)

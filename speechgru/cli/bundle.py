@@ -45,7 +45,7 @@ def export(
 ) -> None:
     """Write a bundle: one folder that a device runs without TensorFlow.
 
-    Each form is compared with the trained model first; one that hears something else is not written (code 2).
+    Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
     verb = needs_training_packages(lambda: import_module("speechgru.export").export)
@@ -128,7 +128,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
         "exported": provenance.get("created"),
         "commit": provenance.get("commit"),
         "versions": ", ".join(f"{name} {versions[name]}" for name in ("tensorflow", "keras") if name in versions),
-        "hears": f"{record['sample_rate']:,} Hz, a step every {record['step_seconds'] * 1000:g} ms",
+        "input": f"{record['sample_rate']:,} Hz, a step every {record['step_seconds'] * 1000:g} ms",
         "front end": "{n_mels} mel filters, {frame_length_ms:g} ms every {hop_length_ms:g} ms".format(**features)
         if features
         else None,

@@ -57,9 +57,9 @@ def evaluate(
         typer.Option("--slice", metavar="FIELD", help="Score by this field; may be repeated. Else speaker, duration."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="HTML file to write: slices, confusions, the worst to hear.")
+        Path | None, typer.Option(help="HTML file to write: slices, confusions, the worst with sound.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run hears at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run computes at once.")] = 32,
     beam_width: _BeamWidth = None,
     hotword: _Hotword = None,
     hotwords: _Hotwords = None,
@@ -168,10 +168,10 @@ def transcribe(
     scorer: _Scorer = None,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Show what is heard while it is spoken, at the pace of speaking.")
+        bool, typer.Option("--stream", help="Show the text while it is spoken, at the pace of speaking.")
     ] = False,
     endpoint: Annotated[
-        float | None, typer.Option(help="With --stream: an utterance ends after so many seconds of silence.")
+        float | None, typer.Option(help="With --stream: an utterance ends after this many seconds of silence.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -223,12 +223,12 @@ def _transcribe_live(
 
     shown = ""
 
-    def listener(seconds: float, heard: Any) -> None:
+    def listener(seconds: float, result: Any) -> None:
         nonlocal shown
-        for hypothesis in heard.ended:
+        for hypothesis in result.ended:
             err.print(f"{seconds:6.2f} s  {escape(hypothesis.text)}", highlight=False, soft_wrap=True)
-        if heard.text != shown:
-            shown = heard.text
+        if result.text != shown:
+            shown = result.text
             if live is not None:
                 live.update(escape(shown))
             elif shown:
@@ -239,7 +239,7 @@ def _transcribe_live(
         return transcribe_live(
             bundle,
             path,
-            listener=(lambda seconds, heard: None) if quiet else listener,
+            listener=(lambda seconds, result: None) if quiet else listener,
             form=form,
             decoding=decoding,
             endpoint=endpoint,

@@ -29,7 +29,7 @@ def train(
         typer.Argument(help="Keys to set, such as train.learning_rate=1e-3.", metavar="[KEY=VALUE]..."),
     ] = None,
 ) -> None:
-    """Train a recogniser, or go on with the one in the run folder.
+    """Train a recogniser, or resume the one in the run folder.
 
     Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
     """
@@ -72,7 +72,7 @@ _TRIAL_PARTS = {"training": "training", "measuring": "exporting and measuring", 
 @app.command()
 def tune(
     sweep: Annotated[Path, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.")],
-    run: Annotated[Path, typer.Option(help="The sweep's folder; a sweep that is there goes on.")],
+    run: Annotated[Path, typer.Option(help="The sweep's folder; a sweep that is there is resumed.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Keys to set in every trial, such as data.dev=PATH.", metavar="[KEY=VALUE]..."),
@@ -83,7 +83,7 @@ def tune(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command goes on.
+    """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command resumes it.
 
     Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
     """
@@ -107,8 +107,10 @@ def tune(
             style="yellow",
             soft_wrap=True,
         )
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    terminal.print(f"{result.folder}: {told or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True)
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    terminal.print(
+        f"{result.folder}: {counted or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True
+    )
     done = [trial for trial in result.trials if trial["status"] == "completed"]
     if done:
         mean = {part: sum(trial[f"{part}_seconds"] for trial in done) / len(done) for part in _TRIAL_PARTS}
@@ -142,10 +144,10 @@ def join(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="The run folder, of a training that has ended or still goes on.")],
+    run: Annotated[Path, typer.Argument(help="The run folder, of a training that has ended or still runs.")],
     out: Annotated[Path | None, typer.Option(help="HTML file to write; else report/training.html in the run.")] = None,
 ) -> None:
-    """Write the page of a run's training: curves, what was left out, dev recordings to hear and see.
+    """Write the page of a run's training: curves, what was left out, dev recordings with sound and picture.
 
     Example: `speechgru report runs/first --out training.html`
     """

@@ -201,7 +201,7 @@ class ModelConfig(_Section):
     def _whole_steps(self) -> ModelConfig:
         if self.direction == "bidirectional" and self.lookahead_frames:
             raise ValueError(
-                f"lookahead_frames is {self.lookahead_frames}, but a bidirectional model hears the whole utterance "
+                f"lookahead_frames is {self.lookahead_frames}, but a bidirectional model reads the whole utterance "
                 "first; set it to 0, or direction to forward or chunked"
             )
         counted = {"lookahead_frames": self.lookahead_frames}
@@ -211,7 +211,7 @@ class ModelConfig(_Section):
             if frames % self.subsampling_factor:
                 raise ValueError(
                     f"{name} ({frames}) must be a multiple of subsampling_factor ({self.subsampling_factor}): a step "
-                    "stands for so many frames"
+                    "stands for this many frames"
                 )
         return self
 

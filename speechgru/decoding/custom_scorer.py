@@ -24,7 +24,7 @@ _NAMED = re.compile(r"(?P<module>.+?):(?P<function>[A-Za-z_]\w*)(?:=(?P<argument
 
 @dataclass(frozen=True)
 class CustomScorer(Scorer):
-    """A scorer that is no kind of ours.
+    """A scorer of the user's own.
 
     Args:
         source: a `PrefixScorer`, which fits one vocabulary alone; or a function, or class, that makes one of a

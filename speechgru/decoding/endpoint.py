@@ -26,16 +26,16 @@ class EndpointRule:
 
     Source: the rules of Kaldi's online decoders (`OnlineEndpointConfig` in `online2/online-endpoint.h`; Povey et al.
     2011, "The Kaldi Speech Recognition Toolkit"): an utterance ends after enough silence, after more of it where
-    nothing was heard yet, and at a length in any case. Kaldi asks for less silence where the decoder's final state is
-    probable; CTC labels have no such states, so there is one limit here.
+    nothing was recognised yet, and at a length in any case. Kaldi asks for less silence where the decoder's final state
+    is probable; CTC labels have no such states, so there is one limit here.
 
     Args:
-        trailing_seconds: silence after something was heard.
-        start_seconds: silence where nothing was heard yet; None for no limit.
+        trailing_seconds: silence after something was recognised.
+        start_seconds: silence where nothing was recognised yet; None for no limit.
         max_seconds: the longest utterance; None for no limit.
 
     Raises:
-        UserError: a limit is no positive number of seconds.
+        UserError: a limit is not a positive number of seconds.
 
     Example:
         >>> rule = EndpointRule(trailing_seconds=0.5)
@@ -73,7 +73,7 @@ class EndpointRule:
             num_steps: steps so far; this and the next two as `DecoderStream` has them, or arrays of such, one entry
                 for each of several moments.
             trailing_blank_steps: silent steps at the end.
-            has_label: whether something was heard.
+            has_label: whether something was recognised.
             step_seconds: seconds from one step to the next.
 
         Returns:

@@ -73,7 +73,7 @@ class BestPath:
         return self._blank_sum / max(self.num_steps, 1)
 
     def feed(self, log_probs_SV: np.ndarray) -> np.ndarray:
-        """Goes on by some steps.
+        """Decodes some more steps.
 
         Args:
             log_probs_SV: natural-log probabilities of the next steps.
@@ -92,7 +92,7 @@ class BestPath:
             peaks = np.maximum.reduceat(np.where(path_S == self.blank_id, -np.inf, best_S), starts).tolist()
             offset = self.num_steps
             spans = [(offset + start, offset + end) for start, end in zip(starts, ends, strict=True)]
-            if self._labels[-1:] == labels[:1] and self.spans[-1][1] == spans[0][0]:  # the last run goes on
+            if self._labels[-1:] == labels[:1] and self.spans[-1][1] == spans[0][0]:  # the last run continues
                 self.spans[-1] = self.spans[-1][0], spans.pop(0)[1]
                 self.peaks[-1] = max(self.peaks[-1], peaks.pop(0))
                 del labels[0]

@@ -45,7 +45,7 @@ class HotwordScorer(PrefixScorer):
         following: list[dict[int, int]] = [{}]  # the trie
         in_border = [False]
         completed = [0.0]
-        share: list[float | None] = [0.0]  # the largest share of the hotwords through this node, None: none goes on
+        share: list[float | None] = [0.0]  # the largest share of the hotwords through this node, None: none continues
         for columns, boost in boosts.items():
             node = 0
             path = columns if border is None else (border, *columns, border)
@@ -111,8 +111,8 @@ class Hotwords(Scorer, Mapping[str, float]):
         boost: the boost of phrases alone.
 
     Raises:
-        TextError: this is no list; a phrase is empty or stands twice with different boosts; a boost is no finite
-            number.
+        TextError: `hotwords` is not a list; a phrase is empty or stands twice with different boosts; a boost is not a
+            finite number.
 
     Example:
         >>> Hotwords(["kitchen", "living  room"], boost=4.0)

@@ -46,7 +46,7 @@ class DecodingOptions:
     Raises:
         UserError: the numbers are out of range, hotwords, phrases, scorers, pruning or several hypotheses are asked of
             greedy decoding, or a scorer is none.
-        TextError: a hotword is empty or its boost is no finite number.
+        TextError: a hotword is empty or its boost is not a finite number.
 
     Example:
         >>> DecodingOptions(beam_width=16, hotwords={"kitchen": 4.0}).description
@@ -191,7 +191,7 @@ def options_from_lists(
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
     Raises:
-        UserError: a file cannot be read, a boost is no number, a scorer's code cannot be found, or the options
+        UserError: a file cannot be read, a boost is not a number, a scorer's code cannot be found, or the options
             contradict each other.
     """
     if repeat_phrases and phrase_file is None:

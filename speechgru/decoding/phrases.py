@@ -62,7 +62,7 @@ class PhraseScorer(PrefixScorer):
     """Forbids every prefix that begins no allowed text, and every end that is not the end of one.
 
     A state is the set of places in a trie of the texts where the prefix may be. It is more than one place only where
-    texts of several words may repeat: after "new " either "new york" goes on or another text begins.
+    texts of several words may repeat: after "new " either "new york" continues or another text begins.
 
     Args:
         texts: the columns of each text; an empty one allows the empty text.

@@ -125,7 +125,7 @@ class BeamSearch:
         self._remembered: deque[tuple[int, int, list]] = deque()
 
     def feed(self, log_probs_SV: np.ndarray, *, steps_after: float) -> None:
-        """Goes on by some steps.
+        """Searches some more steps.
 
         Plain Python beats NumPy here, because few candidates need a look. A prefix gives itself and itself with one
         more label. Those with one more label meet nothing but a prefix of the beam: they have one mother. So the

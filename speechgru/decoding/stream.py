@@ -24,8 +24,8 @@ class DecoderStream:
     prefixes that it searched. End it where an `EndpointRule` says so and begin the next with a new stream.
 
     Silence is a step whose most probable label is the blank or, in a vocabulary of characters, the space: a model that
-    writes a space after a word has heard the word, not something new. With a beam too it is the most probable label
-    that counts, not the text.
+    writes a space after a word has recognised the word, not something new. With a beam too it is the most probable
+    label that counts, not the text.
 
     Args:
         vocabulary: the characters or words of the columns; column 0 is the blank.
@@ -95,7 +95,7 @@ class DecoderStream:
         return self._label_end > 0
 
     def feed(self, log_probs_SV: np.ndarray) -> None:
-        """Goes on by some steps.
+        """Decodes some more steps.
 
         Args:
             log_probs_SV: natural-log probabilities of the next steps, any number of them, one column a label.
@@ -106,7 +106,7 @@ class DecoderStream:
         self._take(self._next_steps(log_probs_SV))
 
     def feed_until(self, log_probs_SV: np.ndarray, rule: EndpointRule) -> int | None:
-        """Goes on by some steps, but not past the first at whose end the utterance is over.
+        """Decodes some more steps, but not past the first at whose end the utterance is over.
 
         The rule is asked after every step, so the end does not depend on how the steps were cut. The steps left over
         are the next utterance's.
@@ -117,7 +117,7 @@ class DecoderStream:
 
         Returns:
             How many of the steps were taken, 1 or more, where the utterance is over after the last of these; None
-            where all were taken and it goes on.
+            where all were decoded and it continues.
 
         Raises:
             ValueError: as in `feed`.
@@ -150,7 +150,7 @@ class DecoderStream:
         differ a little from those of the whole utterance.
 
         Returns:
-            The hypothesis; without text where nothing was heard or nothing allowed is possible.
+            The hypothesis; without text where nothing was recognised or nothing allowed is possible.
         """
         if self._finished is not None:
             return self._finished[0]

@@ -1,6 +1,6 @@
 """From a run to a bundle: one folder, or one file of it, that computes what the trained model computes.
 
-`bundle` tells the story; `graphs` traces what is exported, `convert` makes TFLite files of it (`float16`, `int8`,
+`bundle` is the verb; `graphs` traces what is exported, `convert` makes TFLite files of it (`float16`, `int8`,
 `flatbuffer`), `saved_model` writes for servers, `parity` compares every form with the trained model, `golden` and
 `card` write what travels along, `page` shows it.
 """

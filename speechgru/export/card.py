@@ -47,7 +47,7 @@ def model_card(metadata: dict[str, Any]) -> str:
     shown = " ".join(entries[:40]) if metadata["unit"] == "word" else "".join(entries)
     latency = metadata["latency_seconds"]
     facts = {
-        "Hears": f"one channel at {metadata['sample_rate']:,} Hz; other rates are resampled by the recogniser",
+        "Input": f"one channel at {metadata['sample_rate']:,} Hz; other rates are resampled by the recogniser",
         "Writes": f"{len(entries)} {metadata['unit']}s: `{shown}`" + (" ..." if len(entries) > 40 else ""),
         "Model": f"{model['num_layers']} GRU layers of {model['units']}, {model['direction']}, "
         f"{metadata['parameters']:,} weights, a step every {metadata['step_seconds'] * 1000:g} ms",

@@ -88,7 +88,7 @@ class Stage(keras.layers.Layer):
 class Deltas(Stage):
     """Appends how fast each number changes: its slope over two frames before and after, and the slope's slope.
 
-    Beyond an utterance's own ends the values at its ends go on, so that padding and batch mates change nothing.
+    Beyond an utterance's own ends the values at its ends are repeated, so that padding and batch mates change nothing.
 
     Args:
         order: 1 appends the slopes, 2 the slopes of the slopes too.

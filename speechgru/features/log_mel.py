@@ -114,7 +114,7 @@ class LogMel(keras.layers.Layer):
         )
 
     def num_frames(self, num_samples: lengths.Lengths) -> lengths.Lengths:
-        """Frames made of so many samples, by `lengths.num_frames`."""
+        """Frames made of `num_samples` samples, by `lengths.num_frames`."""
         return lengths.num_frames(num_samples, n_fft=self.n_fft, hop_length=self.hop_length, center=self.center)
 
     def call(self, samples: tf.Tensor, num_samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Mel filters: how frequencies are spaced as the ear hears them, and the filters of a front end."""
+"""Mel filters: how frequencies are spaced on a perceptual scale, and the filters of a front end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 #: How filters can be spaced: Slaney's scale, librosa's default, or the formula that HTK and Kaldi use.
 MEL_SCALES = ("slaney", "htk")
 
-#: Weights of so many numbers and more are what TFLite's converter quantises.
+#: Weights of this many numbers and more are what TFLite's converter quantises.
 _QUANTIZED_FROM = 1024
 
 _SLANEY_BREAK_HZ = 1000.0

@@ -18,9 +18,9 @@ class Confusions:
     """Which words were taken for which, each most frequent first.
 
     Args:
-        substitutions: what was said, what was heard instead, how often.
-        insertions: words heard that nobody said, how often.
-        deletions: words not heard, how often.
+        substitutions: the reference's word, the hypothesis's word, how often.
+        insertions: words of hypotheses alone, how often.
+        deletions: words of references alone, how often.
         spoken: how often each word was said in all.
     """
 
@@ -44,8 +44,8 @@ def confusions(alignments: Iterable[Iterable[AlignedPair]]) -> Confusions:
         return sorted(counts[operation].items(), key=lambda item: (-item[1], tuple(map(str, item[0]))))
 
     return Confusions(
-        substitutions=[(said, heard, count) for (said, heard), count in ordered("substitute")],
-        insertions=[(heard, count) for (_, heard), count in ordered("insert")],
+        substitutions=[(reference, hypothesis, count) for (reference, hypothesis), count in ordered("substitute")],
+        insertions=[(hypothesis, count) for (_, hypothesis), count in ordered("insert")],
         deletions=[(said, count) for (said, _), count in ordered("delete")],
         spoken=spoken,
     )

@@ -17,7 +17,7 @@ def words_right(pairs: Iterable[AlignedPair]) -> list[bool]:
 
 
 def area_under_curve(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
-    """How well confidence tells right words from wrong ones: the chance that a right word has the higher one.
+    """How well confidence separates right words from wrong ones: the chance that a right word has the higher one.
 
     0.5 is a coin, 1 a threshold without a mistake; equal confidences count half. This is the area under the receiver
     operating characteristic, by ranks. Source: Hanley and McNeil 1982, "The meaning and use of the area under a
@@ -28,7 +28,7 @@ def area_under_curve(confidences: Sequence[float], right: Sequence[bool]) -> flo
         right: whether it was right.
 
     Returns:
-        The chance; None where all words are right or all are wrong, for there is nothing to tell apart.
+        The chance; None where all words are right or all are wrong, for there is nothing to separate.
     """
     right_W = np.asarray(right, bool)
     num_right = int(right_W.sum())

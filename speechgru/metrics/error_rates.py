@@ -1,4 +1,4 @@
-"""How well was it heard: error rates, alignments, confusions, slices, intervals, confidence, speed.
+"""How good a transcript is: error rates, alignments, confusions, slices, intervals, confidence, speed.
 
 An error rate is total errors / total reference length over the corpus, a fraction, never an average of the
 utterances' rates and never clamped: insertions can take it above 1. Texts are compared as they are given; normalise
@@ -42,9 +42,9 @@ class ErrorCounts:
     """The errors of one utterance, or, added up with `+` or `total`, of many.
 
     Args:
-        substitutions: reference tokens heard as another.
-        insertions: tokens heard that the reference does not have.
-        deletions: reference tokens not heard.
+        substitutions: reference tokens recognised as another.
+        insertions: tokens that the reference does not have.
+        deletions: reference tokens that the hypothesis does not have.
         reference_length: tokens in the reference.
     """
 
@@ -60,7 +60,7 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Errors per reference token; of an empty reference 0 where nothing was heard, else infinite."""
+        """Errors per reference token; of an empty reference 0 where nothing was recognised, else infinite."""
         if self.reference_length:
             return self.errors / self.reference_length
         return math.inf if self.errors else 0.0
@@ -83,7 +83,7 @@ def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> list
 
     Args:
         reference: what was said, as words, characters or any hashable tokens.
-        hypothesis: what was heard.
+        hypothesis: what was recognised.
 
     Returns:
         The columns from left to right; the references that are not None spell `reference`, likewise `hypothesis`.

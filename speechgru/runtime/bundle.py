@@ -47,7 +47,7 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         metadata = json.loads(_metadata_text(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(f"{bundle}: is no bundle (no bundle.json); `speechgru export` makes one") from None
+        raise BundleError(f"{bundle}: not a bundle (bundle.json is missing); `speechgru export` makes one") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BundleError(f"{path}: is damaged ({error}); export the bundle again") from error
     version = metadata.get("bundle_version") if isinstance(metadata, dict) else None

@@ -24,7 +24,7 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         `features` (the front end), `unit`, `vocabulary_size` (labels without the blank), `text` (the rules), `model`,
         `direction`, `streams`, `latency_seconds` (`least` and `greatest`; None where it does not stream), `parameters`,
         `dev` (scores), `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty
-        where the bundle's version did not tell. And `models`: for each form `form`, `file`, `is_default`,
+        where the bundle's version did not record it. And `models`: for each form `form`, `file`, `is_default`,
         `foreign_operators` and the fields of `tflite_file.TFLiteFacts`.
 
     Raises:

@@ -37,7 +37,7 @@ class Recognizer:
         num_threads: CPU threads that LiteRT may use.
 
     Raises:
-        BundleError: the folder is no bundle, is damaged, was written by a newer version, or lacks the form.
+        BundleError: the folder is not a bundle, is damaged, was written by a newer version, or lacks the form.
     """
 
     def __init__(self, bundle: str | os.PathLike[str], *, form: str | None = None, num_threads: int = 1):
@@ -97,11 +97,11 @@ class Recognizer:
         record = self.metadata["stream"]
         if not self.streams:
             reason = self.metadata.get("stream_obstacle") or "it was exported without a signature for streams"
-            raise UserError(f"{self.bundle}: hears whole recordings only: {reason}")
+            raise UserError(f"{self.bundle}: transcribes whole recordings only: {reason}")
         return Windows(self._engine.stream, geometry=StreamGeometry(**record["geometry"]), states=record["states"])
 
     def _has_steps(self, num_samples: int) -> bool:
-        """Whether so many samples make a step; without centred frames a whole transform is needed for one."""
+        """Whether this number of samples makes a step; without centred frames a whole transform is needed for one."""
         features = self.metadata.get("features", {})
         geometry = {key: features[key] for key in ("n_fft", "hop_length") if key in features}
         if len(geometry) < 2:
@@ -115,7 +115,7 @@ class Recognizer:
         *,
         endpoint: EndpointRule | None = None,
     ) -> Stream:
-        """Begins to hear somebody who still speaks.
+        """Opens a stream for somebody who is still speaking.
 
         Args:
             sample_rate: Hz of the samples to come; the bundle's when None.
@@ -123,10 +123,10 @@ class Recognizer:
             endpoint: when an utterance is over and the next begins; without one all is one utterance, until `finish`.
 
         Returns:
-            The stream. All that it hears is what `transcribe` hears in the same samples, however they are cut.
+            The stream. It gives what `transcribe` gives for the same samples, however they are cut.
 
         Raises:
-            UserError: the bundle's model hears whole recordings only; says how to train one that streams.
+            UserError: the bundle's model transcribes whole recordings only; says how to train one that streams.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
         options = self.prepare(decoding)
@@ -143,7 +143,7 @@ class Recognizer:
     def transcribe(
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
     ) -> Hypothesis:
-        """Hears one utterance.
+        """Transcribes one utterance.
 
         Args:
             samples_N: one channel of floats in [-1, 1].
@@ -161,7 +161,7 @@ class Recognizer:
     def transcribe_n_best(
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
     ) -> list[Hypothesis]:
-        """Hears one utterance: the best first, at most `decoding.n_best` (see `transcribe`)."""
+        """Transcribes one utterance: the best first, at most `decoding.n_best` (see `transcribe`)."""
         options = self.prepare(decoding)
         samples_N = resample(np.asarray(samples_N, np.float32), source_rate=sample_rate, sample_rate=self.sample_rate)
         return decode(
@@ -171,7 +171,7 @@ class Recognizer:
     def prepare(self, decoding: DecodingOptions | None) -> DecodingOptions:
         """The options with hotwords and phrases as this recogniser writes them.
 
-        Transcribing does it by itself, once for the same options; call it to hear of a mistake before the first sound.
+        Transcribing does it by itself, once for the same options; call it to learn of a mistake before the first sound.
 
         Raises:
             TextError: the bundle cannot write a hotword or phrase; names it.
@@ -183,7 +183,7 @@ class Recognizer:
         return _GREEDY if decoding is None else prepared
 
     def transcribe_file(self, path: str | os.PathLike[str], decoding: DecodingOptions | None = None) -> Hypothesis:
-        """Hears a recording of any rate and channel count (see `transcribe`).
+        """Transcribes a recording of any rate and channel count (see `transcribe`).
 
         Raises:
             AudioError: the file cannot be read; names it.

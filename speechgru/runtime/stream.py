@@ -1,4 +1,4 @@
-"""Hearing somebody who still speaks: samples in as they come, what is believed so far out."""
+"""Streams: samples in as they come, the text so far out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speechgru.text import Vocabulary
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What a stream has heard after some more samples.
+    """What a stream has recognised after some more samples.
 
     Args:
         hypothesis: the present utterance so far; its last word may still be on the way.
@@ -56,7 +56,7 @@ class Stream:
         begin: makes the windows of a new utterance.
         vocabulary: what the model writes.
         step_seconds: seconds from one step to the next.
-        sample_rate: Hz that the model hears.
+        sample_rate: Hz of the model's input.
         source_rate: Hz of the samples that are fed.
         options: how to decode, prepared for the vocabulary.
         endpoint: when an utterance is over; None never.
@@ -93,17 +93,17 @@ class Stream:
         """Takes the next samples, any number of them: one channel of floats in [-1, 1].
 
         Returns:
-            What is heard by now. A model needs some sound to come before it answers (`latency` in `bundle.json`).
+            What is recognised by now. A model needs some sound to come before it answers (`latency` in `bundle.json`).
 
         Raises:
             ValueError: the stream has been finished, or the samples are not one channel of finite numbers.
         """
         samples_N, ended = self._resampled(samples_N, last=False), []
         while len(samples_N):
-            # Chunk by chunk where an utterance may end: what the next one begins with must be heard again.
+            # Chunk by chunk where an utterance may end: what the next one begins with must be decoded again.
             size = len(samples_N) if self._endpoint is None else self._windows.chunk_samples
             piece_N, samples_N = samples_N[:size], samples_N[size:]
-            hypothesis, again_N = self._hear(piece_N)
+            hypothesis, again_N = self._decode(piece_N)
             if hypothesis is not None and hypothesis.words:
                 ended.append(hypothesis)
             samples_N = np.concatenate([again_N, samples_N]) if len(again_N) else samples_N
@@ -134,8 +134,8 @@ class Stream:
             start_seconds=first_sample / self._sample_rate,
         )
 
-    def _hear(self, samples_N: np.ndarray) -> tuple[Hypothesis | None, np.ndarray]:
-        """Goes on by some samples; an utterance that they end, and those of them that belong to the next one."""
+    def _decode(self, samples_N: np.ndarray) -> tuple[Hypothesis | None, np.ndarray]:
+        """Decodes more samples; gives an utterance that they end, and those of them that belong to the next one."""
         results = self._windows.feed(samples_N)
         if self._endpoint is None:
             for log_probs_SV in results:

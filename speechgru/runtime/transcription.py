@@ -34,7 +34,7 @@ def transcribe(
         recordings: audio files.
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases; greedy when None.
-        progress: told after each recording.
+        progress: called after each recording.
 
     Returns:
         For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `duration` in seconds, `words`
@@ -81,24 +81,24 @@ def transcribe_live(
     endpoint: EndpointRule | None = None,
     real_time: bool = True,
 ) -> dict[str, Any]:
-    """Hears a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
+    """Transcribes a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
 
     Args:
         bundle: the folder that `speechgru export` wrote, of a model that streams.
         path: the audio file.
-        listener: told after each piece how many seconds have been spoken, and what is heard by then.
+        listener: called after each piece with the seconds spoken and what is recognised by then.
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases; greedy when None.
         endpoint: when an utterance is over; None takes all as one.
-        real_time: whether to wait until a piece would have been spoken; False goes on at once.
+        real_time: whether to wait until a piece would have been spoken; False continues at once.
 
     Returns:
-        A JSON-ready record: what `transcribe` tells, with all utterances' words and texts together, `utterances` (the
+        A JSON-ready record: what `transcribe` records, with all utterances' words and texts together, `utterances` (the
         text and words of each) and `busiest_seconds`, the longest that a piece was computed on. Where that is above
         0.05 s for long, a device falls behind.
 
     Raises:
-        UserError: the bundle's model hears whole recordings only.
+        UserError: the bundle's model transcribes whole recordings only.
         BundleError, TextError, AudioError: as `transcribe`.
     """
     recognizer = Recognizer(bundle, form=form)
@@ -113,11 +113,11 @@ def transcribe_live(
         if real_time:
             time.sleep(max(0.0, began + spoken - time.perf_counter()))
         started = time.perf_counter()
-        heard = stream.feed(recording.samples_N[start : start + size])
+        result = stream.feed(recording.samples_N[start : start + size])
         seconds = time.perf_counter() - started
         busy, busiest = busy + seconds, max(busiest, seconds)
-        ended += heard.ended
-        listener(spoken, heard)
+        ended += result.ended
+        listener(spoken, result)
     started = time.perf_counter()
     last = stream.finish()
     busy += time.perf_counter() - started

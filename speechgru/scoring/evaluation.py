@@ -44,13 +44,13 @@ def evaluate(
         name: how to call the evaluation; by form and manifest when None.
         slices: fields to score by: `speaker`, `duration`, `offset`, or any other field of the manifest's lines, such
             as `snr`; numbers are put into bins of about equally many utterances.
-        batch_size: utterances that a run hears at once; changes the time taken and no text.
+        batch_size: utterances that a run computes at once; changes the time and no text.
         decoding: beam, hotwords, phrases, which go through the recogniser's text rules; greedy when None.
-        progress: told as utterances are done.
+        progress: called as utterances are done.
 
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
-        (`DecodingOptions.as_record`), and what `score` tells.
+        (`DecodingOptions.as_record`), and the record of `score`.
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -68,7 +68,9 @@ def evaluate(
             recognizer.size_bytes,
         )
     elif form is not None:
-        raise UserError(f"{path}: form {form!r} names a bundle's model, and this is no bundle (no bundle.json)")
+        raise UserError(
+            f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
+        )
     elif (path / "config.yaml").is_file():
         decoded = _decode_with_run(path, manifest, batch_size, decoding, progress)
         form_name, size_bytes = "Keras", None
@@ -117,8 +119,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
           texts worst first, numbers in order, those that lack the field last, with none of the three;
         - `confusions`: the most frequent `substitutions` (`reference`, `hypothesis`, `count`, `spoken`), `insertions`
           (`word`, `count`) and `deletions` (`word`, `count`, `spoken`), with how often the word was said in all;
-        - `confidence`: how well the words' confidence tells right from wrong: `num_words`, `num_right`, `auc`,
-          `calibration_error` and `bins`; None where no word was heard;
+        - `confidence`: how well the words' confidence separates right from wrong: `num_words`, `num_right`, `auc`,
+          `calibration_error` and `bins`; None where no word was recognised;
         - `utterances`: each with its `reference`, `hypothesis`, `word_errors`, `words` (in the reference),
           `confidence`, `hypothesis_words` (`text`, `start_seconds`, `end_seconds`, `confidence`), and where it is from.
     """
@@ -228,8 +230,8 @@ def _confusions(alignments: Sequence[Sequence[metrics.AlignedPair]]) -> dict[str
     found = metrics.confusions(alignments)
     return {
         "substitutions": [
-            {"reference": said, "hypothesis": heard, "count": count, "spoken": found.spoken[said]}
-            for said, heard, count in found.substitutions[:_MOST_CONFUSIONS]
+            {"reference": reference, "hypothesis": hypothesis, "count": count, "spoken": found.spoken[reference]}
+            for reference, hypothesis, count in found.substitutions[:_MOST_CONFUSIONS]
         ],
         "insertions": [{"word": word, "count": count} for word, count in found.insertions[:_MOST_CONFUSIONS]],
         "deletions": [

@@ -20,7 +20,7 @@ from speechgru.utterances.examination import Examined
 
 @dataclass(frozen=True)
 class Decoded:
-    """A set of utterances with what a recogniser heard in them.
+    """A set of utterances with what a recogniser made of them.
 
     Args:
         examples: the utterances.
@@ -87,7 +87,7 @@ def decode_recordings(
         step_seconds: seconds from one step to the next.
         options: how to decode, prepared for the recogniser (`DecodingOptions.prepared`); greedily when None.
         batch_size: recordings that the model computes at once; changes the time and no text.
-        progress: told after each batch.
+        progress: called after each batch.
 
     Raises:
         UserError: no recording can be read.
@@ -118,7 +118,7 @@ def transcribe_recordings(
         transcribe: a batch to a hypothesis for each of its recordings.
         recordings: what is scored; each is read once here.
         batch_size: recordings in a batch.
-        progress: told after each batch.
+        progress: called after each batch.
 
     Raises:
         UserError: no recording can be read.

@@ -51,7 +51,7 @@ class ScoringSet(Sequence[Examined]):
         manifest: the utterances.
         sample_rate: Hz that the recogniser works at.
         text: the recogniser's text rules.
-        kept_bytes: samples of so many bytes stay in memory for the next scoring; recordings beyond are decoded again.
+        kept_bytes: bytes of samples that stay in memory for the next scoring; recordings beyond are decoded again.
 
     Raises:
         ManifestError: the manifest cannot be read.

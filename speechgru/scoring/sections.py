@@ -17,7 +17,7 @@ _MAX_WORST, MAX_PLAYERS = 10, 5
 #: How to read a picture of a recording.
 PICTURE_LEAD = (
     "Above the log-mel of a recording; below it, on the same time axis, the probability of every label at every step, "
-    "each written at its peak; the blank, which is no label, is dashed. A band marks a word from its first label to "
+    "each written at its peak; the blank, which is not a label, is dashed. A band marks a word from its first label to "
     "its last: CTC models emit labels late and briefly, so bands are shorter than the words' sound."
 )
 

@@ -34,7 +34,7 @@ def begin(
         job: what is trained on, and where.
         learner: gets the weights.
         checkpoints: those of the run folder.
-        progress: told of a damaged checkpoint, and of the work before the first step.
+        progress: called with a damaged checkpoint, and by the work before the first step.
 
     Returns:
         The state of the run, and whether it was resumed.

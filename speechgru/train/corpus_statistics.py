@@ -26,7 +26,7 @@ def corpus_statistics(
         front_end: the model's front end; its own normalisation is left out.
         corpus: the training utterances.
         config: sample rate and seed.
-        progress: told after each batch.
+        progress: called after each batch.
 
     Returns:
         `mean_D` and `deviation_D`, float64; a deviation is at least 0.1 nat (of slopes a tenth of that), so that a

@@ -1,4 +1,4 @@
-"""A run's history as its page asks for it: whatever is there, of a run that goes on, was killed or has ended."""
+"""A run's history as its page asks for it: whatever is there, of a run that still trains, was killed or has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDS = {
     "stop_after": "it was asked to stop there (stop_after)",
     "interrupted": "it was interrupted",
 }
-_NO_END = "no end is recorded: it goes on, or was killed"
+_NO_END = "no end is recorded: it still trains, or was killed"
 
 
 @dataclass(frozen=True)

@@ -307,7 +307,7 @@ class TrainingLoop:
         return self._stop_step is not None and self.state.step >= self._stop_step
 
     def _stop(self) -> None:
-        """Ends at `stop_step`, without leaving a mark on the run that goes on from there.
+        """Ends at `stop_step`, without leaving a mark on the run that resumes from there.
 
         The checkpoint is written first, so that it holds the state of a run that never stopped. Only then the weights
         are scored, where the configuration has no evaluation at this step.

@@ -30,7 +30,7 @@ def make_optimizer(settings: TrainConfig) -> keras.optimizers.Optimizer:
 def learning_rate_at(step: int, *, settings: TrainConfig, num_steps: int, plateau_scale: float = 1.0) -> float:
     """The learning rate of a step: a linear warm-up to the peak, then the schedule.
 
-    A pure function, so that a resumed run goes on with what it would have had.
+    A pure function, so that a resumed run has what it would have had.
 
     Args:
         step: 0-based.

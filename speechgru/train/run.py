@@ -144,7 +144,7 @@ def train(
         raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with Interruption(advice="the run goes on from its last checkpoint") as interruption:
+    with Interruption(advice="the run resumes from its last checkpoint") as interruption:
         workers = Workers(strategy or choose_strategy())
         claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
         with claim, _errors_told(folder, config, workers):
@@ -296,12 +296,12 @@ def _errors_told(folder: RunFolder, config: RunConfig, workers: Workers) -> Iter
         message = error_of(error)
         if message is not None:
             raise AudioError(
-                f"{message} (it could be read when training started; the run goes on from its last checkpoint once it "
+                f"{message} (it could be read when training started; the run resumes from its last checkpoint once it "
                 "is there again)"
             ) from error
         if workers.count > 1 and isinstance(error, _PEER_GONE):
             raise UserError(
                 f"{folder.path}: another of the {workers.count} workers has ended or cannot be reached; start all of "
-                "them again with the same commands, and the run goes on from its last checkpoint"
+                "them again with the same commands, and the run resumes from its last checkpoint"
             ) from error
         raise

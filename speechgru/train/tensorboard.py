@@ -29,14 +29,14 @@ _PLACES = ("kind", "step", "epoch")
 #: A picture's pixels: a second of audio, the narrowest and the widest picture, its height.
 _SECOND_WIDTH, _LEAST_WIDTH, _MOST_WIDTH, _HEIGHT = 200, 800, 2400, 460
 _DPI = 100
-#: Both come with matplotlib. Texts have characters of one width, so that what was said stands above what was heard.
+#: Both come with matplotlib. Texts have characters of one width, so that the reference stands above the hypothesis.
 _TEXT_FONT, _LABEL_FONT = {"family": "DejaVu Sans Mono"}, {"family": "DejaVu Sans", "weight": "bold"}
 #: Pixels a character of the texts above a picture is wide.
 _CHARACTER_WIDTH = 7.6
 
 
 class TensorBoardWriter:
-    """What TensorBoard shows of a run: curves, and at every evaluation a few dev utterances as the model hears them.
+    """What TensorBoard shows of a run: curves, and at every evaluation a few dev utterances as recognised.
 
     Every record and every show reaches the disk before the call returns, so that TensorBoard follows and a full disk
     is noticed where it matters.
@@ -78,7 +78,7 @@ class TensorBoardWriter:
             self._writer.flush()
 
     def write_examples(self, model: keras.Model, step: int) -> None:
-        """Shows how the model hears the examples: a picture and the texts of each, the first time their sound too.
+        """Shows what the model makes of the examples: a picture and the texts of each, the first time their sound too.
 
         Args:
             model: `model.build_model`'s, with the weights of that step.
@@ -95,9 +95,9 @@ class TensorBoardWriter:
                 drawn["log_probs_SV"], vocabulary=self._vocabulary, step_seconds=self._config.step_seconds
             )
             texts = f"said   {example.text}\nheard  {hypothesis.text}"
-            image_HWC = hearing_image(**drawn, hypothesis=hypothesis, title=texts)
+            image_HWC = recognition_image(**drawn, hypothesis=hypothesis, title=texts)
             with self._writing(), self._writer.as_default(step=step):
-                tf.summary.image(f"heard/{name}", image_HWC[None])
+                tf.summary.image(f"recognised/{name}", image_HWC[None])
                 # Markdown takes what is indented by four for code, and shows it as it is.
                 tf.summary.text(f"transcripts/{name}", textwrap.indent(texts, "    "))
                 if not self._audio_is_shown:
@@ -130,7 +130,7 @@ class TensorBoardWriter:
             ) from error
 
 
-def hearing_image(
+def recognition_image(
     *,
     log_mel_TM: np.ndarray,
     log_probs_SV: np.ndarray,
@@ -140,7 +140,7 @@ def hearing_image(
     hypothesis: Hypothesis,
     title: str,
 ) -> np.ndarray:
-    """A recording as a model hears it, as pixels: the log-mel above the probability of every label over time.
+    """A recording as a model sees it, as pixels: the log-mel above the probability of every label over time.
 
     It is `report.figures.speech_picture` for those who show no SVG.
 
@@ -150,7 +150,7 @@ def hearing_image(
         vocabulary: what the labels stand for.
         frame_seconds: seconds from one frame to the next.
         step_seconds: seconds from one step to the next.
-        hypothesis: what was heard; each label is written at its peak, each word has a band.
+        hypothesis: what was recognised; each label is written at its peak, each word has a band.
         title: the texts above, some lines.
 
     Returns:
@@ -198,7 +198,7 @@ def hearing_image(
 
 
 def _write(axes: Any, place: tuple[float, float], text: str, *, font: dict[str, Any], **style: Any) -> None:
-    """Writes text as it is: `$` is no formula, and what the font lacks becomes a replacement character."""
+    """Writes text as it is: `$` is not a formula, and what the font lacks becomes a replacement character."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     properties = FontProperties(size=9, **font)

@@ -1,6 +1,6 @@
 """Training that starts from another run: its weights, a last layer for other words, layers that stay as they are.
 
-For the person with ten minutes of recordings: a model that has heard hours of somebody else knows most of what there
+For the person with ten minutes of recordings: a model that has seen hours of somebody else knows most of what there
 is to learn, whatever the words are.
 """
 

@@ -1,4 +1,4 @@
-"""Sweeps: which hyperparameters hear best, within what a device allows.
+"""Sweeps: which hyperparameters recognise best, within what a device allows.
 
 In Python: `tune(load_sweep("my_sweep.yaml"), "sweeps/mine")`.
 """

@@ -70,9 +70,9 @@ def tune(
     listen: str | None = None,
     progress: Progress = silent,
 ) -> SweepResult:
-    """Searches, or goes on with the search in `run`.
+    """Searches, or resumes the search in `run`.
 
-    Killed at any moment, the same call goes on: finished trials are kept, trials that were under way continue from
+    Killed at any moment, the same call resumes: finished trials are kept, trials that were under way continue from
     their checkpoints, and the search draws what it would have drawn.
 
     Args:
@@ -80,7 +80,7 @@ def tune(
         run: the sweep's folder; made when it is missing. Where several machines work, all must see it under this name.
         workers: trials at a time on this machine. Several share its cores, and each has a GPU where there are some.
         listen: `HOST:PORT` for workers of other machines (`join`); None where there are none.
-        progress: told after each trial.
+        progress: called after each trial.
 
     Returns:
         What was found.
@@ -107,7 +107,7 @@ def join(run: str | Path, chief: str, *, workers: int = 1, progress: Progress = 
         run: the sweep's folder, as its chief sees it.
         chief: `HOST:PORT` that the chief listens on.
         workers: trials at a time on this machine.
-        progress: told when workers start.
+        progress: called when workers start.
 
     Returns:
         How many times a worker died and was replaced.

@@ -63,7 +63,7 @@ class TrialFolder:
         return self.path if number == 0 else self.path / "repeats" / str(number)
 
     def read_outcome(self) -> dict[str, Any] | None:
-        """What came of the trial; None while it goes on."""
+        """What came of the trial; None while it runs."""
         return read_json(self.outcome)
 
 
@@ -79,7 +79,7 @@ class SweepFolder:
 
     @property
     def definition(self) -> Path:
-        """JSON: the sweep as it was given, resolved; a sweep that goes on must be the same."""
+        """JSON: the sweep as it was given, resolved; a sweep that is resumed must be the same."""
         return self.path / "sweep.json"
 
     @property
@@ -89,7 +89,7 @@ class SweepFolder:
 
     @property
     def status(self) -> Path:
-        """JSON: why the sweep ended, or that it goes on; workers of other machines look there."""
+        """JSON: why the sweep ended, or that it runs; workers of other machines look there."""
         return self.path / "status.json"
 
     @property

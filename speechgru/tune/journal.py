@@ -1,7 +1,7 @@
 """The journal: every trial that began or ended, one line each, written before anybody acts on it.
 
 A search is a function of its seed and of what happened to it in which order. So nothing else of it is kept: whoever
-goes on with a sweep begins the search anew and tells it the journal.
+resumes a sweep begins the search anew and replays the journal to it.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ class JournaledOracle(AdaptedOracle):
         self.unassigned.sort()
 
     def is_over(self) -> bool:
-        """Whether no trial begins or runs any more, and every living worker has been told."""
+        """Whether no trial begins or runs any more, and every living worker knows."""
         with self._guard:
             if self.failure is not None:
                 return True
@@ -321,7 +321,7 @@ class BayesianSearch(JournaledOracle, AdaptedBayesianOracle, BayesianOptimizatio
         self.reseed(self.seed + _STRIDE * len(self.trials))
         # For matrices so small, threads only wait for each other.
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-            # A key that does not matter has no length scale; that is no news to whoever searches.
+            # A key that does not matter has no length scale; whoever searches need not know.
             warnings.simplefilter("ignore", ConvergenceWarning)
             populated = super().populate_space(trial_id)
         # In a space of choices the process returns to its favourite, of which nothing is left to learn.

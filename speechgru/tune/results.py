@@ -1,4 +1,4 @@
-"""What a sweep ends in, and what it shows while it goes on: the best configuration, a table, a page."""
+"""What a sweep ends in, and what it shows while it runs: the best configuration, a table, a page."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def write_results(
         loaded: the sweep.
         rows: the trials, see `rows_of`.
         seconds: the sweep's so far.
-        ended: why it ended; None while it goes on.
+        ended: why it ended; None while it runs.
         workers: how many there are.
         notes: what a reader should know.
     """

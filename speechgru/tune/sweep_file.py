@@ -45,9 +45,9 @@ class Tuner(_Section):
 
     Args:
         kind: `random`; `grid`, every combination once; `bayesian`, by a Gaussian process over the trials so far;
-            `hyperband` (Li et al. 2018), which trains many for a few epochs and goes on with the best of them.
+            `hyperband` (Li et al. 2018), which trains many for a few epochs and continues with the best of them.
         initial_points: of `bayesian`: trials drawn evenly before the process is asked; three a key when None.
-        factor: of `hyperband`: one in so many goes on, for so many times the epochs.
+        factor: of `hyperband`: one in `factor` continues, for `factor` times the epochs.
         iterations: of `hyperband`: how often it goes through all its brackets.
     """
 
@@ -76,10 +76,10 @@ class Limits(_Section):
     Args:
         form: which form of it.
         max_size_mb: megabytes of the file, a million bytes each.
-        max_rtf: seconds of computing per second of audio, as `speechgru evaluate` tells: one thread of the machine that
-            searches, log-mel and greedy decoding included.
+        max_rtf: seconds of computing per second of audio, as `speechgru evaluate` measures: one thread of the machine
+            that searches, log-mel and greedy decoding included.
         max_latency_ms: from the last sound to its text. Of a model that streams what a step waits for at most, and
-            computing it; of one that hears the whole recording first computing the dev set's longest.
+            computing it; of one that reads the whole recording first computing the dev set's longest.
         max_parameters: weights; needs no export.
     """
 
@@ -99,7 +99,7 @@ class Budget(_Section):
     """When the sweep ends; with `minutes` or a grid, `trials` may be left out.
 
     Args:
-        trials: at most so many, those that are refused before training not counted.
+        trials: the most, those that are refused before training not counted.
         epochs: `train.max_epochs` of every trial; of `hyperband` that of the last ones.
         minutes: of the wall clock, all sessions together. No trial begins that would not end in time by the median of
             those before it.
@@ -165,9 +165,9 @@ class Sweep(_Section):
     def _ends(self) -> Sweep:
         kind, budget = self.tuner.kind, self.budget
         if kind == "hyperband" and budget.epochs is None:
-            raise ValueError("budget.epochs is missing: hyperband gives its last trials so many epochs, others fewer")
+            raise ValueError("budget.epochs is missing: hyperband gives its last trials this many epochs, others fewer")
         if kind == "hyperband" and self.repeats > 1:
-            raise ValueError("repeats must be 1 with hyperband, which goes on with a trial's weights")
+            raise ValueError("repeats must be 1 with hyperband, which continues with a trial's weights")
         if kind in ("random", "bayesian") and budget.trials is None and budget.minutes is None:
             raise ValueError("budget.trials or budget.minutes is missing: a sweep must end")
         if self.tuner.initial_points is not None and kind != "bayesian":
@@ -214,7 +214,7 @@ class LoadedSweep:
         return load_config(self._base, [*self._overrides, *chosen])
 
     def definition(self) -> dict[str, Any]:
-        """All that a sweep which goes on must have in common with the one that began; JSON-ready."""
+        """All that a sweep which is resumed must have in common with the one that began; JSON-ready."""
         record = self.sweep.model_dump(mode="json", exclude={"base", "set", "budget"})
         record["epochs"] = self.sweep.budget.epochs
         record["configuration"] = load_config(self._base, self._overrides).model_dump(mode="json")

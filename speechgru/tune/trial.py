@@ -90,11 +90,11 @@ def _end_with_parent() -> None:
 
 
 def run_trial(folder: TrialFolder, *, progress: Progress) -> dict[str, Any]:
-    """Trains and measures what the trial's plan says; goes on where an earlier process stopped.
+    """Trains and measures what the trial's plan says; resumes where an earlier process stopped.
 
     Args:
         folder: the trial's folder, with its plan.
-        progress: told of training and measuring.
+        progress: called by training and measuring.
 
     Returns:
         The outcome: `status` is `completed`, with `score` (what the search makes small), the scores and costs; or

@@ -111,7 +111,7 @@ class _RetryingOracle:
 def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]) -> None:
     """Runs a trial to its outcome, in processes of its own.
 
-    One that ends without an outcome, killed or by its own doing, is followed by another, which goes on from the last
+    One that ends without an outcome, killed or by its own doing, is followed by another, which resumes from the last
     checkpoint; two that end so without a new checkpoint between them are the trial's failure.
 
     Raises:

@@ -1,7 +1,7 @@
 """A .tflite file's tables, read with every step checked.
 
 A .tflite file is a flatbuffer: tables that point at each other by offsets. Nothing in it is trusted here, so a damaged
-file ends in one sentence that names it. A changed weight is no damage that one can see.
+file ends in one sentence that names it. A changed weight is not damage that one can see.
 
 Source: https://flatbuffers.dev/internals/ for the layout, and TensorFlow's `lite/schema/schema.fbs`, whose tables name
 their fields in the order of the slots below.
@@ -240,12 +240,12 @@ def root_of(content: bytes) -> Table:
     """The root of a file.
 
     Raises:
-        DamagedError: it is no TFLite file.
+        DamagedError: it is not a TFLite file.
     """
     if len(content) < HEADER_BYTES:
         raise DamagedError(f"is cut short ({len(content)} bytes)" if content else "is empty")
     if content[4:8] != _IDENTIFIER:
-        raise DamagedError(f"is no TFLite file (it begins with {content[:8]!r})")
+        raise DamagedError(f"not a TFLite file (it begins with {content[:8]!r})")
     return Table(content, UINT32.unpack_from(content)[0], [8 * len(content)])  # nothing is read eight times
 
 
