@@ -96,7 +96,7 @@ def test_tables_show_facts_forms_and_signatures(run):
     assert code == 0 and err == ""
     for pattern in (
         r"written by +│ speechgru \S+, format 2 ",
-        r"hears +│ 8,000 Hz, a step every 16 ms ",
+        r"input +│ 8,000 Hz, a step every 16 ms ",
         r"front end +│ 8 mel filters, 16 ms every 8 ms ",
         r"writes +│ 2 characters ",
         r"model +│ 1 x 8 units, forward ",

@@ -91,14 +91,14 @@ def test_the_numbers_of_a_record_have_curves(make_watch, tmp_path):
     ]
 
 
-def test_the_examples_are_seen_read_and_heard(make_watch, tiny, tmp_path):
+def test_the_examples_have_picture_text_and_sound(make_watch, tiny, tmp_path):
     soundfile = pytest.importorskip("soundfile")
     watch = make_watch()
     watch.write_examples(tiny[1], 100)
     watch.write_examples(tiny[1], 200)
     watch.close()
     found = read_back(tmp_path / "logs")
-    assert found.keys() == {f"{what}/0{k + 1} one.wav" for what in ("heard", "transcripts", "audio") for k in range(2)}
+    assert found.keys() == {f"{what}/0{k + 1} one.wav" for what in ("recognised", "transcripts", "audio") for k in range(2)}
     for k, (text, width) in enumerate([("a *b* <b>c</b>", 800), ("_c_", 900)]):
         name = f"0{k + 1} one.wav"
         pictures = found[f"recognised/{name}"]
@@ -107,7 +107,7 @@ def test_the_examples_are_seen_read_and_heard(make_watch, tiny, tmp_path):
         assert image_HWC.shape[::2] == (460, 3) and width <= image_HWC.shape[1] < width + 10
         assert [step for step, _ in found[f"transcripts/{name}"]] == [100, 200]
         shown = found[f"transcripts/{name}"][1][1].item().decode()
-        assert shown == f"    said   {text}\n    heard  b", "indented: Markdown must not read it"
+        assert shown == f"    reference   {text}\n    hypothesis  b", "indented: Markdown must not read it"
         ((step, heard),) = found[f"audio/{name}"]
         samples_N, sample_rate = soundfile.read(io.BytesIO(heard[0, 0]))
         assert (step, sample_rate, len(samples_N)) == (100, 8000, (0.5 + 4 * k) * 8000)
@@ -125,7 +125,7 @@ def test_the_pictures_follow_the_weights(make_watch, tiny, tmp_path):
         bias.assign(before)
         watch.close()
     (_, first), (_, second) = read_back(tmp_path / "logs")["transcripts/01 one.wav"]
-    assert first.item().endswith(b"heard  b") and second.item().endswith(b"heard  a")
+    assert first.item().endswith(b"hypothesis  b") and second.item().endswith(b"hypothesis  a")
 
 
 def test_showing_again_and_again_keeps_nothing(make_watch, tiny, made):
@@ -207,7 +207,7 @@ def draw(num_frames=40, num_steps=20, *, vocabulary=VOCABULARY, **changes):
         "frame_seconds": 0.01,
         "step_seconds": 0.02,
         "hypothesis": greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.02),
-        "title": "said   a\nheard  b",
+        "title": "reference   a\nhypothesis  b",
     }
     return watching.recognition_image(**parts | changes)
 
@@ -227,9 +227,9 @@ def test_odd_texts_are_drawn_as_they_are():
     vocabulary = Vocabulary([" ", "$", "\u4e2d", "\u0634", "\\"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image_HWC = draw(vocabulary=vocabulary, title="said   $a_{b$ \\frac \u4e2d\u6587 \U0001f600\nheard  $$")
+        image_HWC = draw(vocabulary=vocabulary, title="reference   $a_{b$ \\frac \u4e2d\u6587 \U0001f600\nhypothesis  $$")
         draw(vocabulary=Vocabulary(["turn", "on"], unit="word"), title="")
-        draw(title=f"said   {'very ' * 500}long")
+        draw(title=f"reference   {'very ' * 500}long")
     assert image_HWC.std() > 10
 
 

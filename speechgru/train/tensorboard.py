@@ -94,7 +94,7 @@ class TensorBoardWriter:
             hypothesis = greedy_decode(
                 drawn["log_probs_SV"], vocabulary=self._vocabulary, step_seconds=self._config.step_seconds
             )
-            texts = f"said   {example.text}\nheard  {hypothesis.text}"
+            texts = f"reference   {example.text}\nhypothesis  {hypothesis.text}"
             image_HWC = recognition_image(**drawn, hypothesis=hypothesis, title=texts)
             with self._writing(), self._writer.as_default(step=step):
                 tf.summary.image(f"recognised/{name}", image_HWC[None])
