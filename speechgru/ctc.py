@@ -138,6 +138,8 @@ def _xla_loss(
     labels_BL = tf.pad(labels_BL, [[0, 0], [0, -num_labels % _LABEL_MULTIPLE + tf.cast(num_labels == 0, tf.int32)]])
     logits_BSV = tf.pad(logits_BSV, [[0, 0], [0, -num_steps % _STEP_MULTIPLE], [0, 0]])
 
+    # The loop yields the gradient in closed form. Automatic differentiation would keep every state of every step and
+    # run a second loop backwards, where the backward recursion already runs beside the forward one.
     @tf.custom_gradient
     def loss(logits_BSV: tf.Tensor) -> tuple[tf.Tensor, Any]:
         # Stopped, or an eager tape would have the loop inside made ready for a gradient of its own.
@@ -213,7 +215,8 @@ def _loss_and_gradient(
     _, blanks_CL, labels_CL, arrived, scales = tf.while_loop(
         lambda step, *_: step < steps, one_step, [0, blanks_CL, labels_CL, arrived, scales], maximum_iterations=steps
     )
-    # A row without padding ends in its last blank or its last label.
+    # A row without padding ends in its last blank or its last label. A padded row's label states got _NEVER at the
+    # padding, so the same sum leaves its last blank alone.
     last_label_BL = tf.pad(labels_CL[:batch], [[0, 0], [1, 0]], constant_values=_NEVER)
     end_B = _log_sum_exp(
         *(tf.gather(states, num_labels_B, axis=1, batch_dims=1) for states in (blanks_CL[:batch], last_label_BL))
@@ -234,6 +237,7 @@ def _loss_and_gradient(
         arrived_SCL[:, :batch] + label_SCL[:, :batch] + arrived_SCL[::-1, batch:, ::-1] + scale_SB[:, :, None]
     )
     posterior_SBL = tf.where(tf.sequence_mask(num_labels_B, width)[None], posterior_SBL, 0.0)
+    # A label may occur at several places, whose posteriors add up to its class's: one product with one-hot rows.
     by_class_BSV = tf.matmul(tf.transpose(posterior_SBL, [1, 0, 2]), tf.one_hot(labels_BL, classes))
     blank_BS1 = 1.0 - tf.reduce_sum(by_class_BSV, axis=2, keepdims=True)
     by_class_BSV += blank_BS1 * tf.one_hot(BLANK_ID, classes)

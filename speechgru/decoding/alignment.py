@@ -58,6 +58,8 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     num_states = len(states_Z)
     skip_Z = np.full(num_states, -np.inf)
     skip_Z[1:-2:2] = np.where(states_Z[3::2] != states_Z[1:-2:2], 0.0, -np.inf)
+    # Only label states have a skip: a blank reached by skipping a label would drop that label from the text. Equal
+    # labels have none, because CTC merges them unless a blank lies between.
     emission_SZ = log_probs_SV[:, states_Z]
     # to_end[s, z]: the best of the paths through steps s to the last that are in state z at step s. From the end to
     # the start, so that the walk below meets equal paths at their first difference. Two columns more: no such state.
@@ -80,6 +82,7 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     for step in range(num_steps):
         if step:
             skip = allowed[state]
+        # The negated label prefers the lower one of equals, as argmax does in greedy decoding.
         *_, following = max(
             (to_end_SZ[step, other], -of_state[other], other)
             for other in range(state, min(state + 2 + skip, num_states))

@@ -101,9 +101,9 @@ class DecoderStream:
             log_probs_SV: natural-log probabilities of the next steps, any number of them, one column a label.
 
         Raises:
-            ValueError: they do not fit (as in `greedy_decode`), and none of them is taken; or the stream is finished.
+            ValueError: they do not fit (as in `greedy_decode`), and none of them is decoded; or the stream is finished.
         """
-        self._take(self._next_steps(log_probs_SV))
+        self._decode(self._next_steps(log_probs_SV))
 
     def feed_until(self, log_probs_SV: np.ndarray, rule: EndpointRule) -> int | None:
         """Decodes some more steps, but not past the first at whose end the utterance is over.
@@ -116,7 +116,7 @@ class DecoderStream:
             rule: when it is over.
 
         Returns:
-            How many of the steps were taken, 1 or more, where the utterance is over after the last of these; None
+            How many of the steps were decoded, 1 or more, where the utterance is over after the last of these; None
             where all were decoded and it continues.
 
         Raises:
@@ -137,7 +137,7 @@ class DecoderStream:
             )
         )
         taken = int(over_S.argmax()) + 1 if over_S.any() else None
-        self._take(log_probs_SV[:taken])
+        self._decode(log_probs_SV[:taken])
         return taken
 
     def partial(self) -> Hypothesis:
@@ -215,10 +215,10 @@ class DecoderStream:
             )
         return self._checked(log_probs_SV)
 
-    def _take(self, log_probs_SV: np.ndarray) -> None:
-        heard_S = np.flatnonzero(self._is_label_V[self._best_path.feed(log_probs_SV)])
-        if len(heard_S):
-            self._label_end = self.num_steps - len(log_probs_SV) + int(heard_S[-1]) + 1
+    def _decode(self, log_probs_SV: np.ndarray) -> None:
+        label_steps_S = np.flatnonzero(self._is_label_V[self._best_path.feed(log_probs_SV)])
+        if len(label_steps_S):
+            self._label_end = self.num_steps - len(log_probs_SV) + int(label_steps_S[-1]) + 1
         if self._search is not None:
             self._steps.append(log_probs_SV)
             self._search.feed(log_probs_SV, steps_after=math.inf)
@@ -264,7 +264,7 @@ class _Rows:
         return self._buffer[: self._length]
 
     def append(self, rows_SV: np.ndarray) -> None:
-        """Takes more rows, in their precision if that is the higher one."""
+        """Appends rows, in their precision if that is the higher one."""
         length = self._length + len(rows_SV)
         dtype = np.result_type(self._buffer, rows_SV)
         if length > len(self._buffer) or dtype != self._buffer.dtype:
