@@ -140,7 +140,9 @@ def test_a_damaged_model_ends_in_one_message(tmp_path, run, damage):
         path.write_bytes(content[:9999] if damage == "cut" else b"noise" * 999)
     code, out, err = run(bundle)
     assert code == 2 and out == ""
-    assert err.startswith((f"error: {path}: is ", f"error: {path}: not a ")) and "copy the" in err and err.count("\n") == 1
+    assert (
+        err.startswith((f"error: {path}: is ", f"error: {path}: not a ")) and "copy the" in err and err.count("\n") == 1
+    )
 
 
 def test_it_loads_no_tensorflow():

@@ -98,7 +98,9 @@ def test_the_examples_have_picture_text_and_sound(make_watch, tiny, tmp_path):
     watch.write_examples(tiny[1], 200)
     watch.close()
     found = read_back(tmp_path / "logs")
-    assert found.keys() == {f"{what}/0{k + 1} one.wav" for what in ("recognised", "transcripts", "audio") for k in range(2)}
+    assert found.keys() == {
+        f"{what}/0{k + 1} one.wav" for what in ("recognised", "transcripts", "audio") for k in range(2)
+    }
     for k, (text, width) in enumerate([("a *b* <b>c</b>", 800), ("_c_", 900)]):
         name = f"0{k + 1} one.wav"
         pictures = found[f"recognised/{name}"]
@@ -227,7 +229,9 @@ def test_odd_texts_are_drawn_as_they_are():
     vocabulary = Vocabulary([" ", "$", "\u4e2d", "\u0634", "\\"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image_HWC = draw(vocabulary=vocabulary, title="reference   $a_{b$ \\frac \u4e2d\u6587 \U0001f600\nhypothesis  $$")
+        image_HWC = draw(
+            vocabulary=vocabulary, title="reference   $a_{b$ \\frac \u4e2d\u6587 \U0001f600\nhypothesis  $$"
+        )
         draw(vocabulary=Vocabulary(["turn", "on"], unit="word"), title="")
         draw(title=f"reference   {'very ' * 500}long")
     assert image_HWC.std() > 10

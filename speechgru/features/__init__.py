@@ -3,6 +3,33 @@
 An utterance's features never depend on its batch mates, nor on the padding. `log_mel` computes frames, `frames` has the
 stages behind it, and `front_end` runs them over whole utterances and over windows of a stream. To add a stage, write
 its module and name it in `STAGES`.
+
+>>> import numpy as np, tensorflow as tf
+>>> hz = mel_to_hz(hz_to_mel(1000.0))
+>>> round(float(hz)), mel_filters(sample_rate=16000, n_fft=512, n_mels=40, f_min=0.0, f_max=8000.0).shape
+(1000, (257, 40))
+>>> samples_BN = np.random.default_rng(0).standard_normal([1, 1600]).astype(np.float32)
+>>> layer = LogMel(
+...     sample_rate=16000, frame_length=400, hop_length=160, n_fft=512, n_mels=40, f_min=0.0, f_max=8000.0
+... )
+>>> log_mel_BTM, num_frames_B = layer(samples_BN, tf.constant([1600]))
+>>> log_mel_BTM.shape, num_frames_B.numpy().tolist()
+(TensorShape([1, 11, 40]), [11])
+>>> dither(tf.zeros([4]), tf.constant([0, 1]), deviation=1e-5).shape
+TensorShape([4])
+>>> slopes(tf.zeros([1, 11, 40])).shape
+TensorShape([1, 7, 40])
+>>> mask_time(tf.ones([1, 3, 1]), tf.constant([2]))[0, :, 0].numpy().tolist()
+[1.0, 1.0, 0.0]
+
+The stages behind it, by a configuration's section `features`:
+
+>>> from speechgru.config import FeaturesConfig
+>>> stages = make_stages(FeaturesConfig(n_mels=40, deltas=1), num_features=40)
+>>> isinstance(stages[0], Stage), [type(stage) for stage in stages] == [Deltas, GlobalNormalization]
+(True, True)
+>>> log_mel_BTM.shape == UtteranceNormalization()(log_mel_BTM, num_frames_B).shape
+True
 """
 
 from collections.abc import Callable

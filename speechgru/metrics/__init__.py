@@ -1,4 +1,37 @@
-"""Error rates, where the errors are, and whether confidence knows."""
+"""Error rates, where the errors are, and whether confidence knows.
+
+>>> counts = [word_errors("turn it on", "turn on"), word_errors("stop", "stop now")]
+>>> isinstance(counts[0], ErrorCounts), total(counts).rate, sentence_error_rate(counts)
+(True, 0.5, 1.0)
+>>> bootstrap_interval(counts, num_samples=100)
+(0.3333333333333333, 1.0)
+>>> character_errors("stop", "step").rate
+0.25
+>>> pairs = align(["turn", "it", "on"], ["turn", "on"])
+>>> pairs[1] == AlignedPair("delete", "it", None), count_pairs(pairs) == count_errors("abc", "ac")
+(True, True)
+>>> real_time_factor(0.5, 10.0)
+0.05
+
+Where the errors are, and whether confidence knows:
+
+>>> found = confusions([align(["on"], ["off"]), align(["on"], ["off"])])
+>>> isinstance(found, Confusions), found.substitutions
+(True, [('on', 'off', 2)])
+>>> slices = slice_by(["kitchen", "hall", "hall"])
+>>> isinstance(slices[0], Slice), [(each.value, each.indices) for each in slices]
+(True, [('hall', (1, 2)), ('kitchen', (0,))])
+>>> words_right(align(["turn", "on"], ["turn", "off"]))
+[True, False]
+>>> area_under_curve([0.9, 0.8, 0.3], [True, True, False])
+1.0
+>>> bins = reliability([0.9, 0.8, 0.3], [True, True, False])
+>>> isinstance(bins[0], ReliabilityBin), round(calibration_error(bins), 3)
+(True, 0.2)
+>>> low, high = share_interval(2, 3)
+>>> low < 2 / 3 < high
+True
+"""
 
 from speechgru.metrics.breakdown import Confusions, Slice, confusions, slice_by
 from speechgru.metrics.confidence import (
