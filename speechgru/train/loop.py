@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from speechgru.audio.in_graph import error_of
 from speechgru.dataset import make_sampler, training_batches
-from speechgru.errors import Interrupted, UserError
+from speechgru.errors import AudioError, Interrupted, UserError
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.scoring.evaluation import error_rates
@@ -288,9 +288,12 @@ class TrainingLoop:
         self._learner.ship()
         if job.dev is None:
             raise ValueError("there is no dev set to score; only the chief has one")
-        decoded = decode_recordings(
-            self._predictor, job.dev, vocabulary=job.vocabulary, step_seconds=job.config.step_seconds
-        )
+        try:
+            decoded = decode_recordings(
+                self._predictor, job.dev, vocabulary=job.vocabulary, step_seconds=job.config.step_seconds
+            )
+        except AudioError as error:
+            raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
         return error_rates(decoded)
 
     def _record_training(self) -> None:
