@@ -9,6 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="checked with the NumPy of Python 3.10 to 3.12; newer types differ"
+)
 def test_the_package_is_typed(tmp_path):
     pytest.importorskip("mypy", reason="types are checked by mypy, of the dev extra")
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]
