@@ -45,10 +45,13 @@ OFF = {
 }  # fmt: skip
 
 
-def chain_of(sample_rate=RATE, readers=None, **keys):
+def chain_of(sample_rate=RATE, readers=None, num_groups=1, **keys):
     """The stages with these keys, everything else switched off."""
     settings_ = SimpleNamespace(**{**OFF, **keys})
-    return Chain([stage.of(settings_) for stage in STAGES], scene=Scene(sample_rate, readers or {}))
+    return Chain(
+        [stage.of(settings_) for stage in STAGES],
+        scene=Scene(sample_rate, readers or {}, sample_rate // 100, num_groups),
+    )
 
 
 def augment_samples(
@@ -67,11 +70,11 @@ def each_row(seeds, log_mel_BTM):
     return seeds if seeds.shape.rank == 2 else tf.random.experimental.stateless_split(seeds, tf.shape(log_mel_BTM)[0])
 
 
-def augment_features(log_mel_BTM, num_frames_B, seeds, *, frame_seconds=0.01, num_groups=1, strength=1.0, **keys):
+def augment_features(log_mel_BTM, num_frames_B, seeds, *, strength=1.0, **keys):
+    """Frames are 0.01 s apart."""
     return chain_of(**keys).augment_features(
-        tf.convert_to_tensor(log_mel_BTM), num_frames_B, each_row(seeds, log_mel_BTM),
-        frame_seconds=frame_seconds, num_groups=num_groups, strength=strength,
-    )  # fmt: skip
+        tf.convert_to_tensor(log_mel_BTM), num_frames_B, each_row(seeds, log_mel_BTM), strength=strength
+    )
 
 
 mask_spectrogram = augment_features
@@ -639,7 +642,7 @@ def test_adaptive_masks_grow_with_the_row_and_with_it_alone():
     for number in range(60):
         hidden_BTM = mask_spectrogram(
             tf.ones([3, 1000, 4]), tf.constant(counts), seed(number), time_masks=1, time_mask_share=0.00101,
-            time_masks_per_second=0.5, frame_seconds=0.01, frequency_masks=0, frequency_mask_share=0.0,
+            time_masks_per_second=0.5, frequency_masks=0, frequency_mask_share=0.0,
         ).numpy() == 0  # fmt: skip
         hidden = hidden_BTM.all(axis=2).sum(axis=1)
         assert (hidden <= [1, 2, 6]).all()
@@ -652,7 +655,7 @@ def test_adaptive_masks_are_counted_by_whole_seconds_exactly():
     for seconds, rate in ((3, 1.0), (7, 1.0), (30, 0.1), (10, 0.7)):
         hidden_BTM = mask_spectrogram(
             tf.ones([1, 100 * seconds, 1]), tf.constant([100 * seconds]), seed(0), time_masks=0, time_mask_share=1.0,
-            time_masks_per_second=rate, frame_seconds=0.01, frequency_masks=0, frequency_mask_share=0.0,
+            time_masks_per_second=rate, frequency_masks=0, frequency_mask_share=0.0,
         ).numpy() == 0  # fmt: skip
         parts = tf.random.experimental.stateless_split(tf.random.experimental.stateless_split(seed(0), 1)[0], 7)
         draws_K2 = tf.random.stateless_uniform([round(seconds * rate), 2], parts[5]).numpy()

@@ -21,7 +21,7 @@ class Chain:
 
     Args:
         stages: stages with their keys' values, in the order in which they are applied.
-        scene: sample rate, and readers of recordings.
+        scene: sample rate, frames, and readers of recordings.
 
     >>> from speechgru.augment import Gain, Speed
     >>> chain = Chain([Speed(speed_share=0.0), Gain(gain_db=6.0)], scene=Scene(sample_rate=16000))
@@ -89,8 +89,6 @@ class Chain:
         num_frames_B: tf.Tensor,
         seeds_B2: tf.Tensor,
         *,
-        frame_seconds: float,
-        num_groups: int = 1,
         strength: Any = 1.0,
     ) -> tf.Tensor:
         """Applies the stages of features to a batch, each row by its own seed.
@@ -99,21 +97,12 @@ class Chain:
             features_BTD: normalised features; zeros beyond each length stay zeros.
             num_frames_B: real frames.
             seeds_B2: int32.
-            frame_seconds: from one frame to the next.
-            num_groups: the last axis holds this many groups of filters, such as log-mel and its deltas.
             strength: scalar in [0, 1].
         """
         features_BTD = tf.convert_to_tensor(features_BTD)
         for stage in self.stages:
             if isinstance(stage, FeatureStage) and stage.is_on:
-                features_BTD = stage.apply(
-                    features_BTD,
-                    num_frames_B,
-                    seeds_B2,
-                    strength=strength,
-                    num_groups=num_groups,
-                    frame_seconds=frame_seconds,
-                )
+                features_BTD = stage.apply(features_BTD, num_frames_B, seeds_B2, strength=strength, scene=self._scene)
         return features_BTD
 
     def features_drawn(self, seeds_B2: tf.Tensor, *, strength: Any = 1.0) -> dict[str, tf.Tensor]:
@@ -124,20 +113,14 @@ class Chain:
                 drawn |= stage.drawn(seeds_B2, strength=strength)
         return drawn
 
-    def num_frames(
-        self, num_frames: np.ndarray, length_draws: np.ndarray, *, strength: float, hop_length: int
-    ) -> np.ndarray:
+    def num_frames(self, num_frames: np.ndarray, length_draws: np.ndarray, *, strength: float) -> np.ndarray:
         """Frames of utterances after augmentation, int32 [E], by their numbers [E, `num_length_draws`]."""
         first = 0
         for stage in self.stages:
             if isinstance(stage, LengthStage):
                 place, first = first, first + stage.num_draws
                 num_frames = stage.num_frames(
-                    num_frames,
-                    length_draws[:, place:first],
-                    strength=strength,
-                    sample_rate=self._scene.sample_rate,
-                    hop_length=hop_length,
+                    num_frames, length_draws[:, place:first], strength=strength, scene=self._scene
                 )
         return np.ceil(num_frames).astype(np.int32)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from speechgru.augment.stage import FeatureStage, percent
+from speechgru.augment.stage import FeatureStage, Scene, percent
 from speechgru.ranges import HalfAtMost, NonNegative, NonNegativeInt, Share
 
 if TYPE_CHECKING:
@@ -32,22 +31,18 @@ class FrequencyWarp(FeatureStage):
         seeds_B2: tf.Tensor,
         *,
         strength: Any,
-        num_groups: int,
-        frame_seconds: float,
+        scene: Scene,
     ) -> tf.Tensor:
         from speechgru.augment.spectrogram import warp_frequency
 
         factors_B = self.drawn(seeds_B2, strength=strength)["frequency_warp"]
-        return warp_frequency(features_BTD, factors_B, num_groups=num_groups)
+        return warp_frequency(features_BTD, factors_B, num_groups=scene.num_groups)
 
     def drawn(self, seeds_B2: tf.Tensor, *, strength: Any) -> dict[str, tf.Tensor]:
         from speechgru.augment.spectrogram import draw_warp_factors
 
         factors_B = draw_warp_factors(seeds_B2, self.seed_part, warp_share=self.frequency_warp_share, strength=strength)
         return {"frequency_warp": factors_B}
-
-    def record(self, draws: Mapping[str, Any]) -> dict[str, Any]:
-        return {"frequency_warp": draws["frequency_warp"]}
 
 
 class TimeMasks(FeatureStage):
@@ -83,13 +78,12 @@ class TimeMasks(FeatureStage):
         seeds_B2: tf.Tensor,
         *,
         strength: Any,
-        num_groups: int,
-        frame_seconds: float,
+        scene: Scene,
     ) -> tf.Tensor:
         from speechgru.augment.spectrogram import count_masks, mask_frames
 
         counts_B = count_masks(
-            num_frames_B, self.time_masks, per_second=self.time_masks_per_second, frame_seconds=frame_seconds
+            num_frames_B, self.time_masks, per_second=self.time_masks_per_second, frame_seconds=scene.frame_seconds
         )
         widest_share = strength * self.time_mask_share
         return mask_frames(
@@ -126,8 +120,7 @@ class FrequencyMasks(FeatureStage):
         seeds_B2: tf.Tensor,
         *,
         strength: Any,
-        num_groups: int,
-        frame_seconds: float,
+        scene: Scene,
     ) -> tf.Tensor:
         from speechgru.augment.spectrogram import mask_filters
 
@@ -137,5 +130,5 @@ class FrequencyMasks(FeatureStage):
             self.seed_part,
             count=self.frequency_masks,
             widest_share=strength * self.frequency_mask_share,
-            num_groups=num_groups,
+            num_groups=scene.num_groups,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -39,9 +40,7 @@ class Speed(LengthStage):
         samples_N = change_speed(clip.samples_N, factor)
         return Clip(samples_N, clip.num_before, tf.shape(samples_N)[0], clip.draws | {"speed_factor": factor})
 
-    def num_frames(
-        self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, sample_rate: int, hop_length: int
-    ) -> np.ndarray:
+    def num_frames(self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, scene: Scene) -> np.ndarray:
         return num_frames / (1.0 + strength * self.speed_share * (2.0 * draws[:, 0] - 1.0))
 
     def record(self, draws: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,10 +75,8 @@ class Silence(LengthStage):
         samples_N = tf.pad(clip.samples_N, [pads])
         return Clip(samples_N, clip.num_before + pads[0], clip.num_spoken, clip.draws | draws)
 
-    def num_frames(
-        self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, sample_rate: int, hop_length: int
-    ) -> np.ndarray:
-        most = strength * self.silence_seconds * sample_rate / hop_length
+    def num_frames(self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, scene: Scene) -> np.ndarray:
+        most = strength * self.silence_seconds * scene.sample_rate / scene.hop_length
         return num_frames + most * (draws[:, 0] + draws[:, 1])
 
     def record(self, draws: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +95,7 @@ class Reverberation(SampleStage):
 
     title: ClassVar[str] = "Rooms"
     switch: ClassVar[str] = "reverb_probability"
-    manifests: ClassVar[tuple[str, ...]] = ("reverb_manifest",)
+    manifests: ClassVar[Mapping[str, float]] = {"reverb_manifest": math.inf}
     seed_part: ClassVar[int] = 1
 
     reverb_probability: Share = 0.0
@@ -162,7 +159,7 @@ class Noise(SampleStage):
 
     title: ClassVar[str] = "Noise"
     switch: ClassVar[str] = "noise_probability"
-    manifests: ClassVar[tuple[str, ...]] = ("noise_manifest",)
+    manifests: ClassVar[Mapping[str, float]] = {"noise_manifest": 20.0}  # noise may be hours long
     seed_part: ClassVar[int] = 2
 
     noise_probability: Share = 0.1

@@ -25,10 +25,19 @@ class Scene:
         sample_rate: Hz.
         readers: for each manifest key of a stage that names recordings, the function that reads one of them by a seed;
             for `speech`, other utterances of the corpus.
+        hop_length: samples from one frame to the next.
+        num_groups: a frame's features are this many groups of filters, such as log-mel and its deltas.
     """
 
     sample_rate: int
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    hop_length: int = 160
+    num_groups: int = 1
+
+    @property
+    def frame_seconds(self) -> float:
+        """From one frame to the next."""
+        return self.hop_length / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,9 @@ class Stage(pydantic.BaseModel, ABC):
     #: The key that switches the stage off when it is 0.
     switch: ClassVar[str]
 
-    #: The keys that name manifests of recordings that the stage reads.
-    manifests: ClassVar[tuple[str, ...]] = ()
+    #: The keys that name manifests of recordings, each with the most seconds of a recording that the stage reads, from a
+    #: drawn place.
+    manifests: ClassVar[Mapping[str, float]] = {}
 
     #: Which part of an utterance's seed the stage draws from; no two stages share one (`seeds.part_seed`).
     seed_part: ClassVar[int]
@@ -103,7 +113,7 @@ class Stage(pydantic.BaseModel, ABC):
         """What the stage drew for one utterance, ready for JSON.
 
         Args:
-            draws: plain numbers by name, of all stages; `apply` or `drawn` gave them as tensors.
+            draws: plain numbers by name, of all stages of samples; `apply` gave them as tensors.
         """
         return {}
 
@@ -126,9 +136,7 @@ class LengthStage(Stage):
         """Applies the stage to an utterance, by its `num_draws` numbers."""
 
     @abstractmethod
-    def num_frames(
-        self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, sample_rate: int, hop_length: int
-    ) -> np.ndarray:
+    def num_frames(self, num_frames: np.ndarray, draws: np.ndarray, *, strength: float, scene: Scene) -> np.ndarray:
         """Frames of utterances [E] after the stage, not yet rounded, by their numbers [E, K]."""
 
 
@@ -161,8 +169,7 @@ class FeatureStage(Stage):
         seeds_B2: tf.Tensor,
         *,
         strength: Any,
-        num_groups: int,
-        frame_seconds: float,
+        scene: Scene,
     ) -> tf.Tensor:
         """Applies the stage to a batch.
 
@@ -171,8 +178,7 @@ class FeatureStage(Stage):
             num_frames_B: real frames.
             seeds_B2: int32, a seed an utterance; the stage draws from `seeds.part_seed(seed, self.seed_part)`.
             strength: scalar in [0, 1], a tensor or a number.
-            num_groups: the last axis holds this many groups of filters, such as log-mel and its deltas.
-            frame_seconds: from one frame to the next.
+            scene: from one frame to the next, and groups of filters.
         """
 
     def drawn(self, seeds_B2: tf.Tensor, *, strength: Any) -> dict[str, tf.Tensor]:

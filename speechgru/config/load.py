@@ -52,7 +52,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     )
     train = config.train.model_copy(update={"start_from": _absolute(config.train.start_from)})
     augment = config.augment.model_copy(
-        update={key: _absolute(manifest) for key, manifest in config.augment.manifests.items()}
+        update={key: _absolute(manifest) for key, (manifest, _) in config.augment.manifests.items()}
     )
     return config.model_copy(update={"data": data, "augment": augment, "train": train})
 

@@ -176,10 +176,10 @@ class AugmentConfig(_StageKeys):
         return tuple(stage.of(self) for stage in STAGES)
 
     @property
-    def manifests(self) -> dict[str, str]:
-        """The manifests of recordings that stages read, by their keys."""
-        named = {key: getattr(self, key) for stage in STAGES for key in stage.manifests}
-        return {key: path for key, path in named.items() if path is not None}
+    def manifests(self) -> dict[str, tuple[str, float]]:
+        """The manifests that stages read, by their keys, with the most seconds of a recording (`Stage.manifests`)."""
+        named = {key: (getattr(self, key), most) for stage in STAGES for key, most in stage.manifests.items()}
+        return {key: (path, most) for key, (path, most) in named.items() if path is not None}
 
 
 class ModelConfig(_Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +14,6 @@ from speechgru.config.sections import RunConfig
 from speechgru.dataset.corpus import Corpus, recording_reader
 from speechgru.features import dither
 from speechgru.utterances.manifest import Utterance, read_manifest
-
-#: Seconds of a recording that are read at most, from a drawn place, by the manifest's key: noise may be hours long.
-_MOST_SECONDS = {"noise_manifest": 20.0}
 
 
 class Augmentation:
@@ -33,13 +30,13 @@ class Augmentation:
     def __init__(self, config: RunConfig, *, read_speech: Reader | None = None):
         self._config = config
         readers = {
-            key: utterance_reader(read_manifest(manifest), config=config, most_seconds=_MOST_SECONDS.get(key, math.inf))
-            for key, manifest in config.augment.manifests.items()
+            key: utterance_reader(read_manifest(manifest), config=config, most_seconds=most_seconds)
+            for key, (manifest, most_seconds) in config.augment.manifests.items()
         }
         if read_speech is not None:
             readers["speech"] = read_speech
         #: The stages, for whoever asks what they drew.
-        self.chain = Chain(config.augment.stages, scene=Scene(config.data.sample_rate, readers))
+        self.chain = _chain_of(config, readers)
 
     def strength(self, epoch: tf.Tensor | float) -> tf.Tensor:
         """How far the ramp of `augment.ramp_epochs` has risen at a time in epochs: 0 to 1."""
@@ -76,14 +73,7 @@ class Augmentation:
         strength: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
         """Normalised features as training gets them: warped, then with bands hidden; each row by its own seed."""
-        return self.chain.augment_features(
-            features_BTD,
-            num_frames_B,
-            seeds_B2,
-            strength=strength,
-            num_groups=1 + self._config.features.deltas,
-            frame_seconds=self._config.hop_length / self._config.data.sample_rate,
-        )
+        return self.chain.augment_features(features_BTD, num_frames_B, seeds_B2, strength=strength)
 
 
 def augment_seed(config: RunConfig, number_of_pass: tf.Tensor | int, index: tf.Tensor | int) -> tf.Tensor:
@@ -123,5 +113,9 @@ def augmented_frames(num_frames: np.ndarray, length_draws: np.ndarray, epoch: in
     """
     ramp = config.augment.ramp_epochs
     strength = min(1.0, (epoch + 0.5) / ramp) if ramp else 1.0
-    chain = Chain(config.augment.stages, scene=Scene(config.data.sample_rate))
-    return chain.num_frames(num_frames, length_draws, strength=strength, hop_length=config.hop_length)
+    return _chain_of(config, {}).num_frames(num_frames, length_draws, strength=strength)
+
+
+def _chain_of(config: RunConfig, readers: Mapping[str, Reader]) -> Chain:
+    scene = Scene(config.data.sample_rate, readers, hop_length=config.hop_length, num_groups=1 + config.features.deltas)
+    return Chain(config.augment.stages, scene=scene)

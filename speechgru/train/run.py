@@ -260,7 +260,7 @@ def _require_readable(config: RunConfig) -> None:
     Raises:
         UserError: one cannot be read.
     """
-    for manifest in config.augment.manifests.values():
+    for manifest, _ in config.augment.manifests.values():
         for utterance in read_manifest(manifest):
             read = read_usable(utterance, sample_rate=config.data.sample_rate)
             if isinstance(read, Problem):
