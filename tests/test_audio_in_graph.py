@@ -261,12 +261,12 @@ def test_tensorflow_ios_own_failure_is_named(tmp_path, write_wav):
     assert message.endswith("received: 20); use the engine soundfile")
 
 
-def test_an_engine_that_is_none_is_told(tmp_path):
+def test_an_engine_that_is_none_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"unknown audio engine 'fast'; use one of auto, soundfile, tensorflow_io"):
         load(tmp_path / "a.wav", engine="fast")
 
 
-def test_tensorflow_io_that_is_not_there_is_told(tmp_path, write_wav, monkeypatch):
+def test_tensorflow_io_that_is_not_there_is_reported(tmp_path, write_wav, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
     with pytest.raises(UserError, match=r"the engine tensorflow_io is not installed here .*; use the engine soundfile"):
         load(write_wav(tmp_path), engine="tensorflow_io")

@@ -544,7 +544,7 @@ def test_a_phrase_that_cannot_end_in_time_does_not_win():
     assert decode(log_probs_SV, phrases=["abaab", "b"], beam_width=1)[0].text == "b"
 
 
-def test_nothing_allowed_fits_is_told():
+def test_nothing_allowed_fits_is_reported():
     (nothing,) = decode(log_probs_of([A, A]), phrases=["aa"], n_best=5)
     assert (nothing.text, nothing.words, nothing.score) == ("", (), -math.inf)
     assert (nothing.confidence, nothing.posterior) == (0.0, 0.0)
@@ -674,7 +674,7 @@ def test_a_scorer_that_bounds_its_changes_is_asked_less_and_answers_the_same():
 
 
 @pytest.mark.parametrize("change", [math.nan, math.inf, 0.5])
-def test_a_scorer_that_breaks_its_promise_is_told(change):
+def test_a_scorer_that_breaks_its_promise_is_reported(change):
     class Wrong(Bigram):
         def extend(self, state, label):
             return label, change

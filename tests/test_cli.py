@@ -257,7 +257,7 @@ def test_several_mistakes_in_a_configuration_are_one_message_of_several_lines(ru
     assert "c.yaml:2: train.seed: should be" in err
 
 
-def test_training_packages_that_are_not_there_are_told(mistaken, manifest, tmp_path, monkeypatch):
+def test_training_packages_that_are_not_there_are_reported(mistaken, manifest, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     for name in [name for name in sys.modules if name.startswith("speechgru.")]:
         if name not in ("speechgru.cli", "speechgru.errors"):
@@ -625,7 +625,7 @@ def test_a_bundle_is_scored_by_slices_with_a_page(run, spelling, write_wav, writ
     assert [entry["field"] for entry in record["slices"]] == ["speaker", "duration"]
 
 
-def test_a_field_that_is_not_there_is_told(mistaken, spelling, manifest):
+def test_a_field_that_is_not_there_is_reported(mistaken, spelling, manifest):
     message = mistaken("evaluate", spelling, "--manifest", manifest, "--slice", "snr")
     assert "no line has the field 'snr' to score by" in message
 

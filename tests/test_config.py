@@ -1,4 +1,4 @@
-"""The run configuration: one file documents it, and every mistake is told by file, line, key and cure."""
+"""The run configuration: one file documents it, and every mistake is reported by file, line, key and cure."""
 
 import re
 from pathlib import Path
@@ -226,7 +226,7 @@ def test_ranges_are_checked(refused, key, value, bound):
         ("augment: {noise_snr_db_min: 50}", "run.yaml:1: augment: noise_snr_db_min (50.0) must not exceed"),
     ],
 )
-def test_keys_that_do_not_go_together_are_told(refused, text, message):
+def test_keys_that_do_not_go_together_are_reported(refused, text, message):
     assert message in refused(text)
 
 

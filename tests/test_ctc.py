@@ -249,7 +249,7 @@ def test_a_quiet_start_costs_what_the_blank_lacks_there_and_no_more_than_half_of
     np.testing.assert_allclose(longer_B[0], -log_probs_BSV[0, :4, 0].sum(), rtol=1e-5)
 
 
-def test_only_forward_models_ask_for_a_quiet_start_unless_told():
+def test_only_forward_models_ask_for_a_quiet_start_by_default():
     from speechgru.config.sections import RunConfig
 
     def asked(**sections):

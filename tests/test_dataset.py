@@ -262,7 +262,7 @@ def test_batches_by_frames_reach_training(examples):
     assert len(batch["index_B"]) == 11  # all of them fit
 
 
-def test_the_line_of_a_noise_that_cannot_be_read_is_told(examples, tmp_path):
+def test_the_line_of_a_noise_that_cannot_be_read_is_reported(examples, tmp_path):
     (tmp_path / "noise.jsonl").write_text(json.dumps({"audio_filepath": "none.wav", "duration": 1, "text": ""}) + "\n")
     from speechgru.train import train
 

@@ -313,11 +313,11 @@ def test_only_what_is_new_in_a_partial_result_is_aligned(monkeypatch):
 
 def test_silence_is_what_came_since_the_last_label():
     stream = stream_of()
-    told = []
+    reported = []
     for label in [0, SPACE, 0, A, A, 0, B, SPACE, 0, SPACE, SPACE]:
         stream.feed(log_probs_of([label]))
-        told.append((stream.trailing_blank_steps, stream.has_label))
-    assert told == [(1, False), (2, False), (3, False), *[(0, True)] * 2, (1, True), (0, True)] + [
+        reported.append((stream.trailing_blank_steps, stream.has_label))
+    assert reported == [(1, False), (2, False), (3, False), *[(0, True)] * 2, (1, True), (0, True)] + [
         (steps, True) for steps in range(1, 5)
     ]
 

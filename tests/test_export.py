@@ -1,4 +1,4 @@
-"""Bundles: every form of every direction hears what the model hears, or nothing is written."""
+"""Bundles: every form of every direction gives what the model gives, or nothing is written."""
 
 import json
 import shutil
@@ -164,7 +164,7 @@ def folder_logits(folder):
 
 
 def test_16_bit_weights_leave_the_front_end_alone(run, tmp_path):
-    """TensorFlow's own float16 form rounds the log-mel floor to 0, and hears NaN in digital silence."""
+    """TensorFlow's own float16 form rounds the log-mel floor to 0, and gives NaN in digital silence."""
     export(run(), tmp_path / "bundle", quantize=["float16"], max_wer_change=1.0)
     assert np.isfinite(Recognizer(tmp_path / "bundle").log_probs(np.zeros(4000, np.float32))).all()
     (model,) = inspect(tmp_path / "bundle")["models"]
@@ -200,8 +200,8 @@ def test_the_saved_model_hears_files_and_says_what_it_cannot_read(run, tones, tm
     expected = served["recognize"](samples=tf.constant(samples_N[None]))["log_probs"]
     for suffix in ("wav", "flac", "ogg"):
         soundfile.write(tmp_path / f"a.{suffix}", samples_N, 8000)
-        heard = served["audio"](audio=tf.constant((tmp_path / f"a.{suffix}").read_bytes()))["log_probs"]
-        np.testing.assert_allclose(heard, expected, atol=1e-2 if suffix != "ogg" else 10)
+        log_probs = served["audio"](audio=tf.constant((tmp_path / f"a.{suffix}").read_bytes()))["log_probs"]
+        np.testing.assert_allclose(log_probs, expected, atol=1e-2 if suffix != "ogg" else 10)
     soundfile.write(tmp_path / "fast.wav", samples_N, 16000)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"the recording.+s rate is not the model.+s 8000 Hz"):
         served["audio"](audio=tf.constant((tmp_path / "fast.wav").read_bytes()))

@@ -156,7 +156,7 @@ def test_a_stream_hears_what_the_whole_recording_says(made, direction):
     for count in (*COUNTS, 20000):
         samples_N = speech(count, seed=200)
         difference_SV = np.abs(one.stream(samples_N) - one.recognize(samples_N))
-        # Where rounding tips a value over into the next of 255 steps, that step is heard; it is rare.
+        # Where rounding tips a value over into the next of 255 steps, that step shows; it is rare.
         assert difference_SV.max(initial=0) < 0.2
         assert (difference_SV < 1e-3).mean() > 0.95
 

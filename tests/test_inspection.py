@@ -118,14 +118,14 @@ def test_json_is_the_record_and_nothing_else(run):
 def test_the_comparison_of_forms_is_shown_where_there_is_one(tmp_path, run):
     bundle = Path(shutil.copytree(V2, tmp_path / "bundle"))
     path = bundle / "bundle.json"
-    told = {
+    reported = {
         "parity": [{"form": "Keras", "wer": 0.1}, {"form": "TFLite none", "wer": 0.125}],
         "latency_seconds": {"least": 0.25, "greatest": 0.5},
         "saved_model": ["recognize"],
     }
-    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    path.write_text(json.dumps(json.loads(path.read_text()) | reported))
     record = inspect(bundle)
-    assert {name: record[name] for name in told} == told
+    assert {name: record[name] for name in reported} == reported
     _, out, _ = run(bundle)
     assert "12.50%" in out and "0.25 to 0.50 s" in out and "recognize" in out
 

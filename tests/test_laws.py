@@ -170,7 +170,7 @@ def test_law_4_infeasible_labels_have_no_made_up_loss():
     assert np.isinf(ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 2, 1]]), [3]).numpy())
 
 
-# --- Law 5: the exported graph hears what Keras hears -------------------------------------------------------------
+# --- Law 5: the exported graph gives what Keras gives -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
         num_samples_B = np.array([count], np.int32)
         expected_BSV = predictor.batch_log_probs(samples_BN, num_samples_B)[0]
         log_mel_BTM = portable.front_end.log_mel(samples_BN, num_samples_B)[0]
-        heard = {
+        outputs_of = {
             "SavedModel, batch": served["serving_default"](
                 samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B)
             ),
@@ -217,7 +217,7 @@ def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp
             "TFLite": by_samples(samples=samples_BN),
             "TFLite, features": by_features(log_mel=log_mel_BTM.numpy()),
         }
-        for name, outputs in heard.items():
+        for name, outputs in outputs_of.items():
             np.testing.assert_allclose(outputs["log_probs"], expected_BSV, atol=1e-4, err_msg=name)
 
 

@@ -33,7 +33,7 @@ del NEW["characters"]
 
 @pytest.fixture
 def recognizer(tmp_path, monkeypatch):
-    """Makes a recogniser of a bundle's metadata that always hears the same."""
+    """Makes a recogniser of a bundle's metadata that always gives the same."""
 
     def make(metadata, probs_SV=((0.6, 0.4),)):
         (tmp_path / "bundle.json").write_text(metadata if isinstance(metadata, str) else json.dumps(metadata))

@@ -138,7 +138,7 @@ def test_an_utterance_longer_than_a_batch_stands_alone():
     assert sorted(tuple(sorted(batch.indices.tolist())) for batch in batches) == [(0, 3), (1,), (2,)]
 
 
-def test_wrong_parts_are_told():
+def test_wrong_parts_are_reported():
     with pytest.raises(ValueError, match="add up"):
         make([1, 2, 3], parts=[Part(2)])
     with pytest.raises(ValueError, match="no utterances"):

@@ -118,7 +118,7 @@ def test_confidence_is_held_against_what_was_right():
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory, request):
     """A run with random weights, whose labels come and go with the sound, and recordings of very different lengths."""
-    tf = pytest.importorskip("tensorflow", reason="a run is heard by TensorFlow; it is not installed")
+    tf = pytest.importorskip("tensorflow", reason="a run is scored by TensorFlow; it is not installed")
     from conftest import write_lines, write_wav
 
     from speechgru.model.build import build_model
@@ -170,15 +170,15 @@ def test_a_recording_that_cannot_be_read_is_skipped_and_each_is_decoded_once(spo
     monkeypatch.setattr(
         examination, "read_recording", lambda path, **options: reads.append(path) or read(path, **options)
     )
-    told = []
-    record = evaluate(run, tmp_path / "test.jsonl", batch_size=3, progress=lambda *args: told.append(args[:3]))
+    reported = []
+    record = evaluate(run, tmp_path / "test.jsonl", batch_size=3, progress=lambda *args: reported.append(args[:3]))
     assert len(reads) == len(set(reads)) == 8
     assert record["num_skipped"] == 1 and record["skipped"][0]["line"] == 3
     whole = evaluate(run, manifest)
     assert [entry["hypothesis"] for entry in record["utterances"]] == [
         entry["hypothesis"] for entry in whole["utterances"]
     ]
-    assert told[-1] == ("scoring", 7, 7)
+    assert reported[-1] == ("scoring", 7, 7)
 
 
 def test_a_field_that_nobody_has_is_named_before_the_work(spoken):

@@ -37,9 +37,9 @@ def test_a_stored_bundle_says_what_it_said(stored):
     log_probs_SV = recognizer.log_probs(expected["samples"])
     np.testing.assert_allclose(log_probs_SV, expected["log_probs"], rtol=0, atol=1e-4)
     assert log_probs_SV.shape[0] > 10
-    heard = recognizer.transcribe(expected["samples"], recognizer.sample_rate)
-    assert heard.text == str(expected["text"]) == "ab"
-    assert 0 < heard.words[0].start_seconds < heard.words[0].end_seconds < len(expected["samples"]) / 8000
+    hypothesis = recognizer.transcribe(expected["samples"], recognizer.sample_rate)
+    assert hypothesis.text == str(expected["text"]) == "ab"
+    assert 0 < hypothesis.words[0].start_seconds < hypothesis.words[0].end_seconds < len(expected["samples"]) / 8000
 
 
 @every_bundle
@@ -57,9 +57,9 @@ def test_a_stored_bundle_is_read_as_of_its_version(stored):
 @every_bundle
 def test_a_stored_bundle_tells_of_no_machine(stored):
     """Neither a path nor a tool's name."""
-    told = json.loads((stored / "bundle.json").read_text())["provenance"]
-    assert told["command"] == ["speechgru", "export", "run", "--out", "bundle"]
-    assert told["host"] == {"system": "Linux", "processor": "x86_64", "cpus": 1}
+    reported = json.loads((stored / "bundle.json").read_text())["provenance"]
+    assert reported["command"] == ["speechgru", "export", "run", "--out", "bundle"]
+    assert reported["host"] == {"system": "Linux", "processor": "x86_64", "cpus": 1}
 
 
 @every_bundle

@@ -126,15 +126,15 @@ def test_an_answer_comes_as_soon_as_its_samples_are_there(built, name):
     geometry = model.stream_geometry()
     windows = Windows(call, geometry=geometry, states=model.state_shapes())
     step = geometry.subsampling_factor * geometry.hop_length
-    told = 0
+    reported = 0
     for sample in range(4000):
         for log_probs_SV in windows.feed(np.zeros(1, np.float32)):
-            first, told = told, told + len(log_probs_SV)
-            if told:  # samples from the first one of each step until its answer
-                least, greatest = sample + 1 - (told - 1) * step, sample + 1 - first * step
+            first, reported = reported, reported + len(log_probs_SV)
+            if reported:  # samples from the first one of each step until its answer
+                least, greatest = sample + 1 - (reported - 1) * step, sample + 1 - first * step
                 assert geometry.latency_samples[0] == least
                 assert greatest <= geometry.latency_samples[1]
-    assert told > 10
+    assert reported > 10
 
 
 @given(
@@ -227,9 +227,9 @@ def sound(seconds, *, sample_rate=8000, seed=0):
     return (samples_N * (0.001 + 0.3 * loud_N)).astype(np.float32)
 
 
-def hear(stream, samples_N, size):
-    heard = [stream.feed(samples_N[start : start + size]) for start in range(0, len(samples_N), size)]
-    return [utterance for one in heard for utterance in one.ended], stream.finish()
+def feed_all(stream, samples_N, size):
+    transcripts = [stream.feed(samples_N[start : start + size]) for start in range(0, len(samples_N), size)]
+    return [utterance for one in transcripts for utterance in one.ended], stream.finish()
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 11025])
@@ -243,7 +243,7 @@ def test_a_stream_hears_what_the_whole_recording_says(recognizer, sample_rate):
         assert expected[0].text
         for size in (37, 800, 10**6):
             stream = recognizer.stream(sample_rate, options)
-            ended, last = hear(stream, samples_N, size)
+            ended, last = feed_all(stream, samples_N, size)
             assert not ended and last.text == expected[0].text and last.words == expected[0].words
             assert [one.text for one in stream.finish_n_best()] == [one.text for one in expected]
 
@@ -265,7 +265,7 @@ def test_endpoints_do_not_depend_on_how_the_samples_come_and_begin_anew(recogniz
     results = []
     for size in (1, 333, 10**6):
         stream = recognizer.stream(endpoint=rule)
-        ended, last = hear(stream, samples_N, size)
+        ended, last = feed_all(stream, samples_N, size)
         results.append([*ended, last])
     assert results[0] == results[1] == results[2]
     assert len(results[0]) > 2
@@ -307,7 +307,7 @@ def test_a_stream_refuses_what_is_no_sound_and_ends_once(recognizer):
 def test_many_streams_and_threads_share_one_model(recognizer):
     sounds = [sound(1.5, seed=seed) for seed in range(8)]
     expected = [recognizer.transcribe(samples_N, 8000).text for samples_N in sounds]
-    streams, heard = [recognizer.stream() for _ in sounds], [""] * len(sounds)
+    streams, transcripts = [recognizer.stream() for _ in sounds], [""] * len(sounds)
     for start in range(0, len(sounds[0]), 170):  # in turns
         for stream, samples_N in zip(streams, sounds, strict=True):
             stream.feed(samples_N[start : start + 170])
@@ -319,14 +319,14 @@ def test_many_streams_and_threads_share_one_model(recognizer):
             stream.feed(sounds[number][start : start + 170])
             if start % 1700 == 0:
                 recognizer.log_probs(sounds[number][:2000])
-        heard[number] = stream.finish().text
+        transcripts[number] = stream.finish().text
 
     threads = [threading.Thread(target=listen, args=[number]) for number in range(len(sounds))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert heard == expected
+    assert transcripts == expected
 
 
 def test_in_eight_bits_a_stream_is_the_whole_too(recognizer):

@@ -26,7 +26,7 @@ VOCABULARY = Vocabulary(" abc")
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A configuration and a model that hears nothing but `b`."""
+    """A configuration and a model that predicts nothing but `b`."""
     file = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
     file.write_text("data: {sample_rate: 8000}\nmodel: {units: 8, num_layers: 1, subsampling_channels: 8}\n")
     config = load_config(file)
@@ -110,8 +110,8 @@ def test_the_examples_have_picture_text_and_sound(make_watch, tiny, tmp_path):
         assert [step for step, _ in found[f"transcripts/{name}"]] == [100, 200]
         shown = found[f"transcripts/{name}"][1][1].item().decode()
         assert shown == f"    reference   {text}\n    hypothesis  b", "indented: Markdown must not read it"
-        ((step, heard),) = found[f"audio/{name}"]
-        samples_N, sample_rate = soundfile.read(io.BytesIO(heard[0, 0]))
+        ((step, sound),) = found[f"audio/{name}"]
+        samples_N, sample_rate = soundfile.read(io.BytesIO(sound[0, 0]))
         assert (step, sample_rate, len(samples_N)) == (100, 8000, (0.5 + 4 * k) * 8000)
 
 

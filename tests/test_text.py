@@ -184,7 +184,7 @@ def test_unknown_characters_are_named_with_their_code_points():
         ("\u2028", r"vocabulary entry 1 must be a space or no white space, got '\\u2028'"),
     ],
 )
-def test_what_cannot_be_a_vocabulary_is_told(characters, message):
+def test_what_cannot_be_a_vocabulary_is_reported(characters, message):
     with pytest.raises(TextError, match=message):
         Vocabulary(characters)
 

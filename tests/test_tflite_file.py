@@ -11,7 +11,7 @@ from speechgru.errors import BundleError
 from speechgru.export.flatbuffer import with_metadata
 from speechgru.runtime.tflite import ConstantFacts, TensorFacts, describe, foreign_operators, read_metadata
 
-#: What the damaged files below may be told to do.
+#: What the damaged files below may be asked to do.
 FIX = "; copy the folder whole, or export the bundle again"
 
 
@@ -151,7 +151,7 @@ def test_a_file_without_signatures_has_a_nameless_one():
     assert signature.inputs[0].dtype == "int32"
 
 
-def test_buffers_of_equal_bytes_are_told(models):
+def test_buffers_of_equal_bytes_are_reported(models):
     """A model that the schema's generated code takes apart, one signature given a copy of the kernel, and packs."""
     import flatbuffers
 

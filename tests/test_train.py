@@ -197,7 +197,7 @@ def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, t
 
 @pytest.mark.parametrize("ctc", ["op", "xla"])
 def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_config, tmp_path, monkeypatch, ctc):
-    """Examination leaves such utterances out; here it does not look, as if shards had told wrong lengths."""
+    """Examination leaves such utterances out; here it does not look, as if shards had reported wrong lengths."""
     from speechgru.utterances import rules
 
     monkeypatch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule.name != "too few steps"))
@@ -208,8 +208,8 @@ def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_confi
     result = training.train(config, tmp_path / "run")
     assert (result.steps, result.num_infeasible, result.num_train) == (12, 1, 16)
     history = RunFolder(tmp_path / "run").read_history()
-    told = [entry for entry in history if entry["kind"] == "infeasible"]
-    assert [entry["utterances"] for entry in told] == [[bad.utterance_id]] * 3, "once an epoch"
+    reported = [entry for entry in history if entry["kind"] == "infeasible"]
+    assert [entry["utterances"] for entry in reported] == [[bad.utterance_id]] * 3, "once an epoch"
     losses = [entry["loss"] for entry in history if entry["kind"] == "train"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     weights, _ = weights_of(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What a run can be told: optimizers, schedules, when it ends, in which order, and what may change on resuming."""
+"""What a run can be asked for: optimizers, schedules, when it ends, in which order, and what may change on resuming."""
 
 import functools
 import itertools
@@ -204,26 +204,26 @@ def test_only_the_plateaus_schedule_has_plateaus(schedule):
 
 
 class Seen(keras.callbacks.Callback):
-    """Stops at the first evaluation and keeps what it was told."""
+    """Stops at the first evaluation and keeps what it was called with."""
 
     def __init__(self):
         super().__init__()
-        self.told = []
+        self.reported = []
 
     def on_train_begin(self, logs=None):
-        self.told.append("begin")
+        self.reported.append("begin")
 
     def on_train_batch_end(self, batch, logs=None):
-        self.told.append(("batch", batch, sorted(logs)))
+        self.reported.append(("batch", batch, sorted(logs)))
 
     def on_epoch_end(self, epoch, logs=None):
-        self.told.append(("epoch", sorted(logs)))
+        self.reported.append(("epoch", sorted(logs)))
         assert logs["val_wer"] >= 0 and logs["val_cer"] >= 0
         self.wer = logs["val_wer"]
         self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        self.told.append("end")
+        self.reported.append("end")
 
 
 def test_a_callback_sees_the_run_and_may_end_it(tones_config, tmp_path):
@@ -231,7 +231,7 @@ def test_a_callback_sees_the_run_and_may_end_it(tones_config, tmp_path):
     result = training.train(tones_config("train.evaluate_every_steps=2"), tmp_path / "run", callbacks=[seen])
     assert (result.steps, result.ended, result.best_wer) == (2, "callback", seen.wer)
     batches = [("batch", number, ["loss"]) for number in (0, 1)]
-    assert seen.told == ["begin", *batches, ("epoch", ["val_cer", "val_wer"]), "end"]
+    assert seen.reported == ["begin", *batches, ("epoch", ["val_cer", "val_wer"]), "end"]
 
 
 # -- stopping early --------------------------------------------------------------------------------------------------

@@ -270,7 +270,7 @@ def test_a_batch_of_nothing_has_no_loss_and_no_gradient(bench):
     assert (outcome.num_utterances, outcome.gradient_norm) == (0, 0.0)
 
 
-def test_what_is_asked_is_told(bench):
+def test_what_is_asked_is_reported(bench):
     assert bench.step.reduce(asked=1_000_001).asked == 1_000_001
 
 

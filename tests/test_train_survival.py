@@ -289,12 +289,12 @@ def test_a_signal_ends_it_with_its_state_kept_and_a_second_process_is_refused(
         send(number, process)
         status, said = commands.wait()
         assert status == status_of, said
-        told = re.search(rf"{run}: stopped after step (\d+) of {STEPS}; the state is kept, and the same", said)
-        assert told and "Traceback" not in said, said
-        assert newest_step(run) == int(told[1]) > before
+        reported = re.search(rf"{run}: stopped after step (\d+) of {STEPS}; the state is kept, and the same", said)
+        assert reported and "Traceback" not in said, said
+        assert newest_step(run) == int(reported[1]) > before
         assert len(folder.list_checkpoints()) <= KEEP_LAST
         ends = [record for record in folder.read_history() if record["kind"] == "end"]
-        assert (ends[-1]["reason"], ends[-1]["step"]) == ("interrupted", int(told[1]))
+        assert (ends[-1]["reason"], ends[-1]["step"]) == ("interrupted", int(reported[1]))
     training.train(config, run)
     assert_same_run(whole, run)
 
@@ -310,8 +310,10 @@ def test_a_full_disk_ends_it_in_one_message_and_the_last_checkpoint_is_whole(
     status, said = commands.wait()
     assert status == 2, said
     refused = folder.checkpoint(STEPS)
-    told = [line for line in said.splitlines() if not re.match(r"(reading|measuring|training)", line)]
-    assert len(told) == 1 and told[0].startswith(f"error: {refused}: cannot be written (File too large); what"), said
+    reported = [line for line in said.splitlines() if not re.match(r"(reading|measuring|training)", line)]
+    assert len(reported) == 1 and reported[0].startswith(
+        f"error: {refused}: cannot be written (File too large); what"
+    ), said
     assert not refused.exists() and newest_step(nearly_whole) == STEPS - CHECKPOINT_EVERY
     assert not any(folder.checkpoints.glob(".*")), "what was begun is removed"
     _, state, path = Checkpoints(folder, keep_last=KEEP_LAST).load_newest(pytest.fail)

@@ -106,8 +106,8 @@ def test_a_sweep_file_is_read_with_its_base_and_overrides(write_sweep):
     ],
 )
 def test_what_cannot_be_searched_is_an_error_that_names_the_key(mistaken, space, message):
-    told = mistaken(space)
-    assert "sweep.yaml" in told and message in told
+    reported = mistaken(space)
+    assert "sweep.yaml" in reported and message in reported
 
 
 @pytest.mark.parametrize(
@@ -142,21 +142,21 @@ def test_an_override_of_a_searched_key_is_an_error(mistaken):
 
 
 def test_values_that_fit_no_others_are_an_error_and_name_the_reason(mistaken):
-    told = mistaken("\n  model.lookahead_frames: {type: choice, values: [0, 4]}")
-    assert "model.lookahead_frames can never be 4" in told and "bidirectional" in told
+    reported = mistaken("\n  model.lookahead_frames: {type: choice, values: [0, 4]}")
+    assert "model.lookahead_frames can never be 4" in reported and "bidirectional" in reported
 
 
 def test_conditions_that_cannot_hold_are_errors(mistaken):
-    told = mistaken(
+    reported = mistaken(
         "\n  model.direction: {type: choice, values: [forward, chunked]}"
         "\n  model.units: {type: int, min: 8, max: 9, when: {model.direction: bidirectional}}"
     )
-    assert "which it never is; it is one of 'forward', 'chunked'" in told
-    told = mistaken(
+    assert "which it never is; it is one of 'forward', 'chunked'" in reported
+    reported = mistaken(
         "\n  model.reset_after: {type: boolean, when: {features.center: true}}"
         "\n  features.center: {type: boolean, when: {model.reset_after: true}}"
     )
-    assert "wait for each other" in told
+    assert "wait for each other" in reported
 
 
 def test_a_missing_file_base_or_dev_set_is_an_error(mistaken, tmp_path):
@@ -383,7 +383,7 @@ def test_a_trial_whose_worker_is_gone_goes_to_another(write_sweep, tmp_path):
     search.oracle.end_trial(lost)
     search.oracle.end_trial(lost)
     ends = [event for event in search.oracle._journal.events if event["event"] == "ended"]
-    assert len(ends) == 1, "told twice, it ended once"
+    assert len(ends) == 1, "reported twice, it ended once"
 
 
 def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):
@@ -489,8 +489,8 @@ def test_a_file_that_would_be_too_large_is_refused_before_training(make_trial):
     size_mb = run_trial(plain, progress=silent)["size_mb"]
     large = make_trial(number="0001", form="dynamic", limits={"max_size_mb": size_mb - 0.01})
     outcome = run_trial(large, progress=silent)
-    told = re.fullmatch(r"its file has ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
-    assert outcome["status"] == "refused" and float(told[1]) == pytest.approx(size_mb, abs=0.003)
+    reported = re.fullmatch(r"its file has ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
+    assert outcome["status"] == "refused" and float(reported[1]) == pytest.approx(size_mb, abs=0.003)
     assert sorted(path.name for path in large.path.iterdir()) == ["trial.json"], "nothing was trained, and nothing left"
     fitting = make_trial(number="0002", form="dynamic", limits={"max_size_mb": size_mb + 0.001})
     assert run_trial(fitting, progress=silent)["broken_limits"] == {}

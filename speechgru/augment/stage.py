@@ -75,8 +75,8 @@ class Stage(pydantic.BaseModel, ABC):
     #: The key that switches the stage off when it is 0.
     switch: ClassVar[str]
 
-    #: The keys that name manifests of recordings, each with the most seconds of a recording that the stage reads, from a
-    #: drawn place.
+    #: The keys that name manifests of recordings, each with the most seconds of one that the stage reads, from a drawn
+    #: place.
     manifests: ClassVar[Mapping[str, float]] = {}
 
     #: Which part of an utterance's seed the stage draws from; no two stages share one (`seeds.part_seed`).
