@@ -3,11 +3,12 @@
 VENV ?= .venv
 PYTHON ?= $(shell sh scripts/find_python.sh 3.11 3.12 3.10)
 LATEST ?= $(shell sh scripts/find_python.sh 3.13)
+NEXT ?= $(shell sh scripts/find_python.sh 3.14)
 PYTEST_FLAGS ?=
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart test test-slow test-latest lint types format clean
+.PHONY: quickstart test test-slow test-latest test-next lint types format clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
@@ -20,8 +21,15 @@ test-slow: $(VENV)/installed
 
 # The same suite on Python 3.13 with the newest TensorFlow and no tensorflow-io.
 test-latest:
-	@test -n "$(LATEST)" || { echo "make test-latest needs Python 3.13, and none was found"; exit 2; }
+	@test -n "$(LATEST)" || { echo "make test-latest needs Python 3.13, and none was found; set LATEST=/path/to/python"; exit 2; }
 	$(MAKE) test VENV=$(VENV)-latest PYTHON=$(LATEST)
+
+# The same suite on Python 3.14 with TensorFlow's release candidate; nothing is pinned.
+test-next:
+	@test -n "$(NEXT)" || { echo "make test-next needs Python 3.14, and none was found; set NEXT=/path/to/python"; exit 2; }
+	test -x $(VENV)-next/bin/python || $(NEXT) -m venv $(VENV)-next
+	$(VENV)-next/bin/python scripts/install_next.py
+	$(VENV)-next/bin/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -40,4 +48,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-latest build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-latest $(VENV)-next build .pytest_cache .ruff_cache .mypy_cache .hypothesis
