@@ -329,6 +329,20 @@ def test_many_streams_and_threads_share_one_model(recognizer):
     assert transcripts == expected
 
 
+def test_a_long_recording_goes_through_the_stream_and_is_the_whole(recognizer, monkeypatch):
+    from speechgru.runtime import recognizer as module
+
+    samples_N = sound(3)
+    log_probs_SV, expected = recognizer.log_probs(samples_N), recognizer.transcribe(samples_N, 8000)
+    streaming = module.Recognizer(recognizer.bundle, window_seconds=1.0)
+    monkeypatch.setattr(module, "_BLOCK", 3000)
+    monkeypatch.setattr(streaming, "_recognize", lambda samples_N: pytest.fail("only a short one is computed at once"))
+    assert streaming.window_for(len(samples_N)) is None
+    np.testing.assert_allclose(streaming.log_probs(samples_N), log_probs_SV, atol=1e-4)
+    found = streaming.transcribe(samples_N, 8000)
+    assert (found.text, found.words) == (expected.text, expected.words)
+
+
 def test_in_eight_bits_a_stream_is_the_whole_too(recognizer):
     samples_N = sound(2)
     np.testing.assert_allclose(

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,65 @@ def read_recording(
     return Recording(samples_N, sample_rate or header.sample_rate, header.sample_rate, header.num_channels)
 
 
+def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
+    """Reads a recording block by block, so that hours of it take the memory of a minute.
+
+    The blocks, one after the other, are the samples that `read_recording` gives at the file's own rate. There is one
+    at least: a recording without samples has one without any. Some forms are not read so and are one block: MPEG audio
+    whose frames are not counted (layer II, MP3 inside WAV). An MP3 or a FLAC file without a count is in memory as the
+    file has it, compressed.
+
+    Args:
+        path: as in `read_recording`.
+
+    Yields:
+        Recordings of a million samples of all channels together, the last one of the rest.
+
+    Raises:
+        AudioError: as `read_recording`; a truncated or damaged file may have given its first blocks before.
+    """
+    path = os.fsdecode(path)
+    with _opened(path) as (stream, header):
+        size, done = max(1, _BLOCK // header.num_channels), 0
+        if not header.is_counted:
+            size = header.num_samples  # what a seek finds there is a guess
+        while True:
+            count = min(size, header.num_samples - done)
+            # Where a stream cannot seek it stands behind the block before.
+            samples_N = _read(stream, header, done if stream.seekable() else 0, count)
+            if len(samples_N) < count and header.is_counted:
+                raise AudioError(
+                    f"{path}: is truncated ({done + len(samples_N)} of {header.num_samples} samples); copy it again"
+                )
+            require_sound(samples_N, path=path)
+            yield Recording(samples_N, header.sample_rate, header.sample_rate, header.num_channels)
+            done += len(samples_N)
+            if len(samples_N) < count or done >= header.num_samples:
+                return
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], *, source_rate: float, sample_rate: float) -> Iterator[np.ndarray]:
+    """Resamples one channel that comes block by block: together what `resample` gives.
+
+    Args:
+        blocks: float32 samples, `samples_N` each.
+        source_rate, sample_rate: as in `resample`.
+
+    Raises:
+        ValueError: a rate is not a number above 0.
+    """
+    _check_rates(source_rate, sample_rate)
+    if source_rate == sample_rate:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+    for samples_N in blocks:
+        yield stream.resample_chunk(samples_N, last=False)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads a recording's header alone.
 
@@ -178,13 +237,17 @@ def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -
     Raises:
         ValueError: a rate is not a number above 0.
     """
-    if not (0 < source_rate < math.inf and 0 < sample_rate < math.inf):
-        raise ValueError(f"rates are numbers of Hz above 0, got source_rate={source_rate}, sample_rate={sample_rate}")
+    _check_rates(source_rate, sample_rate)
     if source_rate == sample_rate:
         return samples_N
     import soxr
 
     return soxr.resample(samples_N, source_rate, sample_rate, quality="HQ")
+
+
+def _check_rates(source_rate: float, sample_rate: float) -> None:
+    if not (0 < source_rate < math.inf and 0 < sample_rate < math.inf):
+        raise ValueError(f"rates are numbers of Hz above 0, got source_rate={source_rate}, sample_rate={sample_rate}")
 
 
 @contextlib.contextmanager

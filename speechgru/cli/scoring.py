@@ -157,7 +157,7 @@ def _describe_group(group: dict[str, Any]) -> str:
 @app.command()
 def transcribe(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
-    audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count.")],
+    audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count, length.")],
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
     beam_width: _BeamWidth = None,
     n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from speechgru.text import BLANK_ID
+
+#: Pairs of a step and a state up to which all are followed: 32 MiB, some five minutes of speech.
+_FOLLOWED = 1 << 22
+
+#: Beyond: how much less probable than the best one of its step, as a natural logarithm, a pair may be to be followed.
+_MARGIN = 300.0
 
 
 def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BLANK_ID) -> list[tuple[int, int]]:
@@ -16,7 +24,10 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     Of equally probable paths the one with the lower label at the first difference is taken, as greedy decoding does:
     where the best path of all spells `labels`, the runs are greedy decoding's. Source: Viterbi over the states of
     Graves et al. 2006, "Connectionist Temporal Classification", section 4.1 (blank, label, blank, ..., blank).
-    Memory: 32 bytes a step and label.
+
+    Where steps and labels are many (an hour of speech), only what may still matter is followed, so that time and memory
+    are linear: at each step, states from which the rest is at least e^-300 times as probable as from the best one. The
+    path is then the most probable one unless that one is for a moment so far behind.
 
     Args:
         log_probs_SV: natural-log probabilities, one row a step, one column a label.
@@ -60,19 +71,12 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     skip_Z[1:-2:2] = np.where(states_Z[3::2] != states_Z[1:-2:2], 0.0, -np.inf)
     # Only label states have a skip: a blank reached by skipping a label would drop that label from the text. Equal
     # labels have none, because CTC merges them unless a blank lies between.
-    emission_SZ = log_probs_SV[:, states_Z]
-    # to_end[s, z]: the best of the paths through steps s to the last that are in state z at step s. From the end to
-    # the start, so that the walk below meets equal paths at their first difference. Two columns more: no such state.
-    to_end_SZ = np.full((num_steps, num_states + 2), -np.inf)
-    to_end_SZ[-1, num_states - 2 : num_states] = emission_SZ[-1, -2:]
-    skipped_Z = np.empty(num_states)
-    for step in range(num_steps - 2, -1, -1):
-        here_Z, after_Z = to_end_SZ[step, :num_states], to_end_SZ[step + 1]
-        np.add(after_Z[2:], skip_Z, out=skipped_Z)
-        np.maximum(after_Z[:-2], after_Z[1:-1], out=here_Z)
-        np.maximum(here_Z, skipped_Z, out=here_Z)
-        here_Z += emission_SZ[step]
-    if max(to_end_SZ[0, 0], to_end_SZ[0, 1]) == -np.inf:
+    margin = math.inf if num_steps * num_states <= _FOLLOWED else _MARGIN
+    bands = _to_end(log_probs_SV, states_Z, skip_Z, margin=margin)
+    while not bands and margin < math.inf:  # what was left out had been the only way
+        margin = 10 * margin if margin < 10**4 * _MARGIN else math.inf
+        bands = _to_end(log_probs_SV, states_Z, skip_Z, margin=margin)
+    if not bands:
         raise ValueError(f"every path that spells the {len(labels)} labels has probability 0")
 
     allowed = (skip_Z == 0).tolist()
@@ -83,9 +87,10 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
         if step:
             skip = allowed[state]
         # The negated label prefers the lower one of equals, as argmax does in greedy decoding.
+        band = bands[step]
         *_, following = max(
-            (to_end_SZ[step, other], -of_state[other], other)
-            for other in range(state, min(state + 2 + skip, num_states))
+            (band.values_Z[other - band.first], -of_state[other], other)
+            for other in range(max(state, band.first), min(state + 2 + skip, band.first + len(band.values_Z)))
         )
         index, is_label = divmod(following, 2)
         if is_label:
@@ -94,3 +99,50 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
             ends[index] = step + 1
         state = following
     return list(zip(starts, ends, strict=True))
+
+
+class _Band(NamedTuple):
+    """States in a row at one step, from `first` on, with the log-probability of the best path from each to the end."""
+
+    first: int
+    values_Z: np.ndarray
+
+
+def _to_end(log_probs_SV: np.ndarray, states_Z: np.ndarray, skip_Z: np.ndarray, *, margin: float) -> list[_Band]:
+    """The best of the paths through steps s to the last that are in state z at step s, for each s.
+
+    From the end to the start, so that the walk over them meets equal paths at their first difference.
+
+    Args:
+        log_probs_SV, states_Z: as in `align`.
+        skip_Z: 0 where a state may be followed by the one after the next, else minus infinity.
+        margin: what is this much below the best of its step is left out.
+
+    Returns:
+        A band for each step; none at all where no path reaches the first step.
+    """
+    num_steps, num_states = len(log_probs_SV), len(states_Z)
+    first = max(0, num_states - 2)
+    band = _Band(first, log_probs_SV[-1, states_Z[first:]])
+    bands = [band]
+    for step in range(num_steps - 2, -1, -1):
+        # A path is in one of the first two states at the first step and advances by two a step at most.
+        first, end = max(0, band.first - 2), min(band.first + len(band.values_Z), 2 * step + 2)
+        if end <= first:
+            return []
+        after_Z = np.full(end - first + 2, -np.inf)
+        known = band.values_Z[: end + 2 - band.first]
+        after_Z[band.first - first : band.first - first + len(known)] = known
+        values_Z = after_Z[2:] + skip_Z[first:end]
+        np.maximum(values_Z, after_Z[:-2], out=values_Z)
+        np.maximum(values_Z, after_Z[1:-1], out=values_Z)
+        values_Z += log_probs_SV[step, states_Z[first:end]]
+        best = values_Z.max()
+        if best == -np.inf:
+            return []
+        if margin < math.inf:
+            kept = np.flatnonzero(values_Z >= best - margin)
+            first, values_Z = first + int(kept[0]), values_Z[kept[0] : kept[-1] + 1]
+        band = _Band(first, values_Z)
+        bands.append(band)
+    return bands[::-1] if band.first < 2 and band.values_Z[: 2 - band.first].max() > -np.inf else []

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speechgru import lengths
-from speechgru.audio.reading import read_recording, resample
-from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.audio.reading import read_blocks, resample_blocks
+from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, decode
 from speechgru.decoding.predictor import predict_row_by_row
 from speechgru.errors import BundleError, UserError
 from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
+from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
 from speechgru.runtime.stream import Stream, checked_samples
 from speechgru.runtime.windows import Windows
-from speechgru.text import TextRules, Vocabulary
+from speechgru.text import BLANK_ID, TextRules, Vocabulary
 
 #: What those who name no decoding get.
 _GREEDY = DecodingOptions()
 
+#: Samples of an array that are handed on at a time: about a minute at 16 kHz.
+_BLOCK = 1 << 20
+
 
 class Recognizer:
     """An exported recogniser: samples in, text out, of whole recordings or while somebody speaks.
+
+    A recording may be hours long. Up to `window_seconds` the model computes it as one. Beyond, a model that streams
+    computes it call by call, which is the same at any length; another one computes windows that share 10 s with the
+    next and are joined in the longest pause of these, so that each step has 2.5 s of context or more on either side.
+    (Where `features.normalization` is `utterance`, each window is normalised by itself.) Time is linear in the length,
+    memory that of one window, the samples that were given and the text.
 
     Any number of streams and threads may share it. Its model computes for one at a time and the others wait, for some
     milliseconds; where several cores should compute at once, make a recogniser for each thread. A stream itself is for
@@ -35,12 +48,24 @@ class Recognizer:
         bundle: the folder that `speechgru export` wrote, or one `.tflite` file of it, which is enough by itself.
         form: which of the bundle's models to run (`none`, `dynamic`, `float16`, `int8`); its default when None.
         num_threads: CPU threads that LiteRT may use.
+        window_seconds: of a recording that are computed at once, at most; infinite to compute any as one, whose memory
+            grows with its length and whose time grows with the square of it.
 
     Raises:
         BundleError: the folder is not a bundle, is damaged, was written by a newer version, or lacks the form.
+        UserError: `window_seconds` is not a number above 0.
     """
 
-    def __init__(self, bundle: str | os.PathLike[str], *, form: str | None = None, num_threads: int = 1):
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        form: str | None = None,
+        num_threads: int = 1,
+        window_seconds: float = WINDOW_SECONDS,
+    ):
+        if not window_seconds > 0:
+            raise UserError(f"a window is a number of seconds above 0, got {window_seconds}")
         self.bundle = Path(bundle)
         self.metadata = read_bundle(self.bundle)
         models: dict[str, dict[str, Any]] = self.metadata["models"]
@@ -53,6 +78,9 @@ class Recognizer:
         self.text_rules = TextRules(**self.metadata["text"])
         self.vocabulary = Vocabulary.from_record(self.metadata)
         self._step_seconds: float = self.metadata["step_seconds"]
+        self._window_samples: float = math.inf
+        if window_seconds < math.inf:
+            self._window_samples = max(self._whole_steps(window_seconds), 2 * self._step_samples)
         file = model_file(self.bundle, self.metadata, form)
         self.size_bytes = file.stat().st_size
         self._engine = Engine(file, num_threads=num_threads)
@@ -71,9 +99,8 @@ class Recognizer:
             ValueError: the samples are not one channel of finite numbers.
         """
         samples_N = checked_samples(samples_N)
-        if not self._has_steps(len(samples_N)):
-            return np.zeros([0, len(self.vocabulary)], np.float32)
-        return self._engine.recognize(samples_N)
+        pieces = list(self._log_probs_of(_cut(samples_N)))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def batch_log_probs(self, samples_BN: np.ndarray, num_samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The model's output for several recordings, which it computes one after the other (`decoding.Predictor`)."""
@@ -99,6 +126,57 @@ class Recognizer:
             reason = self.metadata.get("stream_obstacle") or "it was exported without a signature for streams"
             raise UserError(f"{self.bundle}: transcribes whole recordings only: {reason}")
         return Windows(self._engine.stream, geometry=StreamGeometry(**record["geometry"]), states=record["states"])
+
+    def window_for(self, num_samples: int) -> float | None:
+        """Seconds of the windows that a recording of some samples at `sample_rate` is computed in.
+
+        Returns:
+            The seconds; None where it is computed as one, or by a stream, which is the same.
+        """
+        in_windows = num_samples > self._window_samples and not self.streams
+        return self._window_samples / self.sample_rate if in_windows else None
+
+    def _log_probs_of(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The log-probabilities, piece by piece, of samples at the bundle's rate that come block by block.
+
+        One piece alone is what the model gives for all samples at once.
+        """
+        blocks = iter(blocks)
+        begun, num_samples = [np.zeros(0, np.float32)], 0
+        while num_samples <= self._window_samples:
+            block = next(blocks, None)
+            if block is None:
+                yield self._recognize(np.concatenate(begun))
+                return
+            begun.append(checked_samples(block))
+            num_samples += len(block)
+        windows = self._windows() if self.streams else self._joined_windows()
+        while begun:
+            yield from windows.feed(begun.pop(0))
+        for block in blocks:
+            yield from windows.feed(checked_samples(block))
+        yield from windows.finish()
+
+    def _joined_windows(self) -> JoinedWindows:
+        size = int(self._window_samples)
+        overlap = min(self._whole_steps(OVERLAP_SECONDS), self._whole_steps(size / self.sample_rate / 2))
+        return JoinedWindows(
+            self._recognize, size=size, overlap=overlap, step_samples=self._step_samples, blank_id=BLANK_ID
+        )
+
+    @property
+    def _step_samples(self) -> int:
+        return round(self._step_seconds * self.sample_rate)
+
+    def _whole_steps(self, seconds: float) -> int:
+        """Samples of the whole number of steps next below some seconds, one at least."""
+        return max(1, int(seconds * self.sample_rate) // self._step_samples) * self._step_samples
+
+    def _recognize(self, samples_N: np.ndarray) -> np.ndarray:
+        """All samples at once."""
+        if not self._has_steps(len(samples_N)):
+            return np.zeros([0, len(self.vocabulary)], np.float32)
+        return self._engine.recognize(samples_N)
 
     def _has_steps(self, num_samples: int) -> bool:
         """Whether this number of samples makes a step; without centred frames a whole transform is needed for one."""
@@ -162,11 +240,35 @@ class Recognizer:
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
     ) -> list[Hypothesis]:
         """Transcribes one utterance: the best first, at most `decoding.n_best` (see `transcribe`)."""
+        return self.transcribe_blocks(_cut(np.asarray(samples_N, np.float32)), sample_rate, decoding)
+
+    def transcribe_blocks(
+        self, blocks: Iterable[np.ndarray], sample_rate: int, decoding: DecodingOptions | None = None
+    ) -> list[Hypothesis]:
+        """Transcribes one recording whose samples come block by block, such as one of hours (`audio.read_blocks`).
+
+        Args:
+            blocks: `samples_N` each, as in `transcribe`; no more of them is asked for than is being computed.
+            sample_rate, decoding: as in `transcribe`.
+
+        Returns:
+            What `transcribe_n_best` gives for all blocks, one after the other.
+
+        Raises:
+            ValueError: the samples are not one channel of finite numbers.
+            TextError: the bundle cannot write a hotword or phrase; names it.
+        """
         options = self.prepare(decoding)
-        samples_N = resample(np.asarray(samples_N, np.float32), source_rate=sample_rate, sample_rate=self.sample_rate)
-        return decode(
-            self.log_probs(samples_N), vocabulary=self.vocabulary, step_seconds=self._step_seconds, options=options
-        )
+        blocks = resample_blocks(blocks, source_rate=sample_rate, sample_rate=self.sample_rate)
+        how: dict[str, Any] = {"vocabulary": self.vocabulary, "step_seconds": self._step_seconds, "options": options}
+        pieces = self._log_probs_of(blocks)
+        first_SV, second_SV = next(pieces), next(pieces, None)
+        if second_SV is None:
+            return decode(first_SV, **how)
+        decoder = DecoderStream(**how)
+        for log_probs_SV in itertools.chain([first_SV, second_SV], pieces):
+            decoder.feed(log_probs_SV)
+        return decoder.finish()
 
     def prepare(self, decoding: DecodingOptions | None) -> DecodingOptions:
         """The options with hotwords and phrases as this recogniser writes them.
@@ -188,5 +290,15 @@ class Recognizer:
         Raises:
             AudioError: the file cannot be read; names it.
         """
-        recording = read_recording(path)
-        return self.transcribe(recording.samples_N, recording.sample_rate, decoding)
+        blocks = read_blocks(path)
+        first = next(blocks)
+        samples = (block.samples_N for block in itertools.chain([first], blocks))
+        return self.transcribe_blocks(samples, first.sample_rate, decoding)[0]
+
+
+def _cut(samples_N: np.ndarray) -> Iterator[np.ndarray]:
+    """Samples in blocks, one at least, none of them a copy."""
+    if samples_N.ndim != 1:
+        yield checked_samples(samples_N)  # refuses them
+    for start in range(0, max(1, len(samples_N)), _BLOCK):
+        yield samples_N[start : start + _BLOCK]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.audio.reading import Recording, read_recording
+import numpy as np
+
+from speechgru.audio.reading import Recording, read_blocks, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, StreamResult
@@ -27,7 +30,7 @@ def transcribe(
     decoding: DecodingOptions | None = None,
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:
-    """Transcribes recordings of any format, rate and channel count.
+    """Transcribes recordings of any format, rate, channel count and length, each read block by block.
 
     Args:
         bundle: the folder that `speechgru export` wrote.
@@ -38,8 +41,9 @@ def transcribe(
 
     Returns:
         For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `duration` in seconds, `words`
-        (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, and how it was converted (`source_rate`,
-        `num_channels`). Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
+        (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, how it was converted (`source_rate`,
+        `num_channels`), and `window_seconds`: of the windows that it was computed in (`Recognizer`), None where in one.
+        Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
         `confidence`, `posterior` and `score` (None where the phrases allow no text).
 
     Raises:
@@ -50,13 +54,17 @@ def transcribe(
     recognizer = Recognizer(bundle, form=form)
     recognizer.prepare(decoding)
     for path in recordings:
-        read_recording(path)
+        for _ in read_blocks(path):
+            pass
     records = []
     for done, path in enumerate(recordings, start=1):
-        recording = read_recording(path)
+        reading = _Reading(path)
         started = time.perf_counter()
-        hypotheses = recognizer.transcribe_n_best(recording.samples_N, recording.sample_rate, decoding)
-        records.append(_record(path, recording, hypotheses[0], time.perf_counter() - started))
+        hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
+        seconds = time.perf_counter() - started - reading.seconds
+        records.append(_record(path, reading, hypotheses[0], seconds))
+        num_samples = round(reading.duration * recognizer.sample_rate)
+        records[-1]["window_seconds"] = recognizer.window_for(num_samples)
         if decoding is not None and decoding.n_best > 1:
             records[-1]["n_best"] = [
                 {
@@ -136,8 +144,38 @@ def transcribe_live(
     return _record(path, recording, together, busy) | {"utterances": utterances, "busiest_seconds": busiest}
 
 
+class _Reading:
+    """A recording on its way from its file, and what became known of it.
+
+    Args:
+        path: the audio file.
+
+    Raises:
+        AudioError: its beginning cannot be read; `blocks` raises it for the rest.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self._recordings = read_blocks(path)
+        self._first = next(self._recordings)
+        self.source_rate, self.num_channels = self._first.source_rate, self._first.num_channels
+        #: Seconds of sound that were read.
+        self.duration = 0.0
+        #: Seconds that reading took.
+        self.seconds = 0.0
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """`samples_N`, block by block; once."""
+        num_samples, started = 0, time.perf_counter()
+        for block in itertools.chain([self._first], self._recordings):
+            num_samples += len(block.samples_N)
+            self.duration = num_samples / self.source_rate
+            self.seconds += time.perf_counter() - started
+            yield block.samples_N
+            started = time.perf_counter()
+
+
 def _record(
-    path: str | os.PathLike[str], recording: Recording, hypothesis: Hypothesis, seconds: float
+    path: str | os.PathLike[str], recording: Recording | _Reading, hypothesis: Hypothesis, seconds: float
 ) -> dict[str, Any]:
     return {
         "audio_filepath": os.fspath(path),

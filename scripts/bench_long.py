@@ -1,0 +1,136 @@
+"""Times `Recognizer.transcribe_file` over the length of a recording: seconds, processor seconds and peak memory.
+
+    python scripts/bench_long.py build/quickstart/bundle                    # 1, 10, 30 and 60 minutes
+    python scripts/bench_long.py build/quickstart/bundle --speech build/quickstart/corpus/test.jsonl --minutes 2 10
+
+The recording is one WAV file of 16 bits: the manifest's utterances one after the other, again and again, or syllables
+of noise where none is given. Each length runs in a process of its own, which prints the peak of its memory and how much
+of it was there before the recording. With --whole the shortest length is computed as one as well, and the words are
+counted that differ from those of the windows.
+
+The last line is one JSON object: `seconds`, `processor_seconds` and `peak_mib` by minutes, and `linear`, the
+processor's seconds a minute of the longest over those of the shortest.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs without an installation
+
+import numpy as np
+import soundfile
+from bench_gru import peak_bytes
+from rich.console import Console
+from rich.table import Table
+
+console = Console(width=120, highlight=False)
+
+
+def utterances(manifest, sample_rate):
+    """Samples of a manifest's utterances, or of syllables of noise, for ever."""
+    from speechgru.audio.reading import read_recording
+    from speechgru.utterances.manifest import read_manifest
+
+    rng = np.random.default_rng(0)
+    while True:
+        if manifest is None:
+            loud_N = np.repeat(rng.uniform(0, 0.3, size=20), sample_rate // 5)
+            yield (loud_N * rng.normal(size=len(loud_N))).astype(np.float32)
+            continue
+        for one in read_manifest(manifest):
+            yield read_recording(
+                one.audio_filepath, sample_rate=sample_rate, offset=one.offset, duration=one.duration
+            ).samples_N
+
+
+def write_recording(path, minutes, manifest, sample_rate):
+    left = round(60 * minutes * sample_rate)
+    with soundfile.SoundFile(path, "w", sample_rate, 1, "PCM_16") as file:
+        for samples_N in utterances(manifest, sample_rate):
+            file.write(samples_N[:left])
+            left -= len(samples_N[:left])
+            if not left:
+                return
+
+
+def measure(bundle, form, beam_width, path, whole):
+    """Transcribes a file in this process; prints one JSON object."""
+    from speechgru.decoding import DecodingOptions
+    from speechgru.runtime import Recognizer
+
+    device = Recognizer(bundle, form=form, **({"window_seconds": math.inf} if whole else {}))
+    device.log_probs(np.zeros(device.sample_rate, np.float32))
+    before, start, start_processor = peak_bytes(), time.perf_counter(), time.process_time()
+    hypothesis = device.transcribe_file(path, DecodingOptions(beam_width=beam_width))
+    record = {"seconds": time.perf_counter() - start, "processor": time.process_time() - start_processor}
+    print(json.dumps(record | {"before": before, "peak": peak_bytes(), "text": hypothesis.text}))
+
+
+def run(arguments, path, *, whole=False):
+    command = [sys.executable, __file__, arguments.bundle, "--measure", path, "--beam-width", arguments.beam_width]
+    command += ["--form", arguments.form] if arguments.form else []
+    command += ["--whole"] if whole else []
+    done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10, 30, 60])
+    parser.add_argument("--speech", type=Path, help="a manifest of what is said")
+    parser.add_argument("--form", help="which of the bundle's models")
+    parser.add_argument("--beam-width", type=int, default=1)
+    parser.add_argument("--whole", action="store_true", help="compare the shortest with all of it computed as one")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.bundle, arguments.form, arguments.beam_width, arguments.measure, arguments.whole)
+        return
+    from speechgru.metrics import count_errors
+    from speechgru.runtime import read_bundle
+
+    sample_rate = read_bundle(arguments.bundle)["sample_rate"]
+    answer = {"seconds": {}, "processor_seconds": {}, "peak_mib": {}}
+    table = Table("minutes", title=f"One recording, one thread, {arguments.bundle}", title_justify="left")
+    for column in ("s", "processor s", "s / minute", "peak MiB", "of it before", "words"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "long.wav"
+        for minutes in sorted(arguments.minutes):
+            write_recording(path, minutes, arguments.speech, sample_rate)
+            found = run(arguments, path)
+            key = f"{minutes:g}"
+            answer["seconds"][key] = round(found["seconds"], 3)
+            answer["processor_seconds"][key] = round(found["processor"], 3)
+            answer["peak_mib"][key] = round(found["peak"] / 2**20)
+            table.add_row(
+                key,
+                f"{found['seconds']:.2f}",
+                f"{found['processor']:.2f}",
+                f"{found['seconds'] / minutes:.3f}",
+                f"{found['peak'] / 2**20:.0f}",
+                f"{found['before'] / 2**20:.0f}",
+                f"{len(found['text'].split()):,}",
+            )
+            if arguments.whole and minutes == min(arguments.minutes):
+                whole = run(arguments, path, whole=True)
+                errors = count_errors(whole["text"].split(), found["text"].split())
+                answer["different_words"] = errors.substitutions + errors.insertions + errors.deletions
+                answer["words"] = len(whole["text"].split())
+    console.print(table)
+    if "words" in answer:
+        console.print(f"{answer['different_words']} of {answer['words']:,} words differ from those computed as one")
+    per_minute = [seconds / float(minutes) for minutes, seconds in answer["processor_seconds"].items()]
+    answer["linear"] = round(per_minute[-1] / per_minute[0], 3)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

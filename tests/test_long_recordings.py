@@ -1,0 +1,354 @@
+"""Recordings of hours: read in blocks, computed in windows, decoded in pieces, and the same text as in one."""
+
+import itertools
+import json
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+
+import speechgru.decoding.alignment as alignment
+from speechgru.audio.reading import read_blocks, read_recording, resample, resample_blocks
+from speechgru.decoding import DecodingOptions, align, collapse
+from speechgru.errors import AudioError, UserError
+from speechgru.runtime import Recognizer, transcription
+from speechgru.runtime import recognizer as module
+from speechgru.runtime.long import JoinedWindows
+from speechgru.runtime.transcription import transcribe
+
+RATE, STEP = 8000, 160  # samples a second and a step of the model below
+
+METADATA = {
+    "bundle_version": 2, "sample_rate": RATE, "step_seconds": STEP / RATE, "unit": "character", "entries": list(" ab"),
+    "text": {}, "models": {"none": {"file": "model.tflite"}}, "default_form": "none",
+    "features": {"n_fft": 256, "hop_length": STEP, "center": True},
+}  # fmt: skip
+
+
+def letters_of(samples_N):
+    """A model whose steps are the samples around them: silence is the blank, loud the letter that the sign says.
+
+    Each step's certainty comes from 25 steps on either side, as a GRU's does, so that a window's ends differ.
+    """
+    steps = 1 + len(samples_N) // STEP
+    means_S = np.pad(samples_N, (0, STEP))[: steps * STEP].reshape(steps, STEP).mean(axis=1)
+    around_S = np.convolve(np.abs(means_S), np.ones(51))[25 : 25 + steps]
+    scores_SV = np.zeros([steps, 4])
+    scores_SV[:, 0] = 12.0 - 0.01 * around_S
+    scores_SV[:, 1] = -2.0
+    scores_SV[:, 2] = 50.0 * means_S
+    scores_SV[:, 3] = -50.0 * means_S
+    return (scores_SV - np.log(np.exp(scores_SV).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+def spoken(seconds, *, seed=0):
+    """Samples with letters at random steps, at least two steps apart; and the steps with what stands there."""
+    rng = np.random.default_rng(seed)
+    steps_L = np.cumsum(rng.integers(2, 30, size=int(seconds * RATE / STEP / 16)))
+    steps_L = steps_L[steps_L < seconds * RATE / STEP - 1]
+    signs_L = rng.choice([-1.0, 1.0], size=len(steps_L))
+    samples_N = 0.01 * rng.normal(size=round(seconds * RATE)).astype(np.float32)
+    for step, sign in zip(steps_L, signs_L, strict=True):
+        samples_N[step * STEP : (step + 1) * STEP] += 0.5 * sign
+    return samples_N, steps_L, "".join("a" if sign > 0 else "b" for sign in signs_L)
+
+
+@pytest.fixture
+def make_device(tmp_path, monkeypatch):
+    """Makes a recogniser of `letters_of` with windows that share 2 s, which knows the lengths that it computed."""
+    computed = []
+
+    class Engine:
+        streams = False
+
+        def __init__(self, path, *, num_threads):
+            pass
+
+        def recognize(self, samples_N):
+            computed.append(len(samples_N))
+            return letters_of(samples_N)
+
+    (tmp_path / "bundle.json").write_text(json.dumps(METADATA))
+    (tmp_path / "model.tflite").write_bytes(b"123")
+    monkeypatch.setattr(module, "Engine", Engine)
+    monkeypatch.setattr(module, "OVERLAP_SECONDS", 2.0)
+    monkeypatch.setattr(module, "_BLOCK", 50_000)
+
+    def make(window_seconds=20.0):
+        made = Recognizer(tmp_path, window_seconds=window_seconds)
+        made.computed = computed
+        return made
+
+    return make
+
+
+# Windows
+
+
+@pytest.mark.parametrize("length", [0, 1, 159, 6400, 6401, 6560, 10_240, 10_241, 10_400, 100_003])
+@pytest.mark.parametrize("piece", [1000, 3201, 10**6])
+def test_windows_give_each_step_once_and_as_the_whole(length, piece):
+    """The model's steps depend on 3 neighbours; windows share 16 and are joined 4 or more from an end."""
+
+    def recognize(samples_N):
+        assert len(samples_N) <= 6400
+        return model(samples_N)
+
+    def model(samples_N):
+        steps_S = np.add.reduceat(samples_N, np.arange(0, len(samples_N), STEP)) if len(samples_N) else samples_N
+        smooth_S = np.convolve(steps_S, np.ones(7), "same") if len(steps_S) > 7 else steps_S
+        return np.stack([-np.abs(smooth_S), smooth_S], axis=1)
+
+    samples_N = np.random.default_rng(length).integers(-4, 5, size=length).astype(np.float32)
+    windows = JoinedWindows(recognize, size=6400, overlap=2560, step_samples=STEP, blank_id=0)
+    pieces = [windows.feed(samples_N[start : start + piece]) for start in range(0, length, piece)]
+    joined_SV = np.concatenate([*itertools.chain.from_iterable(pieces), *windows.finish()])
+    np.testing.assert_array_equal(joined_SV, model(samples_N))
+
+
+def test_two_windows_are_joined_in_a_pause_of_both():
+    """One window finds a letter two steps later than the other: it is written once, wherever it stands."""
+    for letter in range(28, 42):  # steps; the second window begins at step 30 and shares ten
+        written = []
+        for late in (0, 2):
+            calls = itertools.count()
+
+            def recognize(samples_N, calls=calls, letter=letter, late=late):
+                first = (0, 30)[next(calls)]
+                log_probs_SV = np.log(np.tile([0.9, 0.1], [len(samples_N) // STEP, 1]))
+                step = letter + (late if first else 2 - late) - first
+                if 0 <= step < len(log_probs_SV):
+                    log_probs_SV[step] = np.log([0.1, 0.9])
+                return log_probs_SV
+
+            windows = JoinedWindows(recognize, size=40 * STEP, overlap=10 * STEP, step_samples=STEP, blank_id=0)
+            given = [*windows.feed(np.zeros(70 * STEP)), *windows.finish()]
+            log_probs_SV = np.concatenate(given)
+            assert len(log_probs_SV) == 70
+            written.append(len(collapse(log_probs_SV.argmax(axis=1))))
+        assert written == [1, 1], letter
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(3200, 1760), (3201, 160), (3200, 170), (3200, 0)])
+def test_windows_that_do_not_fit_the_steps_are_refused(size, overlap):
+    with pytest.raises(ValueError, match="do not fit steps of 160; give multiples of it"):
+        JoinedWindows(letters_of, size=size, overlap=overlap, step_samples=STEP, blank_id=0)
+
+
+# The recogniser
+
+
+@pytest.mark.parametrize(
+    "options",
+    [None, DecodingOptions(beam_width=4, n_best=2), DecodingOptions(beam_width=4, hotwords={"ab": 0.1})],
+    ids=["greedy", "beam", "hotword"],
+)
+@pytest.mark.parametrize("seconds", [19.99, 20.0, 20.01, 38.0, 38.02, 97.3])
+def test_a_long_recording_has_the_text_and_times_of_the_whole(make_device, options, seconds):
+    samples_N, steps_L, text = spoken(seconds)
+    device = make_device()
+    found = device.transcribe_n_best(samples_N, RATE, options)
+    assert max(device.computed) <= 20 * RATE
+    assert (len(device.computed) > 1) == (len(samples_N) > 20 * RATE)
+    whole = make_device(math.inf).transcribe_n_best(samples_N, RATE, options)
+    assert device.computed[-1] == len(samples_N)
+    assert [one.text for one in found] == [one.text for one in whole]
+    assert found[0].text == text
+    assert [span[0] for span in found[0].spans] == steps_L.tolist()
+    assert found[0].spans == whole[0].spans
+    assert found[0].confidence == pytest.approx(whole[0].confidence, abs=1e-6)
+    (word,) = found[0].words
+    assert word.start_seconds == pytest.approx(steps_L[0] * STEP / RATE)
+    assert word.end_seconds == pytest.approx((steps_L[-1] + 1) * STEP / RATE)
+
+
+@pytest.mark.parametrize("window_seconds", [20.0, 7.77, 3.1])
+def test_log_probs_of_a_long_recording_are_those_of_the_whole(make_device, window_seconds):
+    samples_N, device = spoken(55.5)[0], make_device(window_seconds)
+    size = int(window_seconds * RATE / STEP) * STEP
+    assert device.window_for(len(samples_N)) == size / RATE and device.window_for(size) is None
+    np.testing.assert_allclose(device.log_probs(samples_N), make_device(math.inf).log_probs(samples_N), atol=1e-6)
+
+
+@pytest.mark.parametrize("window_seconds", [0.0, -1.0, math.nan])
+def test_a_window_without_length_is_refused(make_device, window_seconds):
+    with pytest.raises(UserError, match="a window is a number of seconds above 0, got"):
+        make_device(window_seconds)
+
+
+def test_the_shortest_window_still_gives_every_step(make_device):
+    samples_N = spoken(3.01)[0]
+    assert len(make_device(1e-9).log_probs(samples_N)) == 1 + len(samples_N) // STEP
+
+
+def test_other_rates_and_blocks_of_any_size_are_the_same(make_device):
+    (samples_N, _, text), device = spoken(45.0), make_device()
+    source_N = resample(samples_N, source_rate=RATE, sample_rate=11025)
+    expected = device.transcribe(source_N, 11025)
+    assert expected.text == text
+    for size in (7001, 50_000, 10**6):
+        blocks = (source_N[start : start + size] for start in range(0, len(source_N), size))
+        assert device.transcribe_blocks(blocks, 11025)[0] == expected
+
+
+def test_memory_does_not_grow_with_the_length(make_device):
+    """Two hours in blocks of a minute: at 8 kHz their samples would be 230 MB."""
+    block_N, device = spoken(60.0)[0], make_device()
+
+    def peak(minutes):
+        device.computed.clear()
+        tracemalloc.start()
+        hypothesis = device.transcribe_blocks((block_N for _ in range(minutes)), RATE)[0]
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most, hypothesis
+
+    (short, _), (long, hypothesis) = peak(4), peak(120)
+    assert hypothesis.spans[-1][1] * STEP / RATE > 7190
+    assert sum(device.computed) < 1.12 * 7200 * RATE, "an overlap of a tenth"
+    assert long < short + 24 * 2**20, "the labels of two hours, each with its step and confidence"
+
+
+def test_samples_that_are_none_are_refused_wherever_they_stand(make_device):
+    samples_N, device = spoken(30.0)[0], make_device()
+    samples_N[-1] = np.nan
+    with pytest.raises(ValueError, match="some are NaN or infinite"):
+        device.transcribe(samples_N, RATE)
+    with pytest.raises(ValueError, match=r"one channel \[num_samples\], got the shape \(240000, 2\)"):
+        device.transcribe(np.zeros([240_000, 2]), RATE)
+
+
+def test_files_of_any_length_are_transcribed_and_say_their_windows(make_device, tmp_path, monkeypatch):
+    device = make_device()
+    monkeypatch.setattr(transcription, "Recognizer", lambda bundle, form: device)
+    samples_N, steps_L, text = spoken(50.0)
+    long, short = tmp_path / "long.flac", tmp_path / "short.wav"
+    soundfile.write(long, samples_N, RATE)
+    soundfile.write(short, samples_N[: 10 * RATE], RATE)
+    records = transcribe(tmp_path, [long, short], decoding=DecodingOptions(beam_width=4, n_best=2))
+    assert [record["window_seconds"] for record in records] == [20.0, None]
+    assert [record["duration"] for record in records] == [50.0, 10.0]
+    assert records[0]["text"] == text == device.transcribe_file(long).text
+    assert records[0]["words"][0]["start_seconds"] == pytest.approx(steps_L[0] * STEP / RATE)
+    assert records[0]["n_best"][0]["text"] == text and 0 < records[0]["rtf"] < 1
+    long.write_bytes(long.read_bytes()[:-1000])
+    with pytest.raises(AudioError, match=r"long\.flac: (is truncated|cannot be decoded)"):
+        transcribe(tmp_path, [short, long])
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype", "suffix"),
+    [
+        ("WAV", "PCM_16", ".wav"),
+        ("WAV", "GSM610", ".wav"),
+        ("FLAC", "PCM_16", ".flac"),
+        ("OGG", "VORBIS", ".ogg"),
+        ("OGG", "OPUS", ".opus"),
+        ("MP3", "MPEG_LAYER_III", ".mp3"),
+    ],
+)
+def test_blocks_are_the_recording(tmp_path, monkeypatch, write_wav, form, subtype, suffix):
+    if not soundfile.check_format(form, subtype):
+        pytest.skip(f"this libsndfile does not write {form}/{subtype}")
+    path = write_wav(tmp_path, f"a{suffix}", seconds=9.0, format=form, subtype=subtype)
+    whole = read_recording(path)
+    for block in (16_000, 50_001, 200_000):
+        monkeypatch.setattr("speechgru.audio.reading._BLOCK", block)
+        blocks = list(read_blocks(path))
+        assert max(len(one.samples_N) for one in blocks) <= block
+        assert {(one.source_rate, one.num_channels) for one in blocks} == {(whole.source_rate, 1)}
+        np.testing.assert_allclose(np.concatenate([one.samples_N for one in blocks]), whole.samples_N, atol=1e-6)
+
+
+def test_blocks_of_several_channels_and_of_none(tmp_path, monkeypatch, write_wav):
+    monkeypatch.setattr("speechgru.audio.reading._BLOCK", 6000)
+    path = write_wav(tmp_path, "stereo.wav", num_channels=2)
+    blocks = list(read_blocks(path))
+    assert [len(block.samples_N) for block in blocks] == [3000] * 5 + [1000]
+    np.testing.assert_array_equal(np.concatenate([one.samples_N for one in blocks]), read_recording(path).samples_N)
+    (empty,) = read_blocks(write_wav(tmp_path, "empty.wav", seconds=0.0))
+    assert len(empty.samples_N) == 0 and empty.sample_rate == 16000
+
+
+def test_a_recording_that_ends_early_is_named_after_its_first_blocks(tmp_path, monkeypatch, write_wav):
+    monkeypatch.setattr("speechgru.audio.reading._BLOCK", 1000)
+    path = write_wav(tmp_path, "a.flac", seconds=0.2)
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # the top four bits of the count of samples
+    path.write_bytes(content)
+    blocks = read_blocks(path)
+    assert [len(next(blocks).samples_N) for _ in range(3)] == [1000] * 3
+    with pytest.raises(AudioError, match=r"a\.flac: (is truncated \(3200 of \d{11} samples\)|cannot be decoded)"):
+        next(blocks)
+
+
+@pytest.mark.parametrize(("source_rate", "sample_rate"), [(44100, 16000), (8000, 16000), (16000, 16000)])
+def test_resampling_block_by_block_is_resampling(make_speech, source_rate, sample_rate):
+    samples_N = make_speech(3.0, sample_rate=source_rate)
+    blocks = (samples_N[start : start + 7001] for start in range(0, len(samples_N), 7001))
+    found = list(resample_blocks(blocks, source_rate=source_rate, sample_rate=sample_rate))
+    expected_N = resample(samples_N, source_rate=source_rate, sample_rate=sample_rate)
+    np.testing.assert_array_equal(np.concatenate(found), expected_N)
+
+
+def test_rates_that_are_none_are_refused_block_by_block_too():
+    with pytest.raises(ValueError, match="rates are numbers of Hz above 0, got source_rate=0"):
+        next(resample_blocks(iter([]), source_rate=0, sample_rate=16000))
+
+
+# Alignment of many steps
+
+
+def wrong_here_and_there(*, steps, seed):
+    """Log-probabilities of a clear path with a pause, and its labels with some left out, added or others."""
+    rng = np.random.default_rng(seed)
+    path_S = np.where(rng.random(steps) < 0.3, rng.integers(1, 9, size=steps), 0)
+    path_S[steps // 3 : steps // 2] = 0
+    scores_SV = 2 * rng.normal(size=[steps, 9])
+    scores_SV[np.arange(steps), path_S] += 8
+    labels = []
+    for label in collapse(scores_SV.argmax(axis=1)):
+        draw, other = rng.random(), int(rng.integers(1, 9))
+        labels += [] if draw < 0.03 else [label, other] if draw < 0.06 else [other] if draw < 0.1 else [label]
+    return scores_SV - np.log(np.exp(scores_SV).sum(axis=1, keepdims=True)), labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_alignment_that_follows_what_may_matter_is_the_best_path(monkeypatch, seed):
+    log_probs_SV, labels = wrong_here_and_there(steps=1500, seed=seed)
+    expected = align(log_probs_SV, labels)
+    widths = []
+    to_end = alignment._to_end
+
+    def measured(*given, **how):
+        bands = to_end(*given, **how)
+        widths.append(np.mean([len(band.values_Z) for band in bands]))
+        return bands
+
+    monkeypatch.setattr(alignment, "_to_end", measured)
+    monkeypatch.setattr(alignment, "_FOLLOWED", 0)
+    assert align(log_probs_SV, labels) == expected
+    assert widths[0] < 0.5 * len(labels), "it follows a part of the states"
+
+
+def test_alignment_widens_where_what_it_left_out_is_the_only_way(monkeypatch):
+    """Twenty of thirty labels fit where they are probable; the others would not be looked for where the blank is."""
+    log_probs_SV = np.full([60, 3], np.log(1e-6))
+    log_probs_SV[:20, 0] = -np.inf
+    log_probs_SV[20:, 0] = 0.0
+    log_probs_SV[20:30, 1:] = -np.inf
+    log_probs_SV[30:50:2, 1:] = np.log(1e-3)
+    labels = [1, 2] * 15
+    expected = align(log_probs_SV, labels)
+    assert expected == [(step, step + 1) for step in [*range(20), *range(30, 50, 2)]]
+    monkeypatch.setattr(alignment, "_FOLLOWED", 0)
+    monkeypatch.setattr(alignment, "_MARGIN", 2.0)
+    assert align(log_probs_SV, labels) == expected
+    log_probs_SV[:, 2] = -np.inf
+    with pytest.raises(ValueError, match="every path that spells the 30 labels has probability 0"):
+        align(log_probs_SV, labels)
