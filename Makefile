@@ -5,6 +5,11 @@ PYTHON ?= $(shell sh scripts/find_python.sh 3.11 3.12 3.10)
 LATEST ?= $(shell sh scripts/find_python.sh 3.13)
 NEXT ?= $(shell sh scripts/find_python.sh 3.14)
 PYTEST_FLAGS ?=
+# A worker a core, with one file of tests at a time; more threads than one an operation would only wait for each other.
+# `make test WORKERS=0` runs everything in one process.
+WORKERS ?= auto
+PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
@@ -14,10 +19,10 @@ quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS)
 
 test-slow: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -m slow $(PYTEST_FLAGS)
+	$(PYTEST) -m slow $(PYTEST_FLAGS)
 
 # The same suite on Python 3.13 with the newest TensorFlow and no tensorflow-io.
 test-latest:

@@ -1,10 +1,10 @@
-"""What several tests share: recordings made on the spot, a tiny corpus, deterministic hypothesis."""
+"""What several tests share: recordings made on the spot, a tiny corpus, deterministic hypothesis, workers' order."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,33 @@ settings.register_profile(
     "speechgru", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("speechgru")
+
+#: The files that take longest, longest first. Workers get whole files in this order, so that none ends with a long one
+#: while the others have nothing left.
+LONGEST_FIRST = (
+    "test_tune_survival.py",
+    "test_train.py",
+    "test_train_options.py",
+    "test_train_survival.py",
+    "test_pipelines.py",
+    "test_train_workers.py",
+    "test_laws.py",
+    "test_gru_fused.py",
+    "test_export.py",
+    "test_tune.py",
+    "test_train_step.py",
+    "test_augment.py",
+    "test_streaming.py",
+    "test_model.py",
+    "test_types.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the longest files first where workers share them."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def make_speech(
@@ -125,6 +152,14 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus of tones (`tones.py`), a copy for each module that may add to it."""
     return write_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def no_pages() -> Iterator[None]:
+    """The trainings of a module write no page: half a second each, and `test_train.py` looks at what training writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speechgru.train.run.report_run", lambda run: None)
+        yield
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def manifest(tmp_path, write_wav, write_lines):
         ({"word_penalty": WordPenalty(2.0), "hotwords": {"a b": 9.0}}, "a b", "beam of 8, 1 hotword, 2 off a word"),
         ({"scorers": [WordPenalty(-9)], "phrases": Phrases(["ab"])}, "ab", "beam of 8, one of 1 phrase, -9 off a word"),
     ],
-    ids=str,
+    # Not the objects' addresses: workers must collect the same names.
+    ids=["none", "key", "scorer", "factory", "compiled", "key and hotwords", "scorer and phrases"],
 )  # fmt: skip
 def test_a_scorer_reaches_transcription_evaluation_and_streams(bundle, manifest, tmp_path, options, text, description):
     options = OptionsWithPenalty(beam_width=8, **options)
