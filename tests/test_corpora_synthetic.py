@@ -6,9 +6,11 @@ import builtins
 import hashlib
 import importlib.util
 import os
+import pickle
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,21 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechgru.config.sections import RunConfig
 from speechgru.corpora import CORPORA, grammar, prepare, synthetic
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
+from speechgru.utterances import measurement
+from speechgru.utterances.check import check
+from speechgru.utterances.examination import examine, make_vocabulary, read_utterance
 from speechgru.utterances.manifest import read_manifest
+from speechgru.utterances.measurement import (
+    MEASUREMENTS_NAME,
+    MeasurementLog,
+    measure,
+    measurement_files,
+    measurement_key,
+)
 from speechgru.voices import ENGINES, espeak
 
 needs_espeak = pytest.mark.skipif(
@@ -37,10 +50,11 @@ def corpus(tmp_path_factory) -> dict[str, list]:
 
 
 def digests(out: Path) -> dict[str, str]:
+    """The bytes of a corpus, without its measurements: those have the files' times."""
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != MEASUREMENTS_NAME
     }
 
 
@@ -78,10 +92,10 @@ def test_every_split_has_both_sexes():
 
 def test_plan_of_the_default_size_is_fair():
     size = CORPORA["synthetic"].options["utterances"].default
-    jobs = synthetic._plan(Path("audio"), engine=ENGINES["espeak"], seed=0, utterances=size)
-    sentences = {split: [job.text for job in jobs if job.split == split] for split in grammar.SPLITS}
+    plan = synthetic._plan(seed=0, utterances=size)
+    sentences = {split: [each.text for each in plan if each.split == split] for split in grammar.SPLITS}
     words = {split: {word for text in texts for word in text.split()} for split, texts in sentences.items()}
-    assert len(jobs) >= 3000
+    assert len(plan) >= 3000
     assert words["dev"] <= words["train"]
     assert words["test"] <= words["train"]
     for one, other in (("train", "dev"), ("train", "test"), ("dev", "test")):
@@ -109,9 +123,9 @@ def test_recordings_are_sound(corpus):
     durations = []
     for utterance in (u for utterances in corpus.values() for u in utterances):
         info = soundfile.info(utterance.audio_filepath)
-        assert (info.samplerate, info.channels, info.format, info.subtype) == (16000, 1, "FLAC", "PCM_16")
-        assert info.frames / 16000 == pytest.approx(utterance.duration, abs=1e-6)
-        samples, _ = soundfile.read(utterance.audio_filepath)
+        assert (info.samplerate, info.channels, info.format, info.subtype) == (16000, 1, "WAV", "PCM_16")
+        samples = read_utterance(utterance, sample_rate=16000).samples_N
+        assert len(samples) / 16000 == pytest.approx(utterance.duration, abs=1e-6)
         peak = np.abs(samples).max()
         assert 10 ** (-12.1 / 20) < peak < 10 ** (-0.4 / 20)  # neither silent nor clipped
         frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
@@ -124,9 +138,51 @@ def test_recordings_are_sound(corpus):
 
 
 @needs_espeak
-def test_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path):
+def test_recordings_fill_their_files_one_after_another(corpus):
+    by_file = {}
+    for utterances in corpus.values():
+        for utterance in utterances:
+            by_file.setdefault(utterance.audio_filepath, []).append(utterance)
+    assert sorted(map(len, by_file.values())) == [10, 16, 74, 100]
+    for path, utterances in by_file.items():
+        lengths = [round(utterance.duration * 16000) for utterance in utterances]
+        starts = [round(utterance.offset * 16000) for utterance in utterances]
+        assert starts == [0, *np.cumsum(lengths)[:-1]] and sum(lengths) == soundfile.info(path).frames
+
+
+@needs_espeak
+def test_what_was_measured_before_writing_is_what_reading_would_measure(corpus):
+    utterances = [utterance for split in corpus.values() for utterance in split]
+    folder = Path(utterances[0].audio_filepath).parents[1]
+    log = MeasurementLog(None, known=measurement_files([folder / "train.jsonl"]))
+    assert len(log) == len(utterances)
+    for utterance in utterances:
+        known = log.find(measurement_key(utterance, sample_rate=16000))
+        assert known == measure(utterance, sample_rate=16000) and known.num_samples
+
+
+@needs_espeak
+def test_a_corpus_is_without_fault_and_neither_check_nor_training_reads_it_first(corpus, monkeypatch):
+    folder = Path(corpus["test"][0].audio_filepath).parents[1]
+    manifests = [folder / f"{split}.jsonl" for split in grammar.SPLITS]
+    monkeypatch.setattr(measurement, "read_header", lambda path: pytest.fail(f"{path} was read"))
+    for found in check(manifests):
+        assert not found.problems and not found.suspicions, found.manifest
+    usable, problems = examine(
+        corpus["train"],
+        config=RunConfig(),
+        vocabulary=make_vocabulary(RunConfig(), corpus["train"]),
+        log=MeasurementLog(None, known=measurement_files(manifests)),
+    )
+    assert len(usable) == len(corpus["train"]) and not problems
+
+
+@needs_espeak
+def test_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "_PER_FILE", 20)
     prepare("synthetic", tmp_path / "one", utterances=60, workers=1)
     prepare("synthetic", tmp_path / "two", utterances=60, workers=2)
+    assert len(list((tmp_path / "two" / "audio").iterdir())) == 5
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     prepare("synthetic", tmp_path / "two", utterances=60, workers=1, seed=1)
     assert digests(tmp_path / "one") != digests(tmp_path / "two")
@@ -138,6 +194,7 @@ def test_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path):
 def test_rerun_with_fewer_utterances_leaves_no_other_audio_but_keeps_foreign_files(tmp_path):
     prepare("synthetic", tmp_path, utterances=30, workers=1)
     (tmp_path / "audio" / "mine.wav").write_bytes(b"mine")
+    (tmp_path / "audio" / "train-000029.flac").write_bytes(b"of a release that wrote a file an utterance")
     manifests = prepare("synthetic", tmp_path, utterances=12, workers=1)
     named = {Path(u.audio_filepath).name for path in manifests.values() for u in read_manifest(path)}
     assert {path.name for path in (tmp_path / "audio").iterdir()} == named | {"mine.wav"}
@@ -176,16 +233,70 @@ def test_script_without_a_main_guard_can_use_workers(tmp_path, how):
 
 
 def test_error_in_a_worker_is_raised_here(tmp_path):
-    jobs = [
-        synthetic._Job((0, 0, 0), split="train", text="", path=str(tmp_path / "a.flac"), engine=ENGINES["espeak"])
-    ] * 4
+    silence = synthetic._Sentence((0, 0, 0), split="train", text="")
+    jobs = [synthetic._Job(str(tmp_path / "a.wav"), [silence], ENGINES["espeak"])] * 4
     with pytest.raises(CorpusError, match="the voice engine espeak spoke '' in silence"):
-        list(processes.run(synthetic._speak, jobs, workers=2))
+        list(processes.run(synthetic._speak_file, jobs, workers=2))
 
 
 def test_worker_that_ends_early_is_reported():
     with pytest.raises(CorpusError, match="a worker process ended before its work"):
         list(processes.run(os._exit, [3, 3, 3], workers=2))
+
+
+def test_a_job_that_cannot_be_sent_is_an_error():
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match=r"lambda|pickle"):
+        list(processes.run(abs, [lambda: None] * 4, workers=2))
+
+
+def test_results_have_their_places_whichever_worker_is_faster():
+    jobs = [0.2, *([0.0] * 9)]
+    done = list(processes.run(time.sleep, jobs, workers=2))
+    assert sorted(position for position, _ in done) == list(range(10))
+    assert done[-1][0] == 0, "the other worker did all the rest meanwhile"
+
+
+@needs_espeak
+def test_the_links_to_the_voices_change_no_sample_and_are_removed(tmp_path):
+    import espeakng_loader
+
+    if espeak._linked_data(str(Path(espeakng_loader.get_data_path()))) is None:
+        pytest.skip("no links can be made here")
+    script = (
+        "import sys; from speechgru.voices import espeak\n"
+        "if sys.argv[1:]: espeak._linked_data = lambda path: None\n"
+        "for accent in espeak.ACCENT_SHARES:\n"
+        "    voice = espeak.Voice(accent, 'f3')\n"
+        "    sys.stdout.buffer.write(espeak.Espeak().speak('dim the lights', voice, seed=3)[0].tobytes())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "TMPDIR": str(tmp_path)}
+    linked, plain = (
+        subprocess.run([sys.executable, "-c", script, *more], env=environment, check=True, stdout=subprocess.PIPE)
+        for more in ([], ["plain"])
+    )
+    assert linked.stdout == plain.stdout and len(linked.stdout) > 8 * 4 * 10_000
+    assert not list(tmp_path.iterdir())
+
+
+@given(st.integers(1, 200_000))
+def test_noise_has_the_next_length_that_transforms_fast(least):
+    length = synthetic._fast_length(least)
+    rest = length
+    for factor in (2, 3, 5):
+        while rest % factor == 0:
+            rest //= factor
+    assert length >= least and length % 2 == 0 and rest == 1 and length < 1.1 * least + 8
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_noise_has_power_1_and_the_colour_that_was_asked_for(slope):
+    noise_N = synthetic._coloured_noise(200_001, slope=slope, rng=np.random.default_rng(3))
+    assert len(noise_N) == 200_001 and np.mean(noise_N**2) == pytest.approx(1.0)
+    power_TF = np.abs(np.fft.rfft(noise_N[:199_680].reshape(-1, 1024) * np.hanning(1024))) ** 2
+    frequencies = np.fft.rfftfreq(1024, 1 / synthetic.SAMPLE_RATE)
+    bands = [power_TF[:, (frequencies > low) & (frequencies < 2 * low)].mean() for low in (400, 800, 1600, 3200)]
+    steps_db = 10 * np.diff(np.log10(bands))
+    np.testing.assert_allclose(steps_db, -20 * slope * np.log10(2), atol=0.4)
 
 
 @needs_espeak

@@ -24,7 +24,7 @@ from speechgru.text import Vocabulary
 from speechgru.utterances.case import Case
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
-from speechgru.utterances.measurement import Measurement
+from speechgru.utterances.measurement import Measurement, MeasurementLog, measurement_files
 
 
 class Source(Protocol):
@@ -202,6 +202,7 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
                 progress=progress,
                 stage=f"reading {Path(path).name}",
                 held_out=held_out,
+                log=MeasurementLog(None, known=measurement_files([path])),
             )
             problems += [problem.as_record(path) for problem in found]
             source = ManifestSource(examples, config=config)

@@ -13,7 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +26,11 @@ _COMMAND = f"from {__name__} import _serve; _serve()"
 
 
 def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: int) -> Iterator[tuple[int, _Result]]:
-    """Calls a function for every job.
+    """Calls a function for every job; a worker gets its next job when it has answered the last one.
 
     Args:
         function: a function of a module of this package; it and the jobs must pickle.
-        jobs: the arguments.
+        jobs: the arguments; each some tenths of a second of work, as sending one takes a fraction of a millisecond.
         workers: processes; with 1 the work is done in this one.
 
     Yields:
@@ -46,17 +46,19 @@ def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: i
         return
     roots = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
-    numbered = list(enumerate(jobs))
+    left = _Shared(enumerate(jobs))
     answers: queue.SimpleQueue[tuple[int | None, Any]] = queue.SimpleQueue()
+    attendants = []
     with contextlib.ExitStack() as stack:
-        for share in (numbered[number::workers] for number in range(min(workers, len(jobs)))):
+        for _ in range(min(workers, len(jobs))):
             worker = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
                 )
             )
-            attendant = threading.Thread(target=_attend, args=(worker, function, share, answers), daemon=True)
+            attendant = threading.Thread(target=_attend, args=(worker, function, left, answers), daemon=True)
             attendant.start()
+            attendants.append(attendant)
             stack.callback(attendant.join)
             stack.callback(worker.kill)  # first of the three: the pipes end, and with them the thread
         for _ in jobs:
@@ -64,41 +66,65 @@ def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: i
             if number is None:
                 raise answer
             yield number, answer
+        for attendant in attendants:  # their workers end by themselves, and remove their temporary files
+            attendant.join()
+
+
+class _Shared(Iterator[_Job]):
+    """An iterator that several threads draw from, each item once.
+
+    Args:
+        items: what to draw.
+    """
+
+    def __init__(self, items: Iterable[_Job]):
+        self._items, self._lock = iter(items), threading.Lock()
+
+    def __next__(self) -> _Job:
+        with self._lock:
+            return next(self._items)
 
 
 def _attend(
     worker: subprocess.Popen[bytes],
     function: Callable[[Any], Any],
-    share: list[tuple[int, Any]],
+    left: Iterable[tuple[int, Any]],
     answers: queue.SimpleQueue[tuple[int | None, Any]],
 ) -> None:
-    """Gives a worker its share and passes on its answers; runs in a thread."""
+    """Gives a worker job after job and passes on its answers; runs in a thread."""
     if worker.stdin is None or worker.stdout is None:
         raise TypeError("a worker needs pipes as its standard input and output")
     try:
-        pickle.dump((function, share), worker.stdin)
-        worker.stdin.flush()
-        for _ in share:
+        pickle.dump(function, worker.stdin)
+        for numbered in left:
+            pickle.dump(numbered, worker.stdin)
+            worker.stdin.flush()
             answers.put(pickle.load(worker.stdout))
+        worker.stdin.close()  # the worker's sign to end
+        worker.wait()
     except (OSError, EOFError, pickle.UnpicklingError):
         error = CorpusError(
             "a worker process ended before its work was done (see the messages above, if any); "
             "pass workers=1 to do it in this process"
         )
         answers.put((None, error))
+    except Exception as failure:  # such as a job that cannot be pickled
+        answers.put((None, failure))
 
 
 def _serve() -> None:
-    """The worker: a share of jobs comes on standard input, answers leave on what was standard output."""
+    """The worker: jobs come on standard input, answers leave on what was standard output."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
-    function, share = pickle.load(sys.stdin.buffer)
-    for position, job in share:
+    function = pickle.load(sys.stdin.buffer)
+    while True:
+        try:
+            position, job = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
         try:
             answer = position, function(job)
         except Exception as error:  # the caller's process raises it
             answer = None, error
         pickle.dump(answer, answers)
         answers.flush()
-        if answer[0] is None:
-            return

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from speechgru.utterances.check_page import write_corpus_report
 from speechgru.utterances.examination import Examined, Problem, iterate_cases, judge, make_vocabulary
 from speechgru.utterances.facts import Facts, gather_facts, histograms, shared_facts
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
-from speechgru.utterances.measurement import MeasurementLog
+from speechgru.utterances.measurement import MEASUREMENTS_NAME, MeasurementLog, measurement_files
 from speechgru.utterances.rules import require_known
 
 #: What manifests of a split are usually called, in the order of what may be learnt from.
@@ -89,6 +88,9 @@ def check(
 ) -> list[Findings]:
     """Examines manifests; writes their usable lines and a report where asked to.
 
+    Recordings that were measured as they were made (`speechgru prepare synthetic`) are not read again, as long as their
+    files have not changed.
+
     Manifests are distinguished by the split in their names (train, dev, test), else by their order: what is held out
     comes later. A recording that is learnt from and held out is suspected where it is learnt from.
 
@@ -118,7 +120,8 @@ def check(
     targets = _targets(paths, out) if out is not None else []
     lines = [read_manifest(manifest) for manifest in paths]
     vocabularies = [vocabulary] * len(paths) if vocabulary else _vocabularies(config, paths, lines)
-    with MeasurementLog(Path(report) / "measurements.jsonl") if report is not None else nullcontext() as log:
+    own_log = None if report is None else Path(report) / MEASUREMENTS_NAME
+    with MeasurementLog(own_log, known=measurement_files(paths)) as log:
         cases = [
             list(
                 iterate_cases(

@@ -112,6 +112,7 @@ def examine(
     progress: Progress = silent,
     stage: str = "reading recordings",
     held_out: Sequence[Utterance] = (),
+    log: MeasurementLog | None = None,
 ) -> tuple[list[Examined], list[Problem]]:
     """Reads every recording and transcript and sorts the usable from the rest, each in the given order.
 
@@ -122,6 +123,7 @@ def examine(
         progress: called after each utterance.
         stage: the words that `progress` gets.
         held_out: what must not be trained on; read only where `check.leave_out` names `leak`.
+        log: measurements that are known already; such recordings are not read.
 
     Returns:
         The usable, and one problem for each of the others.
@@ -133,10 +135,10 @@ def examine(
     kept_away = []
     if held_out and "leak" in config.check.leave_out:
         cases = iterate_cases(
-            held_out, config=config, vocabulary=vocabulary, progress=progress, stage="reading held-out"
+            held_out, config=config, vocabulary=vocabulary, progress=progress, stage="reading held-out", log=log
         )
         kept_away = [HeldOut("the held-out recordings", list(cases))]
-    cases = iterate_cases(utterances, config=config, vocabulary=vocabulary, progress=progress, stage=stage)
+    cases = iterate_cases(utterances, config=config, vocabulary=vocabulary, progress=progress, stage=stage, log=log)
     if any(rule.name in config.check.leave_out for rule in rules.RULES if rule.compare is not None):
         judgements: Iterable[Judgement] = judge(list(cases), held_out=kept_away)
     else:  # each by itself, so that of a large corpus only the examined lines stay in memory

@@ -16,12 +16,15 @@ import numpy as np
 
 from speechgru.audio.reading import read_header, read_recording, resample
 from speechgru.errors import AudioError
-from speechgru.jsonlines import Appender, read_records
+from speechgru.jsonlines import Appender, read_records, write_lines
 from speechgru.process.ordered import map_in_order
 from speechgru.utterances.manifest import Utterance
 
 #: Raised with every change of `Measurement` or of how it is made: those of another version are made anew.
 _VERSION = 1
+
+#: Measurements beside manifests, left by whoever made the recordings, and measured them before they were written.
+MEASUREMENTS_NAME = "measurements.jsonl"
 
 #: How close to the extreme a sample is cut off, as a share of it: the plateau of an analogue stage is not quite flat.
 _PLATEAU = 0.002
@@ -91,7 +94,17 @@ def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
         recording = read_recording(path, offset=offset, duration=duration)
     except AudioError as error:
         return dataclasses.replace(found, error=str(error))
-    samples_N = recording.samples_N
+    return measure_samples(recording.samples_N, found, sample_rate=sample_rate)
+
+
+def measure_samples(samples_N: np.ndarray, found: Measurement, *, sample_rate: int) -> Measurement:
+    """Measures samples that were read, or that whoever has just made them holds.
+
+    Args:
+        samples_N: float32 samples at `found.source_rate`, as `read_recording` gives them.
+        found: what is known of their file.
+        sample_rate: Hz that they will be used at.
+    """
     if len(samples_N) == 0:
         return found
     mean = float(samples_N.mean(dtype=np.float64))
@@ -99,13 +112,13 @@ def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
     power = float(np.dot(samples_N, samples_N)) / len(samples_N)
     return dataclasses.replace(
         found,
-        num_samples=len(resample(samples_N, source_rate=recording.source_rate, sample_rate=sample_rate)),
+        num_samples=len(resample(samples_N, source_rate=found.source_rate, sample_rate=sample_rate)),
         mean=mean,
         peak=max(high - mean, mean - low),
         rms=float(np.sqrt(max(0.0, power - mean**2))),
         clipped_share=clipped_share(samples_N),
         digest=hashlib.blake2b(
-            (samples_N + np.float32(0)).tobytes(), digest_size=16, person=str(recording.source_rate).encode()
+            (samples_N + np.float32(0)).tobytes(), digest_size=16, person=str(found.source_rate).encode()
         ).hexdigest(),  # the addition makes -0 to 0
     )
 
@@ -158,19 +171,21 @@ class MeasurementLog:
     is dropped.
 
     Args:
-        path: the file; made with its folder when it is missing.
+        path: the file; made with its folder when it is missing. None keeps no new measurement.
+        known: further files of measurements, which are read alone; missing ones have none.
 
     Raises:
         UserError: the file cannot be read or written.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path | None, *, known: Iterable[str | Path] = ()):
         self._known: dict[bytes, Measurement] = {}
-        self._lines = Appender(path, ascii_only=False, compact=True)
-        for record in read_records(path):
-            with contextlib.suppress(KeyError, TypeError):  # no measurement: made again
-                if record["version"] == _VERSION:
-                    self._known[_short(record["key"])] = Measurement(*record["measurement"])
+        self._lines = Appender(path, ascii_only=False, compact=True) if path is not None else None
+        for file in (*known, *([] if path is None else [path])):
+            for record in read_records(file):
+                with contextlib.suppress(KeyError, TypeError):  # no measurement: made again
+                    if record["version"] == _VERSION:
+                        self._known[_short(record["key"])] = Measurement(*record["measurement"])
 
     def __len__(self) -> int:
         return len(self._known)
@@ -179,7 +194,8 @@ class MeasurementLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
 
     def find(self, key: list[Any]) -> Measurement | None:
         """The measurement of this key (`measurement_key`), where it is known."""
@@ -187,11 +203,24 @@ class MeasurementLog:
 
     def add(self, key: list[Any], measurement: Measurement) -> None:
         """Writes a measurement; one of a recording that cannot be read is not kept."""
-        if measurement.error:
+        if measurement.error or self._lines is None:
             return
         self._known[_short(key)] = measurement
-        record = {"version": _VERSION, "key": key, "measurement": dataclasses.astuple(measurement)}
-        self._lines.append(record)
+        self._lines.append(_as_record(key, measurement))
+
+
+def measurement_files(manifests: Iterable[str | Path]) -> list[Path]:
+    """Where measurements of the recordings of manifests are, if any are known: in the manifests' own folders."""
+    return list({Path(manifest).absolute().parent / MEASUREMENTS_NAME: None for manifest in manifests})
+
+
+def write_measurements(path: str | Path, measurements: Iterable[tuple[list[Any], Measurement]]) -> None:
+    """Writes measurements with their keys (`measurement_key`) as a file that `MeasurementLog` reads, atomically."""
+    write_lines(path, (_as_record(key, measurement) for key, measurement in measurements), ascii_only=False)
+
+
+def _as_record(key: list[Any], measurement: Measurement) -> dict[str, Any]:
+    return {"version": _VERSION, "key": key, "measurement": dataclasses.astuple(measurement)}
 
 
 def measurement_key(utterance: Utterance, *, sample_rate: int) -> list[Any]:

@@ -2,8 +2,9 @@
 
 eSpeak NG keeps state from one sentence to the next (flutter, echo, random numbers), and neither setting every
 parameter again nor `espeak_Terminate` clears it: the same words would sound different after other words. A fresh copy
-of the library's memory does clear it, so every call loads the library and unloads it again (about 4 ms, voice and
-dictionary included). The samples then depend on the arguments alone.
+of the library's memory does clear it, so every call loads the library and unloads it again (about 1 ms, voice and
+dictionary included, where `_linked_data` spares it the search for the voice). The samples then depend on the arguments
+alone.
 
 The speakers are 51 of the wheel's 104 variants. Left out are whispering, croaking and strongly echoing ones, robots, a
 child at 390 Hz, two that eSpeak NG renders differently from process to process (Reed, caleb), a copy of a test voice
@@ -12,9 +13,12 @@ child at 390 Hz, two that eSpeak NG renders differently from process to process 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,11 +136,38 @@ def _speak(text: str, voice: Voice, seed: int) -> tuple[np.ndarray, int]:
         library = ctypes.CDLL(library_path)
     except OSError as error:
         raise CorpusError(f"{library_path}: eSpeak NG cannot be loaded ({error}); reinstall espeakng-loader") from error
+    linked = _linked_data(data_path)
     try:
-        return _speak_with(library, data_path, text, voice, seed)
+        return _speak_with(library, linked.name if linked else data_path, text, voice, seed)
     finally:
         library.espeak_Terminate()
         _unload(library)
+
+
+@functools.cache  # the folder lives as long as the process
+def _linked_data(data_path: str) -> tempfile.TemporaryDirectory[str] | None:
+    """A folder of links to eSpeak NG's data in which each accent's file has a name in lower case too.
+
+    eSpeak NG looks for a voice's file by its name in lower case. Where there is none, as for `en-US`, it reads the 200
+    files of all voices, each time that the library is loaded, which takes longer than the speech itself.
+
+    Returns:
+        The folder, removed at the end of the process; None where links cannot be made: the data itself serves, slower.
+    """
+    data, family = Path(data_path), Path("lang", "gmw")
+    with contextlib.suppress(OSError, NotImplementedError):
+        folder = tempfile.TemporaryDirectory(prefix="speechgru-espeak-")
+        links = Path(folder.name)
+        (links / family).mkdir(parents=True)
+        for entry in (*data.iterdir(), *(data / family.parent).iterdir()):
+            link = links / entry.relative_to(data)
+            if not link.exists():  # but the folders above
+                link.symlink_to(entry.absolute())
+        for accent in (data / family).iterdir():
+            for name in {accent.name, accent.name.lower()}:
+                (links / family / name).symlink_to(accent.absolute())
+        return folder
+    return None
 
 
 def _speak_with(library: ctypes.CDLL, data_path: str, text: str, voice: Voice, seed: int) -> tuple[np.ndarray, int]:
