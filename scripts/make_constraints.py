@@ -1,8 +1,14 @@
 """Writes constraints.txt from tested environments: python scripts/make_constraints.py PYTHON [PYTHON ...].
 
-Each PYTHON is the interpreter of a virtual environment that holds speechgru[dev] and passed the tests. A package that
-has the same version in all of them stands once; else once for each Python, with a marker. Names and versions only: no
-registry's address.
+Each PYTHON is the interpreter of a virtual environment that holds speechgru[dev] (or [dev,peers]) and passed the tests.
+One for each Python that speechgru supports, made in a few minutes by
+
+    python3.11 -m venv build/new311
+    build/new311/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[dev,peers]'
+
+A package that has the same version in all of them stands once; else once for each Python that has it, with a marker:
+what is missing in one environment may have no such version for its Python. Names and versions only: no registry's
+address.
 """
 
 import collections
@@ -36,7 +42,7 @@ def main() -> None:
     lines = [f"# The set that passed the tests on Python {', '.join(pythons)}; scripts/make_constraints.py writes it."]
     for name, by_python in sorted(versions.items()):
         distinct = sorted(set(by_python.values()))
-        if len(distinct) == 1:
+        if len(distinct) == 1 and len(by_python) == len(pythons):
             lines.append(f"{name}=={distinct[0]}")
             continue
         for python in pythons:
