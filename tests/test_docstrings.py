@@ -110,13 +110,17 @@ def lines_of_examples(text):
     return "\n".join(example.source for example in doctest.DocTestParser().get_examples(text or ""))
 
 
+def own_docstring(member):
+    """A member's docstring; a plain value has its type's, and int's has an example (`__firstlineno__`, Python 3.13)."""
+    docstring = getattr(member, "__doc__", None) or ""
+    return "" if docstring == type(member).__doc__ else docstring
+
+
 def has_example(thing, room):
     """Whether a docstring of its own, of a method, or an example of its module or room shows a thing."""
     if ">>>" in (thing.__doc__ or ""):
         return True
-    if inspect.isclass(thing) and any(
-        ">>>" in (getattr(member, "__doc__", None) or "") for member in vars(thing).values()
-    ):
+    if inspect.isclass(thing) and any(">>>" in own_docstring(member) for member in vars(thing).values()):
         return True
     around = lines_of_examples(inspect.getmodule(thing).__doc__) + lines_of_examples(room.__doc__)
     return re.search(rf"\b{thing.__name__}\b", around) is not None

@@ -5,8 +5,29 @@ here. Its fields become keys of the section `augment`; training, `listen`, and t
 features cannot have follow from the stage itself. Importing this room loads no TensorFlow, because the configuration is
 made of it: a stage imports what it computes with when it is applied.
 
->>> Gain(gain_db=6.0).extent
-'up to 6 dB up or down'
+A stage describes how much it changes:
+
+>>> for stage in (
+...     Speed(speed_share=0.1),
+...     Silence(silence_seconds=0.1),
+...     Reverberation(reverb_probability=0.3),
+...     Noise(noise_probability=0.2, noise_kinds=("white", "babble")),
+...     Equalizer(equalizer_db=3.0),
+...     Gain(gain_db=6.0),
+...     FrequencyWarp(frequency_warp_share=0.1),
+...     TimeMasks(time_masks=2, time_mask_share=0.05),
+...     FrequencyMasks(frequency_masks=1, frequency_mask_share=0.2),
+... ):
+...     print(f"{stage.title}: {stage.extent}")
+Speed: up to 10 % faster or slower
+Silence: up to 0.1 s before and after
+Rooms: 30 % of utterances, 0.1 to 0.6 s
+Noise: 20 % of utterances, white, babble, 10 to 40 dB below the speech
+Timbre: frequencies up to 3 dB louder or softer
+Level: up to 6 dB up or down
+Warping: up to 10 % up or down
+Time masks: 2, up to 5 % of the utterance each
+Frequency masks: 1, up to 20 % of the filters each
 >>> [stage.title for stage in STAGES if issubclass(stage, LengthStage)]
 ['Speed', 'Silence']
 >>> [stage.title for stage in STAGES if issubclass(stage, SampleStage)]
