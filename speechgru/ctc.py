@@ -1,14 +1,19 @@
-"""The CTC loss over real lengths: the sum over all paths written for XLA, or TensorFlow's C++ kernel."""
+"""The CTC loss over real lengths: compiled code, the sum over all paths written for XLA, or TensorFlow's C++ kernel."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import itertools
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
+from speechgru.processors import num_processors
 from speechgru.text import BLANK_ID
 
-Implementation = Literal["auto", "op", "xla"]
+Implementation = Literal["auto", "compiled", "op", "xla"]
 
 #: The logarithm of no probability. Finite: the difference of two infinities would be NaN.
 _NEVER = -1e30
@@ -33,12 +38,12 @@ def ctc_loss(
         num_steps_B: real steps, integers.
         labels_BL: labels from 1, below V; entries beyond a row's length do not count.
         num_labels_B: real labels, integers; 0 for an empty transcript.
-        implementation: values and gradients are the same. `xla` is compiled by XLA, alone or as part of a caller's
-            `jit_compile=True`. On a CPU it is the fastest and takes the least of the processor, after a third of a
-            second of compiling for every new shape; steps and labels are padded to multiples of 64 and 16, so that
-            shapes come back. `op` is TensorFlow's C++ kernel over sparse labels, which compiles nothing and is itself
-            some fifteen times faster than the dense path that `keras.losses.CTC` takes; it exists on CPUs and GPUs
-            only, and not under `jit_compile=True`. `auto` is `op` where there is a GPU, else `xla`.
+        implementation: values and gradients are the same. `compiled` is machine code for CPUs (`ctc_kernel`), the
+            fastest there. `xla` is compiled by XLA, alone or as part of a caller's `jit_compile=True`, in a third of a
+            second for every new shape; steps and labels are padded to multiples of 64 and 16, so that shapes come
+            back. `op` is TensorFlow's C++ kernel over sparse labels, which compiles nothing and is itself some fifteen
+            times faster than the dense path that `keras.losses.CTC` takes; it exists on CPUs and GPUs only, and not
+            under `jit_compile=True`. `auto` is `op` where there is a GPU, else `compiled`, or `xla` without Numba.
 
     Returns:
         `loss_B`, float32, in nats; infinite, with a gradient of zeros, where a row's steps cannot spell its labels
@@ -58,23 +63,25 @@ def ctc_loss(
     # overwritten: infinity inside the sums would become NaN in the gradient, which no `where` takes out again.
     num_labels_B = tf.where(feasible_B, num_labels_B, 0)
     num_steps_B = tf.where(feasible_B, num_steps_B, tf.maximum(num_steps_B, 1))
-    loss_of = _op_loss if implementation == "op" else _xla_loss
+    loss_of = {"compiled": _compiled_loss, "op": _op_loss, "xla": _xla_loss}[implementation]
     loss_B = loss_of(logits_BSV, num_steps_B, labels_BL, num_labels_B)
     return tf.where(feasible_B, loss_B, float("inf"))
 
 
-def resolve_implementation(implementation: Implementation) -> Literal["op", "xla"]:
+def resolve_implementation(implementation: Implementation) -> Literal["compiled", "op", "xla"]:
     """What `auto` means here; the others are themselves.
 
     Raises:
         ValueError: no such implementation.
     """
-    if implementation not in ("auto", "op", "xla"):
-        raise ValueError(f"implementation must be auto, op or xla, got {implementation!r}")
-    if implementation == "auto":
+    if implementation not in ("auto", "compiled", "op", "xla"):
+        raise ValueError(f"implementation must be auto, compiled, op or xla, got {implementation!r}")
+    if implementation != "auto":
+        return implementation
+    if tf.config.list_logical_devices("GPU"):
         # XLA for a GPU needs parts of CUDA that a pip installation often lacks.
-        return "op" if tf.config.list_logical_devices("GPU") else "xla"
-    return implementation
+        return "op"
+    return "compiled" if importlib.util.find_spec("numba") else "xla"
 
 
 def quiet_start_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, *, quiet_steps: int) -> tf.Tensor:
@@ -105,6 +112,54 @@ def is_feasible(num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.T
     inside_BL = tf.range(1, tf.maximum(tf.shape(labels_BL)[1], 1)) < num_labels_B[:, None]
     num_repeats_B = tf.math.count_nonzero(repeats_BL & inside_BL, axis=1, dtype=tf.int32)
     return num_steps_B >= tf.maximum(1, num_labels_B + num_repeats_B)
+
+
+def _compiled_loss(
+    logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
+) -> tf.Tensor:
+    @tf.custom_gradient
+    def loss(logits_BSV: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        operands = [logits_BSV, num_steps_B, labels_BL, num_labels_B]
+        loss_B, gradient_BSV = tf.numpy_function(_run_kernel, operands, [tf.float32, tf.float32], stateful=False)
+        loss_B.set_shape(logits_BSV.shape[:1])
+        gradient_BSV.set_shape(logits_BSV.shape)
+        return loss_B, lambda upstream_B: upstream_B[:, None, None] * gradient_BSV
+
+    return loss(logits_BSV)
+
+
+def _run_kernel(
+    logits_BSV: np.ndarray, num_steps_B: np.ndarray, labels_BL: np.ndarray, num_labels_B: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`loss_B` and d loss / d logits."""
+    from speechgru.ctc_kernel import loss_and_gradient
+    from speechgru.jit import run_beside
+
+    batch, num_steps, _ = logits_BSV.shape
+    num_places = 2 * labels_BL.shape[1] + 3
+    loss_B, gradient_BSV = np.empty(batch, np.float64), np.empty(logits_BSV.shape, np.float32)
+
+    def run(first: int, end: int) -> None:
+        loss_and_gradient(
+            logits_BSV,
+            num_steps_B,
+            labels_BL,
+            num_labels_B,
+            BLANK_ID,
+            first,
+            end,
+            np.empty((num_steps, num_places), np.float32),
+            np.empty((num_steps, num_places), np.float32),
+            np.empty((3, num_places), np.float32),
+            np.empty(num_places, np.int64),
+            loss_B,
+            gradient_BSV,
+        )
+
+    num_threads = num_processors()
+    edges = [batch * part // num_threads for part in range(num_threads + 1)]
+    run_beside([functools.partial(run, *edge) for edge in itertools.pairwise(edges)], num_threads=num_threads)
+    return loss_B.astype(np.float32), gradient_BSV
 
 
 def _op_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor) -> tf.Tensor:

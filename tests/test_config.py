@@ -165,7 +165,7 @@ def test_an_override_mends_a_wrong_value(load):
             "text: {unit: word, words: [get up]}",
             "words holds 'get up', which no transcript holds as one word after the",
         ),
-        ("train: {ctc: gpu}", "train.ctc: should be 'op' or 'xla', got 'gpu'"),
+        ("train: {ctc: gpu}", "train.ctc: should be 'auto', 'compiled', 'op' or 'xla', got 'gpu'"),
     ],
 )
 def test_mistakes_are_told_by_place_and_cure(refused, text, message):

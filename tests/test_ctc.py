@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow", reason="the CTC loss runs on TensorFlow; 
 
 from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss  # noqa: E402
 
-IMPLEMENTATIONS = ("op", "xla")
+IMPLEMENTATIONS = ["compiled", "op", "xla"]
 NUM_ROWS = 3
 
 #: Rows of (steps, labels); their shapes are all alike, so that XLA compiles once.
@@ -129,7 +129,8 @@ def test_inside_a_compiled_function_it_equals_the_kernel(seed):
     np.testing.assert_allclose(gradient_BSV, expected_BSV, atol=1e-4)
 
 
-def test_xla_stays_exact_over_many_steps_and_unlikely_labels():
+@pytest.mark.parametrize("implementation", ["compiled", "xla"])
+def test_it_stays_exact_over_many_steps_and_unlikely_labels(implementation):
     torch = pytest.importorskip("torch")
     # Blanks all over, each label some e^-30 a step: alphas far below what float32, and in sum float64, can hold.
     logits_BSV, num_steps_B, labels_BL, num_labels_B = ragged_batch(5, steps=600, longest=60, scale=3.0)
@@ -142,9 +143,18 @@ def test_xla_stays_exact_over_many_steps_and_unlikely_labels():
     )
     theirs_B.sum().backward()
     assert theirs_B.max() > 1000
-    loss_B, gradient_BSV = loss_and_gradient(logits_BSV, num_steps_B, labels_BL, num_labels_B, implementation="xla")
+    loss_B, gradient_BSV = loss_and_gradient(
+        logits_BSV, num_steps_B, labels_BL, num_labels_B, implementation=implementation
+    )
     np.testing.assert_allclose(loss_B, theirs_B.detach(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(gradient_BSV, leaf_BSV.grad, atol=5e-4)
+
+
+def test_logits_that_are_no_number_give_a_loss_that_is_none():
+    logits_BSV, *rest = ragged_batch(0)
+    logits_BSV[0, 0, 1] = np.nan
+    loss_B, _ = loss_and_gradient(logits_BSV, *rest, implementation="compiled")
+    assert np.isnan(loss_B[0]) and np.isfinite(loss_B[1:]).all()
 
 
 # --- Conventions --------------------------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ def test_a_batch_without_any_label_is_all_blanks(implementation):
 
 
 def test_another_implementation_is_refused():
-    with pytest.raises(ValueError, match="implementation must be auto, op or xla, got 'cuda'"):
+    with pytest.raises(ValueError, match="implementation must be auto, compiled, op or xla, got 'cuda'"):
         ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1]]), [1], implementation="cuda")
 
 

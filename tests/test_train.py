@@ -195,7 +195,7 @@ def test_training_from_shards_of_features_learns_as_from_the_recordings(tones, t
     assert losses["features"] == pytest.approx(losses["samples"], rel=1e-4)
 
 
-@pytest.mark.parametrize("ctc", ["op", "xla"])
+@pytest.mark.parametrize("ctc", ["compiled", "op", "xla"])
 def test_what_cannot_be_spelled_is_named_and_the_others_learn(tones, tones_config, tmp_path, monkeypatch, ctc):
     """Examination leaves such utterances out; here it does not look, as if shards had reported wrong lengths."""
     from speechgru.utterances import rules

@@ -252,7 +252,7 @@ class TrainConfig(_Section):
     clip_norm: Positive = 5.0
     quiet_start_ms: NonNegative | None = None
     ema: Rate = 0.0
-    ctc: Literal["op", "xla"] = "op"
+    ctc: Literal["auto", "compiled", "op", "xla"] = "auto"
     max_dropped_in_a_row: Count = 10
     evaluate_every_steps: Count = 250
     checkpoint_every_steps: Count = 250

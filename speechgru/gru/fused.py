@@ -125,7 +125,9 @@ class _Run:
                 # inside a custom gradient. It would be wrong, silently; so it is refused.
                 @tf.custom_gradient
                 def once(upstream_TBU: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-                    return self.backward(inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU), _refuse
+                    return self.backward(
+                        inputs_TBF, initial_state_BU, weights, states_TBU, kept, upstream_TBU
+                    ), refuse_second_derivative
 
                 return once(upstream_TBU)
 
@@ -300,8 +302,13 @@ def _num_frames(inputs_TBF: tf.Tensor) -> int | tf.Tensor:
     return tf.shape(inputs_TBF)[0] if inputs_TBF.shape[0] is None else inputs_TBF.shape[0]
 
 
-def _refuse(*upstream: tf.Tensor) -> None:
+def refuse_second_derivative(*upstream: tf.Tensor) -> None:
+    """The gradient of a gradient that was derived by hand.
+
+    Raises:
+        NotImplementedError: always; names the way out.
+    """
     raise NotImplementedError(
-        "speechgru's fused GRU has no second-order gradient: build the layer with implementation='reference' to "
-        "differentiate a gradient."
+        "speechgru's fused and compiled GRUs have no second-order gradient: build the layer with "
+        "implementation='reference' to differentiate a gradient."
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from speechgru.gru import cudnn
+from speechgru.gru import compiled, cudnn
 from speechgru.gru.cell import GRUCell
 from speechgru.gru.fused import fused_gru
 from speechgru.gru.portable import portable_gru
@@ -108,37 +108,79 @@ class Direction:
     recompute: bool = False
 
 
-def choose(asked: str, cell: GRUCell, *, has_mask: bool) -> tuple[str, str]:
+def choose(asked: str, cell: GRUCell, *, has_mask: bool, recompute: bool = False) -> tuple[str, str]:
     """Resolves an `implementation` argument to the name of one that runs here, and the reason.
 
+    Args:
+        asked: the argument.
+        cell: its arguments decide what can run.
+        has_mask: whether a call has a mask, as against lengths or nothing.
+        recompute: see `GRU`; only "fused" has it.
+
     Raises:
-        ValueError: "cudnn" was asked for and cannot run.
+        ValueError: "cudnn" or "compiled" was asked for and cannot run.
     """
-    if asked not in ("auto", "cudnn"):
+    obstacles: dict[str, Callable[[], str | None]] = {
+        "cudnn": lambda: cudnn.obstacle(
+            reset_after=cell.reset_after,
+            dtype=_cudnn_dtype(cell),
+            recurrent_dropout=cell.recurrent_dropout,
+            has_mask=has_mask,
+        ),
+        "compiled": lambda: compiled.obstacle(
+            reset_after=cell.reset_after,
+            compute_dtype=cell.dtype_policy.compute_dtype,
+            variable_dtype=cell.variable_dtype,
+        ),
+    }
+    if asked in obstacles and (obstacle := obstacles[asked]()):
+        raise ValueError(f"implementation={asked!r} cannot run: {obstacle}. Use 'auto', or remove the cause.")
+    if asked != "auto":
         return asked, "asked for by name"
-    obstacle = cudnn.obstacle(
-        reset_after=cell.reset_after,
-        dtype=_cudnn_dtype(cell),
-        recurrent_dropout=cell.recurrent_dropout,
-        has_mask=has_mask,
-    )
-    if asked == "cudnn":
-        if obstacle:
-            raise ValueError(f"implementation='cudnn' cannot run: {obstacle}. Use 'auto', or remove the cause.")
-        return "cudnn", "asked for by name"
-    if obstacle:
-        return "fused", f"not 'cudnn', because {obstacle}"
-    return "cudnn", "a GPU is present and the arguments allow it"
+    no_cudnn = obstacles["cudnn"]()
+    if not no_cudnn:
+        return "cudnn", "a GPU is present and the arguments allow it"
+    no_compiled = "recompute is asked for" if recompute else obstacles["compiled"]()
+    if not no_compiled:
+        return "compiled", f"not 'cudnn', because {no_cudnn}"
+    return "fused", f"not 'cudnn', because {no_cudnn}; not 'compiled', because {no_compiled}"
 
 
-def run(name: str, frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs one direction with the implementation of a name: "fused", "cudnn", "portable" or "reference".
+def run(name: str, frames: Frames, directions: Sequence[Direction]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Runs the directions of a layer with the implementation of a name, one of `IMPLEMENTATIONS` but "auto".
 
     Returns:
-        outputs_BTU aligned with the inputs, 0 at frames that are not valid; final_state_BU, after the last valid frame
-        that was processed.
+        outputs_BTY aligned with the inputs, the directions beside each other, 0 at frames that are not valid; each
+        direction's final state, after the last valid frame that was processed.
     """
-    return _TABLE[name](frames, direction)
+    if name == "compiled":
+        return _compiled(frames, directions)
+    outputs, states = zip(*(_ONE_DIRECTION[name](frames, direction) for direction in directions), strict=True)
+    return outputs[0] if len(outputs) == 1 else tf.concat(outputs, axis=-1), list(states)
+
+
+def _compiled(frames: Frames, directions: Sequence[Direction]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    if len(directions) > 1 and directions[0].training and directions[0].cell.dropout:
+        # Dropout gives each direction inputs of its own.
+        parts = [_compiled(frames, [direction]) for direction in directions]
+        return tf.concat([outputs for outputs, _ in parts], axis=-1), [state for _, (state,) in parts]
+    masks = [_dropout_masks(frames, direction) for direction in directions]
+    cells = [direction.cell for direction in directions]
+    # Variables are read here, once; see `_common`.
+    weights = [[tf.convert_to_tensor(weight) for weight in cell.weights] for cell in cells]
+    return compiled.compiled_gru(
+        _with_dropout(frames, masks[0][0]),
+        initial_states_BU=[direction.initial_state_BU for direction in directions],
+        kernels_FG=[kernel for kernel, *_ in weights],
+        recurrent_kernels_UG=[recurrent for _, recurrent, *_ in weights],
+        biases_2G=[bias[0] if bias else None for _, _, *bias in weights],
+        recurrent_masks_BU=[state for _, state in masks],
+        backwards=[direction.backwards for direction in directions],
+        valid_BT=frames.valid_BT,
+        update_gate=cells[0].update_gate,
+        # Outside training nothing is kept for a backward pass; should one come, it runs forward again.
+        keep=bool(directions[0].training),
+    )
 
 
 def _fused(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
@@ -208,14 +250,14 @@ def _reference(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tens
     return outputs_BTU[:, ::-1] if direction.backwards else outputs_BTU, final_BU
 
 
-_TABLE: dict[str, Callable[[Frames, Direction], tuple[tf.Tensor, tf.Tensor]]] = {
+_ONE_DIRECTION: dict[str, Callable[[Frames, Direction], tuple[tf.Tensor, tf.Tensor]]] = {
     "fused": _fused,
     "cudnn": _cudnn,
     "portable": _portable,
     "reference": _reference,
 }
 #: What a layer's `implementation` may be.
-IMPLEMENTATIONS = ("auto", *_TABLE)
+IMPLEMENTATIONS = ("auto", "compiled", *_ONE_DIRECTION)
 
 
 def _dropout_masks(frames: Frames, direction: Direction) -> tuple[tf.Tensor | None, tf.Tensor | None]:

@@ -1,4 +1,4 @@
-"""GRU and BiGRU: sequence layers over `GRUCell`, with four implementations of the same function."""
+"""GRU and BiGRU: sequence layers over `GRUCell`, with five implementations of the same function."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ class GRU(SequenceLayer):
 
     The implementations compute the same function over the same weights:
 
-        "fused"      for CPUs: block-wise loop and hand-derived backward pass (`fused`); differentiable once
+        "compiled"   for CPUs: machine code for whole sequences, forward and backward (`compiled`); float32 and
+                     reset_after only; differentiable once
+        "fused"      for CPUs: block-wise loop of operations, hand-derived backward pass (`fused`); differentiable once
         "cudnn"      TensorFlow's cuDNN operation; the arguments and a GPU must allow it
         "portable"   converts to TFLite with built-in operations only, at batch 1 and dynamic time
         "reference"  `keras.layers.RNN` over the cell: slow, differentiable any number of times
-        "auto"       "cudnn" where it can run, else "fused"; `explain()` returns which and why
+        "auto"       "cudnn" where it can run, else "compiled", else "fused"; `explain()` returns which and why
 
     `auto` looks for a GPU when the layer is called, hence when a graph is traced: a graph traced beside a GPU does not
-    load without one, and "fused" does not go into a SavedModel with its gradient. Build a model with
-    implementation="portable" over the same weights for export.
+    load without one, "compiled" runs in the process that traced it alone, and "fused" does not go into a SavedModel
+    with its gradient. Build a model with implementation="portable" over the same weights for export.
 
     Frames beyond a row's length, and frames masked out, do not change the state and have outputs 0, whatever they hold.
     A row of length 0 has outputs 0, its initial state as final state, and no gradient.
@@ -81,8 +83,8 @@ class GRU(SequenceLayer):
         training: whether dropout is active.
 
     Raises:
-        ValueError: an argument is out of range, or implementation="cudnn" cannot run.
-        NotImplementedError: "fused" is differentiated twice.
+        ValueError: an argument is out of range, or implementation="cudnn" or "compiled" cannot run.
+        NotImplementedError: "compiled" or "fused" is differentiated twice.
 
     Sources: see `GRUCell`; Appleyard et al. 2016, arXiv:1604.01946 (products hoisted out of the loop).
     """
@@ -107,8 +109,8 @@ class GRU(SequenceLayer):
         if isinstance(initial_state, (list, tuple)):
             (initial_state,) = initial_state
         frames = Frames.read(inputs, lengths=lengths, mask=mask, name=self.name)
-        outputs_BTU, final_BU = self._run(
-            self.cell, frames, backwards=self.go_backwards, initial_state=initial_state, training=training
+        outputs_BTU, (final_BU,) = self._run(
+            frames, self.cells, backwards=[self.go_backwards], initial_states=[initial_state], training=training
         )
         if not self.return_sequences:
             outputs = last_output(final_BU, frames)
@@ -185,14 +187,15 @@ class BiGRU(SequenceLayer):
         if len(initial_state) != 2:
             raise ValueError(f"initial_state has {len(initial_state)} tensors; expected 2: forward and backward.")
         frames = Frames.read(inputs, lengths=lengths, mask=mask, name=self.name)
-        outputs, states = [], []
-        for cell, state in zip(self.cells, initial_state, strict=True):
-            outputs_BTU, final_BU = self._run(
-                cell, frames, backwards=cell is self.backward_cell, initial_state=state, training=training
-            )
-            outputs.append(outputs_BTU if self.return_sequences else last_output(final_BU, frames))
-            states.append(final_BU)
-        merged = self._merge(*outputs)
+        outputs_BTY, states = self._run(
+            frames, self.cells, backwards=[False, True], initial_states=initial_state, training=training
+        )
+        if not self.return_sequences:
+            merged = self._merge(*(last_output(state, frames) for state in states))
+        elif self.merge_mode == "concat":
+            merged = outputs_BTY
+        else:
+            merged = self._merge(*tf.split(outputs_BTY, 2, axis=-1))
         if not self.return_state:
             return merged
         return (*merged, *states) if self.merge_mode is None else (merged, *states)

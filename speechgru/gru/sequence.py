@@ -79,7 +79,7 @@ class SequenceLayer(keras.layers.Layer):
         Args:
             has_mask: whether the call is given a mask (as against lengths, or nothing).
         """
-        name, reason = choose(self.implementation, self.cells[0], has_mask=has_mask)
+        name, reason = choose(self.implementation, self.cells[0], has_mask=has_mask, recompute=self.recompute)
         return f"implementation={self.implementation!r} runs {name!r}: {reason}."
 
     def run_direction(
@@ -106,12 +106,35 @@ class SequenceLayer(keras.layers.Layer):
             outputs_BTU, aligned with the inputs; final_state_BU.
         """
         frames = Frames.read(inputs, lengths=lengths, name=self.name)
-        return self._run(cell, frames, backwards=backwards, initial_state=initial_state, training=training)
+        outputs_BTU, (final_BU,) = self._run(
+            frames, [cell], backwards=[backwards], initial_states=[initial_state], training=training
+        )
+        return outputs_BTU, final_BU
 
     def _run(
-        self, cell: GRUCell, frames: Frames, *, backwards: bool, initial_state: Any, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs one direction over frames that were read; returns (outputs_BTU, final_state_BU) in the compute dtype."""
+        self,
+        frames: Frames,
+        cells: Sequence[GRUCell],
+        *,
+        backwards: Sequence[bool],
+        initial_states: Sequence[Any],
+        training: bool,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Runs directions over frames that were read; every sequence has one element for each.
+
+        Returns:
+            outputs_BTY, the directions beside each other, and their final states, in the compute dtype.
+        """
+        name, _ = choose(self.implementation, self.cells[0], has_mask=frames.has_mask, recompute=self.recompute)
+        directions = [
+            Direction(cell, is_backwards, self._state(frames, state), training, self.recompute)
+            for cell, is_backwards, state in zip(cells, backwards, initial_states, strict=True)
+        ]
+        outputs_BTY, states = run(name, frames, directions)
+        return tf.cast(outputs_BTY, self.compute_dtype), [tf.cast(state, self.compute_dtype) for state in states]
+
+    def _state(self, frames: Frames, initial_state: Any) -> tf.Tensor:
+        """The state before the first frame, [B, U]."""
         # The state has the variables' dtype whatever the policy: 8 bits of mantissa would lose small updates.
         if initial_state is None:
             state_BU = tf.zeros([frames.batch, self.units], self.variable_dtype)
@@ -120,10 +143,7 @@ class SequenceLayer(keras.layers.Layer):
         if frames.inputs_BTF.shape[0] is not None:
             # A caller's state may not know its shape; loops need one that stays as it is from turn to turn.
             state_BU.set_shape([frames.inputs_BTF.shape[0], self.units])
-        name, _ = choose(self.implementation, self.cells[0], has_mask=frames.has_mask)
-        direction = Direction(cell, backwards, state_BU, training, self.recompute)
-        outputs_BTU, final_BU = run(name, frames, direction)
-        return tf.cast(outputs_BTU, self.compute_dtype), tf.cast(final_BU, self.compute_dtype)
+        return state_BU
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         del inputs

@@ -216,7 +216,7 @@ def dev_loss(run: str | Path) -> float:
             labels_BL[row, : len(of_utterance)] = of_utterance
         num_labels_B = np.array([len(of_utterance) for of_utterance in labels], np.int32)
         # Log-probabilities are logits of themselves.
-        loss_B = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B, implementation="op").numpy()
+        loss_B = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B).numpy()
         losses.update(zip(batch.lines, loss_B.tolist(), strict=True))
     loss_N = np.array([losses[line] for line in recordings.usable_lines])
     if not np.isfinite(loss_N).all():
