@@ -30,11 +30,12 @@ test-latest:
 	$(MAKE) test VENV=$(VENV)-latest PYTHON=$(LATEST)
 
 # The same suite on Python 3.14 with TensorFlow's release candidate; nothing is pinned.
+test-next: override VENV := $(VENV)-next
 test-next:
 	@test -n "$(NEXT)" || { echo "make test-next needs Python 3.14, and none was found; set NEXT=/path/to/python"; exit 2; }
-	test -x $(VENV)-next/bin/python || $(NEXT) -m venv $(VENV)-next
-	$(VENV)-next/bin/python scripts/install_next.py
-	$(VENV)-next/bin/python -m pytest $(PYTEST_FLAGS)
+	test -x $(VENV)/bin/python || $(NEXT) -m venv $(VENV)
+	$(VENV)/bin/python scripts/install_next.py
+	$(PYTEST) $(PYTEST_FLAGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
