@@ -3,7 +3,7 @@
 `make test-next` runs it on a Python that no released TensorFlow has. Plain pip cannot: release candidate 0 of
 TensorFlow 2.22 asks for keras-nightly, which overwrites Keras's own files, and for h5py below 3.15, which has no wheel
 for Python 3.14. So TensorFlow and speechgru come without what they ask for, and then the newest release of everything
-that they ask for. What was installed is printed, because nothing pins it.
+that they ask for; pip reports the two exceptions as conflicts. What was installed is printed, because nothing pins it.
 """
 
 import importlib
