@@ -73,6 +73,7 @@ def runners(batch):
 
     answer = {
         "ours": tensorflow(ctc_loss),
+        "ours, xla": tensorflow(lambda *arguments: ctc_loss(*arguments, implementation="xla")),
         "ours, op": tensorflow(lambda *arguments: ctc_loss(*arguments, implementation="op")),
         "keras": tensorflow(of_keras),
         "tf dense": tensorflow(dense),

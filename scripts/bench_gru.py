@@ -1,13 +1,13 @@
 """Times speechgru's bidirectional GRU beside keras.layers.GRU and torch.nn.GRU on a CPU.
 
     python scripts/bench_gru.py            # all shapes, the table over T, peak memory: several minutes
-    python scripts/bench_gru.py --quick    # the first shape and its peak memory
+    python scripts/bench_gru.py --quick    # the first two shapes, and the first one's peak memory
 
 The implementations run in turn within one process, so that a change of the machine's load meets all of them; a figure
 is the median of the repetitions. "train" is forward + backward, to the gradients of the inputs and every weight. Peak
 memory is measured in a process of its own for each implementation, over what stood before the first call. The limit is
 the time that the products alone take at the sgemm rate measured here. The last line is one JSON object for the first
-shape; what cannot be measured (no PyTorch) is null.
+two shapes; what cannot be measured (no PyTorch) is null.
 
 Run it on a machine that does nothing else: on a busy one PyTorch's threads wait for each other, and its figures (not
 ours) grow tenfold and more.
@@ -29,8 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs wit
 
 # batch, frames, inputs, units, layers
 MAIN = (16, 400, 256, 256, 1)
-SHAPES = [MAIN, (1, 400, 256, 256, 1), (16, 1600, 256, 256, 1), (4, 200, 256, 800, 5)]
+#: The quickstart's first layer and batch.
+QUICKSTART = (32, 80, 128, 128, 1)
+SHAPES = [MAIN, QUICKSTART, (1, 400, 256, 256, 1), (16, 1600, 256, 256, 1), (4, 200, 256, 800, 5)]
 LENGTHS = [100, 200, 400, 800, 1600, 3200]
+#: Our implementation and whether it computes the gates again for the backward pass.
+OURS = {"ours": ("compiled", False), "ours-fused": ("fused", False), "ours-recompute": ("fused", True)}
 
 
 def runners(name, shape):
@@ -48,8 +52,8 @@ def _tensorflow(name, shape):
     if name == "keras":
         stack = [keras.layers.Bidirectional(keras.layers.GRU(units, return_sequences=True)) for _ in range(layers)]
     else:
-        recompute = name.endswith("recompute")
-        stack = [BiGRU(units, implementation="fused", recompute=recompute) for _ in range(layers)]
+        implementation, recompute = OURS[name]
+        stack = [BiGRU(units, implementation=implementation, recompute=recompute) for _ in range(layers)]
     x_BTF = tf.random.stateless_normal([batch, frames, inputs], [1, 2])
     upstream_BTD = tf.random.stateless_normal([batch, frames, 2 * units], [3, 4])
 
@@ -115,18 +119,24 @@ def medians(functions, repetitions):
 
 
 def sgemm_rate(repetitions=15):
-    """FLOP/s of a large float32 product, the best of the repetitions: a limit should not depend on the load."""
+    """FLOP/s of a large float32 product, the best of the repetitions: a limit should not depend on the load.
+
+    The faster one of TensorFlow's and NumPy's library (OpenBLAS in NumPy's own wheels).
+    """
+    import numpy as np
     import tensorflow as tf
 
     size = 2048
     matrix = tf.random.stateless_normal([size, size], [1, 1])
-    product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
-    product()
+    array = matrix.numpy()
+    in_graph = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
     best = float("inf")
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        product().numpy()
-        best = min(best, time.perf_counter() - start)
+    for product in (lambda: in_graph().numpy(), lambda: np.matmul(array, array)):
+        product()
+        for _ in range(repetitions):
+            start = time.perf_counter()
+            product()
+            best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
 
@@ -166,7 +176,7 @@ def ratio(ours, peer, digits=2):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the first shape only")
+    parser.add_argument("--quick", action="store_true", help="the first two shapes only")
     parser.add_argument("--repetitions", type=int, default=11, help="at least 7 for a figure to be quoted")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out, as where it is not installed")
     parser.add_argument("--memory-of", nargs=6, help=argparse.SUPPRESS)
@@ -177,12 +187,12 @@ def main():
         return
 
     with_torch = importlib.util.find_spec("torch") and not arguments.no_torch
-    names = ["ours", "ours-recompute", "keras"] + (["torch"] if with_torch else [])
+    names = [*OURS, "keras"] + (["torch"] if with_torch else [])
     rate = sgemm_rate()
     print(f"sgemm {rate / 1e9:.0f} GFLOP/s; {os.cpu_count()} processors; medians of {arguments.repetitions}\n")
     print(f"{'B,T,F,U,layers':20s} {'':8s} {'limit':>8s} " + " ".join(f"{name:>15s}" for name in names) + "   (ms)")
     answer = {}
-    for shape in SHAPES[:1] if arguments.quick else SHAPES:
+    for shape in SHAPES[:2] if arguments.quick else SHAPES:
         functions = {name: runners(name, shape) for name in names}
         repetitions = arguments.repetitions if shape[-1] == 1 else max(7, arguments.repetitions // 2)
         for index, (task, factor) in enumerate((("forward", 1), ("train", 3))):
@@ -190,11 +200,13 @@ def main():
             seconds = medians({name: pair[index] for name, pair in functions.items()}, repetitions)
             columns = " ".join(f"{seconds[name] * 1e3:15.1f}" for name in names)
             print(f"{','.join(map(str, shape)):20s} {task:8s} {limit * 1e3:8.1f} {columns}", flush=True)
-            if shape == MAIN:
-                answer[f"{task}_vs_keras"] = ratio(seconds["ours"], seconds["keras"])
-                answer[f"{task}_vs_torch"] = ratio(seconds["ours"], seconds.get("torch"))
+            prefix = {MAIN: "", QUICKSTART: "quickstart_"}.get(shape)
+            if prefix is not None:
+                answer[f"{prefix}{task}_vs_fused"] = ratio(seconds["ours"], seconds["ours-fused"])
+                answer[f"{prefix}{task}_vs_keras"] = ratio(seconds["ours"], seconds["keras"])
+                answer[f"{prefix}{task}_vs_torch"] = ratio(seconds["ours"], seconds.get("torch"))
                 if task == "train":
-                    answer["limit_share"] = round(limit / seconds["ours"], 2)
+                    answer[f"{prefix}limit_share"] = round(limit / seconds["ours"], 2)
 
     memory = {name: peak_memory(name, MAIN) for name in names}
     print("\npeak memory of train, MiB: " + ", ".join(f"{name} {size / 2**20:.0f}" for name, size in memory.items()))

@@ -2,6 +2,7 @@
 
     python scripts/bench_train.py              # two sizes of model: some minutes
     python scripts/bench_train.py --quick      # the default configuration's, fewer repetitions
+    python scripts/bench_train.py --quickstart # the quickstart's step from samples, compiled code beside operations
     python scripts/bench_train.py --precision  # mixed_bfloat16 beside float32
     python scripts/bench_train.py --workers    # the command line in one process and in two that train one model
 
@@ -34,6 +35,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +60,8 @@ ALIKE = {
     "features": {"normalization": "none"},
     "augment": {"noise_probability": 0.0, "frequency_warp_share": 0.0, "time_masks": 0, "frequency_masks": 0},
 }
+#: Steps that are timed as one, for the processor's time is counted in hundredths of a second.
+STEPS_TOGETHER = 5
 CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY = 5.0, 1e-3, 1e-3
 
 
@@ -120,8 +124,8 @@ def keras_optimizer():
     return keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM)
 
 
-def ours(config, **model_options):
-    """`TrainStep`, as training has it, fed with features and without augmentation; and the encoder itself."""
+def ours(config, *, form="features", **model_options):
+    """`TrainStep`, as training has it, fed with features (or samples); and the encoder itself."""
     import tensorflow as tf
 
     from speechgru.ctc import ctc_loss
@@ -132,16 +136,17 @@ def ours(config, **model_options):
     model = build_model(config, CLASSES, **model_options)
     encoder, optimizer = model.encoder.model, make_optimizer(config.train)
     optimizer.build(model.trainable_variables)
-    step = TrainStep(model, optimizer, config=config, form="features")
+    step = TrainStep(model, optimizer, config=config, form=form)
 
     def make_step(batch):
-        rows = len(batch.num_frames_B)
-        given = {name: tf.constant(array) for name, array in vars(batch).items()} | {
+        arrays = batch if isinstance(batch, dict) else vars(batch)
+        rows = len(arrays["num_labels_B"])
+        given = {name: tf.constant(array) for name, array in arrays.items()} | {
             "index_B": tf.range(rows),
             "weight_B": tf.ones([rows]),
             "parts_left_B": tf.zeros([rows], tf.int32),
             "epoch_B": tf.zeros([rows]),
-            "seed_B2": tf.zeros([rows, 2], tf.int32),
+            "seed_B2": tf.stack([tf.zeros([rows], tf.int32), tf.range(rows)], axis=1),
         }
 
         def one_step():
@@ -159,6 +164,12 @@ def ours(config, **model_options):
 
     weights = sum(int(tf.size(variable.value)) for variable in encoder.trainable_variables)
     return Peer(weights, loss_of, make_step), encoder
+
+
+def by_operations(config, **options):
+    """Ours without compiled code: the fused GRU and TensorFlow's CTC kernel."""
+    settings = config.train.model_copy(update={"ctc": "op"})
+    return ours(config.model_copy(update={"train": settings}), implementation="fused", **options)
 
 
 def stock_keras(config, encoder):
@@ -279,10 +290,7 @@ def of_torch(config, encoder, *, packed):
 def make_peers(config, *, with_torch):
     """All implementations by name, with the same weights."""
     peer, encoder = ours(config)
-    # The loss kernel that training does not use by default.
-    other = {"op": "xla", "xla": "op"}[config.train.ctc]
-    otherwise = config.model_copy(update={"train": config.train.model_copy(update={"ctc": other})})
-    peers = {"ours": peer, f"ours, ctc={other}": ours(otherwise)[0], "keras": stock_keras(config, encoder)}
+    peers = {"ours": peer, "ours, operations": by_operations(config)[0], "keras": stock_keras(config, encoder)}
     if with_torch:
         peers["torch"] = of_torch(config, encoder, packed=False)
         peers["torch, packed"] = of_torch(config, encoder, packed=True)
@@ -357,6 +365,51 @@ def precisions(sizes, repetitions):
     return answer
 
 
+def quickstart(repetitions):
+    """The table of the quickstart's step, from samples to weights; returns the answer's keys."""
+    from speechgru.config.load import load_config
+    from speechgru.train.step import INPUTS
+
+    config = load_config(ROOT / "configs" / "quickstart.yaml")
+    rng = np.random.default_rng(0)
+    batch = make_batch(config.features.n_mels)
+    # A batch of like lengths, as the sampler makes them, of the corpus's mean length.
+    num_samples_B = rng.integers(39_000, 41_001, BATCH).astype(np.int32)
+    samples_BN = rng.normal(scale=0.1, size=[BATCH, num_samples_B.max()]).astype(np.float32)
+    samples_BN[np.arange(samples_BN.shape[1]) >= num_samples_B[:, None]] = 0.0
+    words = 6 if config.text.unit == "word" else 33
+    given = dict(zip(INPUTS["samples"], (samples_BN, num_samples_B), strict=True)) | {
+        "labels_BL": batch.labels_BL[:, :words],
+        "num_labels_B": np.full(BATCH, words, np.int32),
+    }
+    peers = {"ours": ours(config, form="samples")[0], "ours, operations": by_operations(config, form="samples")[0]}
+    steps = {name: peer.make_step(given) for name, peer in peers.items()}
+    seconds, processor = {}, {}
+    for name, step in steps.items():
+        step()
+        seconds[name], processor[name] = [], []
+    for _ in range(repetitions):
+        for name, step in steps.items():
+            started, used = time.perf_counter(), time.process_time()
+            for _ in range(STEPS_TOGETHER):
+                step()
+            seconds[name].append((time.perf_counter() - started) / STEPS_TOGETHER)
+            processor[name].append((time.process_time() - used) / STEPS_TOGETHER)
+    seconds, processor = ({name: statistics.median(v) for name, v in d.items()} for d in (seconds, processor))
+    print(f"\nthe quickstart's step: batch {'x'.join(map(str, samples_BN.shape))}")
+    print(f"{'':16s} {'steps / s':>10s} {'ms a step':>10s} {'processors':>11s} {'x ours':>8s}")
+    for name, value in seconds.items():
+        print(
+            f"{name:16s} {1 / value:10.1f} {1e3 * value:10.1f} {processor[name] / value:11.2f} "
+            f"{value / seconds['ours']:8.2f}"
+        )
+    return {
+        "quickstart_steps_per_second": round(1 / seconds["ours"], 1),
+        "quickstart_processors": round(processor["ours"] / seconds["ours"], 2),
+        "quickstart_vs_operations": round(seconds["ours, operations"] / seconds["ours"], 2),
+    }
+
+
 def workers(repetitions, *, steps=50):
     """The table of one process beside two on this machine, through the command line; returns the answer's keys."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -425,6 +478,7 @@ def main():
     parser.add_argument("--repetitions", type=int, default=11, help="at least 7 for a figure to be quoted")
     parser.add_argument("--threads", type=int, default=2, help="of each library")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out, as where it is not installed")
+    parser.add_argument("--quickstart", action="store_true", help="the quickstart's step, and nothing else")
     parser.add_argument("--precision", action="store_true", help="mixed_bfloat16 beside float32, and nothing else")
     parser.add_argument("--workers", action="store_true", help="two processes beside one, and nothing else")
     arguments = parser.parse_args()
@@ -439,8 +493,10 @@ def main():
     sizes = list(SIZES)[:1] if arguments.quick else list(SIZES)
     if arguments.precision:
         answer = precisions(sizes, repetitions)
+    elif arguments.quickstart:
+        answer = quickstart(repetitions)
     else:
-        answer = frameworks(sizes, repetitions, with_torch=with_torch)
+        answer = frameworks(sizes, repetitions, with_torch=with_torch) | quickstart(repetitions)
     print(json.dumps(answer))
 
 
