@@ -126,6 +126,53 @@ _tile_8, _tile_4, _tile_2, _tile_1 = (_make_tile(height) for height in (8, 4, 2,
 
 
 @inner
+def multiply_column(
+    a: Any,
+    a_start: int,
+    a_row: int,
+    a_column: int,
+    rows: int,
+    b: Any,
+    b_start: int,
+    b_row: int,
+    c: Any,
+    c_start: int,
+    c_row: int,
+    depth: int,
+    adds: bool,
+) -> None:
+    """`TILE` columns of C = A B, or of C += A B.
+
+    The arrays are contiguous and of any number of axes; a matrix stands somewhere in its array.
+
+    Args:
+        a, a_start, a_row, a_column: A's number in row i and column k is the number
+            `a_start + i * a_row + k * a_column` of `a`.
+        rows: of A and C.
+        b, b_start, b_row: B's first number of these columns, and the numbers from row to row.
+        c, c_start, c_row: the same of C.
+        depth: columns of A, rows of B.
+        adds: whether what C holds is added to.
+    """
+    row = 0
+    while rows - row >= 8:
+        from_a, to_c = a_start + row * a_row, c_start + row * c_row
+        _tile_8(a, from_a, a_row, a_column, b, b_start, b_row, c, to_c, c_row, depth, adds)
+        row += 8
+    if rows - row >= 4:
+        from_a, to_c = a_start + row * a_row, c_start + row * c_row
+        _tile_4(a, from_a, a_row, a_column, b, b_start, b_row, c, to_c, c_row, depth, adds)
+        row += 4
+    if rows - row >= 2:
+        from_a, to_c = a_start + row * a_row, c_start + row * c_row
+        _tile_2(a, from_a, a_row, a_column, b, b_start, b_row, c, to_c, c_row, depth, adds)
+        row += 2
+    if rows - row >= 1:
+        from_a, to_c = a_start + row * a_row, c_start + row * c_row
+        _tile_1(a, from_a, a_row, a_column, b, b_start, b_row, c, to_c, c_row, depth, adds)
+
+
+@inner
 def multiply(
     a: Any,
     a_start: int,
@@ -140,38 +187,8 @@ def multiply(
     depth: int,
     adds: bool,
 ) -> None:
-    """C = A B, or C += A B.
-
-    The arrays are contiguous and of any number of axes; a matrix begins somewhere in its array.
-
-    Args:
-        a, a_start, a_row, a_column: A's number in row i and column k is the number
-            `a_start + i * a_row + k * a_column` of `a`.
-        rows: of A and C.
-        b, b_start: B, row after row.
-        c, c_start: C, row after row.
-        width: of B and C, a multiple of `TILE`.
-        depth: columns of A, rows of B.
-        adds: whether what C holds is added to.
-    """
+    """C = A B, or C += A B, both B and C `width` numbers wide, a multiple of `TILE`. See `multiply_column`."""
     for column in range(0, width, TILE):
-        row, from_b, to_c = 0, b_start + column, c_start + column
-        while rows - row >= 8:
-            _tile_8(
-                a, a_start + row * a_row, a_row, a_column, b, from_b, width, c, to_c + row * width, width, depth, adds
-            )
-            row += 8
-        if rows - row >= 4:
-            _tile_4(
-                a, a_start + row * a_row, a_row, a_column, b, from_b, width, c, to_c + row * width, width, depth, adds
-            )
-            row += 4
-        if rows - row >= 2:
-            _tile_2(
-                a, a_start + row * a_row, a_row, a_column, b, from_b, width, c, to_c + row * width, width, depth, adds
-            )
-            row += 2
-        if rows - row >= 1:
-            _tile_1(
-                a, a_start + row * a_row, a_row, a_column, b, from_b, width, c, to_c + row * width, width, depth, adds
-            )
+        multiply_column(
+            a, a_start, a_row, a_column, rows, b, b_start + column, width, c, c_start + column, width, depth, adds
+        )

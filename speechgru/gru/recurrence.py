@@ -65,7 +65,7 @@ class Recurrence:
     """
 
     def __init__(self, backwards: Sequence[bool], *, update_gate: str, num_threads: int) -> None:
-        self._backwards, self._num_threads = tuple(backwards), num_threads
+        self._backwards, self._num_threads = np.array(backwards, bool), num_threads
         self._sign = np.float32(-1.0 if update_gate == "keep" else 1.0)
 
     def forward(self, *arrays: np.ndarray, keep: bool) -> tuple[np.ndarray, ...]:
@@ -73,41 +73,42 @@ class Recurrence:
         operands = Operands.read(arrays)
         units = operands.recurrent_UG[0].shape[0]
         batch, num_frames = operands.inputs_BTF.shape[:2]
-        states_BU = [np.array(state_BU) for state_BU in operands.states_BU]
-        outputs_BTY = np.empty((batch, num_frames, units * len(states_BU)), np.float32)
+        states_DBU = np.stack(operands.states_BU)
+        outputs_BTY = np.empty((batch, num_frames, units * len(states_DBU)), np.float32)
         # Where nothing is kept, one frame is written over and over.
         kept_width = kernels.KEPT * outputs_BTY.shape[2]
         kept_BTK = np.empty((batch, num_frames if keep else min(1, num_frames), kept_width), np.float32)
-        kernels_FW = [_padded(kernel_FG) for kernel_FG in operands.kernels_FG]
-        recurrent_UW = [_padded(recurrent_UG) for recurrent_UG in operands.recurrent_UG]
+        kernel_DFW, recurrent_DUW = _padded(operands.kernels_FG), _padded(operands.recurrent_UG)
+        bias_D4U = np.stack([_joined(bias_2G, units) for bias_2G in operands.biases_2G])
 
-        def run(direction: int, rows_R: np.ndarray, ends_R: np.ndarray) -> None:
-            h_RH = _padded(states_BU[direction][rows_R])
-            input_G, recurrent_G = operands.biases_2G[direction]
-            bias_3U = input_G + np.concatenate([recurrent_G[: 2 * units], np.zeros(units, np.float32)])
+        def run(rows_R: np.ndarray, ends_R: np.ndarray, first: int, end: int) -> None:
+            rows, block = len(rows_R), _block_of(len(rows_R))
+            h_DRH = _padded(states_DBU[:, rows_R])
             kernels.forward(
                 operands.inputs_BTF,
-                kernels_FW[direction],
-                recurrent_UW[direction],
-                np.concatenate([bias_3U, recurrent_G[2 * units :]]),
+                kernel_DFW,
+                recurrent_DUW,
+                bias_D4U,
                 operands.valid_BT,
-                operands.masks_DBU[direction],
+                operands.masks_DBU,
                 rows_R,
                 ends_R,
                 self._sign,
-                self._backwards[direction],
-                direction,
-                h_RH,
-                aligned(len(rows_R), units),
-                aligned(len(rows_R), 3 * units),
-                np.empty((len(rows_R), num_frames, padded(3 * units)), np.float32),
+                self._backwards,
+                first,
+                end,
+                block,
+                h_DRH,
+                aligned(rows, units),
+                aligned(rows, 3 * units),
+                aligned(rows * block, 3 * units),
                 outputs_BTY,
                 kept_BTK,
             )
-            states_BU[direction][rows_R] = h_RH[:, :units]
+            states_DBU[first:end, rows_R] = h_DRH[first:end, :, :units]
 
-        self._run_all(run, directions=len(self._backwards), ends_B=operands.ends_B)
-        return outputs_BTY, *states_BU, kept_BTK
+        self._run_all(run, operands.ends_B)
+        return outputs_BTY, *states_DBU, kept_BTK
 
     def backward(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """The gradients of the operands that can be differentiated by."""
@@ -116,86 +117,106 @@ class Recurrence:
         kept_BTK, operands = arrays[1 + num_directions], Operands.read(arrays[2 + num_directions :])
         batch, num_frames, width = operands.inputs_BTF.shape
         units = operands.recurrent_UG[0].shape[0]
-        d_states_BU = [np.array(d_state_BU) for d_state_BU in upstream_BU]
-        d_kernels_FG = [np.zeros(kernel_FG.shape, np.float32) for kernel_FG in operands.kernels_FG]
-        d_recurrent_UG = [np.zeros(recurrent_UG.shape, np.float32) for recurrent_UG in operands.recurrent_UG]
-        d_biases_2G = [np.zeros(bias_2G.shape, np.float32) for bias_2G in operands.biases_2G]
-        recurrent_GH = [_padded(recurrent_UG.T) for recurrent_UG in operands.recurrent_UG]
-        kernels_GE = [_padded(kernel_FG.T) for kernel_FG in operands.kernels_FG]
-        d_gates = [np.empty((batch, num_frames, padded(3 * units)), np.float32) for _ in self._backwards]
-        # A row's gradient is 0 beyond its last valid frame.
-        d_inputs_BTE = np.zeros((batch, num_frames, padded(width)), np.float32)
+        d_states_DBU = np.stack(upstream_BU)
+        kernel_DGE = _padded([kernel_FG.T for kernel_FG in operands.kernels_FG])
+        recurrent_DGH = _padded([recurrent_UG.T for recurrent_UG in operands.recurrent_UG])
 
-        def run(direction: int, rows_R: np.ndarray, ends_R: np.ndarray) -> tuple[int, tuple[np.ndarray, ...]]:
-            d_RH = _padded(d_states_BU[direction][rows_R])
-            gathered = max(kernels.GATHERED, len(rows_R))
-            d_kernel_FW, d_recurrent_UW = aligned(width, 3 * units), aligned(units, 3 * units)
-            d_bias_4U = np.zeros(4 * units, np.float32)
+        def run(rows_R: np.ndarray, ends_R: np.ndarray, first: int, end: int) -> tuple[np.ndarray, ...]:
+            rows, block = len(rows_R), _block_of(len(rows_R))
+            d_DRH = _padded(d_states_DBU[:, rows_R])
+            # A row's gradient is 0 beyond its last valid frame; directions that run beside each other have one each.
+            d_inputs_BTE = shared_BTE if (first, end) == (0, num_directions) else np.zeros_like(shared_BTE)
+            d_kernel_DFW = np.zeros((num_directions, width, padded(3 * units)), np.float32)
+            d_recurrent_DUW = np.zeros((num_directions, units, padded(3 * units)), np.float32)
+            d_bias_D4U = np.zeros((num_directions, 4 * units), np.float32)
             kernels.backward(
                 upstream_BTY,
                 kept_BTK,
                 operands.inputs_BTF,
-                recurrent_GH[direction],
+                kernel_DGE,
+                recurrent_DGH,
                 operands.valid_BT,
-                operands.masks_DBU[direction],
+                operands.masks_DBU,
                 rows_R,
                 ends_R,
                 self._sign,
-                self._backwards[direction],
-                direction,
-                d_RH,
-                aligned(len(rows_R), units),
-                aligned(gathered, units),
-                aligned(gathered, 3 * units),
-                d_gates[direction],
-                d_kernel_FW,
-                d_recurrent_UW,
-                d_bias_4U,
+                self._backwards,
+                first,
+                end,
+                block,
+                d_DRH,
+                aligned(rows, units),
+                aligned(rows * block, width),
+                aligned(rows * block, units),
+                aligned(rows * block, 3 * units),
+                aligned(rows * block, 3 * units),
+                d_inputs_BTE,
+                d_kernel_DFW,
+                d_recurrent_DUW,
+                d_bias_D4U,
             )
-            d_states_BU[direction][rows_R] = d_RH[:, :units]
-            return direction, (d_kernel_FW, d_recurrent_UW, d_bias_4U)
+            d_states_DBU[first:end, rows_R] = d_DRH[first:end, :, :units]
+            return d_inputs_BTE, d_kernel_DFW, d_recurrent_DUW, d_bias_D4U
 
-        def run_inputs(_: int, rows_R: np.ndarray, ends_R: np.ndarray) -> None:
-            for direction in range(num_directions):
-                kernels.backward_inputs(
-                    d_gates[direction], kernels_GE[direction], rows_R, ends_R, direction > 0, d_inputs_BTE
-                )
+        shared_BTE = np.zeros((batch, num_frames, padded(width)), np.float32)
+        parts = self._run_all(run, operands.ends_B)
+        for d_inputs_BTE, *_ in parts:
+            if d_inputs_BTE is not shared_BTE:
+                shared_BTE += d_inputs_BTE
+        empty = [np.zeros((num_directions, *shape), np.float32) for shape in ((width, 1), (units, 1), (4 * units,))]
+        d_kernel_DFW, d_recurrent_DUW, d_bias_D4U = (
+            functools.reduce(np.add, [part[1 + place] for part in parts]) if parts else empty[place]
+            for place in range(3)
+        )
+        d_biases = [
+            np.stack([bias_4U[: 3 * units], np.delete(bias_4U, np.s_[2 * units : 3 * units])]) for bias_4U in d_bias_D4U
+        ]
+        d_kernels = np.broadcast_to(d_kernel_DFW, (num_directions, width, padded(3 * units)))[:, :, : 3 * units]
+        d_recurrent = np.broadcast_to(d_recurrent_DUW, (num_directions, units, padded(3 * units)))[:, :, : 3 * units]
+        return (
+            np.ascontiguousarray(shared_BTE[:, :, :width]),
+            *d_states_DBU,
+            *map(np.ascontiguousarray, d_kernels),
+            *map(np.ascontiguousarray, d_recurrent),
+            *d_biases,
+        )
 
-        ends_B = operands.ends_B
-        for direction, (d_kernel_FW, d_recurrent_UW, d_bias_4U) in self._run_all(
-            run, directions=num_directions, ends_B=ends_B
-        ):
-            d_kernels_FG[direction] += d_kernel_FW[:, : 3 * units]
-            d_recurrent_UG[direction] += d_recurrent_UW[:, : 3 * units]
-            d_biases_2G[direction][0] += d_bias_4U[: 3 * units]
-            d_biases_2G[direction][1] += np.delete(d_bias_4U, np.s_[2 * units : 3 * units])
-        # All directions of a row's gradient are added up in one thread.
-        self._run_all(run_inputs, directions=1, ends_B=ends_B)
-        d_inputs_BTF = np.ascontiguousarray(d_inputs_BTE[:, :, :width])
-        return d_inputs_BTF, *d_states_BU, *d_kernels_FG, *d_recurrent_UG, *d_biases_2G
+    def _run_all(self, run: Callable[[np.ndarray, np.ndarray, int, int], Any], ends_B: np.ndarray) -> list[Any]:
+        """Runs every direction over every row, `run(rows_R, ends_R, first direction, end)`, in threads.
 
-    def _run_all(
-        self, run: Callable[[int, np.ndarray, np.ndarray], Any], *, directions: int, ends_B: np.ndarray
-    ) -> list[Any]:
-        """Runs every direction over every row, `run(direction, rows_R, ends_R)`, beside each other in threads.
-
-        The parts of the batch depend on the number of threads alone: a sum over them is the same at every run. Each has
-        long rows and short ones, the longest first.
+        The parts depend on the number of threads alone, so that a sum over them is the same at every run. Each has long
+        rows and short ones, the longest first. Batches with too few rows for all threads are parted by direction.
         """
-        batch = len(ends_B)
+        batch, num_directions = len(ends_B), len(self._backwards)
         if not batch:
             return []
-        parts = max(1, min(self._num_threads // directions, batch // _LEAST_ROWS))
+        parts = max(1, min(self._num_threads, batch // _LEAST_ROWS))
         order_B = np.argsort(-ends_B, kind="stable")
         rows = [np.ascontiguousarray(order_B[part::parts]) for part in range(parts)]
-        tasks = [
-            functools.partial(run, direction, part, ends_B[part]) for part in rows for direction in range(directions)
-        ]
+        if parts < self._num_threads:
+            directions = [(direction, direction + 1) for direction in range(num_directions)]
+        else:
+            directions = [(0, num_directions)]
+        tasks = [functools.partial(run, part, ends_B[part], *edges) for part in rows for edges in directions]
         return run_beside(tasks, num_threads=self._num_threads)
 
 
-def _padded(matrix: np.ndarray) -> np.ndarray:
-    """A copy whose rows are padded by zeros to whole tiles."""
-    copy = aligned(*matrix.shape)
-    copy[:, : matrix.shape[1]] = matrix
-    return copy
+def _block_of(rows: int) -> int:
+    """Frames of a block: as many as make `kernels.BLOCK_ROWS` rows of a product, and whole tiles."""
+    return max(8, kernels.BLOCK_ROWS // rows // 8 * 8)
+
+
+def _joined(bias_2G: np.ndarray, units: int) -> np.ndarray:
+    """The bias of u, r and h outside the reset product, and that of h inside it: [4U]."""
+    input_G, recurrent_G = bias_2G
+    inside = np.concatenate([recurrent_G[: 2 * units], np.zeros(units, np.float32)])
+    return np.concatenate([input_G + inside, recurrent_G[2 * units :]])
+
+
+def _padded(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Copies of equally large matrices, whose rows are padded by zeros to whole tiles."""
+    rows, columns = matrices[0].shape
+    copies = aligned(len(matrices) * rows, columns).reshape(len(matrices), rows, -1)
+    for copy, matrix in zip(copies, matrices, strict=True):
+        copy[:, :columns] = matrix
+    return copies
