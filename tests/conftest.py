@@ -156,7 +156,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def no_pages() -> Iterator[None]:
-    """The trainings of a module write no page: half a second each, and `test_train.py` looks at what training writes."""
+    """The trainings of a module write no page, which takes each half a second; test_train_page.py looks at them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speechgru.train.run.report_run", lambda run: None)
         yield

@@ -37,7 +37,13 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
     out = tmp_path / "quickstart"
     printed = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
     assert "Results" in printed and printed.count("hypothesis") >= 3
-    for name in ("report.html", "bundle/bundle.json", "bundle/model.tflite", "run/history.jsonl", "run/config.yaml"):
+    for name in (
+        "report.html",
+        "bundle/bundle.json",
+        "bundle/model.tflite",
+        "run/config.yaml",
+        "run/report/training.html",
+    ):
         assert (out / name).is_file(), name
     for name in ("test", "test-none", "test-dynamic"):
         scores = json.loads((out / "run" / "report" / f"{name}.json").read_text())

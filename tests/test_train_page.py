@@ -475,3 +475,20 @@ def test_hostile_evaluations_show_themselves_and_nothing_else(tmp_path):
 def test_evaluations_with_nothing_in_them_do_not_stop_the_page(tmp_path):
     page = page_of(write_run(tmp_path / "run", history=[]), evaluations=[{}, {"utterances": [{}]}], notes=[""])
     assert "Word error rate \u2013" in page.text
+
+
+# ------------------------------------------------------------------ a real run
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_and_the_page_names_the_utterances(tones_config, tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    from speechgru.train import train
+
+    overrides = ("train.learning_rate=1e38", "train.warmup_steps=0", "train.max_dropped_in_a_row=3")
+    config, run = tones_config(*overrides, "model.direction=forward", "data.dev=null"), RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match=r"of 3 steps in a row, up to step \d+, is not a finite number.*lower train"):
+        train(config, run.path)
+    dropped = [entry for entry in run.read_history() if entry["kind"] == "dropped"]
+    assert len(dropped) == 3 and all(len(entry["utterances"]) in (4, 8) for entry in dropped)
+    page = Page((run.path / "report" / "training.html").read_text(encoding="utf-8"))
+    assert all(f"{entry['utterances'][0]} in a dropped batch" in page.text for entry in dropped)
