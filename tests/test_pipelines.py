@@ -2,15 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import Commands, needs_fork
 
 pytest.importorskip("tensorflow", reason="the pipelines train")
 pytest.importorskip("espeakng_loader", reason="the quickstart's corpus is spoken by eSpeak NG")
 
+pytestmark = needs_fork
 ROOT = Path(__file__).parents[1]
 TINY = [
     "model.units=8",
@@ -21,19 +21,31 @@ TINY = [
 ]
 
 
-def tell(name, *arguments):
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.train", "speechgru.export")
+    yield commands
+    commands.close()
+
+
+@pytest.fixture
+def tell(commands):
     """Runs a pipeline as a person would and gives what it printed."""
-    command = [sys.executable, str(ROOT / "pipelines" / f"{name}.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+    def tell(name, *arguments):
+        command = commands.start(*arguments, script=ROOT / "pipelines" / f"{name}.py")
+        status, said = command.wait(seconds=600.0)
+        assert status == 0, said
+        return command.printed
+
+    return tell
 
 
 def stages_run(printed):
     return len(re.findall(r"^── ?", printed, flags=re.MULTILINE))
 
 
-def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
+def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_path):
     out = tmp_path / "quickstart"
     printed = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
     assert "Results" in printed and printed.count("hypothesis") >= 3
@@ -64,7 +76,7 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tmp_path):
     assert "prepare the corpus: already done" in changed and "train: already done" not in changed
 
 
-def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tmp_path):
+def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):
     out, arguments = tmp_path / "streaming", ["--utterances", 60, "--models", "chunked", "--forms", "none", "dynamic"]
     printed = tell("streaming", *TINY, "--out", out, *arguments)
     folder = out / "synthetic" / "chunked"
@@ -90,7 +102,7 @@ def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tmp_path
 
 
 @pytest.mark.slow  # prepares, checks and scores thousands of real recordings: about two minutes
-def test_fsdd_goes_through_every_verb(tmp_path, shared_data):
+def test_fsdd_goes_through_every_verb(tell, tmp_path, shared_data):
     out = tmp_path / "fsdd"
     printed = tell("fsdd", "--source", shared_data / "fsdd", "--out", out, *TINY)
     assert "isolated digits exactly right" in printed
@@ -98,7 +110,7 @@ def test_fsdd_goes_through_every_verb(tmp_path, shared_data):
     assert json.loads((out / "run" / "report" / "isolated.json").read_text())["num_utterances"] == 300
 
 
-def test_a_wrong_override_ends_in_one_message_and_code_2(tmp_path):
-    command = [sys.executable, str(ROOT / "pipelines" / "quickstart.py"), "--out", str(tmp_path), "--utterances", "60"]
-    done = subprocess.run([*command, "model.unitz=3"], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 2 and "did you mean model.units?" in done.stderr and "Traceback" not in done.stderr
+def test_a_wrong_override_ends_in_one_message_and_code_2(commands, tmp_path):
+    arguments = ["--out", tmp_path, "--utterances", "60", "model.unitz=3"]
+    status, said = commands.start(*arguments, script=ROOT / "pipelines" / "quickstart.py").wait()
+    assert status == 2 and "did you mean model.units?" in said and "Traceback" not in said

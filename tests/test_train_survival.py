@@ -1,17 +1,16 @@
 """What training survives: kill -9, signals, a full disk, a second process, recordings that vanish, a NaN.
 
-The commands are real processes. They are forked from one that has imported TensorFlow and done nothing with it, which
-saves each of them the seconds of that import.
+And what it gives twice: a run whose checkpoints and workers change on resuming, one that shall be deterministic.
+
+The commands are real processes (`commands.py`).
 """
 
 import json
-import os
+import math
 import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,9 +18,7 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-if not hasattr(os, "fork"):
-    pytest.skip("the processes that are killed here are forked", allow_module_level=True)
-
+from commands import Commands, needs_fork  # noqa: E402
 from tones import (  # noqa: E402
     SAMPLE_RATE,
     assert_same_weights,
@@ -35,10 +32,12 @@ from speechgru import train as training  # noqa: E402
 from speechgru.audio import reading as recordings  # noqa: E402
 from speechgru.config.load import load_config  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
-from speechgru.errors import AudioError, BundleError, UserError  # noqa: E402
+from speechgru.errors import AudioError, BundleError, ConfigError, UserError  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint  # noqa: E402
 from speechgru.train.checkpoints import Checkpoints  # noqa: E402
 from speechgru.utterances.manifest import read_manifest  # noqa: E402
+
+pytestmark = [needs_fork, pytest.mark.usefixtures("no_pages")]
 
 #: All that a run carries along: drawn masks, moments, an average, parts of a batch. The last step is an evaluation.
 STEPS, CHECKPOINT_EVERY, KEEP_LAST = 21, 3, 3
@@ -52,69 +51,10 @@ OVERRIDES = (
     "model.direction=forward",
 )
 
-#: Runs one command after the other, each as a process of its own: `[arguments, log, largest file]` a line. Answers
-#: with the process's id, and when it has ended with its exit status.
-_FORKING = """
-import json, os, resource, sys, traceback
-from speechgru import cli
-import speechgru.scoring.evaluation, speechgru.train
-
-for line in sys.stdin:
-    arguments, log, largest_file = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        if largest_file:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-        sys.argv = ["speechgru", *arguments]
-        status = 1
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-class Commands:
-    """Runs `speechgru` commands, one at a time, as processes that can be killed."""
-
-    def __init__(self, folder):
-        self._log = folder / "log"
-        self._server = subprocess.Popen(
-            [sys.executable, "-c", _FORKING],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore::DeprecationWarning"},
-        )  # fmt: skip
-
-    def start(self, *arguments, largest_file=None):
-        """Starts a command and gives its process's id."""
-        self._server.stdin.write(json.dumps([[str(a) for a in arguments], str(self._log), largest_file]) + "\n")
-        self._server.stdin.flush()
-        return int(self._server.stdout.readline())
-
-    def wait(self):
-        """The exit status of the command (minus the signal that killed it), and all that it printed."""
-        status = int(self._server.stdout.readline())
-        return status, self._log.read_text(encoding="utf-8")
-
-    def close(self):
-        self._server.stdin.close()
-        self._server.stdout.close()
-        self._server.wait()
-
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp("commands"))
+    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.scoring.evaluation", "speechgru.train")
     yield commands
     commands.close()
 
@@ -157,22 +97,9 @@ def assert_same_run(one, other):
 def wait_until(happened, process, *, seconds=300.0):
     """Looks every millisecond until it has happened, or the process has ended."""
     end = time.monotonic() + seconds
-    while not happened() and is_alive(process):
+    while not happened() and process.poll() is None:
         assert time.monotonic() < end, "the command takes too long"
         time.sleep(0.001)
-
-
-def is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def send(number, process):
-    if is_alive(process):
-        os.kill(process, number)
 
 
 def newest_step(run):
@@ -188,7 +115,7 @@ def wait_for_a_moment(kind, run, process, draws):
         kind: `start` is before or in the first step, while it compiles; `steps` anywhere between steps, evaluations and
             checkpoints; `write` while a file is written.
         run: the run folder.
-        process: who trains there.
+        process: the command that trains there.
         draws: seeded.
     """
     folder, before = RunFolder(run), newest_step(run)
@@ -215,22 +142,44 @@ def kill_at_moments(commands, arguments, run, kinds, seed):
     for kind in kinds:
         process = commands.start(*arguments)
         wait_for_a_moment(kind, run, process, draws)
-        send(signal.SIGKILL, process)
-        status, said = commands.wait()
+        process.send(signal.SIGKILL)
+        status, said = process.wait()
         assert status in (-signal.SIGKILL, 0), said
         assert len(RunFolder(run).list_checkpoints()) <= KEEP_LAST + 1, "one is written before one is removed"
         statuses.append(status)
     return statuses
 
 
-def test_a_run_killed_at_three_moments_ends_as_if_nothing_had_been(commands, config, config_file, whole, tmp_path):
+def test_a_run_killed_at_two_moments_ends_as_if_nothing_had_been(commands, config, config_file, whole, tmp_path):
     run = tmp_path / "run"
     arguments = ["train", config_file, "--run", run, *OVERRIDES]
-    statuses = kill_at_moments(commands, arguments, run, ["steps", "write", "steps"], seed=0)
+    statuses = kill_at_moments(commands, arguments, run, ["steps", "write"], seed=0)
     assert -signal.SIGKILL in statuses
     training.train(config, run)
     assert_same_run(whole, run)
     assert len(RunFolder(run).list_checkpoints()) == KEEP_LAST and RunFolder(run).best.exists()
+
+
+def test_what_changes_nothing_may_change_on_resuming(config_file, nearly_whole, whole):
+    """A killed run with averages, parts and a seed for dropout ends as the whole one does, by other workers."""
+    other = ("data.num_workers=4", "train.keep_last=1", "train.checkpoint_every_steps=1", "train.max_minutes=60")
+    training.train(load_config(config_file, [*OVERRIDES, *other]), nearly_whole)
+    assert_same_run(whole, nearly_whole)
+    assert len(RunFolder(nearly_whole).list_checkpoints()) == 1
+    with pytest.raises(ConfigError, match=r"train\.ema \(0\.9 there, 0\.6 now\)"):
+        training.train(load_config(config_file, [*OVERRIDES, "train.ema=0.6"]), nearly_whole)
+
+
+def test_a_deterministic_run_gives_the_same_bits_in_another_process(commands, config_file, tmp_path):
+    """In processes of its own: the switch is a process's, and cannot be turned back."""
+    runs = [tmp_path / "one", tmp_path / "two"]
+    overrides = ("train.max_steps=3", "data.dev=null", "model.direction=forward", "train.deterministic=true")
+    for run in runs:
+        status, said = commands.start("train", config_file, "--run", run, *overrides).wait()
+        assert status == 0, said
+    assert_same_weights(*runs)
+    losses = [json.dumps(history_of(run)) for run in runs]
+    assert losses[0] == losses[1] and math.isfinite(history_of(runs[0])[0]["loss"])
 
 
 #: Configurations that runs are killed with; the last step is an evaluation, a checkpoint, or neither.
@@ -251,8 +200,7 @@ def undisturbed(commands, config_file, tmp_path_factory):
     def of(overrides):
         if overrides not in runs:
             run = tmp_path_factory.mktemp("undisturbed") / "run"
-            commands.start("train", config_file, "--run", run, *OVERRIDES, *overrides)
-            status, said = commands.wait()
+            status, said = commands.start("train", config_file, "--run", run, *OVERRIDES, *overrides).wait()
             assert status == 0, said
             runs[overrides] = run
         return runs[overrides]
@@ -268,8 +216,7 @@ def test_runs_killed_at_random_moments_end_as_if_nothing_had_been(commands, conf
     kinds = draws.choices(["start", "steps", "write"], weights=[1, 3, 2], k=draws.randint(1, 4))
     arguments = ["train", config_file, "--run", run, *OVERRIDES, *overrides]
     kill_at_moments(commands, arguments, run, kinds, seed)
-    commands.start(*arguments)
-    status, said = commands.wait()
+    status, said = commands.start(*arguments).wait()
     assert status == 0, said
     assert_same_run(undisturbed(overrides), run)
     assert len(RunFolder(run).list_checkpoints()) <= KEEP_LAST
@@ -283,11 +230,11 @@ def test_a_signal_ends_it_with_its_state_kept_and_a_second_process_is_refused(
         before, written = newest_step(run), stamp(folder.history)
         process = commands.start("train", config_file, "--run", run, *OVERRIDES)
         wait_until(lambda written=written: stamp(folder.history) != written, process)
-        with pytest.raises(UserError, match=rf"{run}: process {process} is training here; wait for it, stop it, or"):
+        with pytest.raises(UserError, match=rf"{run}: process {process.pid} is training here; wait for it, stop it,"):
             training.train(config, run)
         wait_until(lambda before=before: newest_step(run) > before, process)
-        send(number, process)
-        status, said = commands.wait()
+        process.send(number)
+        status, said = process.wait()
         assert status == status_of, said
         reported = re.search(rf"{run}: stopped after step (\d+) of {STEPS}; the state is kept, and the same", said)
         assert reported and "Traceback" not in said, said
@@ -304,10 +251,8 @@ def test_a_full_disk_ends_it_in_one_message_and_the_last_checkpoint_is_whole(
 ):
     folder = RunFolder(nearly_whole)
     last = folder.list_checkpoints()[0]
-    commands.start(
-        "train", config_file, "--run", nearly_whole, *OVERRIDES, largest_file=last.stat().st_size // 2
-    )  # fmt: skip
-    status, said = commands.wait()
+    arguments = ["train", config_file, "--run", nearly_whole, *OVERRIDES]
+    status, said = commands.start(*arguments, largest_file=last.stat().st_size // 2).wait()
     assert status == 2, said
     refused = folder.checkpoint(STEPS)
     reported = [line for line in said.splitlines() if not re.match(r"(reading|measuring|training)", line)]

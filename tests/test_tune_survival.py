@@ -1,21 +1,25 @@
-"""Sweeps of real processes, killed in every place: nothing finished is lost, and the result is the undisturbed one."""
+"""Sweeps of real processes, killed in every place: nothing finished is lost, and the result is the undisturbed one.
+
+The commands are forked from one process (`commands.py`); the workers and trials that they start are those of any sweep.
+"""
 
 import csv
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import Commands, needs_fork
 
 pytest.importorskip("keras_tuner", reason="sweeps need keras_tuner (extra train)")
 
+pytestmark = needs_fork
 HERE = Path(__file__).parent
 #: What a sweep comes to, whoever did it and however long it took.
 RESULT = ("trial", "status", "is_best", "wer", "parameters", "model.units", "augment.gain_db")
@@ -24,10 +28,10 @@ RESULT = ("trial", "status", "is_best", "wer", "parameters", "model.units", "aug
 class Sweep:
     """A sweep of quick trials in a folder, by the command line."""
 
-    def __init__(self, tones, folder, *, tuner="random", trials=6, units="16, 24, 32, 40, 48", gpus=None):
+    def __init__(self, commands, tones, folder, *, tuner="random", trials=6, units="16, 24, 32, 40, 48", gpus=None):
         from tones import write_config
 
-        self.folder, self.run = folder, folder / "sweep"
+        self._commands, self.folder, self.run = commands, folder, folder / "sweep"
         folder.mkdir(parents=True, exist_ok=True)
         write_config(tones, folder / "base.yaml")
         (folder / "sweep.yaml").write_text(
@@ -42,24 +46,15 @@ class Sweep:
             self.environment["CUDA_VISIBLE_DEVICES"] = gpus
 
     def start(self, *options, command=("tune", "sweep.yaml", "--run", "sweep")):
-        return subprocess.Popen(
-            [sys.executable, "-m", "speechgru.cli", *command, *map(str, options)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return self._commands.start(*command, *options, cwd=self.folder, environment=self.environment)
 
     def finish(self, *options, code=0):
-        process = self.start(*options)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == code, said
+        status, said = self.start(*options).wait()
+        assert status == code, said
         assert "Traceback" not in said
         return said
 
-    def wait_for(self, condition, *, seconds=60):
+    def wait_for(self, condition, *, seconds=300.0):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it never came to it"
@@ -100,9 +95,16 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason=
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tones, tmp_path_factory):
+def commands(tmp_path_factory):
+    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.tune.chief", "speechgru.tune.oracles")
+    yield commands
+    commands.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(commands, tones, tmp_path_factory):
     """The sweep that nobody disturbed."""
-    sweep = Sweep(tones, tmp_path_factory.mktemp("undisturbed") / "here")
+    sweep = Sweep(commands, tones, tmp_path_factory.mktemp("undisturbed") / "here")
     said = sweep.finish()
     assert "6 completed" in said and "best: trial" in said
     assert all(sweep.steps(row["trial"])[0] == list(range(6)) for row in sweep.result)
@@ -110,8 +112,8 @@ def undisturbed(tones, tmp_path_factory):
 
 
 @pytest.fixture
-def sweep(tones, tmp_path):
-    return Sweep(tones, tmp_path / "here")
+def sweep(commands, tones, tmp_path):
+    return Sweep(commands, tones, tmp_path / "here")
 
 
 def test_a_sweep_ends_in_a_config_that_trains_a_table_and_a_page(undisturbed):
@@ -150,7 +152,7 @@ def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on(sweep, undisturbed):
     process = sweep.start()
     sweep.wait_for_steps("0002", 3)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.wait()
     finished = {path.parent.name: path.read_bytes() for path in sweep.run.glob("trials/*/outcome.json")}
     assert len(finished) == 2
     sweep.finish()
@@ -168,7 +170,7 @@ def test_a_sweep_killed_again_and_again_at_random_goes_on(sweep, undisturbed):
         sweep.wait_for_outcomes(kill)
         time.sleep(generator.uniform(0, 0.8))
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.wait()
     sweep.finish()
     assert first_six(sweep) == first_six(undisturbed)
 
@@ -179,8 +181,8 @@ def test_a_trial_that_is_killed_goes_on_from_its_checkpoint(sweep, undisturbed):
     sweep.wait_for_steps("0001", 3)
     (trial,) = process_ids(["speechgru.tune.trial", str(sweep.run / "trials" / "0001")])
     os.kill(trial, signal.SIGKILL)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    status, said = process.wait()
+    assert status == 0, said
     assert first_six(sweep) == first_six(undisturbed)
     steps, processes = sweep.steps("0001")
     assert sorted(set(steps)) == list(range(6)) and len(steps) <= 7 and processes == 2
@@ -191,8 +193,8 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed, wo
     process = sweep.start("--workers", workers)
     sweep.wait_for_steps("0001", 2)
     os.kill(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in said
+    status, said = process.wait()
+    assert status == 130 and "Traceback" not in said
     assert "finished trials and the state of the others are kept, and the same command resumes the sweep" in said
     assert not (sweep.run / "trials" / "0001" / "outcome.json").exists()
     sweep.finish("--workers", workers)
@@ -205,8 +207,7 @@ def test_a_second_leader_is_refused(sweep):
     sweep.wait_for(lambda: (sweep.run / "journal.jsonl").exists())
     assert f"process {process.pid} leads this sweep; wait for it, stop it" in sweep.finish(code=2)
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.wait()[0] == 143
 
 
 @needs_proc
@@ -216,8 +217,8 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(sweep, undist
     workers = process_ids(["speechgru.tune.worker", str(sweep.run)])
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    status, said = process.wait()
+    assert status == 0, said
     assert first_six(sweep) == first_six(undisturbed)
     assert all(set(sweep.steps(row["trial"])[0]) == set(range(6)) for row in sweep.result)
     assert not process_ids(["speechgru.tune.worker", str(sweep.run)]), "nobody is left"
@@ -228,7 +229,7 @@ def test_the_chief_of_two_workers_is_killed_and_started_again(sweep, undisturbed
     process = sweep.start("--workers", 2)
     sweep.wait_for_steps("0002", 2)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.wait()
     sweep.finish("--workers", 2)
     assert first_six(sweep) == first_six(undisturbed)
     sweep.wait_for(lambda: not process_ids(["speechgru.tune.worker", str(sweep.run)]))
@@ -243,24 +244,24 @@ def test_workers_of_another_machine_outlive_a_chief_that_is_killed(sweep, undist
     joined = sweep.start("--chief", address, "--workers", 2, command=("join", "sweep"))
     sweep.wait_for_steps("0002", 2)
     os.kill(chief.pid, signal.SIGKILL)
-    chief.communicate(timeout=60)
+    chief.wait()
     sweep.wait_for_steps("0002", 6)  # nobody leads, and the trial goes on
     sweep.finish("--workers", 0, "--listen", address)
-    said, _ = joined.communicate(timeout=60)
-    assert joined.returncode == 0 and "the sweep has ended" in said
+    status, said = joined.wait()
+    assert status == 0 and "the sweep has ended" in said
     assert first_six(sweep) == first_six(undisturbed)
     assert all(sweep.steps(row["trial"]) == (list(range(6)), 1) for row in sweep.result)
 
 
-def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(tones, tmp_path):
-    sweep = Sweep(tones, tmp_path / "here", tuner="grid", trials=20, units="12, 13, 14, 15, 16")
+def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(commands, tones, tmp_path):
+    sweep = Sweep(commands, tones, tmp_path / "here", tuner="grid", trials=20, units="12, 13, 14, 15, 16")
     text = (sweep.folder / "sweep.yaml").read_text()
     (sweep.folder / "sweep.yaml").write_text(
         text.replace(
             "augment.gain_db: {type: float, min: 0, max: 8, step: 2}", "augment.gain_db: {type: choice, values: [0.0]}"
         )
     )
-    said = sweep.finish("--workers", 2)
+    said = sweep.finish()
     assert "2 completed, 3 failed" in said and "every combination was tried" in said
     outcomes = [json.loads(path.read_text()) for path in sorted(sweep.run.glob("trials/*/outcome.json"))]
     reasons = [outcome["reason"] for outcome in outcomes if outcome["status"] == "failed"]
@@ -270,8 +271,8 @@ def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(tones, tm
     assert "exit code 3" in page and "NaN, it says" in page
 
 
-def test_each_worker_gives_its_trials_a_gpu_of_their_own(tones, tmp_path):
-    sweep = Sweep(tones, tmp_path / "here", trials=4, gpus="3,5")
+def test_each_worker_gives_its_trials_a_gpu_of_their_own(commands, tones, tmp_path):
+    sweep = Sweep(commands, tones, tmp_path / "here", trials=4, gpus="3,5")
     sweep.finish("--workers", 2)
     outcomes = [json.loads(path.read_text()) for path in sweep.run.glob("trials/*/outcome.json")]
     assert {outcome["environment"]["gpu"] for outcome in outcomes} == {"3", "5"}
@@ -286,23 +287,28 @@ def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
     assert "is not an address; give HOST:PORT" in sweep.finish("--listen", "7777", code=2)
 
 
-def test_real_trials_in_their_own_processes_survive_kills(tones, tmp_path):
-    """The same with training itself: the killed sweep's WERs are the undisturbed one's."""
-    results = []
-    for disturbed in (False, True):
-        sweep = Sweep(tones, tmp_path / str(disturbed), trials=2)
-        del sweep.environment["PYTHONPATH"]
-        text = (sweep.folder / "base.yaml").read_text()
-        (sweep.folder / "base.yaml").write_text(text.replace("max_steps: 12", "max_steps: 30"))
-        if disturbed:
-            process = sweep.start()
-            sweep.wait_for(lambda: list(sweep.run.glob("trials/0000/checkpoints/step_*.npz")))  # noqa: B023
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate(timeout=60)
-            assert not (sweep.run / "trials" / "0000" / "outcome.json").exists()
-        sweep.finish()
-        results.append(sweep.result)
-        history = [json.loads(line) for line in (sweep.run / "trials/0000/history.jsonl").read_text().splitlines()]
-        sessions = [record["resumed"] for record in history if record["kind"] == "session"]
-        assert sessions == ([False, True] if disturbed else [False])
-    assert results[0] == results[1]
+def test_a_real_trial_in_a_process_of_its_own_survives_a_kill(commands, tones, tmp_path):
+    """The same with training itself: the killed sweep's WER is the one of its trial that nobody disturbed."""
+    from speechgru.tune.folder import TrialFolder
+    from speechgru.tune.trial import run_trial
+
+    sweep = Sweep(commands, tones, tmp_path / "here", trials=1)
+    del sweep.environment["PYTHONPATH"]
+    text = (sweep.folder / "base.yaml").read_text()
+    text = text.replace("max_steps: 12", "max_steps: 30").replace("model: {", "model: {direction: forward, ")
+    (sweep.folder / "base.yaml").write_text(text)
+    process = sweep.start()
+    sweep.wait_for(lambda: list(sweep.run.glob("trials/0000/checkpoints/step_*.npz")))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    trial = sweep.run / "trials" / "0000"
+    assert not (trial / "outcome.json").exists()
+    sweep.finish()
+    history = [json.loads(line) for line in (trial / "history.jsonl").read_text().splitlines()]
+    assert [record["resumed"] for record in history if record["kind"] == "session"] == [False, True]
+    again = TrialFolder(tmp_path / "again" / "trials" / "0000")
+    again.path.mkdir(parents=True)
+    shutil.copy(trial / "trial.json", again.plan)
+    expected = run_trial(again, progress=lambda *arguments: None)
+    (row,) = sweep.result
+    assert (row["status"], float(row["wer"])) == (expected["status"], pytest.approx(expected["wer"]))
