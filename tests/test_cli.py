@@ -672,24 +672,6 @@ def test_lines_of_progress_are_few(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "module",
-    [
-        "speechgru",
-        "speechgru.runtime",
-        "speechgru.cli",
-        "speechgru.utterances.check",
-        "speechgru.runtime.transcription",
-    ],
-)
-def test_importing_loads_no_tensorflow(module):
-    code = (
-        f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'librosa', 'tensorflow_io'}} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout == "[]\n"
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["check", "none.jsonl"], "error: none.jsonl: no such manifest; `speechgru prepare` writes manifests\n"),

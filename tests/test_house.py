@@ -51,8 +51,10 @@ LIGHT = (
     "report",
     "runs",
     "runtime",
+    "runtime.transcription",
     "text",
     "utterances",
+    "utterances.check",
     "voices",
 )
 
