@@ -33,10 +33,23 @@ PLAIN = (
 )
 
 
+pytestmark = pytest.mark.usefixtures("no_pages")
+
+#: A run of twelve steps without evaluation or dropout; twelve go over an epoch's end, where a batch holds 4 utterances.
+UNSCORED = ("model.dropout=0.0", "model.direction=forward", "data.dev=null")
+
+
 def losses_of(config, run, **options):
     losses = Losses()
     training.train(config, run, callbacks=[losses], **options)
     return losses.values
+
+
+@pytest.fixture(scope="module")
+def unscored(tones, tmp_path_factory):
+    """Losses and folder of that run."""
+    folder = tmp_path_factory.mktemp("unscored")
+    return losses_of(make_config(tones, folder / "config.yaml", *UNSCORED), folder / "run"), folder / "run"
 
 
 class Bench:
@@ -196,19 +209,15 @@ def test_parts_add_up_to_their_batch(bench, number):
     assert_close(moves_in_parts, moves, rtol=1e-3, atol=1e-6)
 
 
-def test_accumulation_gives_the_same_run(tones_config, tmp_path):
-    """Nine steps go over an epoch's end, where a batch holds 4 utterances only."""
-    common = ("model.dropout=0.0", "model.direction=forward", "data.dev=null", "train.max_steps=9")
-    curves = {
-        parts: losses_of(tones_config(*common, f"train.accumulate={parts}"), tmp_path / f"run{parts}")
-        for parts in (1, 4)
-    }
-    assert len(curves[1]) == 9 and curves[1][-1] < curves[1][0]
-    assert curves[4] == pytest.approx(curves[1], rel=1e-4)
-    (whole, _), (in_parts, _) = (weights_of(tmp_path / f"run{parts}") for parts in (1, 4))
+def test_accumulation_gives_the_same_run(unscored, tones_config, tmp_path):
+    losses, run = unscored
+    in_parts = losses_of(tones_config(*UNSCORED, "train.accumulate=4"), tmp_path / "run")
+    assert len(losses) == 12 and losses[-1] < losses[0]
+    assert in_parts == pytest.approx(losses, rel=1e-4)
+    (whole, _), (accumulated, _) = weights_of(run), weights_of(tmp_path / "run")
     for name, array in whole.items():
         if name.startswith("model/"):
-            np.testing.assert_allclose(in_parts[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+            np.testing.assert_allclose(accumulated[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 # -- what changes nothing --------------------------------------------------------------------------------------------
@@ -357,21 +366,16 @@ def test_other_precisions_need_no_scale(precision):
     assert state.loss_scale == 1.0
 
 
-def test_half_precision_learns_as_float32_does(tones_config, tmp_path):
-    curves = {}
-    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
-        run = tmp_path / precision
-        config = tones_config(
-            "model.dropout=0.0", "model.direction=forward", "data.dev=null", f"train.precision={precision}"
-        )
-        curves[precision] = losses_of(config, run)
-        arrays, state = weights_of(run)
-        assert {array.dtype for array in arrays.values()} <= {np.dtype(n) for n in ("float32", "int32", "int64")}
-        assert state["loss_scale"] == (2.0**10 if precision == "mixed_float16" else 1.0)
-        assert state["num_dropped"] == 0
-        _, _, shipped = load_run(run)
-        assert all(variable.dtype != "float16" for variable in shipped.variables)
-    for precision, tolerance in (("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)):
-        assert len(curves[precision]) == 12 and np.isfinite(curves[precision]).all()
-        assert curves[precision] == pytest.approx(curves["float32"], rel=tolerance)
-        assert curves[precision] != curves["float32"], "it really computes otherwise"
+@pytest.mark.parametrize(("precision", "tolerance"), [("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)])
+def test_half_precision_learns_as_float32_does(unscored, tones_config, tmp_path, precision, tolerance):
+    run = tmp_path / "run"
+    losses = losses_of(tones_config(*UNSCORED, f"train.precision={precision}"), run)
+    arrays, state = weights_of(run)
+    assert {array.dtype for array in arrays.values()} <= {np.dtype(name) for name in ("float32", "int32", "int64")}
+    assert state["loss_scale"] == (2.0**10 if precision == "mixed_float16" else 1.0)
+    assert state["num_dropped"] == 0
+    _, _, shipped = load_run(run)
+    assert all(variable.dtype == "float32" for variable in shipped.trainable_variables)
+    assert len(losses) == 12 and np.isfinite(losses).all()
+    assert losses == pytest.approx(unscored[0], rel=tolerance)
+    assert losses != unscored[0], "it really computes otherwise"

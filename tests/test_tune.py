@@ -17,6 +17,8 @@ from speechgru.tune.sweep_file import Tuner, count_combinations, load_sweep
 
 pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")
 
+pytestmark = pytest.mark.usefixtures("no_pages")
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 SPACE = """
   model.units: {type: choice, values: [8, 16, 32]}
@@ -427,18 +429,22 @@ def test_the_front_holds_what_nothing_beats():
 # -- one trial, in this process --------------------------------------------------------------------------------------
 
 
+def plan_trial(sweep, config, *, number="0000", **plan):
+    """Plans a trial in a sweep's folder; gives the trial's."""
+    folder = TrialFolder(sweep / "trials" / number)
+    folder.path.mkdir(parents=True)
+    defaults = {"trial": number, "metric": "wer", "repeats": 1, "limits": {}, "form": None}
+    defaults |= {"stop_after_epochs": None, "go_on_from": None, "config": config.model_dump(mode="json")}
+    folder.plan.write_text(json.dumps({**defaults, **plan}))
+    return folder
+
+
 @pytest.fixture
 def make_trial(tmp_path, tones_config):
-    """Overrides -> a planned trial on the tones."""
+    """Overrides -> a planned trial on the tones, of a model with one direction."""
 
-    def make(*overrides, number="0000", **plan):
-        folder = TrialFolder(tmp_path / "trials" / number)
-        folder.path.mkdir(parents=True)
-        defaults = {"trial": number, "metric": "wer", "repeats": 1, "limits": {}, "form": None}
-        config = tones_config(*overrides).model_dump(mode="json")
-        plan = {**defaults, "stop_after_epochs": None, "go_on_from": None, "config": config, **plan}
-        folder.plan.write_text(json.dumps(plan))
-        return folder
+    def make(*overrides, **plan):
+        return plan_trial(tmp_path, tones_config("model.direction=forward", *overrides), **plan)
 
     return make
 
@@ -447,27 +453,33 @@ def silent(*args):
     pass
 
 
-def test_a_trial_is_a_run_folder_whose_config_is_the_plans(make_trial):
+@pytest.fixture(scope="module")
+def plain(tones, tmp_path_factory):
+    """The folder and the outcome of a trial without limits."""
+    from tones import make_config
+
     from speechgru.tune.trial import run_trial
 
-    folder = make_trial("model.units=8")
-    outcome = run_trial(folder, progress=silent)
+    sweep = tmp_path_factory.mktemp("plain")
+    folder = plan_trial(sweep, make_config(tones, sweep / "config.yaml", "model.direction=forward"))
+    return folder, run_trial(folder, progress=silent)
+
+
+def test_a_trial_is_a_run_folder_whose_config_is_the_plans(plain):
+    folder, outcome = plain
     assert outcome["status"] == "completed" and outcome["score"] == outcome["wer"] >= 0
     plan = json.loads(folder.plan.read_text())
     assert load_config(folder.path / "config.yaml").model_dump(mode="json") == plan["config"]
     assert (folder.path / "checkpoints" / "best.npz").is_file()
 
 
-def test_a_loss_that_is_not_finite_is_a_failure_with_its_reason(make_trial):
-    from speechgru.tune.trial import run_trial
-
-    folder = make_trial("train.learning_rate=1e30", "train.clip_norm=1e30", "train.max_dropped_in_a_row=2")
-    outcome = run_trial(folder, progress=silent)
-    assert outcome["status"] == "failed" and "is not a finite number" in outcome["reason"]
-
-
 @pytest.mark.parametrize(
-    ("error", "message"), [(MemoryError("no room"), "the memory did not suffice"), (KeyError("x"), "KeyError: 'x'")]
+    ("error", "message"),
+    [
+        (MemoryError("no room"), "the memory did not suffice"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (UserError("the loss of 3 steps is not a finite number"), "the loss of 3 steps is not a finite number"),
+    ],
 )
 def test_what_a_trial_raises_is_a_failure_with_its_reason(make_trial, monkeypatch, error, message):
     from speechgru.tune import trial
@@ -480,30 +492,24 @@ def test_what_a_trial_raises_is_a_failure_with_its_reason(make_trial, monkeypatc
     assert outcome["status"] == "failed" and message in outcome["reason"]
 
 
-def test_a_file_that_would_be_too_large_is_refused_before_training(make_trial):
+def test_a_file_that_would_be_too_large_is_refused_and_limits_are_measured_on_the_exported_one(make_trial, plain):
     from tones import assert_same_weights
 
-    from speechgru.tune.trial import run_trial
-
-    plain = make_trial(number="0000", form="dynamic")
-    size_mb = run_trial(plain, progress=silent)["size_mb"]
-    large = make_trial(number="0001", form="dynamic", limits={"max_size_mb": size_mb - 0.01})
-    outcome = run_trial(large, progress=silent)
-    reported = re.fullmatch(r"its file has ([\d.]+) MB as dynamic, more than max_size_mb \([\d.]+\)", outcome["reason"])
-    assert outcome["status"] == "refused" and float(reported[1]) == pytest.approx(size_mb, abs=0.003)
-    assert sorted(path.name for path in large.path.iterdir()) == ["trial.json"], "nothing was trained, and nothing left"
-    fitting = make_trial(number="0002", form="dynamic", limits={"max_size_mb": size_mb + 0.001})
-    assert run_trial(fitting, progress=silent)["broken_limits"] == {}
-    assert_same_weights(plain.path, fitting.path)  # having been looked at changes nothing
-
-
-def test_limits_are_measured_on_the_exported_file_and_broken_ones_cost(make_trial):
     from speechgru.scoring.evaluation import evaluate
     from speechgru.tune.trial import run_trial
 
-    limits = {"max_size_mb": 10.0, "max_rtf": 1e-9, "max_latency_ms": 1e6, "max_parameters": 10**9}
-    folder = make_trial("model.direction=forward", form="dynamic", limits=limits, metric="loss", repeats=2)
+    large = make_trial(number="0001", form="dynamic", limits={"max_size_mb": 0.01})
+    outcome = run_trial(large, progress=silent)
+    reported = re.fullmatch(r"its file has ([\d.]+) MB as dynamic, more than max_size_mb \(0\.01\)", outcome["reason"])
+    assert outcome["status"] == "refused"
+    assert sorted(path.name for path in large.path.iterdir()) == ["trial.json"], "nothing was trained, and nothing left"
+
+    limits = {"max_size_mb": float(reported[1]) + 0.003, "max_rtf": 1e-9, "max_latency_ms": 1e6}
+    limits["max_parameters"] = 10**9
+    folder = make_trial(number="0002", form="dynamic", limits=limits, metric="loss", repeats=2)
     outcome = run_trial(folder, progress=silent)
+    assert outcome["size_mb"] == pytest.approx(float(reported[1]), abs=0.003)
+    assert_same_weights(plain[0].path, folder.path)  # having been looked at changes nothing
     assert list(outcome["broken_limits"]) == ["max_rtf"] and outcome["score"] > 1 + outcome["loss"]
     sizes = [path.stat().st_size / 1e6 for path in folder.bundle.glob("*.tflite")]
     assert sizes == [outcome["size_mb"]]
