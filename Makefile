@@ -13,10 +13,14 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart test test-slow test-latest test-next lint types format clean
+.PHONY: quickstart quickstart-full test test-slow test-latest test-next lint types format clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
+
+# The larger recipe: more speech, more steps, a lower error rate.
+quickstart-full: $(VENV)/installed
+	$(VENV)/bin/python pipelines/quickstart.py --full
 
 test: $(VENV)/installed
 	$(PYTEST) $(PYTEST_FLAGS)

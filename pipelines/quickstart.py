@@ -1,8 +1,9 @@
 """From nothing to a recogniser of spoken commands that runs without TensorFlow, in a few minutes on two cores.
 
-    python pipelines/quickstart.py [--out build/quickstart] [--utterances N] [section.key=value ...]
+    python pipelines/quickstart.py [--full] [--out build/quickstart] [--utterances N] [section.key=value ...]
 
-Run it again and finished stages are skipped; kill it and training resumes where it stopped.
+Run it again and finished stages are skipped; kill it and training resumes where it stopped. With --full the corpus is
+larger and training takes longer.
 """
 
 from __future__ import annotations
@@ -16,39 +17,28 @@ from stages import Story
 from speechgru.cli import run_command
 from speechgru.config.load import load_config
 from speechgru.corpora import prepare
-from speechgru.export import export
-from speechgru.train import train
-from speechgru.train.page import report_run
-from speechgru.utterances.check import check
 
-CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
+CONFIGS = Path(__file__).parents[1] / "configs"
 FORMS = ("none", "dynamic")
+TITLE = "Quickstart: spoken commands"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("build/quickstart"), help="folder for everything made")
-    parser.add_argument("--utterances", type=int, default=10_000, help="size of the corpus")
+    parser.add_argument("--full", action="store_true", help="the larger recipe, with a larger corpus")
+    parser.add_argument("--out", type=Path, default=None, help="folder for everything made")
+    parser.add_argument("--utterances", type=int, default=None, help="size of the corpus")
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     args = parser.parse_args()
 
-    story = Story(args.out)
-    corpus, run, bundle = args.out / "corpus", args.out / "run", args.out / "bundle"
+    name = "quickstart_full" if args.full else "quickstart"
+    utterances = args.utterances or (10_000 if args.full else 6_000)
+    out = args.out or Path("build") / name.replace("_", "-")
+    corpus, run, bundle, report = out / "corpus", out / "run", out / "bundle", out / "report.html"
     train_manifest, dev_manifest, test_manifest = (corpus / f"{split}.jsonl" for split in ("train", "dev", "test"))
-
-    # 1. A corpus: household commands and digits, spoken by eSpeak NG's voices. Train, dev and test share no voice and
-    #    no sentence.
-    story.stage(
-        "prepare the corpus",
-        lambda progress: prepare("synthetic", corpus, seed=args.seed, progress=progress, utterances=args.utterances),
-        inputs=["synthetic", args.seed, args.utterances],
-        outputs=[train_manifest, dev_manifest, test_manifest],
-    )
-
-    # 2. The corpus doctor: every recording is read once; a made corpus must be without a fault.
     config = load_config(
-        CONFIG,
+        CONFIGS / f"{name}.yaml",
         [
             f"data.train={json.dumps(str(train_manifest))}",
             f"data.dev={json.dumps(str(dev_manifest))}",
@@ -56,19 +46,29 @@ def main() -> None:
             *args.overrides,
         ],
     )
+    story = Story(out)
+
+    # 1. A corpus: household commands and digits, spoken by eSpeak NG's voices. Train, dev and test share no voice and
+    #    no sentence.
     story.stage(
-        "check it",
-        lambda progress: check(
-            [train_manifest, dev_manifest, test_manifest], config=config, out=args.out / "clean", progress=progress
-        ),
-        inputs=[train_manifest, dev_manifest, test_manifest, config.model_dump(mode="json")],
-        outputs=[args.out / "clean"],
+        "prepare the corpus",
+        lambda progress: prepare("synthetic", corpus, seed=args.seed, progress=progress, utterances=utterances),
+        inputs=["synthetic", args.seed, utterances],
+        outputs=[train_manifest, dev_manifest, test_manifest],
     )
 
-    # 3. Training: log-mel, two bidirectional GRU layers, CTC.
+    # 2. The corpus doctor: a made corpus must be without a fault. It was measured as it was spoken.
+    story.check([train_manifest, dev_manifest, test_manifest], config, clean=out / "clean", report=out / "check")
+
+    # Importing TensorFlow takes seconds, and nothing so far needed it.
+    from speechgru.export import export
+    from speechgru.train import train
+    from speechgru.train.page import report_run
+
+    # 3. Training: log-mel, two bidirectional GRU layers, CTC. Each dev evaluation shows a transcript and a new page.
     story.stage(
         "train",
-        lambda progress: train(config, run, progress=progress),
+        lambda progress: train(config, run, **story.follow(run, report, progress, title=TITLE)),
         inputs=[train_manifest, dev_manifest, config.model_dump(mode="json")],
         outputs=[run],
         resumes=True,
@@ -81,27 +81,26 @@ def main() -> None:
     best = run / "checkpoints" / "best.npz"
     story.stage(
         "export to TFLite",
-        lambda progress: export(run, bundle, quantize=FORMS, progress=progress),
+        lambda progress: export(story.open_run(run), bundle, quantize=FORMS, progress=progress),
         inputs=[best, FORMS],
         outputs=[bundle],
     )
 
     # 6. Does the exported file give Keras' texts?
     for form in FORMS:
-        out = run / "report" / f"test-{form}.json"
-        scores.append(story.evaluate(bundle, test_manifest, out, name=f"TFLite {form}", form=form))
+        record = run / "report" / f"test-{form}.json"
+        scores.append(story.evaluate(bundle, test_manifest, record, name=f"TFLite {form}", form=form))
 
     # 7. Three recordings through the bundle, as a device would transcribe them.
-    transcripts = story.transcribe(bundle, test_manifest, args.out / "transcripts.json", count=3)
+    transcripts = story.transcribe(bundle, test_manifest, out / "transcripts.json", count=3)
 
     # 8. A page to look at.
-    report = args.out / "report.html"
     story.stage(
         "write the report",
         lambda progress: report_run(
-            run,
+            story.open_run(run),
             report,
-            title="Quickstart: spoken commands",
+            title=TITLE,
             evaluations=scores,
             picture_manifest=test_manifest,
             notes=["Every voice is eSpeak NG's; train, dev and test share no voice and no sentence."],
@@ -111,6 +110,7 @@ def main() -> None:
     )
 
     story.print_results(scores, transcripts)
+    story.print_stages()
     story.print_paths(report, run / "report" / "test.html", bundle)
 
 

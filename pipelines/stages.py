@@ -7,23 +7,35 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # TensorFlow's start-up chatter says nothing to a reader of the story; set before TensorFlow is loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import soundfile
 from rich.console import Console
 from rich.table import Table
 
+from speechgru.audio.reading import read_recording
 from speechgru.cli import show_progress
 from speechgru.files import sha256_of, write_json
-from speechgru.progress import Progress
+from speechgru.progress import Pace, Progress, rough_duration
+from speechgru.runs import RunFolder
 from speechgru.runtime.transcription import transcribe
 from speechgru.scoring.evaluation import evaluate
 from speechgru.scoring.page import report_evaluation
+from speechgru.scoring.trained_run import TrainedRun
+from speechgru.utterances.check import check
 from speechgru.utterances.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from speechgru.config.sections import RunConfig
+
+#: Seconds of training after which the pace is that of the machine.
+_SETTLED_SECONDS = 10.0
 
 
 class Story:
@@ -40,6 +52,8 @@ class Story:
         self.folder, self.console = folder, Console()
         self._file = folder / "stages.json"
         self._done: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._passed: list[str] = []  # the stages of this call, done now or before
+        self._runs: dict[Path, TrainedRun] = {}
 
     def stage(
         self,
@@ -60,6 +74,7 @@ class Story:
             resumes: whether `work` resumes where an interrupted one stopped, given the same inputs. Otherwise, and
                 when its inputs have changed, old outputs are moved aside first and nothing is lost.
         """
+        self._passed.append(name)
         fingerprint = hashlib.sha256(json.dumps([_identity(value) for value in inputs]).encode()).hexdigest()
         before = self._done.get(name, {})
         same = before.get("inputs") == fingerprint
@@ -73,13 +88,66 @@ class Story:
         self._done[name] = {"inputs": fingerprint, "finished": False}
         write_json(self._file, self._done)
         self.console.rule(f"[bold]{name}", align="left")
-        started = time.monotonic()
+        started, computed = time.monotonic(), _processor_seconds()
         with show_progress() as progress:
             work(progress)
         seconds = time.monotonic() - started
-        self._done[name] = {"inputs": fingerprint, "finished": True, "seconds": round(seconds, 1)}
+        self._done[name] = {
+            "inputs": fingerprint,
+            "finished": True,
+            "seconds": round(seconds, 1),
+            "processor_seconds": round(_processor_seconds() - computed, 1),
+        }
         write_json(self._file, self._done)
         self.console.print(f"[dim]{name}: {seconds:.0f} s[/]")
+
+    def open_run(self, run: Path) -> TrainedRun:
+        """A trained run, loaded once for all stages that need its weights, and not before one does."""
+        return self._runs.setdefault(run, TrainedRun(run))
+
+    def check(self, manifests: Sequence[Path], config: RunConfig, *, clean: Path, report: Path) -> None:
+        """Checks every recording and transcript, writes the page and prints what was found."""
+
+        def work(progress: Progress) -> None:
+            findings = check(manifests, config=config, out=clean, report=report, progress=progress)
+            problems, suspicions = (
+                sum((Counter(getattr(found, counts)) for found in findings), Counter[str]())
+                for counts in ("counts", "suspicion_counts")
+            )
+            total = sum(found.facts.num_utterances for found in findings)
+            self.print(f"{total:,} recordings: {_listed(problems, 'problem')}, {_listed(suspicions, 'suspicion')}")
+
+        self.stage(
+            "check it",
+            work,
+            inputs=[*manifests, config.model_dump(mode="json")],
+            outputs=[clean, report / "check.html"],
+        )
+
+    def follow(self, run: Path, page: Path, progress: Progress, *, title: str) -> dict[str, Any]:
+        """What makes a training show its results while it goes on: arguments of `train`.
+
+        Once the machine's pace is known, a line says how long training will take. After each evaluation a transcript is
+        printed, and the page, there from the first one on, is written again.
+        """
+        import keras
+
+        from speechgru.train.page import report_run
+
+        def announce(seconds: float) -> None:
+            self.print(f"training: about {rough_duration(seconds)} to go on this machine, then scores and export")
+
+        def after_evaluation(_epoch: int, _logs: Any = None) -> None:
+            record = [record for record in RunFolder(run).read_history() if record["kind"] == "dev"][-1]
+            report_run(run, page, title=title, num_pictures=0, notes=["Training is in progress."])
+            self.print(f"step {record['step']:,}: word error rate {record['wer']:.1%} on unknown voices, such as")
+            self.print("reference   {reference}\nhypothesis  {hypothesis}".format(**record["example"]))
+            self.print(f"report   {page}")
+
+        return {
+            "progress": _announcing(progress, announce, stage="training"),
+            "callbacks": [keras.callbacks.LambdaCallback(on_epoch_end=after_evaluation)],
+        }
 
     def evaluate(
         self, recogniser: Path, manifest: Path, out: Path, *, name: str, form: str | None = None
@@ -88,13 +156,14 @@ class Story:
 
         Beside it stands a page of the same name that shows the errors.
         """
-        best = recogniser / "checkpoints" / "best.npz"
+        best = RunFolder(recogniser).best
         page = out.with_suffix(".html")
 
         def work(progress: Progress) -> None:
-            record = evaluate(recogniser, manifest, form=form, name=name, progress=progress)
+            trained = self.open_run(recogniser) if best.exists() else None
+            record = evaluate(trained or recogniser, manifest, form=form, name=name, progress=progress)
             write_json(out, record)
-            report_evaluation(record, page)
+            report_evaluation(record, page, probe=trained and trained.probe)
 
         self.stage(
             f"evaluate: {name}",
@@ -105,16 +174,25 @@ class Story:
         return json.loads(out.read_text())
 
     def transcribe(self, bundle: Path, manifest: Path, out: Path, *, count: int) -> list[tuple[str, str]]:
-        """Transcribes a few of a manifest's recordings as a device would; gives references and hypotheses."""
+        """Transcribes a few of a manifest's recordings as a device would; gives references and hypotheses.
+
+        The recordings are written as files of their own, to play and to try: `1.wav` and so on, in the folder
+        `examples` beside `out`.
+        """
         utterances = read_manifest(manifest)
         chosen = utterances[:: max(1, len(utterances) // count)][:count]
-        paths = [utterance.audio_filepath for utterance in chosen]
-        self.stage(
-            f"transcribe {count} recordings",
-            lambda progress: write_json(out, transcribe(bundle, paths, progress=progress)),
-            inputs=[bundle, manifest, count],
-            outputs=[out],
-        )
+        paths = [out.parent / "examples" / f"{number}.wav" for number in range(1, len(chosen) + 1)]
+
+        def work(progress: Progress) -> None:
+            paths[0].parent.mkdir(exist_ok=True)
+            for utterance, path in zip(chosen, paths, strict=True):
+                recording = read_recording(
+                    utterance.audio_filepath, offset=utterance.offset, duration=utterance.duration or None
+                )
+                soundfile.write(path, recording.samples_N, recording.sample_rate, subtype="PCM_16")
+            write_json(out, transcribe(bundle, paths, progress=progress))
+
+        self.stage(f"transcribe {count} recordings", work, inputs=[bundle, manifest, count], outputs=[out, *paths])
         hypotheses = [record["text"] for record in json.loads(out.read_text())]
         return [(utterance.text, text) for utterance, text in zip(chosen, hypotheses, strict=True)]
 
@@ -143,11 +221,23 @@ class Story:
             table.add_row(*row)
         self.console.print(table)
 
+    def print_stages(self) -> None:
+        """Prints how long each stage took, now or when it was run, and how many processors it kept busy."""
+        records = [(name, self._done[name]) for name in self._passed]
+        rows = [(name, record["seconds"], record.get("processor_seconds")) for name, record in records]
+        total = sum(seconds for _, seconds, _ in rows)
+        table = Table("stage", "s", "cores", title="Time")
+        for name, seconds, computed in (*rows, ("all", total, None)):
+            cores = "" if computed is None or not seconds else f"{computed / seconds:.1f}"
+            table.add_row(name, f"{seconds:.1f}", cores)
+        self.console.print(table)
+
     def print_paths(self, report: Path, errors: Path, bundle: Path) -> None:
         """Prints where to look and what to type next."""
         command = os.path.relpath(Path(sys.executable).with_name("speechgru"))
-        self.print(f"report   {report}\nerrors   {errors}\nbundle   {bundle}")
-        self.print(f"try it   {command} transcribe {bundle} RECORDING.wav")
+        examples = self.folder / "examples"
+        self.print(f"report   {report}\nerrors   {errors}\nbundle   {bundle}\nexamples {examples}")
+        self.print(f"try it   {command} transcribe {bundle} {examples / '1.wav'}")
 
     def print(self, line: str) -> None:
         """Prints a line."""
@@ -159,6 +249,38 @@ class Story:
             number += 1
         output.rename(target)
         self.print(f"{output}: its inputs have changed; the old one is kept as {target.name}")
+
+
+def _announcing(progress: Progress, announce: Callable[[float], None], *, stage: str) -> Progress:
+    """Passes progress on, and announces once how many seconds a stage has to go."""
+    pace, began = Pace(), 0.0
+    is_announced = False
+
+    def report(name: str, done: int, total: int, note: str = "") -> None:
+        nonlocal began, is_announced
+        progress(name, done, total, note)
+        if name != stage or is_announced:
+            return
+        now = time.monotonic()
+        began = began or now
+        left = pace.seconds_left(done, total, now=now)
+        if left is not None and now - began >= _SETTLED_SECONDS:
+            is_announced = True
+            announce(left)
+
+    return report
+
+
+def _listed(counts: Counter[str], what: str) -> str:
+    """How many problems or suspicions there are, and which."""
+    total = sum(counts.values())
+    kinds = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    return f"{total or 'no'} {what}{'' if total == 1 else 's'}" + (f" ({kinds})" if kinds else "")
+
+
+def _processor_seconds() -> float:
+    """Processor time of this process and of the children that have ended."""
+    return sum(os.times()[:4])
 
 
 def _identity(value: Any) -> Any:

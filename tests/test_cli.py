@@ -668,7 +668,11 @@ def test_lines_of_progress_are_few(monkeypatch):
     report = line_progress(lines.append)
     for done in range(1, 13):
         report("reading", done, 12, "1 left out" if done == 12 else "")
-    assert lines == ["reading: 5 of 12", "reading: 9 of 12", "reading: 12 of 12, 1 left out"]
+    assert lines == [
+        "reading: 5 of 12, about 21 s left",
+        "reading: 9 of 12, about 9 s left",
+        "reading: 12 of 12, 1 left out",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from speechgru.config.load import load_config, save_config
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.report import html
 from speechgru.runs import RunFolder
-from speechgru.train import page_recordings
+from speechgru.scoring import trained_run
 from speechgru.train.history import History, read_lines
 from speechgru.train.page import report_run
+from speechgru.train.page_tables import example_table
 from speechgru.utterances.manifest import Utterance, write_manifest
 
 PROVENANCE = {
@@ -96,6 +97,20 @@ def page_of(folder, *, num_pictures=0, **options):
 
 def sections_of(page):
     return [attributes["id"] for attributes in page.all("section")]
+
+
+def test_one_utterance_shows_how_the_model_learnt():
+    said = "turn <on> the lights"
+    evaluations = [
+        dev_record(step, 1 / step, best=True, example={"reference": said, "hypothesis": f"text {step}"})
+        for step in range(1, 41)
+    ]
+    evaluations[0]["example"]["hypothesis"] = ""
+    page = Page(example_table(History([dev_record(0, 1.0, best=True), *evaluations])))
+    shown = [text for text in page.texts if text.startswith("text ")]
+    assert 8 <= len(shown) <= 12 and shown[-1] == "text 40" and "–" in page.texts
+    assert f"What was said: {said}" in page.texts
+    assert example_table(History([dev_record(3, 0.5, best=True)])) == ""
 
 
 def test_the_page_shows_the_contents_of_the_run_folder(tmp_path):
@@ -336,7 +351,7 @@ def test_without_tensorflow_the_page_lacks_its_recordings_alone(spoken_run, monk
     def load_run(path):
         raise ModuleNotFoundError("No module named 'tensorflow'")
 
-    monkeypatch.setattr(page_recordings, "load_run", load_run)
+    monkeypatch.setattr(trained_run, "load_run", load_run)
     page = page_of(spoken_run, num_pictures=3)
     assert "No recording is drawn: No module named 'tensorflow'" in page.text
     assert "Best dev WER 25.0 %" in page.text
@@ -355,7 +370,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
         bias.assign(np.array([0, 0, 9, 0, 0], np.float32))
         return config, vocabulary, model
 
-    monkeypatch.setattr(page_recordings, "load_run", load_run)
+    monkeypatch.setattr(trained_run, "load_run", load_run)
     page = page_of(spoken_run, num_pictures=3)
     assert "recognised" in sections_of(page)
     cards = re.findall(r"(\d\.wav) 2 errors in 2 words speaker speaker \d 1\.00 s", page.text)

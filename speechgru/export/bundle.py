@@ -35,6 +35,7 @@ from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
 from speechgru.scoring.predictions import load_run
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.trained_run import TrainedRun, open_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
@@ -45,7 +46,7 @@ _CALIBRATION_UTTERANCES = 64
 
 
 def export(
-    run: str | Path,
+    run: str | Path | TrainedRun,
     out: str | Path,
     *,
     quantize: Sequence[str] = ("none",),
@@ -59,7 +60,7 @@ def export(
     """Writes a bundle from a run's best weights, once every form of it was found to agree with the trained model.
 
     Args:
-        run: the run folder.
+        run: the run folder, or an open run.
         out: the bundle folder; one that is there is replaced once the new one is whole.
         quantize: TFLite forms: `none` (float32), `dynamic` (int8 weights), `float16` (float16 weights), `int8`
             (weights and activations outside the front end and the recurrent loop, calibrated on the recordings). The
@@ -91,7 +92,7 @@ def export(
     with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
     if with_audio and not has_tensorflow_io():
         raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")
-    source = _open_source(RunFolder(Path(run)), manifest)
+    source = _open_source(open_run(run), manifest)
     steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats))
     steps.begin("recognising the recordings")
     parity = Parity(
@@ -175,13 +176,11 @@ class _Steps:
         self._progress("exporting", self._total, self._total, "")
 
 
-def _open_source(folder: RunFolder, manifest: str | Path | None) -> _Source:
+def _open_source(trained: TrainedRun, manifest: str | Path | None) -> _Source:
     """Reads the run and the list of recordings."""
-    config, vocabulary, model = load_run(folder.path, implementation="portable")
+    config, vocabulary, model = load_run(trained.folder.path, implementation="portable")
     examples = _examples(config, manifest)
-    trained = KerasPredictor(load_run(folder.path)[2])
-    trained.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call traces, and is not to be timed
-    return _Source(folder, config, vocabulary, model, trained, examples)
+    return _Source(trained.folder, config, vocabulary, model, trained.predictor, examples)
 
 
 def _describe(source: _Source) -> dict[str, Any]:

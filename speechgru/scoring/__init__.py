@@ -25,14 +25,17 @@ A predictor that knows no better than "no", and one recording of it:
 from speechgru.scoring.evaluation import error_rates, evaluate, score
 from speechgru.scoring.predictions import Decoded, decode_recordings, load_run, transcribe_recordings
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.trained_run import TrainedRun, open_run
 
 __all__ = [
     "Decoded",
     "ScoringSet",
+    "TrainedRun",
     "decode_recordings",
     "error_rates",
     "evaluate",
     "load_run",
+    "open_run",
     "score",
     "transcribe_recordings",
 ]

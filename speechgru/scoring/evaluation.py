@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechgru import metrics
 from speechgru.decoding import DecodingOptions, Hypothesis
 from speechgru.errors import BundleError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, is_bundle
-from speechgru.scoring.predictions import Decoded, decode_recordings, load_run
+from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.trained_run import TrainedRun
 from speechgru.utterances.manifest import Utterance, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
@@ -25,7 +24,7 @@ _MOST_CONFUSIONS = 50
 
 
 def evaluate(
-    path: str | Path,
+    path: str | Path | TrainedRun,
     manifest: str | Path,
     *,
     form: str | None = None,
@@ -38,7 +37,8 @@ def evaluate(
     """Scores a recogniser on a manifest.
 
     Args:
-        path: a run folder (its best weights, by Keras), or a bundle or one `.tflite` file of it (by LiteRT).
+        path: a run folder or an open run (its best weights, by Keras), or a bundle or one `.tflite` file of it (by
+            LiteRT).
         manifest: the utterances with their transcripts.
         form: which of a bundle's models to run; its default when None.
         name: how to call the evaluation; by form and manifest when None.
@@ -58,9 +58,11 @@ def evaluate(
         UserError: none of its utterances can be used, or no line of it has a field that is to be scored by.
         TextError: the recogniser cannot write a hotword or phrase.
     """
-    path, manifest, decoding = Path(path), Path(manifest), decoding or DecodingOptions()
+    trained = path if isinstance(path, TrainedRun) else None
+    path = path.folder.path if isinstance(path, TrainedRun) else Path(path)
+    manifest, decoding = Path(manifest), decoding or DecodingOptions()
     _require_fields(manifest, slices)
-    if is_bundle(path):
+    if trained is None and is_bundle(path):
         recognizer = Recognizer(path, form=form)
         decoded = _decode_with_bundle(recognizer, manifest, decoding, progress)
         form_name, size_bytes = (
@@ -72,7 +74,7 @@ def evaluate(
             f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
         )
     elif (path / "config.yaml").is_file():
-        decoded = _decode_with_run(path, manifest, batch_size, decoding, progress)
+        decoded = _decode_with_run(trained or TrainedRun(path), manifest, batch_size, decoding, progress)
         form_name, size_bytes = "Keras", None
     else:
         raise BundleError(
@@ -262,21 +264,15 @@ def _confidence(
 
 
 def _decode_with_run(
-    path: Path, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
+    trained: TrainedRun, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
 ) -> Decoded:
-    from speechgru.model.predictor import KerasPredictor
-
-    config, vocabulary, model = load_run(path)
-    options = decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)
-    recordings = ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules)
-    predictor = KerasPredictor(model)
-    predictor.log_probs(np.zeros(config.data.sample_rate, np.float32))  # the first call is slow: it traces
+    config, vocabulary = trained.config, trained.vocabulary
     return decode_recordings(
-        predictor,
-        recordings,
+        trained.predictor,
+        ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules),
         vocabulary=vocabulary,
         step_seconds=config.step_seconds,
-        options=options,
+        options=decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary),
         batch_size=batch_size,
         progress=progress,
     )

@@ -13,7 +13,7 @@ from speechgru.errors import UserError
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
 from speechgru.scoring.charts import rate_bar, reliability_chart
-from speechgru.scoring.probe import open_probe
+from speechgru.scoring.probe import Probe, open_probe
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
     evaluation_lead,
@@ -31,7 +31,13 @@ _MAX_SKIPPED = 10
 
 
 def report_evaluation(
-    record: Record, out: str | Path, *, title: str | None = None, num_pictures: int = 3, num_worst: int = 10
+    record: Record,
+    out: str | Path,
+    *,
+    title: str | None = None,
+    num_pictures: int = 3,
+    num_worst: int = 10,
+    probe: Probe | None = None,
 ) -> Path:
     """Writes one evaluation as a self-contained HTML page: rates, slices, confusions, confidence, worst utterances.
 
@@ -42,6 +48,8 @@ def report_evaluation(
         num_pictures: how many of the worst utterances to draw, with the probability of every label over time, from
             the recogniser at `record["path"]`. Where it or a recording is gone, the page says so.
         num_worst: how many of the worst utterances to show.
+        probe: what draws the pictures, such as `TrainedRun.probe`; that of the recogniser at `record["path"]`, loaded
+            anew, when None.
 
     Returns:
         `out`.
@@ -49,7 +57,7 @@ def report_evaluation(
     Raises:
         UserError: the file cannot be written.
     """
-    pictures, notes = _pictures(record, most=num_pictures)
+    pictures, notes = _pictures(record, most=num_pictures, probe=probe)
     sections = [
         html.section("result", "Result", headline([record]), lead=_lead(record)),
         html.section("about", "What was scored", _facts(record) + _errors(record)),
@@ -299,14 +307,14 @@ def _skipped(record: Record) -> list[str]:
     return notes
 
 
-def _pictures(record: Record, *, most: int) -> tuple[list[dict[str, Any]], list[str]]:
+def _pictures(record: Record, *, most: int, probe: Probe | None) -> tuple[list[dict[str, Any]], list[str]]:
     """Pictures of the worst utterances, and what kept others from being drawn."""
     chosen = worst_utterances(record.get("utterances") or (), most=most)
     path = record.get("path")
     if not chosen or not path:
         return [], []
     try:
-        probe = open_probe(Path(str(path)), form=str(record.get("form", "")))
+        probe = probe or open_probe(Path(str(path)), form=str(record.get("form", "")))
     except (UserError, ImportError) as error:
         return [], [f"The worst utterances are not drawn: {error}"]
     pictures, notes = [], []

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from speechgru.decoding import Predictor
 from speechgru.progress import Progress
 from speechgru.train.job import TrainingJob
 from speechgru.train.state import TrainingState
@@ -85,18 +86,19 @@ class TrainingLog:
             )
         state.losses, state.gradient_norms = [], []
 
-    def show_examples(self, model: keras.Model, state: TrainingState) -> None:
+    def show_examples(self, model: keras.Model, predictor: Predictor, state: TrainingState) -> None:
         """Shows in TensorBoard how a model transcribes a few dev utterances.
 
         Args:
             model: with the weights of `state`.
+            predictor: computes what `model` computes.
             state: gives the step.
 
         Raises:
             AudioError: a recording can no longer be read.
         """
         if self._tensorboard is not None:
-            self._tensorboard.write_examples(model, state.step)
+            self._tensorboard.write_examples(model, state.step, predictor=predictor)
 
     def report_step(self, state: TrainingState, outcome: Outcome) -> None:
         """Reports a step as progress, with its loss and the speed so far."""

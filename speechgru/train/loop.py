@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -273,7 +274,7 @@ class TrainingLoop:
         if self._job.workers.is_chief:
             marks = {"at_stop": True} if at_stop else {}
             self._log.record(state, "dev", **scores, best=is_best, seconds=state.seconds, **marks)
-            self._log.show_examples(self._learner.shipped, state)
+            self._log.show_examples(self._learner.shipped, self._predictor, state)
             if is_best:
                 self._save_best(at_stop=at_stop)
         logs = {"val_wer": scores["wer"], "val_cer": scores["cer"]}
@@ -283,7 +284,8 @@ class TrainingLoop:
         is_over = settings.patience is not None and state.evaluations_since_best >= settings.patience
         return "patience" if is_over else None
 
-    def _score(self) -> dict[str, float]:
+    def _score(self) -> dict[str, Any]:
+        """The dev set's error rates, and what became of its first utterance with words."""
         job = self._job
         self._learner.ship()
         if job.dev is None:
@@ -294,7 +296,10 @@ class TrainingLoop:
             )
         except AudioError as error:
             raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
-        return error_rates(decoded)
+        example, hypothesis = next(
+            pair for pair in zip(decoded.examples, decoded.hypotheses, strict=True) if pair[0].text
+        )
+        return error_rates(decoded) | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
 
     def _record_training(self) -> None:
         self._log.record_training(self.state, learning_rate=self._learning_rate(self.state.step - 1))

@@ -15,7 +15,6 @@ from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
-from speechgru.runs import RunFolder
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
     evaluation_lead,
@@ -24,12 +23,14 @@ from speechgru.scoring.sections import (
     model_table,
     worst,
 )
+from speechgru.scoring.trained_run import TrainedRun, open_run
 from speechgru.train.charts import curves
 from speechgru.train.history import History, is_finite, read_lines, utterances_of
 from speechgru.train.page_recordings import Recordings, recognise
 from speechgru.train.page_tables import (
     configuration,
     dev_table,
+    example_table,
     process_table,
     provenance_list,
     skipped_table,
@@ -44,7 +45,7 @@ _FOOTER = (
 
 
 def report_run(
-    run: str | Path,
+    run: str | Path | TrainedRun,
     out: str | Path | None = None,
     *,
     title: str | None = None,
@@ -56,7 +57,7 @@ def report_run(
     """Writes the page of a run as one self-contained HTML file; sections with nothing to show are left out.
 
     Args:
-        run: the run folder; its training may be in progress, or have just begun.
+        run: the run folder, or an open run; its training may be in progress, or have just begun.
         out: the HTML file to write; `report/training.html` in the run folder when None. Its folder is made when
             missing, an older file is replaced atomically.
         title: the page's title; by the run folder's name when None.
@@ -75,13 +76,14 @@ def report_run(
         ConfigError: its configuration cannot be read.
         UserError: the page cannot be written.
     """
-    folder = RunFolder(Path(run)).require()
+    trained = open_run(run)
+    folder = trained.folder
     config = load_config(folder.config, stored=True)
     records, history_notes = _read(folder.history)
     history = History(records)
     skipped, skipped_notes = _read(folder.skipped)
     provenance, provenance_notes = _read_object(folder.provenance)
-    recordings = recognise(folder, config, picture_manifest or config.data.dev, most=num_pictures)
+    recordings = recognise(trained, picture_manifest or config.data.dev, most=num_pictures)
     notes = [*notes, *history_notes, *skipped_notes, *provenance_notes, *recordings.notes]
     progress_html, lead = _progress(history, config), _lead(history, config)
     facts_html = _facts(history, config, recordings.num_parameters)
@@ -96,6 +98,12 @@ def report_run(
         html.section("models", "Model forms", model_table(_models(evaluations, recordings))),
         html.section("errors", "Errors", evaluation_table(evaluations)),
         html.section("curves", "Curves", curves(history) + dev_table(history), lead=_curves_lead(history)),
+        html.section(
+            "example",
+            "As it learnt",
+            example_table(history),
+            lead="One utterance of the dev set, as the model transcribed it at each evaluation.",
+        ),
         html.section("worst", "Worst utterances", worst(evaluations)),
         html.section("recognised", "What it recognises", recordings.cards_html, lead=PICTURE_LEAD),
         html.section(

@@ -13,9 +13,8 @@ from speechgru.errors import UserError
 from speechgru.report import html
 from speechgru.report.speech_picture import speech_picture
 from speechgru.report.utterances import LEGEND_HTML, utterance_card
-from speechgru.runs import RunFolder
-from speechgru.scoring.predictions import load_run
-from speechgru.scoring.probe import Probe, probe_of_run
+from speechgru.scoring.probe import Probe
+from speechgru.scoring.trained_run import TrainedRun
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import Utterance, read_manifest
 
@@ -35,19 +34,18 @@ class Recordings:
     notes: Sequence[str] = ()
 
 
-def recognise(folder: RunFolder, config: RunConfig, manifest: str | Path | None, *, most: int) -> Recordings:
+def recognise(trained: TrainedRun, manifest: str | Path | None, *, most: int) -> Recordings:
     """Recognises at most `most` recordings, evenly through a manifest, with the best weights of a run.
 
     Args:
-        folder: the run.
-        config: its configuration.
+        trained: the run.
         manifest: the recordings; None shows none.
         most: how many; 0 loads neither weights nor TensorFlow.
     """
     if most < 1:
         return Recordings()
     try:
-        config, vocabulary, model = load_run(folder.path)
+        probe, config, model = trained.probe, trained.config, trained.model
     except (UserError, ImportError) as error:
         return Recordings(notes=[f"No recording is drawn: {error}"])
     num_parameters = int(model.count_params())
@@ -57,7 +55,7 @@ def recognise(folder: RunFolder, config: RunConfig, manifest: str | Path | None,
         utterances = read_manifest(manifest)
     except UserError as error:
         return Recordings(num_parameters=num_parameters, notes=[f"No recording is drawn: {error}"])
-    probe, cards, notes = probe_of_run(config, vocabulary, model), [], []
+    cards, notes = [], []
     for utterance in utterances[:: -(-len(utterances) // most)]:
         try:
             cards.append(_card(utterance, probe, config))

@@ -17,6 +17,8 @@ from speechgru.utterances.rules import meanings
 
 #: Rows of a table, steps named of one utterance, and messages of skipped lines; the run folder's files have all.
 _MAX_ROWS, _MAX_STEPS, _MAX_MESSAGES = 40, 4, 20
+#: Transcripts of one utterance, evenly through the evaluations.
+_MAX_EXAMPLES = 12
 
 
 def dev_table(history: History) -> str:
@@ -41,6 +43,28 @@ def dev_table(history: History) -> str:
         + (f", the last {len(shown)} of {len(evaluations):,}." if len(shown) < len(evaluations) else "."),
     )
     return f"<details><summary>The evaluations in numbers</summary>{table_html}</details>"
+
+
+def example_table(history: History) -> str:
+    """How one dev utterance was transcribed as training went on; empty where the history has no such texts."""
+    evaluations = [record for record in history.of_kind("dev") if isinstance(record.get("example"), Mapping)]
+    if not evaluations:
+        return ""
+    every = -(-len(evaluations) // _MAX_EXAMPLES)
+    shown = [*evaluations[:-1:every], evaluations[-1]]
+    return html.table(
+        ["Step", "Transcript", "Dev WER"],
+        [
+            [
+                html.count(record.get("step")),
+                str(record["example"].get("hypothesis") or html.MISSING),
+                html.percent(record.get("wer")),
+            ]
+            for record in shown
+        ],
+        caption=f"What was said: {shown[-1]['example'].get('reference', '')}",
+        text_columns=2,
+    )
 
 
 def unlearnt_table(history: History) -> str:

@@ -14,13 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
-from speechgru.decoding import Hypothesis, greedy_decode
+from speechgru.decoding import Hypothesis, Predictor, greedy_decode
 from speechgru.errors import UserError
-from speechgru.model.predictor import KerasPredictor
 from speechgru.report.html import is_number
 from speechgru.report.speech_picture import label_areas, label_peaks, log_mel_pixels
 from speechgru.report.style import COLOURS, NUM_SERIES
-from speechgru.scoring.probe import Probe, probe_of_run
+from speechgru.scoring.probe import probe_of_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
@@ -59,7 +58,6 @@ class TensorBoardWriter:
             f"{number:02d} {example.utterance.utterance_id}": example
             for number, example in enumerate(examples, start=1)
         }
-        self._probe: tuple[keras.Model, Probe] | None = None
         self._audio_is_shown = False
         self._writer: Any = None
         with self._writing():
@@ -77,17 +75,19 @@ class TensorBoardWriter:
                     tf.summary.scalar(f"{record['kind']}/{key}", value)
             self._writer.flush()
 
-    def write_examples(self, model: keras.Model, step: int) -> None:
+    def write_examples(self, model: keras.Model, step: int, *, predictor: Predictor) -> None:
         """Shows what the model makes of the examples: a picture and the texts of each, the first time their sound too.
 
         Args:
             model: `model.build_model`'s, with the weights of that step.
             step: where it stands.
+            predictor: the model as a graph, such as a `KerasPredictor` of it: step by step a recurrent model takes a
+                second or more.
 
         Raises:
             AudioError: a recording can no longer be read.
         """
-        probe = self._probe_of(model)
+        probe = dataclasses.replace(probe_of_run(self._config, self._vocabulary, model), log_probs=predictor.log_probs)
         for name, example in self._examples.items():
             samples_N = read_utterance(example.utterance, sample_rate=probe.sample_rate).samples_N
             drawn = probe.draw(samples_N)
@@ -110,13 +110,6 @@ class TensorBoardWriter:
         """Ends the event file; once is enough, twice does no harm."""
         with self._writing():
             self._writer.close()
-
-    def _probe_of(self, model: keras.Model) -> Probe:
-        """The model's probe, which runs as a graph: step by step a recurrent model takes a second or more."""
-        if self._probe is None or self._probe[0] is not model:
-            probe = probe_of_run(self._config, self._vocabulary, model)
-            self._probe = model, dataclasses.replace(probe, log_probs=KerasPredictor(model).log_probs)
-        return self._probe[1]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
