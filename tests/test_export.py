@@ -21,8 +21,12 @@ from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, save_checkpoint  # noqa: E402
 from speechgru.runtime import Recognizer, read_bundle  # noqa: E402
 from speechgru.runtime.inspection import inspect  # noqa: E402
+from speechgru.scoring import TrainedRun, trained_run  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
+from speechgru.scoring.page import report_evaluation  # noqa: E402
+from speechgru.scoring.predictions import load_run  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
+from speechgru.train.page import report_run  # noqa: E402
 from speechgru.utterances.manifest import read_manifest  # noqa: E402
 
 VOCABULARY = Vocabulary("ab")
@@ -71,6 +75,23 @@ def exported(tones, tmp_path_factory):
         return known[direction]
 
     return make
+
+
+def test_an_open_run_is_loaded_and_traced_once_for_scores_pages_and_export(run, tones, tmp_path, monkeypatch):
+    folder, manifest = run(), tones / "dev.jsonl"
+    plain, loaded = evaluate(folder, manifest), []
+    monkeypatch.setattr(trained_run, "load_run", lambda path: loaded.append(path) or load_run(path))
+    trained = TrainedRun(folder)
+    assert loaded == [], "nothing is loaded before it is asked for"
+    record = evaluate(trained, manifest)
+    page = report_evaluation(record, tmp_path / "scores.html", probe=trained.probe)
+    export(trained, tmp_path / "bundle", max_wer_change=1.0)
+    report_run(trained, tmp_path / "run.html", evaluations=[record])
+    assert loaded == [folder] and trained.predictor._predict.experimental_get_tracing_count() == 1
+    assert record | {"rtf": 0.0} == plain | {"rtf": 0.0}
+    assert "<svg" in page.read_text() and "<svg" in (tmp_path / "run.html").read_text()
+    with pytest.raises(BundleError, match=r"nowhere: .*run"):
+        TrainedRun(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -4,8 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from commands import Commands, needs_fork
+
+from speechgru.utterances.examination import read_utterance
+from speechgru.utterances.manifest import read_manifest
 
 pytest.importorskip("tensorflow", reason="the pipelines train")
 pytest.importorskip("espeakng_loader", reason="the quickstart's corpus is spoken by eSpeak NG")
@@ -48,7 +53,11 @@ def stages_run(printed):
 def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_path):
     out = tmp_path / "quickstart"
     printed = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
-    assert "Results" in printed and printed.count("hypothesis") >= 3
+    assert "Results" in printed and printed.count("hypothesis") == 5, "of each of two evaluations one, and three"
+    assert re.search(r"^60 recordings: no problems, ", printed, flags=re.MULTILINE)
+    before, trained, _ = re.split(r"^(train: \d+ s)$", printed, flags=re.MULTILINE)
+    assert trained and before.count(f"report   {out / 'report.html'}") == 2, "the page is there while training goes on"
+    assert all(f"step {step}: word error rate" in before for step in (2, 4))
     for name in (
         "report.html",
         "bundle/bundle.json",
@@ -57,6 +66,17 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_pat
         "run/report/training.html",
     ):
         assert (out / name).is_file(), name
+    assert (out / "check" / "check.html").is_file()
+    stages = json.loads((out / "stages.json").read_text())
+    assert all(stage["seconds"] >= 0 and stage["processor_seconds"] >= 0 for stage in stages.values())
+    assert all(re.search(rf"^│ {name} +│ +[0-9.]+ +│", printed, flags=re.MULTILINE) for name in stages)
+    texts = [record["text"] for record in json.loads((out / "transcripts.json").read_text())]
+    for number, utterance in enumerate(read_manifest(out / "corpus" / "test.jsonl")[:3], start=1):
+        samples_N, sample_rate = soundfile.read(out / "examples" / f"{number}.wav", dtype="float32")
+        original = read_utterance(utterance, sample_rate=16_000)
+        assert sample_rate == 16_000
+        np.testing.assert_allclose(samples_N, original.samples_N, atol=2**-14)
+    assert len(texts) == 3
     for name in ("test", "test-none", "test-dynamic"):
         scores = json.loads((out / "run" / "report" / f"{name}.json").read_text())
         assert scores["num_utterances"] > 0 and scores["num_skipped"] == 0
@@ -64,7 +84,7 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_pat
     assert "Word error rate" in page and "TFLite dynamic" in page and "<svg" in page
 
     again = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
-    assert again.count("already done") == len(json.loads((out / "stages.json").read_text()))
+    assert again.count("already done") == len(stages)
     assert stages_run(again) == 0
 
     (out / "transcripts.json").unlink()
