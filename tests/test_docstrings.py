@@ -44,6 +44,8 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.scoring.evaluation.evaluate",
         "speechgru.scoring.predictions.load_run",
         "speechgru.scoring.predictions.transcribe_recordings",
+        "speechgru.scoring.trained_run.TrainedRun",
+        "speechgru.scoring.trained_run.open_run",
         "speechgru.train.corpus_statistics.corpus_statistics",
     },
     "parts of what another public function makes, whose example shows it": {
