@@ -18,7 +18,7 @@ EXTRAS ?= dev
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
 
-# The larger recipe: more speech, more steps, a lower error rate.
+# The same commands learnt as letters, which spell any word, from more speech.
 quickstart-full: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py --full
 
