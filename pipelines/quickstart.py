@@ -2,8 +2,8 @@
 
     python pipelines/quickstart.py [--full] [--out build/quickstart] [--utterances N] [section.key=value ...]
 
-Run it again and finished stages are skipped; kill it and training resumes where it stopped. With --full the corpus is
-larger and training takes longer.
+Run it again and finished stages are skipped; kill it and training resumes where it stopped. With --full the model
+learns letters, which spell any word, and training takes longer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TITLE = "Quickstart: spoken commands"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="the larger recipe, with a larger corpus")
+    parser.add_argument("--full", action="store_true", help="learn letters, which spell any word, in place of words")
     parser.add_argument("--out", type=Path, default=None, help="folder for everything made")
     parser.add_argument("--utterances", type=int, default=None, help="size of the corpus")
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
 
     name = "quickstart_full" if args.full else "quickstart"
-    utterances = args.utterances or (10_000 if args.full else 6_000)
+    utterances = args.utterances or 10_000
     out = args.out or Path("build") / name.replace("_", "-")
     corpus, run, bundle, report = out / "corpus", out / "run", out / "bundle", out / "report.html"
     train_manifest, dev_manifest, test_manifest = (corpus / f"{split}.jsonl" for split in ("train", "dev", "test"))
