@@ -15,6 +15,9 @@ from speechgru.text import BLANK_ID
 
 Implementation = Literal["auto", "compiled", "op", "xla"]
 
+#: Looked up here, because AutoGraph warns of calls that it cannot read, and this is read while a step is traced.
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+
 #: The logarithm of no probability. Finite: the difference of two infinities would be NaN.
 _NEVER = -1e30
 #: Padded steps and labels are rounded up to these, so that XLA compiles few programs and not one a batch.
@@ -81,7 +84,7 @@ def resolve_implementation(implementation: Implementation) -> Literal["compiled"
     if tf.config.list_logical_devices("GPU"):
         # XLA for a GPU needs parts of CUDA that a pip installation often lacks.
         return "op"
-    return "compiled" if importlib.util.find_spec("numba") else "xla"
+    return "compiled" if _HAS_NUMBA else "xla"
 
 
 def quiet_start_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, *, quiet_steps: int) -> tf.Tensor:
