@@ -158,7 +158,7 @@ def configure(name: str, corpus: Path, model: str, *, seed: int, overrides: Sequ
     if name == "fsdd":
         return fsdd.configure(corpus, seed=seed, overrides=[*keys, *overrides])
     data = [f"data.{split}={json.dumps(str(corpus / f'{split}.jsonl'))}" for split in ("train", "dev")]
-    return load_config(quickstart.CONFIG, [*data, f"train.seed={seed}", *keys, *overrides])
+    return load_config(quickstart.CONFIGS / "quickstart_full.yaml", [*data, f"train.seed={seed}", *keys, *overrides])
 
 
 def describe(config: RunConfig) -> str:

@@ -417,6 +417,7 @@ def test_prepare_tells_what_it_wrote(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "audio",
         "dev.jsonl",
+        "measurements.jsonl",
         "test.jsonl",
         "train.jsonl",
     ]

@@ -78,7 +78,7 @@ def exported(tones, tmp_path_factory):
 
 
 def test_an_open_run_is_loaded_and_traced_once_for_scores_pages_and_export(run, tones, tmp_path, monkeypatch):
-    folder, manifest = run(), tones / "dev.jsonl"
+    folder, manifest = run, tones / "dev.jsonl"
     plain, loaded = evaluate(folder, manifest), []
     monkeypatch.setattr(trained_run, "load_run", lambda path: loaded.append(path) or load_run(path))
     trained = TrainedRun(folder)
