@@ -18,7 +18,7 @@ EXTRAS ?= dev
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
 
-# The same commands learnt as letters, which spell any word: three times as many steps.
+# The same commands learnt as letters, which spell any word: two and a half times as many steps.
 quickstart-full: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py --full
 

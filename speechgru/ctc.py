@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from speechgru.processors import num_processors
+from speechgru.processors import num_threads
 from speechgru.text import BLANK_ID
 
 Implementation = Literal["auto", "compiled", "op", "xla"]
@@ -159,9 +159,9 @@ def _run_kernel(
             gradient_BSV,
         )
 
-    num_threads = num_processors()
-    edges = [batch * part // num_threads for part in range(num_threads + 1)]
-    run_beside([functools.partial(run, *edge) for edge in itertools.pairwise(edges)], num_threads=num_threads)
+    threads = num_threads()
+    edges = [batch * part // threads for part in range(threads + 1)]
+    run_beside([functools.partial(run, *edge) for edge in itertools.pairwise(edges)], num_threads=threads)
     return loss_B.astype(np.float32), gradient_BSV
 
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("numba", reason="compiled code needs Numba, which librosa brings (extra train)")
 
-from speechgru import jit
+from speechgru import jit, processors
 
 
 def values(function, x):
@@ -50,3 +50,9 @@ def test_tasks_run_beside_each_other_and_their_results_keep_the_order():
     assert jit.run_beside([], num_threads=2) == []
     with pytest.raises(ZeroDivisionError):
         jit.run_beside([lambda: 1 / 0, lambda: 2], num_threads=2)
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("3", 3), ("0", None), ("", None), ("two", None)])
+def test_a_computation_takes_the_threads_that_tensorflow_may(monkeypatch, asked, threads):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", asked)
+    assert processors.num_threads() == (threads or processors.num_processors())

@@ -12,7 +12,6 @@ to read them.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 from speechgru.corpora import grammar
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
+from speechgru.processors import num_processors
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 from speechgru.utterances.measurement import (
@@ -128,7 +128,7 @@ def prepare(
     except OSError as error:
         raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     jobs = _share_out(_plan(seed=seed, utterances=utterances), audio, engine=speaker)
-    spoken = _speak_all(jobs, workers=workers or _num_cores(), progress=progress)
+    spoken = _speak_all(jobs, workers=workers or num_processors(), progress=progress)
     write_measurements(out / MEASUREMENTS_NAME, ((each.key, each.measurement) for each in spoken))
     manifests = {}
     for split in reversed(grammar.SPLITS):  # train last: where it stands, the others do
@@ -172,10 +172,6 @@ def _require_soxr() -> None:
             "the synthetic corpus is resampled by soxr, and soxr is not installed; "
             "install it with `pip install 'speechgru[train]'`"
         ) from error
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plan(*, seed: int, utterances: int) -> list[_Sentence]:

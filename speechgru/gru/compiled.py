@@ -1,13 +1,9 @@
-"""The GRU for training on a CPU as machine code: `kernels`, called from a TensorFlow graph.
+"""The GRU for training on a CPU as machine code: `recurrence`, called from a TensorFlow graph.
 
-The products of all frames with the kernels are TensorFlow's, one for all directions; what depends on the state before
-is one call of compiled code for all directions of a layer, which run beside each other in threads, as do parts of the
-batch where there are more processors than directions. Nothing is transposed, stacked or joined: a direction reads and
-writes its own columns.
-
-Measured beside `fused`, which does the same by TensorFlow's operations (`scripts/bench_gru.py`): a graph has 10
-operations a layer and not 1,500, so that tracing takes a twentieth; there are no dispatches between the steps, and
-one pass over the numbers of a step and not eight.
+A layer is one operation forward and one backward: all its products and steps, of all directions, in threads beside each
+other. Nothing is transposed, stacked or joined: a direction reads the inputs and writes its own columns. `fused` does
+the same by some thousand operations of TensorFlow, which are traced, dispatched and passed over one by one
+(`scripts/bench_gru.py` times both).
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.gru.fused import refuse_second_derivative
-from speechgru.processors import num_processors
+from speechgru.processors import num_threads
 
 
 def obstacle(*, reset_after: bool, compute_dtype: str, variable_dtype: str) -> str | None:
@@ -150,4 +146,4 @@ def _operation(
 
 
 def _num_threads() -> int:
-    return tf.config.threading.get_intra_op_parallelism_threads() or num_processors()
+    return tf.config.threading.get_intra_op_parallelism_threads() or num_threads()

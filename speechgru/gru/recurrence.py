@@ -126,9 +126,9 @@ class Recurrence:
             d_DRH = _padded(d_states_DBU[:, rows_R])
             # A row's gradient is 0 beyond its last valid frame; directions that run beside each other have one each.
             d_inputs_BTE = shared_BTE if (first, end) == (0, num_directions) else np.zeros_like(shared_BTE)
-            d_kernel_DFW = np.zeros((num_directions, width, padded(3 * units)), np.float32)
-            d_recurrent_DUW = np.zeros((num_directions, units, padded(3 * units)), np.float32)
-            d_bias_D4U = np.zeros((num_directions, 4 * units), np.float32)
+            part_DFW = np.zeros((num_directions, width, padded(3 * units)), np.float32)
+            part_DUW = np.zeros((num_directions, units, padded(3 * units)), np.float32)
+            part_D4U = np.zeros((num_directions, 4 * units), np.float32)
             kernels.backward(
                 upstream_BTY,
                 kept_BTK,
@@ -151,41 +151,40 @@ class Recurrence:
                 aligned(rows * block, 3 * units),
                 aligned(rows * block, 3 * units),
                 d_inputs_BTE,
-                d_kernel_DFW,
-                d_recurrent_DUW,
-                d_bias_D4U,
+                part_DFW,
+                part_DUW,
+                part_D4U,
             )
             d_states_DBU[first:end, rows_R] = d_DRH[first:end, :, :units]
-            return d_inputs_BTE, d_kernel_DFW, d_recurrent_DUW, d_bias_D4U
+            return d_inputs_BTE, part_DFW, part_DUW, part_D4U
 
         shared_BTE = np.zeros((batch, num_frames, padded(width)), np.float32)
-        parts = self._run_all(run, operands.ends_B)
-        for d_inputs_BTE, *_ in parts:
+        d_kernel_DFG = np.zeros((num_directions, width, 3 * units), np.float32)
+        d_recurrent_DUG = np.zeros((num_directions, units, 3 * units), np.float32)
+        d_bias_D4U = np.zeros((num_directions, 4 * units), np.float32)
+        for d_inputs_BTE, part_DFW, part_DUW, part_D4U in self._run_all(run, operands.ends_B):
             if d_inputs_BTE is not shared_BTE:
                 shared_BTE += d_inputs_BTE
-        empty = [np.zeros((num_directions, *shape), np.float32) for shape in ((width, 1), (units, 1), (4 * units,))]
-        d_kernel_DFW, d_recurrent_DUW, d_bias_D4U = (
-            functools.reduce(np.add, [part[1 + place] for part in parts]) if parts else empty[place]
-            for place in range(3)
-        )
+            d_kernel_DFG += part_DFW[:, :, : 3 * units]
+            d_recurrent_DUG += part_DUW[:, :, : 3 * units]
+            d_bias_D4U += part_D4U
         d_biases = [
             np.stack([bias_4U[: 3 * units], np.delete(bias_4U, np.s_[2 * units : 3 * units])]) for bias_4U in d_bias_D4U
         ]
-        d_kernels = np.broadcast_to(d_kernel_DFW, (num_directions, width, padded(3 * units)))[:, :, : 3 * units]
-        d_recurrent = np.broadcast_to(d_recurrent_DUW, (num_directions, units, padded(3 * units)))[:, :, : 3 * units]
         return (
             np.ascontiguousarray(shared_BTE[:, :, :width]),
             *d_states_DBU,
-            *map(np.ascontiguousarray, d_kernels),
-            *map(np.ascontiguousarray, d_recurrent),
+            *d_kernel_DFG,
+            *d_recurrent_DUG,
             *d_biases,
         )
 
     def _run_all(self, run: Callable[[np.ndarray, np.ndarray, int, int], Any], ends_B: np.ndarray) -> list[Any]:
         """Runs every direction over every row, `run(rows_R, ends_R, first direction, end)`, in threads.
 
-        The parts depend on the number of threads alone, so that a sum over them is the same at every run. Each has long
-        rows and short ones, the longest first. Batches with too few rows for all threads are parted by direction.
+        The parts depend on the batch and the number of threads alone, so that a sum over them is the same at every run.
+        Each has long rows and short ones, the longest first. Batches with too few rows for all threads are parted by
+        direction.
         """
         batch, num_directions = len(ends_B), len(self._backwards)
         if not batch:
