@@ -459,22 +459,27 @@ def test_hotwords_that_cannot_be(hotwords, message):
 # --- phrases ---
 
 PHRASE_LISTS = [
-    Phrases(["a"]),
+    Phrases(["a"], silence=False),
     Phrases(["ab", "abb", "b"]),
-    Phrases(["aa", "b b", ""]),
-    Phrases(["a b", "a a b"]),
-    Phrases(["a", "b"], repeat=True),
+    Phrases(["aa", "b b", ""], silence=False),
+    Phrases(["a b", "a a b"], silence=False),
+    Phrases(["a", "b"], repeat=True, silence=False),
     Phrases(["a", "a b", "b a"], repeat=True),
-    Phrases(["aab", "", "b"], repeat=True),
+    Phrases(["aab", "", "b"], repeat=True, silence=False),
     Phrases(["aabb aabb"]),
+    Phrases(["aabb aabb"], silence=False),
 ]
+
+
+def allowed_texts(phrases):
+    return (*phrases.texts, "") if phrases.silence else phrases.texts
 
 
 def is_allowed(text, phrases):
     """Written from the definition, as a regular expression."""
     one = "|".join(re.escape(each) for each in phrases.texts if each)
     pattern = f"(?:{one})(?: (?:{one}))*" if phrases.repeat else f"(?:{one})"
-    return bool(re.fullmatch(pattern, text)) or (text == "" and "" in phrases.texts)
+    return bool(re.fullmatch(pattern, text)) or (text == "" and "" in allowed_texts(phrases))
 
 
 @pytest.mark.parametrize("phrases", PHRASE_LISTS, ids=str)
@@ -494,7 +499,8 @@ def test_phrases_leave_the_allowed_texts_with_their_probabilities(phrases):
 @given(seeds, st.sampled_from(PHRASE_LISTS), st.integers(1, 3))
 def test_even_a_narrow_beam_ends_with_an_allowed_text_where_one_fits(seed, phrases, beam_width):
     log_probs_SV = random_log_probs(seed, steps=int(np.random.default_rng(seed).integers(1, 12)))
-    shortest = min(len(text) + sum(one == two for one, two in itertools.pairwise(text)) for text in phrases.texts)
+    texts = allowed_texts(phrases)
+    shortest = min(len(text) + sum(one == two for one, two in itertools.pairwise(text)) for text in texts)
     best = decode(log_probs_SV, phrases=phrases, beam_width=beam_width)[0]
     if len(log_probs_SV) >= shortest:
         assert best.score > -math.inf
@@ -505,17 +511,20 @@ def test_even_a_narrow_beam_ends_with_an_allowed_text_where_one_fits(seed, phras
 
 @settings(max_examples=100)
 @given(
-    st.lists(st.text(" ab", min_size=1, max_size=6), min_size=1, max_size=4), st.booleans(), st.text(" ab", max_size=9)
+    st.lists(st.text(" ab", min_size=1, max_size=6), min_size=1, max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.text(" ab", max_size=9),
 )
-def test_prefixes_and_steps_needed_are_those_of_the_list(texts, repeat, prefix):
+def test_prefixes_and_steps_needed_are_those_of_the_list(texts, repeat, silence, prefix):
     if not any(text.split() for text in texts):
         return
-    phrases = Phrases(texts, repeat=repeat)
+    phrases = Phrases(texts, repeat=repeat, silence=silence)
     scorer = compiled(phrases=phrases)
     # all allowed texts that are long enough to tell
     parts = [text for text in phrases.texts if text]
     longest = len(prefix) + max(map(len, parts)) + 1
-    allowed = set(phrases.texts)
+    allowed = set(allowed_texts(phrases))
     grown = set(parts)
     while grown and repeat:
         grown = {f"{text} {part}" for text in grown for part in parts if len(text) + 1 + len(part) <= longest} - allowed
@@ -541,29 +550,44 @@ def test_prefixes_and_steps_needed_are_those_of_the_list(texts, repeat, prefix):
 
 def test_a_phrase_that_cannot_end_in_time_does_not_win():
     log_probs_SV = log_probs_of([A, B, 0, 0], peak=0.97)
-    assert decode(log_probs_SV, phrases=["abaab", "b"], beam_width=1)[0].text == "b"
+    phrases = Phrases(["abaab", "b"], silence=False)
+    assert decode(log_probs_SV, phrases=phrases, beam_width=1)[0].text == "b"
 
 
 def test_nothing_allowed_fits_is_reported():
-    (nothing,) = decode(log_probs_of([A, A]), phrases=["aa"], n_best=5)
+    (nothing,) = decode(log_probs_of([A, A]), phrases=Phrases(["aa"], silence=False), n_best=5)
     assert (nothing.text, nothing.words, nothing.score) == ("", (), -math.inf)
     assert (nothing.confidence, nothing.posterior) == (0.0, 0.0)
-    assert decode(np.zeros((0, 4)), phrases=["a"])[0].confidence == 0.0
-    assert decode(np.zeros((0, 4)), phrases=["a", ""])[0].confidence == 1.0
+    only_a = Phrases(["a"], silence=False)
+    assert decode(np.zeros((0, 4)), phrases=only_a)[0].confidence == 0.0
+    assert decode(np.zeros((0, 4)), phrases=["a"])[0].confidence == 1.0
     impossible = np.full((3, 4), -np.inf)
     impossible[:, B] = 0.0
-    assert decode(impossible, phrases=["a"])[0].score == -math.inf
+    assert decode(impossible, phrases=only_a)[0].score == -math.inf
+
+
+def test_silence_is_allowed_unless_asked_otherwise():
+    silent_SV = log_probs_of([0] * 6)
+    for allowed in (Phrases(["ab", "b"]), Phrases(["ab", "b"], repeat=True), Phrases(["", "ab"], silence=False)):
+        (best,) = decode(silent_SV, phrases=allowed)
+        assert (best.text, best.words) == ("", ()) and best.confidence > 0.5, allowed
+    (forced,) = decode(silent_SV, phrases=Phrases(["ab", "b"], silence=False))
+    assert forced.text == "b"
+    (spoken,) = decode(log_probs_of([A, B, 0]), phrases=["ab", "b"])
+    assert spoken.text == "ab", "silence takes no text's place"
 
 
 def test_phrases_beat_the_free_search_however_improbable():
     log_probs_SV = np.full((400, 4), -60.0)
     log_probs_SV[:, 0] = 0.0
-    (best,) = decode(log_probs_SV, phrases=["ab ab ab ab ab", "ba"], beam_width=2)
+    phrases = Phrases(["ab ab ab ab ab", "ba"], silence=False)
+    (best,) = decode(log_probs_SV, phrases=phrases, beam_width=2)
     assert best.text == "ba"
-    (best,) = decode(log_probs_SV, phrases=["ab ab ab ab ab"], beam_width=1)
+    one = Phrases(["ab ab ab ab ab"], silence=False)
+    (best,) = decode(log_probs_SV, phrases=one, beam_width=1)
     assert best.text == "ab ab ab ab ab"
     # with a place for each of the 15 prefixes nothing is dropped: one label a step, 14 of 400 steps
-    (best,) = decode(log_probs_SV, phrases=["ab ab ab ab ab"], beam_width=15)
+    (best,) = decode(log_probs_SV, phrases=one, beam_width=15)
     assert best.score == pytest.approx(-60 * 14 + math.log(math.comb(400, 14)))
 
 

@@ -567,10 +567,11 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
     posteriors = [reading["posterior"] for reading in record["n_best"]]
     assert posteriors == sorted(posteriors, reverse=True) and 0 < sum(posteriors) <= 1
     (tmp_path / "long.txt").write_text("abababab\n", encoding="utf-8")
-    _, out, _ = run(
-        "transcribe", spelling, write_wav(tmp_path), "--n-best", 2, "--json", "--phrases", tmp_path / "long.txt"
-    )
-    (record,) = json.loads(out)
+    one = ["transcribe", spelling, write_wav(tmp_path), "--n-best", 2, "--json", "--phrases", tmp_path / "long.txt"]
+    (record,) = json.loads(run(*one)[1])
+    (silent,) = record["n_best"]
+    assert (silent["text"], silent["posterior"]) == ("", 1.0), "nothing is always allowed"
+    (record,) = json.loads(run(*one, "--no-silence")[1])
     assert record["n_best"] == [{"text": "", "confidence": 0.0, "posterior": 0.0, "score": None}], "nothing fits"
 
 
@@ -591,6 +592,7 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
         (["--phrases", "zoo.txt"], "zoo.txt:3: phrase 'Zoo', 'zoo' by the text rules: 'z' (U+007A), 'o' (U+006F) are"),
         (["--phrases", "marks.txt"], "marks.txt:1: phrase '...' holds no word: the text rules leave nothing of it"),
         (["--repeat-phrases"], "phrases shall repeat, but none are given; name their file (--phrases FILE)"),
+        (["--no-silence"], "silence shall be no answer, but no phrases are given; name their file (--phrases FILE)"),
         (["--n-best", "2"], "--n-best prints several texts a recording, which a table has no place for; add --json"),
         (["--n-best", "5", "--json", "--beam-width", "3"], "5 hypotheses of a beam of 3: a beam ends with no more"),
         (["--beam-width", "0"], "Invalid value for '--beam-width'"),

@@ -66,6 +66,7 @@ CASES = {
     "phrases": (CHARACTERS, {"beam_width": 6, "n_best": 6, "phrases": Phrases(["a", "abba", "bb a", "baab ba"])}),
     "narrow phrases": (CHARACTERS, {"beam_width": 2, "phrases": Phrases(["a", "abba", "baab ba"])}),
     "phrases or silence": (CHARACTERS, {"beam_width": 3, "n_best": 2, "phrases": Phrases(["", "abab", "bb"])}),
+    "phrases, never silence": (CHARACTERS, {"beam_width": 3, "phrases": Phrases(["ab", "baab ba"], silence=False)}),
     "phrases in a row": (CHARACTERS, {"beam_width": 4, "n_best": 4, "phrases": Phrases(["aab", "b", "b a"], True)}),
     "phrases, words": (WORDS, {"beam_width": 3, "n_best": 3, "phrases": Phrases(["lights on", "off off off"])}),
     "phrases in a row, words": (WORDS, {"beam_width": 3, "phrases": Phrases(["lights on", "off off"], True)}),
@@ -184,8 +185,20 @@ def test_no_step_at_all(options):
     assert stream.finish() == at_once(np.zeros((0, 4)), **options)
 
 
+def test_a_phrase_list_finds_nothing_in_silence():
+    """It made a phrase of every silence once: a stream of two seconds had four."""
+    rule = EndpointRule(trailing_seconds=0.1, start_seconds=0.2)
+    silent_SV = log_probs_of([0] * 40)
+    stream = stream_of(beam_width=4, phrases=Phrases(["ab", "b"]))
+    assert stream.feed_until(silent_SV, rule) is not None, "the utterance ends where nobody spoke"
+    assert (stream.partial().text, stream.finish()[0].text) == ("", "")
+    forced = stream_of(beam_width=4, phrases=Phrases(["ab", "b"], silence=False))
+    forced.feed(silent_SV)
+    assert forced.finish()[0].text == "b"
+
+
 def test_what_fits_no_phrase_is_told_as_at_once():
-    options = {"beam_width": 4, "phrases": Phrases(["abba"])}
+    options = {"beam_width": 4, "phrases": Phrases(["abba"], silence=False)}
     log_probs_SV = log_probs_of([A, B, 0])
     stream = stream_of(**options)
     stream.feed(log_probs_SV)

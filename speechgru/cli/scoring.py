@@ -36,6 +36,9 @@ _Hotwords = Annotated[
 ]
 _Phrases = Annotated[Path | None, typer.Option("--phrases", help="File with the only texts allowed, one a line.")]
 _RepeatPhrases = Annotated[bool, typer.Option("--repeat-phrases", help="Allow any sequence of the phrases.")]
+_Silence = Annotated[
+    bool, typer.Option("--silence/--no-silence", help="With --phrases: whether nothing may be the answer too.")
+]
 _Scorer = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,6 +68,7 @@ def evaluate(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    silence: _Silence = True,
     scorer: _Scorer = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -80,6 +84,7 @@ def evaluate(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        silence=silence,
         scorers=scorer or (),
     )
     from speechgru.runtime import is_bundle
@@ -165,6 +170,7 @@ def transcribe(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    silence: _Silence = True,
     scorer: _Scorer = None,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     stream: Annotated[
@@ -193,6 +199,7 @@ def transcribe(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        silence=silence,
         scorers=scorer or (),
     )
     if stream:

@@ -109,6 +109,7 @@ class DecodingOptions:
             "hotwords": {},
             "phrases": None,
             "repeat_phrases": False,
+            "silence": True,
             "scorers": [scorer.description for scorer in self._own_scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
         }
@@ -177,6 +178,7 @@ def options_from_lists(
     hotword_file: str | Path | None = None,
     phrase_file: str | Path | None = None,
     repeat_phrases: bool = False,
+    silence: bool = True,
     scorers: Sequence[str] = (),
 ) -> DecodingOptions:
     """Options as people give them on a command line and in files.
@@ -188,6 +190,7 @@ def options_from_lists(
         hotword_file: a text file with a hotword a line, and after a tab its boost where it is not the usual one.
         phrase_file: a text file with a phrase a line: the only texts that are allowed.
         repeat_phrases: whether phrases may follow each other; else the text is one of them.
+        silence: whether nothing may be the answer too where phrases are given.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
     Raises:
@@ -196,6 +199,8 @@ def options_from_lists(
     """
     if repeat_phrases and phrase_file is None:
         raise UserError("phrases shall repeat, but none are given; name their file (--phrases FILE)")
+    if not silence and phrase_file is None:
+        raise UserError("silence shall be no answer, but no phrases are given; name their file (--phrases FILE)")
     boosts: dict[str, float] = {}
     origins: dict[str, str] = {}
     phrases = None
@@ -204,7 +209,7 @@ def options_from_lists(
         for where, line in _lines(phrase_file, "phrase"):
             texts.append(_single_spaces(line))
             origins.setdefault(texts[-1], where)
-        phrases = Phrases(texts, repeat=repeat_phrases)
+        phrases = Phrases(texts, repeat=repeat_phrases, silence=silence)
     given = [_hotword(f"hotword {entry!r}", entry, "=") for entry in hotwords]
     if hotword_file is not None:
         given += [_hotword(where, line, "\t") for where, line in _lines(hotword_file, "hotword")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +16,26 @@ from speechgru.text import BLANK_ID, Vocabulary
 
 @dataclass(frozen=True)
 class Phrases(Scorer):
-    """A small grammar: one of these texts, or any sequence of them.
+    """A small grammar: one of these texts, any sequence of them, or nothing.
 
     Args:
         texts: the allowed texts, normalised as the transcripts were. An empty one allows silence.
-        repeat: False allows exactly one of `texts`; True allows one or more, with single spaces between them, as
-            in a string of digits.
+        repeat: False allows one of `texts`; True allows one or more, with single spaces between them, as in a string of
+            digits.
+        silence: whether nothing may be the answer too, as where nobody spoke. False where every recording is known to
+            hold a phrase: digital silence then becomes one.
 
     Raises:
         TextError: there is no text, or `texts` is one string.
 
     Example:
         >>> Phrases(["yes", "no"])
-        Phrases(texts=('yes', 'no'), repeat=False)
+        Phrases(texts=('yes', 'no'), repeat=False, silence=True)
     """
 
     texts: Sequence[str]
     repeat: bool = False
+    silence: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.texts, str):
@@ -44,15 +48,17 @@ class Phrases(Scorer):
     @property
     def description(self) -> str:
         number = f"{len(self.texts):,} phrase" + ("" if len(self.texts) == 1 else "s")
-        return f"any sequence of {number}" if self.repeat else f"one of {number}"
+        what = f"any sequence of {number}" if self.repeat else f"one of {number}"
+        return what if self.silence else f"{what}, never silence"
 
     def as_record(self) -> dict[str, Any]:
-        return {"phrases": list(self.texts), "repeat_phrases": self.repeat}
+        return {"phrases": list(self.texts), "repeat_phrases": self.repeat, "silence": self.silence}
 
     def prepared(self, spelling: Spelling) -> Phrases:
         if self.repeat and spelling.vocabulary.unknown(" "):
             raise TextError("phrases cannot follow each other: this recogniser writes no space between them")
-        return Phrases([spelling.spell("phrase", text) for text in self.texts], repeat=self.repeat)
+        texts = [spelling.spell("phrase", text) for text in self.texts]
+        return dataclasses.replace(self, texts=texts)
 
     def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PhraseScorer:
         return _compile(self, vocabulary, blank_id)
@@ -132,6 +138,8 @@ def _compile(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PhraseS
     texts = [
         columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"phrase {text!r}") for text in phrases.texts
     ]
+    if phrases.silence:
+        texts.append(())
     space = None
     if phrases.repeat and vocabulary.unit == "character":
         (space,) = columns_of(" ", vocabulary=vocabulary, blank_id=blank_id, where="the space between repeated phrases")
