@@ -7,6 +7,7 @@ processes load it. Compiled functions run without the interpreter's lock, in as 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import types
@@ -22,6 +24,9 @@ from numba.extending import intrinsic
 # A product and a sum may become one instruction. Nothing else of "fast math": NaN must stay NaN, for training drops a
 # step by it.
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+#: Numbers of a vector register, as far as the processor is known; LLVM splits wider ones where there are none.
+LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 
 #: A function that compiled functions call; it is compiled into them.
 inner = numba.njit(**_OPTIONS)
@@ -64,6 +69,17 @@ def given(dtype: Any, ndim: int) -> Any:
     return types.Array(dtype, ndim, "C", readonly=True)
 
 
+def empty(shape: Sequence[int]) -> np.ndarray:
+    """A new array, float32, that begins at a line of the cache.
+
+    TensorFlow takes over such an array as it is, where it copies another one.
+    """
+    size = math.prod(shape)
+    numbers = np.empty(size + 15, np.float32)
+    skipped = -(numbers.ctypes.data // 4) % 16
+    return numbers[skipped : skipped + size].reshape(shape)
+
+
 def run_beside(tasks: Sequence[Callable[[], Any]], *, num_threads: int) -> list[Any]:
     """Runs functions beside each other, the last one in the calling thread; gives their results in order."""
     if not tasks:
@@ -97,6 +113,9 @@ _PER_LN_2 = np.float32(1 / np.log(2))
 _LN_2_HIGH, _LN_2_LOW = np.float32(0.693359375), np.float32(np.log(2) - 0.693359375)
 _LEAST_EXPONENT = np.float32(-87.0)
 _E2, _E3, _E4, _E5, _E6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
+#: The bits of sqrt(1/2), from which the exponent of a logarithm is counted.
+_HALF_ROOT = np.float32(np.sqrt(0.5)).view(np.int32)
+_INFINITY = np.float32(np.inf)
 _L3, _L5, _L7, _L9, _L11, _L13, _L15, _L17, _L19 = (np.float32(1 / n) for n in range(3, 20, 2))
 
 
@@ -106,6 +125,14 @@ def _float_of_bits(typing_context: Any, bits: Any) -> Any:
         return builder.bitcast(values[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
+
+
+@intrinsic
+def _bits_of_float(typing_context: Any, number: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.bitcast(values[0], context.get_value_type(types.int32))
+
+    return types.int32(types.float32), generate
 
 
 @inner
@@ -138,6 +165,23 @@ def exp(x: Any) -> Any:
     series = ((((_E6 * r + _E5) * r + _E4) * r + _E3) * r + _E2) * r * r + r + _ONE
     value = series * _float_of_bits((k + np.int32(127)) << np.int32(23))
     return value if x == x else x
+
+
+@inner
+def log(x: Any) -> Any:
+    """The natural logarithm, float32, of a number from the least normal one (1.2e-38) on: to a relative 2e-7.
+
+    x = 2^k m with m from sqrt(1/2) to sqrt(2), and log m as in `log_1_to_3`, whose argument is below 0.18 here.
+    """
+    bits = _bits_of_float(x)
+    k = (bits - _HALF_ROOT) >> np.int32(23)
+    m = _float_of_bits(bits - (k << np.int32(23)))
+    y = (m - _ONE) / (m + _ONE)
+    square = y * y
+    series = ((_L9 * square + _L7) * square + _L5) * square + _L3
+    tail = _TWO * y * square * series
+    value = k * _LN_2_HIGH + (_TWO * y + (tail + k * _LN_2_LOW))
+    return value if x < _INFINITY else x
 
 
 @inner

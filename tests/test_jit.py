@@ -38,7 +38,14 @@ def test_log_from_1_to_3():
     assert jit.log_1_to_3(np.float32(1)) == 0
 
 
-@pytest.mark.parametrize("function", [jit.tanh, jit.logistic, jit.exp, jit.log_1_to_3])
+def test_log():
+    x = np.concatenate([np.logspace(-37.9, 38.5, 20_001), np.linspace(0.5, 2, 20_001)]).astype("float32")
+    exact = np.log(x.astype("float64"))
+    np.testing.assert_allclose(values(jit.log, x), exact, rtol=2e-7, atol=2e-8)
+    assert jit.log(np.float32(1)) == 0 and jit.log(np.float32("inf")) == np.inf
+
+
+@pytest.mark.parametrize("function", [jit.tanh, jit.logistic, jit.exp, jit.log, jit.log_1_to_3])
 def test_what_is_no_number_stays_none(function):
     assert np.isnan(function(np.float32("nan")))
 

@@ -111,6 +111,14 @@ def bench(only_bench):
     return only_bench
 
 
+def test_the_log_mel_of_a_step_is_computed_by_compiled_code(bench, monkeypatch):
+    kernels = pytest.importorskip("speechgru.features.kernels", reason="the compiled log-mel needs Numba")
+    calls, real = [], kernels.log_mel
+    monkeypatch.setattr(kernels, "log_mel", lambda *arguments: calls.append(len(arguments[0])) or real(*arguments))
+    bench.gathered(*bench.parts())
+    assert calls and set(calls) == {len(bench.parts()[0]["num_samples_B"])}
+
+
 def gradients_by_hand(model, batch):
     """The mean loss of a batch and its gradient, by Keras's and TensorFlow's own means."""
     with tf.GradientTape() as tape:

@@ -101,17 +101,11 @@ class LogMel(keras.layers.Layer):
         # Zeros on either side of the window, and not of what it has cut: one pass over the frames less.
         before = (n_fft - frame_length) // 2
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame_length) / frame_length)
-        self._window_N = np.pad(window, (before, n_fft - frame_length - before)).astype(np.float32)
-        self._bands = cut_into_bands(
-            mel_filters(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                n_mels=n_mels,
-                f_min=self.f_min,
-                f_max=self.f_max,
-                mel_scale=mel_scale,
-            )
+        self.window_N = np.pad(window, (before, n_fft - frame_length - before)).astype(np.float32)
+        self.filters_FM = mel_filters(
+            sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, f_min=self.f_min, f_max=self.f_max, mel_scale=mel_scale
         )
+        self._bands = cut_into_bands(self.filters_FM)
 
     def num_frames(self, num_samples: lengths.Lengths) -> lengths.Lengths:
         """Frames made of `num_samples` samples, by `lengths.num_frames`."""
@@ -177,7 +171,7 @@ class LogMel(keras.layers.Layer):
         Returns:
             `log_mel_BTM`.
         """
-        spectrum_BTF = tf.signal.rfft(frames_BTN * self._window_N, [self.n_fft])
+        spectrum_BTF = tf.signal.rfft(frames_BTN * self.window_N, [self.n_fft])
         values_BTF = tf.square(tf.math.real(spectrum_BTF)) + tf.square(tf.math.imag(spectrum_BTF))
         if self.spectrum == "magnitude":
             values_BTF = tf.sqrt(tf.maximum(values_BTF, _LEAST_POWER))

@@ -11,20 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from speechgru.jit import inner
+from speechgru.jit import LANES, inner
 
-#: Numbers of a vector register, as far as the processor is known; LLVM splits wider ones where there are none.
-_LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 #: Vectors beside each other in a tile of C.
 _VECTORS = 2
 #: The width of a tile: matrices B and C have a multiple of it as their number of columns (`padded`).
-TILE = _LANES * _VECTORS
+TILE = LANES * _VECTORS
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
 
@@ -68,7 +65,7 @@ def _make_tile(height: int) -> Callable[..., Any]:
     ) -> Any:
         index = types.int64
         signature = types.void(a, index, index, index, b, index, index, c, index, index, index, types.boolean)
-        vector = ir.VectorType(_FLOAT, _LANES)
+        vector = ir.VectorType(_FLOAT, LANES)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             def start_of(position: int) -> Any:
@@ -80,7 +77,7 @@ def _make_tile(height: int) -> Callable[..., Any]:
             sums = [[cgutils.alloca_once(builder, vector) for _ in range(_VECTORS)] for _ in range(height)]
 
             def place(data: Any, row: Any, stride: Any, number: int) -> Any:
-                shift = builder.add(builder.mul(row, stride), ir.Constant(_INDEX, number * _LANES))
+                shift = builder.add(builder.mul(row, stride), ir.Constant(_INDEX, number * LANES))
                 return builder.bitcast(builder.gep(data, [shift]), vector.as_pointer())
 
             with builder.if_else(adds) as (then, otherwise):
@@ -92,10 +89,10 @@ def _make_tile(height: int) -> Callable[..., Any]:
                 with otherwise:
                     for vectors in sums:
                         for total in vectors:
-                            builder.store(ir.Constant(vector, [0.0] * _LANES), total)
+                            builder.store(ir.Constant(vector, [0.0] * LANES), total)
             signature_of_fma = ir.FunctionType(vector, [vector] * 3)
-            fma = cgutils.get_or_insert_function(builder.module, signature_of_fma, f"llvm.fma.v{_LANES}f32")
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+            fma = cgutils.get_or_insert_function(builder.module, signature_of_fma, f"llvm.fma.v{LANES}f32")
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
             with cgutils.for_range(builder, depth) as loop:
                 columns = [
                     builder.load(place(b_data, loop.index, b_row, number), align=4) for number in range(_VECTORS)
