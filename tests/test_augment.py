@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +16,9 @@ from tones import make_config
 
 tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's graph")
 
-from speechgru.augment import STAGES, FrequencyWarp, LengthStage, Scene  # noqa: E402
-from speechgru.augment.chain import Chain  # noqa: E402
+from augmenting import chain_of, energy, seed  # noqa: E402
+
+from speechgru.augment import STAGES, FrequencyWarp, LengthStage  # noqa: E402
 from speechgru.augment.noise import NOISE_KINDS, babble, fit_length, mix_noise, pink_noise, white_noise  # noqa: E402
 from speechgru.augment.rooms import draw_reverb_seconds, equalize, reverberate, room_response  # noqa: E402
 from speechgru.augment.seeds import part_seed  # noqa: E402
@@ -37,29 +37,12 @@ STRONG = {
 }  # fmt: skip
 
 
-#: Every stage switched off.
-OFF = {
-    **{key: field.default for stage in STAGES for key, field in stage.model_fields.items()},
-    **{stage.switch: 0 for stage in STAGES},
-    "reverb_seconds_min": 0.1, "reverb_seconds_max": 0.6,
-}  # fmt: skip
-
-
-def chain_of(sample_rate=RATE, readers=None, num_groups=1, **keys):
-    """The stages with these keys, everything else switched off."""
-    settings_ = SimpleNamespace(**{**OFF, **keys})
-    return Chain(
-        [stage.of(settings_) for stage in STAGES],
-        scene=Scene(sample_rate, readers or {}, sample_rate // 100, num_groups),
-    )
-
-
 def augment_samples(
     samples_N, one, *, read_noise=None, read_speech=None, read_response=None, strength=1.0, length_draws=None,
-    return_draws=False, **keys,
+    return_draws=False, sample_rate=RATE, **keys,
 ):  # fmt: skip
     readers = {"noise_manifest": read_noise, "speech": read_speech, "reverb_manifest": read_response}
-    chain = chain_of(readers={key: reader for key, reader in readers.items() if reader}, **keys)
+    chain = chain_of(sample_rate, readers={key: reader for key, reader in readers.items() if reader}, **keys)
     samples_N, draws = chain.augment_samples(samples_N, one, strength=strength, length_draws=length_draws)
     return (samples_N, draws) if return_draws else samples_N
 
@@ -72,7 +55,7 @@ def each_row(seeds, log_mel_BTM):
 
 def augment_features(log_mel_BTM, num_frames_B, seeds, *, strength=1.0, **keys):
     """Frames are 0.01 s apart."""
-    return chain_of(**keys).augment_features(
+    return chain_of(RATE, **keys).augment_features(
         tf.convert_to_tensor(log_mel_BTM), num_frames_B, each_row(seeds, log_mel_BTM), strength=strength
     )
 
@@ -93,16 +76,8 @@ def warp_frequency(log_mel_BTM, seeds, *, warp_share, strength=1.0, num_groups=1
     )  # fmt: skip
 
 
-def seed(number):
-    return tf.constant([7, number], tf.int32)
-
-
 def speech(count=4000, number=0):
     return np.random.default_rng(number).normal(size=count).astype(np.float32) * 0.1
-
-
-def energy(samples):
-    return float(np.square(np.asarray(samples, np.float64)).sum())
 
 
 def read_some(read_seed):
@@ -219,8 +194,9 @@ def test_strength_one_half_halves_every_probability_and_magnitude():
 def test_each_draw_stays_in_its_range_uses_it_and_is_independent_of_the_others():
     draws = draws_of(400)
     ranges = {
-        "speed_factor": (0.8, 1.2), "reverb_seconds": (0.1, 0.6), "silence_before_seconds": (0, 0.2),
-        "silence_after_seconds": (0, 0.2), "noise_snr_db": (0, 20), "gain_db": (-6, 6),
+        "speed_factor": (0.8, 1.2), "reverb_seconds": (0.1, 0.6), "reverb_direct_db": (0, 12),
+        "silence_before_seconds": (0, 0.2), "silence_after_seconds": (0, 0.2),
+        "noise_snr_db": (0, 20), "gain_db": (-6, 6),
     }  # fmt: skip
     for key, (low, high) in ranges.items():
         slack = 0.03 * (high - low)
@@ -236,7 +212,7 @@ def test_each_draw_stays_in_its_range_uses_it_and_is_independent_of_the_others()
 
 def test_switching_a_kind_off_leaves_the_others_draws_alone():
     full, fewer = draws_of(20), draws_of(20, speed_share=0.0, reverb_probability=0.0)
-    assert set(full) - set(fewer) == {"speed_factor", "reverberated", "reverb_seconds"}
+    assert set(full) - set(fewer) == {"speed_factor", "reverberated", "reverb_seconds", "reverb_direct_db"}
     for key in fewer:
         np.testing.assert_array_equal(full[key], fewer[key])
 
@@ -759,7 +735,7 @@ from speechgru.ranges import Share
 class Polarity(SampleStage):
     title = "Polarity"
     switch = "polarity_probability"
-    seed_part = 8
+    seed_part = 1000
 
     polarity_probability: Share = 0.0
 

@@ -15,8 +15,7 @@ _EQUALIZER_POINTS = 8
 #: How long a made-up microphone may ring.
 _EQUALIZER_SECONDS = 0.05
 
-# A made-up room. The direct sound's energy over that of all that follows: from across a room to arm's length.
-_DIRECT_TO_REVERBERANT_DB = (0.0, 12.0)
+# A made-up room.
 _NUM_REFLECTIONS = 8
 _REFLECTION_SECONDS = (0.001, 0.05)
 #: Amplitude of all early reflections together, the late reverberation's being 1.
@@ -32,7 +31,20 @@ def draw_reverb_seconds(seed: tf.Tensor, *, seconds_min: Any, seconds_max: Any) 
     return tf.random.stateless_uniform([], split_seed(seed, 6)[0], 0.0, 1.0) * (seconds_max - seconds_min) + seconds_min
 
 
-def room_response(seed: tf.Tensor, *, sample_rate: int, seconds_min: Any, seconds_max: Any) -> tf.Tensor:
+def draw_direct_db(seed: tf.Tensor, *, direct_db_min: float, direct_db_max: float) -> tf.Tensor:
+    """The direct sound's energy over that of all that follows, dB, that `room_response` draws from this seed."""
+    return tf.random.stateless_uniform([], split_seed(seed, 6)[5], direct_db_min, direct_db_max)
+
+
+def room_response(
+    seed: tf.Tensor,
+    *,
+    sample_rate: int,
+    seconds_min: Any,
+    seconds_max: Any,
+    direct_db_min: float = 0.0,
+    direct_db_max: float = 12.0,
+) -> tf.Tensor:
     """A made-up room: the direct sound, some early reflections, and noise that dies away, its treble dull.
 
     The noise's envelope falls by 60 dB over the reverberation time, which is the response's length as well.
@@ -42,14 +54,17 @@ def room_response(seed: tf.Tensor, *, sample_rate: int, seconds_min: Any, second
         sample_rate: Hz.
         seconds_min: the shortest reverberation time.
         seconds_max: the longest.
+        direct_db_min: by how much the direct sound's energy exceeds the rest's at the least, dB: the farthest speaker.
+            0 is across a living room, below 0 another room's end.
+        direct_db_max: at the most: 12 is arm's length.
 
     Returns:
-        `response_K`, float32; the direct sound is 1, stands first and is the peak. By how much its energy exceeds the
-        rest's is drawn from 0 to 12 dB; a very short response, whose energy stands in few samples, may have more.
+        `response_K`, float32; the direct sound is 1, stands first and is the peak. A very short response, whose energy
+        stands in few samples, may be nearer than was asked.
 
     Source: the statistical model of Polack 1988 (Gaussian noise under an exponential), plus reflections.
     """
-    _, noise_seed, corner_seed, times_seed, levels_seed, ratio_seed = split_seed(seed, 6)
+    _, noise_seed, corner_seed, times_seed, levels_seed, _ = split_seed(seed, 6)
     seconds = draw_reverb_seconds(seed, seconds_min=seconds_min, seconds_max=seconds_max)
     length = tf.maximum(2, tf.cast(tf.math.ceil(seconds * sample_rate), tf.int32))
     decay_K = tf.pow(10.0, -3.0 * tf.cast(tf.range(length), tf.float32) / (seconds * sample_rate))
@@ -66,8 +81,8 @@ def room_response(seed: tf.Tensor, *, sample_rate: int, seconds_min: Any, second
     early_K = tf.scatter_nd(places[:, None], levels, [length])
     is_after_K = tf.cast(tf.range(length) > 0, tf.float32)
     tail_K = is_after_K * (at_unit_energy(late_K) + _EARLY_SHARE * early_K / tf.norm(early_K))
-    ratio_db = tf.random.stateless_uniform([], ratio_seed, *_DIRECT_TO_REVERBERANT_DB)
-    tail_K = at_unit_energy(tail_K) * tf.pow(10.0, -ratio_db / 20.0)
+    direct_db = draw_direct_db(seed, direct_db_min=direct_db_min, direct_db_max=direct_db_max)
+    tail_K = at_unit_energy(tail_K) * tf.pow(10.0, -direct_db / 20.0)
     tail_K *= tf.minimum(1.0, _LOUDEST_REFLECTION / tf.maximum(1e-6, tf.reduce_max(tf.abs(tail_K))))
     return tail_K + (1.0 - is_after_K)
 

@@ -101,36 +101,44 @@ class Reverberation(SampleStage):
     reverb_probability: Share = 0.0
     reverb_seconds_min: Positive = 0.1
     reverb_seconds_max: Annotated[float, pydantic.Field(gt=0, le=10)] = 0.6
+    reverb_direct_db_min: Finite = 0.0
+    reverb_direct_db_max: Finite = 12.0
     reverb_manifest: str | None = None
 
     @property
     def extent(self) -> str:
-        rooms = f"{self.reverb_seconds_min:g} to {self.reverb_seconds_max:g} s"
+        rooms = (
+            f"{self.reverb_seconds_min:g} to {self.reverb_seconds_max:g} s, direct sound "
+            f"{self.reverb_direct_db_min:g} to {self.reverb_direct_db_max:g} dB above the rest"
+        )
         if self.reverb_manifest:
             rooms = f"recorded in {Path(self.reverb_manifest).name}"
         return f"{percent(self.reverb_probability)} of utterances, {rooms}"
 
     def require_consistent(self) -> None:
         _require_order("reverb_seconds", self.reverb_seconds_min, self.reverb_seconds_max)
+        _require_order("reverb_direct_db", self.reverb_direct_db_min, self.reverb_direct_db_max)
 
     def apply(self, clip: Clip, seed: tf.Tensor, *, strength: Any, scene: Scene) -> Clip:
         import tensorflow as tf
 
-        from speechgru.augment.rooms import draw_reverb_seconds, reverberate, room_response
+        from speechgru.augment.rooms import draw_direct_db, draw_reverb_seconds, reverberate, room_response
         from speechgru.augment.seeds import split_seed
 
         chance_seed, room_seed = split_seed(seed, 2)
         longest = self.reverb_seconds_min + strength * (self.reverb_seconds_max - self.reverb_seconds_min)
         room = {"seconds_min": self.reverb_seconds_min, "seconds_max": longest}
+        distance = {"direct_db_min": self.reverb_direct_db_min, "direct_db_max": self.reverb_direct_db_max}
         is_in_room = tf.random.stateless_uniform([], chance_seed) < strength * self.reverb_probability
         draws = {"reverberated": is_in_room}
         read_response = scene.readers.get("reverb_manifest")
         if read_response is None:
             draws["reverb_seconds"] = draw_reverb_seconds(room_seed, **room)
+            draws["reverb_direct_db"] = draw_direct_db(room_seed, **distance)
 
         def in_room() -> tf.Tensor:
             if read_response is None:
-                response_K = room_response(room_seed, sample_rate=scene.sample_rate, **room)
+                response_K = room_response(room_seed, sample_rate=scene.sample_rate, **room, **distance)
             else:
                 response_K = read_response(room_seed)
             return reverberate(clip.samples_N, response_K)
@@ -141,14 +149,17 @@ class Reverberation(SampleStage):
     def record(self, draws: Mapping[str, Any]) -> dict[str, Any]:
         record = {"reverberated": draws["reverberated"]}
         if draws["reverberated"] and "reverb_seconds" in draws:
-            record["reverb_seconds"] = draws["reverb_seconds"]
+            record |= {key: draws[key] for key in ("reverb_seconds", "reverb_direct_db")}
         return record
 
     def describe(self, record: Mapping[str, Any]) -> list[str]:
         if not record["reverberated"]:
             return []
         seconds = record.get("reverb_seconds")
-        return ["a recorded room" if seconds is None else f"a room of {seconds:.2f} s"]
+        if seconds is None:
+            return ["a recorded room"]
+        direct = f"{record['reverb_direct_db']:.0f} dB".replace("-", "\u2212")
+        return [f"a room of {seconds:.2f} s, direct sound {direct} above the rest"]
 
 
 class Noise(SampleStage):
