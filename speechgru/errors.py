@@ -27,6 +27,10 @@ class TextError(UserError):
     """A transcript or vocabulary that cannot be used."""
 
 
+class GrammarError(UserError):
+    """A grammar's file that cannot be read, or says what cannot be understood."""
+
+
 class CorpusError(UserError):
     """A corpus that is not where it was said to be, or is not what it should be."""
 

@@ -18,6 +18,8 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
     "an interface or what its implementations exchange": {
         "speechgru.augment.stage.Clip",
         "speechgru.augment.stage.Stage",
+        "speechgru.grammar.sentence.Block",
+        "speechgru.grammar.sentence.Intent",
         "speechgru.model.direction.Direction",
         "speechgru.model.direction.StreamSteps",
         "speechgru.model.parts.Chunk",

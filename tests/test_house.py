@@ -16,6 +16,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "jit", "lengths", "processors", "progress", "ranges"}),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
     frozenset({"audio", "jsonlines", "process", "text", "voices"}),
+    frozenset({"grammar"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
     frozenset({"config"}),
@@ -33,11 +34,12 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
+    "hassil": {"grammar.file"},
     "keras_tuner": {"tune.keras_tuner_adapter"},
     "tensorflow_io": {"audio.in_graph"},
     "ai_edge_litert": {"runtime", "export"},
 }
-HEAVY = ("tensorflow", "keras", "tensorflow_io", "keras_tuner", "matplotlib", "librosa", "espeakng_loader")
+HEAVY = ("tensorflow", "keras", "hassil", "tensorflow_io", "keras_tuner", "matplotlib", "librosa", "espeakng_loader")
 
 #: What a device, a notebook or a fast command imports, and which loads none of the heavy packages.
 LIGHT = (
@@ -47,6 +49,7 @@ LIGHT = (
     "config",
     "corpora",
     "decoding",
+    "grammar",
     "metrics",
     "report",
     "runs",

@@ -1,0 +1,75 @@
+"""Sentences at random: even over intents, then over sentence templates, then over the values of each slot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from speechgru.grammar.nodes import Choice, Node, Permutation, Series, Slot, SlotValue, Text
+from speechgru.grammar.sentence import Intent, Sentence
+
+#: How often a sentence begins with one of the grammar's skip words, and how often it ends with one.
+SKIP_WORD_SHARE = 0.1
+
+
+class Drawing:
+    """Draws from one grammar; the shares of its intents and templates are computed once.
+
+    Args:
+        nodes: its expression tree.
+        intents: its intents.
+        skip_words: what may stand before and after a sentence.
+    """
+
+    def __init__(self, nodes: Sequence[Node], intents: Sequence[Intent], skip_words: Sequence[str]):
+        self._nodes = nodes
+        self._intents = intents
+        self._skip_words = skip_words
+        self._intent_shares = _shares([intent.weight for intent in intents])
+        self._block_shares = [_shares([block.weight for block in intent.blocks]) for intent in intents]
+
+    def draw(self, rng: np.random.Generator) -> Sentence:
+        """A sentence, whose text may have come out empty where all its parts are optional."""
+        number = _pick(rng, self._intent_shares)
+        intent = self._intents[number]
+        block = intent.blocks[_pick(rng, self._block_shares[number])]
+        slots = dict(block.slots)
+        pieces: list[str] = []
+        self._expand(block.sentences[rng.integers(len(block.sentences))], rng, pieces, slots)
+        text = " ".join("".join(pieces).split())
+        skip_words = self._skip_words
+        if skip_words and text:
+            if rng.random() < SKIP_WORD_SHARE:
+                text = f"{skip_words[rng.integers(len(skip_words))]} {text}"
+            if rng.random() < SKIP_WORD_SHARE:
+                text = f"{text} {skip_words[rng.integers(len(skip_words))]}"
+        return Sentence(text, intent.name, MappingProxyType(slots))
+
+    def _expand(self, place: int, rng: np.random.Generator, pieces: list[str], slots: dict[str, SlotValue]) -> None:
+        node = self._nodes[place]
+        if isinstance(node, Text):
+            pieces.append(node.text)
+        elif isinstance(node, Series):
+            for item in node.items:
+                self._expand(item, rng, pieces, slots)
+        elif isinstance(node, Permutation):
+            for number in rng.permutation(len(node.items)):
+                self._expand(node.items[number], rng, pieces, slots)
+        elif isinstance(node, Choice):
+            if not node.optional or rng.random() < 0.5:
+                self._expand(node.items[rng.integers(len(node.items))], rng, pieces, slots)
+        else:
+            assert isinstance(node, Slot)
+            before = len(pieces)
+            self._expand(node.item, rng, pieces, slots)
+            slots[node.name] = " ".join("".join(pieces[before:]).split()) if node.value is None else node.value
+
+
+def _shares(weights: list[float]) -> np.ndarray:
+    return np.cumsum(weights) / sum(weights)
+
+
+def _pick(rng: np.random.Generator, shares: np.ndarray) -> int:
+    return min(int(np.searchsorted(shares, rng.random(), side="right")), len(shares) - 1)
