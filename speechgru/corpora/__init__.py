@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import folder, fsdd, synthetic
+from speechgru.corpora import folder, fsdd, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
@@ -58,6 +58,11 @@ CORPORA: dict[str, Corpus] = {
     for corpus in (
         Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", synthetic.prepare),
         Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
+        Corpus(
+            "speechocean762",
+            "5,000 English sentences read by 250 people, half of them children",
+            speechocean762.prepare,
+        ),
         Corpus("folder", "your own recordings, with .txt files beside them or a transcripts.csv", folder.prepare),
     )
 }
