@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.config.sections import RunConfig
-from speechgru.corpora import CORPORA, grammar, prepare, synthetic
+from speechgru.corpora import CORPORA, grammar, prepare, spoken, synthetic
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
 from speechgru.utterances import measurement
@@ -34,7 +34,8 @@ from speechgru.utterances.measurement import (
     measurement_files,
     measurement_key,
 )
-from speechgru.voices import ENGINES, espeak
+from speechgru.voices import ENGINES, Cast, espeak
+from speechgru.voices.cast import Member
 
 needs_espeak = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None,
@@ -179,7 +180,7 @@ def test_a_corpus_is_without_fault_and_neither_check_nor_training_reads_it_first
 
 @needs_espeak
 def test_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "_PER_FILE", 20)
+    monkeypatch.setattr(spoken, "_PER_FILE", 20)
     prepare("synthetic", tmp_path / "one", utterances=60, workers=1)
     prepare("synthetic", tmp_path / "two", utterances=60, workers=2)
     assert len(list((tmp_path / "two" / "audio").iterdir())) == 5
@@ -233,10 +234,10 @@ def test_script_without_a_main_guard_can_use_workers(tmp_path, how):
 
 
 def test_error_in_a_worker_is_raised_here(tmp_path):
-    silence = synthetic._Sentence((0, 0, 0), split="train", text="")
-    jobs = [synthetic._Job(str(tmp_path / "a.wav"), [silence], ENGINES["espeak"])] * 4
+    silence = spoken.Sentence((0, 0, 0), split="train", text="")
+    jobs = [spoken._Job(str(tmp_path / "a.wav"), [silence], Cast((Member(ENGINES["espeak"]),)))] * 4
     with pytest.raises(CorpusError, match="the voice engine espeak spoke '' in silence"):
-        list(processes.run(synthetic._speak_file, jobs, workers=2))
+        list(processes.run(spoken._speak_file, jobs, workers=2))
 
 
 def test_worker_that_ends_early_is_reported():
@@ -280,7 +281,7 @@ def test_the_links_to_the_voices_change_no_sample_and_are_removed(tmp_path):
 
 @given(st.integers(1, 200_000))
 def test_noise_has_the_next_length_that_transforms_fast(least):
-    length = synthetic._fast_length(least)
+    length = spoken._fast_length(least)
     rest = length
     for factor in (2, 3, 5):
         while rest % factor == 0:
@@ -290,10 +291,10 @@ def test_noise_has_the_next_length_that_transforms_fast(least):
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
 def test_noise_has_power_1_and_the_colour_that_was_asked_for(slope):
-    noise_N = synthetic._coloured_noise(200_001, slope=slope, rng=np.random.default_rng(3))
+    noise_N = spoken._coloured_noise(200_001, slope=slope, rng=np.random.default_rng(3))
     assert len(noise_N) == 200_001 and np.mean(noise_N**2) == pytest.approx(1.0)
     power_TF = np.abs(np.fft.rfft(noise_N[:199_680].reshape(-1, 1024) * np.hanning(1024))) ** 2
-    frequencies = np.fft.rfftfreq(1024, 1 / synthetic.SAMPLE_RATE)
+    frequencies = np.fft.rfftfreq(1024, 1 / spoken.SAMPLE_RATE)
     bands = [power_TF[:, (frequencies > low) & (frequencies < 2 * low)].mean() for low in (400, 800, 1600, 3200)]
     steps_db = 10 * np.diff(np.log10(bands))
     np.testing.assert_allclose(steps_db, -20 * slope * np.log10(2), atol=0.4)

@@ -139,6 +139,8 @@ class Beeps:
 
     name = "beeps"
     summary = "tones in place of speech"
+    licence = "none"
+    is_slow = False
 
     def why_unavailable(self):
         return ""
@@ -146,7 +148,10 @@ class Beeps:
     def voices(self, split):
         return (f"{split}-1", f"{split}-2")
 
-    def draw_voice(self, split, rng, *, is_digits):
+    def person(self, voice):
+        return voice
+
+    def draw_voice(self, split, rng, *, is_digits, is_wide):
         return Pitch(self.voices(split)[rng.integers(2)], float(rng.uniform(200, 400)))
 
     def speak(self, text, voice, *, seed):
@@ -171,8 +176,11 @@ def test_a_new_voice_engine_speaks_the_synthetic_corpus(run, monkeypatch, tmp_pa
     ("change", "message"),
     [
         ({"why_unavailable": lambda self: "beeps.so is missing; copy it"}, "cannot be used: beeps.so is missing; copy"),
-        ({"voices": lambda self, split: ()}, "the voice engine beeps has no speaker for train"),
-        ({"voices": lambda self, split: ("ada",)}, "has the speaker ada in train and in dev"),
+        ({"voices": lambda self, split: ()}, "the voice engine beeps has no speaker for train: three splits"),
+        (
+            {"voices": lambda self, split: ("ada",)},
+            "the speaker of beeps/ada in train is that of beeps/ada in dev",
+        ),
         ({"speak": lambda self, *_, **__: (np.zeros(800, np.float32), 8000)}, "the voice engine beeps spoke '.+' in"),
     ],
 )

@@ -3,32 +3,112 @@
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Collection, Mapping
 
 from speechgru.errors import CorpusError
-from speechgru.voices.engine import Engine, Voice
+from speechgru.voices.cast import Cast, make_cast
+from speechgru.voices.command import Command
+from speechgru.voices.engine import ALL, Configurable, Engine, Sources, Voice
 from speechgru.voices.espeak import Espeak
+from speechgru.voices.festival import Festival
+from speechgru.voices.flite import Flite
+from speechgru.voices.piper import Piper
 
-__all__ = ["ENGINES", "Engine", "Voice", "find_engine"]
+__all__ = ["ENGINES", "Cast", "Engine", "Sources", "Voice", "choose_cast", "find_engine", "missing_engines"]
 
 #: The engines by name. A new one is its module and a line here.
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Espeak(),)}
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Espeak(), Piper(), Flite(), Festival(), Command())}
 
 
-def find_engine(name: str) -> Engine:
+def find_engine(name: str, sources: Sources | None = None) -> Engine:
     """The engine of a name, ready to speak.
+
+    Args:
+        name: as in `ENGINES`.
+        sources: voices and programs that are not installed with an engine.
 
     Raises:
         CorpusError: no engine has this name, or what it needs is not installed.
 
     >>> find_engine("espaek")
     Traceback (most recent call last):
-    speechgru.errors.CorpusError: no voice engine is called 'espaek'; did you mean 'espeak'? known are espeak
+    speechgru.errors.CorpusError: no voice engine is called 'espaek'; did you mean 'espeak'? known are espeak, piper, \
+flite, festival, command
     """
     if name not in ENGINES:
         near = difflib.get_close_matches(name, ENGINES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise CorpusError(f"no voice engine is called {name!r}; {hint}known are {', '.join(ENGINES)}")
-    reason = ENGINES[name].why_unavailable()
+    engine = _configured(name, sources)
+    reason = engine.why_unavailable()
     if reason:
         raise CorpusError(f"the voice engine {name} cannot be used: {reason}")
-    return ENGINES[name]
+    return engine
+
+
+def missing_engines(sources: Sources | None = None) -> dict[str, str]:
+    """The engines that cannot speak here, each with the reason and how to get it."""
+    reasons = {name: _configured(name, sources).why_unavailable() for name in ENGINES}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _configured(name: str, sources: Sources | None) -> Engine:
+    engine = ENGINES[name]
+    return engine.configured(sources) if sources is not None and isinstance(engine, Configurable) else engine
+
+
+def choose_cast(
+    engines: Mapping[str, float | None] | None = None,
+    *,
+    train_engines: Collection[str] = (),
+    test_engines: Collection[str] = (),
+    sources: Sources | None = None,
+) -> tuple[Cast, dict[str, str]]:
+    """The engines that speak a corpus.
+
+    Args:
+        engines: those that share train, dev and test, with their weights; None stands for the square root of the number
+            of people behind an engine's voices. None as a whole stands for every engine that can speak here and has
+            nobody in common with an engine of `test_engines`.
+        train_engines: those of them that speak in train only, with all their voices.
+        test_engines: further ones, each of which speaks in a test of its own only, with all its voices.
+        sources: voices and programs that are not installed with an engine.
+
+    Returns:
+        The cast, and the engines that were left out though none was asked for by name, each with the reason.
+
+    Raises:
+        CorpusError: an engine is not known, cannot speak here, or is named for two purposes; or a weight is not a
+            positive number.
+    """
+    held_out = [find_engine(name, sources) for name in test_engines]
+    left_out: dict[str, str] = {}
+    if engines is None:
+        left_out = missing_engines(sources)
+        if sources is None or sources.command is None:
+            left_out.pop("command", None)  # nobody can install what only the user has
+        people = {engine.person(voice): engine.name for engine in held_out for voice in engine.voices(ALL)}
+        chosen = [_configured(name, sources) for name in ENGINES if name not in (*left_out, "command", *test_engines)]
+        if sources is not None and sources.command is not None and "command" not in test_engines:
+            chosen.append(find_engine("command", sources))
+        for engine in list(chosen):
+            common = {people[one] for voice in engine.voices(ALL) if (one := engine.person(voice)) in people}
+            if common:
+                left_out[engine.name] = f"a speaker of it is one of {', '.join(sorted(common))}, kept for the test"
+                chosen.remove(engine)
+    else:
+        chosen = [find_engine(name, sources) for name in engines]
+    weights = {name: weight for name, weight in (engines or {}).items() if weight is not None}
+    for name, weight in weights.items():
+        if not 0 < weight < math.inf:
+            raise CorpusError(f"the weight of the voice engine {name} must be a positive number, got {weight}")
+    names = {engine.name for engine in chosen}
+    for name in train_engines:
+        if name not in names:
+            raise CorpusError(f"the voice engine {name} is kept for train and is none of {', '.join(sorted(names))}")
+    for name in test_engines:
+        if name in names:
+            raise CorpusError(f"the voice engine {name} is to speak in train and kept for the test; name it once")
+    cast = make_cast([*chosen, *held_out], weights=weights, train_engines=train_engines, test_engines=test_engines)
+    return cast, left_out

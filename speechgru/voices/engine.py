@@ -1,15 +1,20 @@
-"""What a voice engine offers: its speakers by split, and speech."""
+"""What a voice engine offers: its voices by split, and speech."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+#: In place of a split: the voices of every split, of an engine that is kept for one split alone.
+ALL = "all"
+
 
 class Voice(Protocol):
-    """How one sentence is spoken: drawn by an engine, and understood by it alone.
+    """How one sentence is spoken: drawn by an engine, and understood by it alone. Its `repr` shows every setting.
 
     >>> from speechgru.voices.espeak import Voice
     >>> Voice("en-US", "f3", rate=160).name
@@ -18,7 +23,7 @@ class Voice(Protocol):
 
     @property
     def name(self) -> str:
-        """The speaker, as manifests name it."""
+        """The voice, as manifests name it."""
         ...
 
     @property
@@ -40,7 +45,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """As the command line names it."""
+        """As the command line names it: letters, digits and underscores."""
         ...
 
     @property
@@ -48,21 +53,39 @@ class Engine(Protocol):
         """One line for people."""
         ...
 
+    @property
+    def licence(self) -> str:
+        """The licence of the program and, where it is another, of its voices; a corpus keeps it."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a sentence takes longer to speak than to read from a disk: then its speech is cached."""
+        ...
+
     def why_unavailable(self) -> str:
         """Why it cannot speak here, and how to install what it lacks; empty where it can."""
         ...
 
     def voices(self, split: str) -> Sequence[str]:
-        """The speakers of a split, `train`, `dev` or `test`. None is in two splits, and each split has one."""
+        """The voices of a split, `train`, `dev` or `test`, or `ALL` of them.
+
+        No person is in two splits. An engine of one or two people has them all in train.
+        """
         ...
 
-    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool) -> Voice:
-        """Draws a speaker of a split and a way to speak.
+    def person(self, voice: str) -> str:
+        """Who speaks: one name for all voices that were recorded from one person, in whichever engine."""
+        ...
+
+    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
+        """Draws a voice of a split and a way to speak.
 
         Args:
-            split: whose speakers to draw from.
+            split: whose voices to draw from; may be `ALL`.
             rng: the source of chance.
             is_digits: whether the sentence is a string of digits, which people speak with pauses between them.
+            is_wide: whether rates, pitches and the like vary as far as speech stays intelligible, not as usual.
         """
         ...
 
@@ -80,4 +103,28 @@ class Engine(Protocol):
         Raises:
             CorpusError: the engine failed.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where engines find voices and programs that are not installed with them.
+
+    Args:
+        folder: a folder of voice files: `.onnx` with `.onnx.json` (Piper), `.flitevox` (flite).
+        command: a command line of the user's own (`command.Command`).
+        command_voices: the voices of that command.
+    """
+
+    folder: Path | None = None
+    command: str | None = None
+    command_voices: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """An engine that uses `Sources`."""
+
+    def configured(self, sources: Sources) -> Engine:
+        """The engine with these sources."""
         ...

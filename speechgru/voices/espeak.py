@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import CorpusError
+from speechgru.voices.engine import ALL
 
 #: The variants of each split, by sex. No variant, and so no voice, is in two splits.
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -41,6 +42,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "test": {"female": ("f3", "linda"), "male": ("m2", "m5", "victor", "miguel")},
 }  # fmt: skip
 
+_SEXES = ("female", "male")
 _FEMALE_SHARE = 0.4
 #: The accents of English that the wheel has and that read Latin letters, as eSpeak NG names their files, and how often
 #: each is drawn.
@@ -48,9 +50,12 @@ ACCENT_SHARES = {
     "en": 0.20, "en-US": 0.28, "en-GB-x-rp": 0.14, "en-GB-scotland": 0.10, "en-GB-x-gbclan": 0.08,
     "en-GB-x-gbcwmd": 0.06, "en-029": 0.06, "en-US-nyc": 0.08,
 }  # fmt: skip
-_RATES = (135, 195)  # words a minute
-_PITCHES = (35, 65)
-_PITCH_RANGES = (30, 70)
+# By whether variety is wide; both ends are drawn.
+_RATES = {False: (135, 195), True: (110, 260)}  # words a minute
+_PITCHES = {False: (35, 65), True: (15, 85)}
+_PITCH_RANGES = {False: (30, 70), True: (10, 100)}
+_WORD_GAPS = {False: (0, 1), True: (0, 4)}
+_DIGIT_GAPS = {False: (0, 5), True: (0, 12)}
 
 # From speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -97,6 +102,8 @@ class Espeak:
 
     name = "espeak"
     summary = "eSpeak NG: formant synthesis, eight accents of English"
+    licence = "eSpeak NG: GPL-3.0-or-later, a library beside this program; voices alike"
+    is_slow = False
 
     def why_unavailable(self) -> str:
         try:
@@ -106,23 +113,33 @@ class Espeak:
         return ""
 
     def voices(self, split: str) -> tuple[str, ...]:
-        return tuple(variant for variants in VARIANTS[split].values() for variant in variants)
+        return tuple(variant for sex in _SEXES for variant in _variants(split, sex))
 
-    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool) -> Voice:
-        variants = VARIANTS[split]["female" if rng.random() < _FEMALE_SHARE else "male"]
+    def person(self, voice: str) -> str:
+        """The variant: an accent changes how it speaks, not who."""
+        return f"espeak/{voice}"
+
+    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
+        variants = _variants(split, "female" if rng.random() < _FEMALE_SHARE else "male")
         accents = list(ACCENT_SHARES)
+        gaps = (_DIGIT_GAPS if is_digits else _WORD_GAPS)[is_wide]
         return Voice(
             accent=accents[rng.choice(len(accents), p=list(ACCENT_SHARES.values()))],
             variant=variants[rng.integers(len(variants))],
-            rate=int(rng.integers(_RATES[0], _RATES[1] + 1)),
-            pitch=int(rng.integers(_PITCHES[0], _PITCHES[1] + 1)),
-            pitch_range=int(rng.integers(_PITCH_RANGES[0], _PITCH_RANGES[1] + 1)),
-            word_gap=int(rng.integers(0, 6)) if is_digits else int(rng.integers(0, 2)),
+            rate=int(rng.integers(_RATES[is_wide][0], _RATES[is_wide][1] + 1)),
+            pitch=int(rng.integers(_PITCHES[is_wide][0], _PITCHES[is_wide][1] + 1)),
+            pitch_range=int(rng.integers(_PITCH_RANGES[is_wide][0], _PITCH_RANGES[is_wide][1] + 1)),
+            word_gap=int(rng.integers(gaps[0], gaps[1] + 1)),
         )
 
     def speak(self, text: str, voice: Voice, *, seed: int = 0) -> tuple[np.ndarray, int]:
         samples_N, sample_rate = _speak(text, voice, seed)
         return samples_N.astype(np.float32) / 32768, sample_rate
+
+
+def _variants(split: str, sex: str) -> tuple[str, ...]:
+    splits = VARIANTS if split == ALL else (split,)
+    return tuple(variant for one in splits for variant in VARIANTS[one][sex])
 
 
 def _speak(text: str, voice: Voice, seed: int) -> tuple[np.ndarray, int]:

@@ -1,0 +1,510 @@
+"""Spoken corpora: sentences and a cast of voices in, recordings and manifests out.
+
+The noise, the level and the silence around a recording are drawn here; the voices and how they speak are the engines'.
+
+A hundred recordings share a WAV file: a file each, or FLAC, would take longer to write, and training would take longer
+to read them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.corpora import grammar
+from speechgru.errors import CorpusError
+from speechgru.files import write_json
+from speechgru.process import workers as processes
+from speechgru.processors import num_processors
+from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.utterances.measurement import (
+    MEASUREMENTS_NAME,
+    Measurement,
+    measure_samples,
+    measurement_key,
+    write_measurements,
+)
+from speechgru.voices import Cast, Engine, Sources, Voice, choose_cast
+from speechgru.voices.cache import SpeechCache, default_folder
+from speechgru.voices.engine import ALL
+
+#: The sample rate of the recordings, Hz.
+SAMPLE_RATE = 16000
+#: What a corpus keeps about its engines: licences, voices by split, and who was left out.
+VOICES_NAME = "voices.json"
+
+_NOISE_SLOPES = (0.0, 0.5, 1.0)  # the amplitude falls with frequency to this power: white, pink, brown
+_NOISE_FLOOR_HZ = 50.0  # below it, coloured noise grows no further
+_SPEECH_FLOOR = 0.003  # of the peak: what an engine gives before and after the words is quieter
+
+_PAUSE_SHARE = 0.2
+_FINAL_MARKS = ("", "", ".", ".", "!", "?")
+
+_PER_FILE = 100  # recordings: some four minutes, half a second of work
+_MOST = 1_000_000  # a file's name has six digits
+_OWN_AUDIO = re.compile(r"(train|dev|test|test_\w+)-\d{6}\.(wav|flac)")  # a FLAC an utterance, as it once was, too
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How far recordings differ.
+
+    Args:
+        is_wide: whether voices vary as far as they stay intelligible, and pauses and tones of the sentence too.
+        padding_seconds: the silence before and after the speech, each.
+        snr_db: the speech's power over the noise's.
+        peak_db: the recording's level.
+    """
+
+    is_wide: bool
+    padding_seconds: tuple[float, float]
+    snr_db: tuple[float, float]
+    peak_db: tuple[float, float]
+
+    def draw_padding(self, rng: np.random.Generator) -> float:
+        """Seconds of silence; of a wide range, short ones as often as long ones on a logarithmic scale."""
+        low, high = self.padding_seconds
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))) if self.is_wide else rng.uniform(low, high))
+
+
+#: By name.
+VARIETIES = {
+    "usual": Variety(False, padding_seconds=(0.05, 0.4), snr_db=(15.0, 40.0), peak_db=(-12.0, -0.5)),
+    "wide": Variety(True, padding_seconds=(0.1, 1.5), snr_db=(10.0, 50.0), peak_db=(-30.0, -0.5)),
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One utterance to speak: all that its samples depend on but the cast and the variety.
+
+    Args:
+        seed: the source of all that is drawn for it, different for each utterance.
+        split: its manifest.
+        text: what is spoken, and the transcript.
+        extra: further fields of its manifest line; JSON-ready.
+    """
+
+    seed: tuple[int, ...]
+    split: str
+    text: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A file to fill: sentences of one split, and who speaks them."""
+
+    path: str
+    sentences: Sequence[Sentence]
+    cast: Cast
+    variety: Variety = VARIETIES["usual"]
+    names_engine: bool = False
+    cache: SpeechCache | None = None
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """One utterance in its file, with what was measured of it and what that depends on (`measurement_key`)."""
+
+    split: str
+    utterance: Utterance
+    key: list[Any]
+    measurement: Measurement
+
+
+def speak_sentences(
+    sentences: Iterable[str] | Mapping[str, Iterable[str]],
+    out: str | Path,
+    *,
+    engines: Mapping[str, float | None] | None = None,
+    train_engines: Sequence[str] = (),
+    test_engines: Sequence[str] = (),
+    sources: Sources | None = None,
+    seed: int = 0,
+    variety: str = "wide",
+    cache: str | Path | None = "default",
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Path]:
+    """Speaks any sentences: a corpus of them, in the voices of several engines.
+
+    Args:
+        sentences: texts, dealt to train, dev and test by a hash of the text (80 : 7 : 13); or those of each split, by
+            its name. Each is spoken once; a text that occurs twice is spoken twice, by whomever is drawn.
+        out: the folder to write: `audio/*.wav`, a manifest a split, and `voices.json`.
+        engines: as for `voices.choose_cast`, such as `{"espeak": 3, "flite": 1}`; None stands for all that are here.
+        train_engines: engines that speak in train only, with all their voices.
+        test_engines: engines that speak in a test of their own only: the sentences of test once more, as
+            `test_ENGINE.jsonl`.
+        sources: voices and programs that are not installed with an engine.
+        seed: 0 or more; the same seed, sentences and engines give the same bytes, however many workers speak.
+        variety: "wide" or "usual" (`VARIETIES`).
+        cache: a folder of speech that was spoken before, of slow engines; "default" is the user's cache, None is none.
+        workers: processes; None starts one for each CPU core that this process may use.
+        progress: called as the work proceeds.
+
+    Returns:
+        The manifests by split. Each line also has `engine`, `voice`, `snr_db` and what the engine reports of the voice.
+
+    Raises:
+        CorpusError: an argument is out of range, an engine is not installed or failed, a split has no voice, or `out`
+            cannot be written.
+    """
+    if isinstance(sentences, Mapping):
+        by_split = {split: list(texts) for split, texts in sentences.items()}
+    else:
+        by_split = {split: [] for split in grammar.SPLITS}
+        for text in sentences:
+            by_split[grammar.split_of(text)].append(text)
+    unknown = by_split.keys() - set(grammar.SPLITS)
+    if unknown:
+        raise CorpusError(f"sentences are of train, dev and test; got {', '.join(sorted(map(str, unknown)))}")
+    check_whole(seed=(seed, 0), workers=(workers, 1))
+    plan = [
+        Sentence(seed=(seed, place, index), split=split, text=text)
+        for place, split in enumerate(grammar.SPLITS)
+        for index, text in enumerate(by_split.get(split, ()))
+    ]
+    cast, left_out = choose_cast(engines, train_engines=train_engines, test_engines=test_engines, sources=sources)
+    return speak_corpus(
+        Path(out).absolute(),
+        plan,
+        cast,
+        variety=variety,
+        left_out=left_out,
+        cache=cache,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def check_whole(**values: tuple[Any, int]) -> None:
+    """Refuses what is not a whole number of at least so much: `seed=(value, least)`; `workers` may be None."""
+    for name, (value, least) in values.items():
+        if value is None and name == "workers":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise CorpusError(f"{name} must be a whole number, {least} or more, got {value!r}")
+
+
+def speak_corpus(
+    out: Path,
+    sentences: Sequence[Sentence],
+    cast: Cast,
+    *,
+    variety: str,
+    left_out: Mapping[str, str] | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Path]:
+    """Speaks planned sentences into `out`, with `voices.json`; those of test once more by each engine kept for it.
+
+    Args:
+        out: the folder to write.
+        sentences: of train, dev and test.
+        cast: who speaks.
+        variety: a name of `VARIETIES`.
+        left_out: engines that could have spoken, with the reason, for `voices.json`.
+        cache: as for `speak_sentences`.
+        workers: as for `speak_sentences`.
+        progress: called as the work proceeds.
+
+    Returns:
+        The manifests by split.
+
+    Raises:
+        CorpusError: as for `speak_sentences`.
+    """
+    if variety not in VARIETIES:
+        raise CorpusError(f"variety must be one of {', '.join(VARIETIES)}, got {variety!r}")
+    held_out = [split for split in cast.splits if split not in grammar.SPLITS]
+    again = [
+        Sentence((*each.seed, 1 + number), split, each.text, each.extra)
+        for number, split in enumerate(held_out)
+        for each in sentences
+        if each.split == "test"
+    ]
+    everything = [*sentences, *again]
+    splits = [split for split in (*grammar.SPLITS, *held_out) if any(each.split == split for each in everything)]
+    speech_cache = None
+    if cache is not None and any(each.engine.is_slow for each in cast.members):
+        speech_cache = SpeechCache(default_folder() if cache == "default" else Path(cache).absolute())
+    manifests = speak_files(
+        out,
+        everything,
+        cast,
+        splits=splits,
+        variety=VARIETIES[variety],
+        names_engine=True,
+        cache=speech_cache,
+        workers=workers,
+        progress=progress,
+    )
+    if speech_cache is not None:
+        speech_cache.trim()
+    write_json(out / VOICES_NAME, _describe(cast, splits, variety=variety, left_out=left_out or {}))
+    return manifests
+
+
+def _describe(cast: Cast, splits: Sequence[str], *, variety: str, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """What a corpus keeps about its voices; JSON-ready."""
+    engines = {}
+    for member in cast.members:
+        keys = {split: key for split in splits if (key := member.voices_key(split))}
+        engines[member.engine.name] = {
+            "licence": member.engine.licence,
+            "weight": round(member.weight, 3),
+            "kept_for": member.role or None,
+            "voices": {split: list(member.engine.voices(key)) for split, key in keys.items()},
+            "people": len({member.engine.person(voice) for voice in member.engine.voices(ALL)}),
+        }
+    return {"variety": variety, "engines": engines, "left_out": dict(left_out)}
+
+
+def speak_files(
+    out: Path,
+    sentences: Sequence[Sentence],
+    cast: Cast,
+    *,
+    splits: Sequence[str],
+    variety: Variety,
+    names_engine: bool,
+    cache: SpeechCache | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Path]:
+    """Speaks planned sentences into `out/audio`, 100 a file, measures them, and writes the manifests of `splits`.
+
+    Each recording is measured before it is written, so that neither `check` nor training has to read the corpus first
+    (`measurements.jsonl`). The old manifests go first and the new ones come last, so that a crash leaves no manifest of
+    other audio.
+    """
+    cast.check(splits)
+    _require_soxr()
+    most = max((sum(each.split == split for each in sentences) for split in splits), default=0)
+    if not sentences or most >= _MOST:
+        raise CorpusError(f"a split has 1 to {_MOST - 1} sentences, got {most}")
+    audio = out / "audio"
+    try:
+        audio.mkdir(parents=True, exist_ok=True)
+        stale = [f"{split}.jsonl" for split in (*grammar.SPLITS, *splits)]
+        for path in (*(out / name for name in (*stale, MEASUREMENTS_NAME, VOICES_NAME)), *_held_out_manifests(out)):
+            path.unlink(missing_ok=True)
+        for path in audio.iterdir():
+            if _OWN_AUDIO.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    jobs = []
+    for split in splits:
+        own = [sentence for sentence in sentences if sentence.split == split]
+        for start in range(0, len(own), _PER_FILE):  # a file's name has the number of its first sentence
+            path = audio / f"{split}-{start:06d}.wav"
+            jobs.append(_Job(str(path), own[start : start + _PER_FILE], cast, variety, names_engine, cache))
+    spoken = _speak_all(jobs, workers=workers or num_processors(), progress=progress)
+    write_measurements(out / MEASUREMENTS_NAME, ((each.key, each.measurement) for each in spoken))
+    manifests = {}
+    for split in reversed(splits):  # train last: where it stands, the others do
+        chosen = [each.utterance for each in spoken if each.split == split]
+        manifests[split] = write_manifest(out / f"{split}.jsonl", chosen)
+    return {split: manifests[split] for split in splits}
+
+
+def _held_out_manifests(out: Path) -> list[Path]:
+    """The manifests of engines that an earlier corpus in this folder kept for the test: those whose audio is there."""
+    names = {path.name.partition("-")[0] for path in (out / "audio").glob("test_*-*.wav")}
+    return [out / f"{name}.jsonl" for name in names]
+
+
+def _require_soxr() -> None:
+    try:
+        import soxr  # noqa: F401
+    except ImportError as error:
+        raise CorpusError(
+            "spoken recordings are resampled by soxr, and soxr is not installed; "
+            "install it with `pip install 'speechgru[train]'`"
+        ) from error
+
+
+def _speak_all(jobs: Sequence[_Job], *, workers: int, progress: Progress) -> list[_Spoken]:
+    spoken: dict[int, list[_Spoken]] = {}
+    total, done = sum(len(job.sentences) for job in jobs), 0
+    progress("speaking", 0, total, "")
+    for position, in_file in processes.run(_speak_file, jobs, workers=workers):
+        spoken[position] = in_file
+        done += len(in_file)
+        progress("speaking", done, total, "")
+    return [each for position in range(len(jobs)) for each in spoken[position]]
+
+
+def _speak_file(job: _Job) -> list[_Spoken]:
+    """Speaks a file's sentences, writes it, and measures each recording."""
+    import soundfile
+
+    drawn = [_draw(sentence, job) for sentence in job.sentences]
+    recordings: dict[int, tuple[np.ndarray, dict[str, Any]]] = {}
+    for place in sorted(range(len(drawn)), key=drawn.__getitem__):  # an engine has few models in memory at once
+        recordings[place] = _record_sentence(job.sentences[place], drawn[place], job)
+    all_N = np.concatenate([recordings[place][0] for place in range(len(drawn))])
+    try:
+        soundfile.write(job.path, all_N, SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise CorpusError(f"{job.path}: cannot be written ({error})") from error
+    of_file = Measurement(
+        source_rate=SAMPLE_RATE, num_channels=1, format="WAV PCM_16", file_seconds=len(all_N) / SAMPLE_RATE
+    )
+    spoken, start = [], 0
+    for place, sentence in enumerate(job.sentences):
+        pcm_N, extra = recordings[place]
+        utterance = Utterance(
+            audio_filepath=job.path,
+            duration=round(len(pcm_N) / SAMPLE_RATE, 6),  # as a manifest states it, so that the key will be the same
+            text=sentence.text,
+            speaker=drawn[place].speaker if job.names_engine else drawn[place].voice.name,
+            offset=round(start / SAMPLE_RATE, 6),
+            extra=extra,
+            segment=True,
+        )
+        samples_N = pcm_N.astype(np.float32) / 32768  # as `read_recording` will give them
+        spoken.append(
+            _Spoken(
+                sentence.split,
+                utterance,
+                measurement_key(utterance, sample_rate=SAMPLE_RATE),
+                measure_samples(samples_N, of_file, sample_rate=SAMPLE_RATE),
+            )
+        )
+        start += len(pcm_N)
+    return spoken
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Who speaks a sentence and how; orders by voice."""
+
+    engine: Engine
+    voice: Voice
+    text: str
+    seed: int
+    rng: np.random.Generator
+
+    @property
+    def speaker(self) -> str:
+        """The voice among those of all engines."""
+        return f"{self.engine.name}/{self.voice.name}"
+
+    def __lt__(self, other: _Drawn) -> bool:
+        return self.speaker < other.speaker
+
+
+def _draw(sentence: Sentence, job: _Job) -> _Drawn:
+    rng = np.random.default_rng([*sentence.seed, 1])
+    is_digits, is_wide = grammar.is_digit_string(sentence.text), job.variety.is_wide
+    engine, voice = job.cast.draw(sentence.split, rng, is_digits=is_digits, is_wide=is_wide)
+    text = _phrase(sentence.text, rng, is_digits=is_digits) if is_wide else sentence.text
+    return _Drawn(engine, voice, text, int(rng.integers(1, 2**31 - 1)), rng)
+
+
+def _phrase(text: str, rng: np.random.Generator, *, is_digits: bool) -> str:
+    """The text with marks at which a voice pauses and by which it chooses its tone, as people differ in both.
+
+    A string of digits is spoken without a pause, digit by digit, or in groups of two to four; of other sentences one of
+    five has a pause somewhere. The words stay the same.
+    """
+    words = text.split()
+    pauses: set[int] = set()
+    if is_digits:
+        step = (0, 1, int(rng.integers(2, 5)))[rng.integers(3)]
+        pauses = set(range(step - 1, len(words) - 1, step)) if step else set()
+    elif len(words) > 2 and rng.random() < _PAUSE_SHARE:
+        pauses = {int(rng.integers(len(words) - 1))}
+    marked = [word + "," if place in pauses else word for place, word in enumerate(words)]
+    return " ".join(marked) + _FINAL_MARKS[rng.integers(len(_FINAL_MARKS))]
+
+
+def _record_sentence(sentence: Sentence, drawn: _Drawn, job: _Job) -> tuple[np.ndarray, dict[str, Any]]:
+    """A recording of a sentence, int16, and the further fields of its manifest line."""
+    import soxr
+
+    engine, voice, rng = drawn.engine, drawn.voice, drawn.rng
+    try:
+        if job.cache is not None and engine.is_slow:
+            samples_N, sample_rate = job.cache.speak(engine, drawn.text, voice, seed=drawn.seed)
+        else:
+            samples_N, sample_rate = engine.speak(drawn.text, voice, seed=drawn.seed)
+    except CorpusError as error:
+        raise CorpusError(
+            f"the voice engine {engine.name} did not speak {drawn.text!r} with the voice {voice.name}: {error}"
+        ) from error
+    audible_N = _trim(samples_N)
+    if not len(audible_N):
+        raise CorpusError(
+            f"the voice engine {engine.name} spoke {drawn.text!r} in silence with the voice {voice.name}; reinstall it"
+        )
+    speech = soxr.resample(audible_N, sample_rate, SAMPLE_RATE)
+    snr_db = round(float(rng.uniform(*job.variety.snr_db)), 1)
+    recording = _record(speech, snr_db=snr_db, rng=rng, variety=job.variety)
+    pcm_N = np.round(recording * 32767).astype(np.int16)
+    named = {"engine": engine.name, "voice": voice.name} if job.names_engine else {}
+    return pcm_N, {**sentence.extra, **named, **voice.facts, "snr_db": snr_db}
+
+
+def _trim(samples_N: np.ndarray) -> np.ndarray:
+    """The samples from the first audible one to the last; none where nothing is audible."""
+    if not len(samples_N):
+        return samples_N
+    audible = np.flatnonzero(np.abs(samples_N) > _SPEECH_FLOOR * np.abs(samples_N).max())
+    return samples_N[audible[0] : audible[-1] + 1] if len(audible) else samples_N[:0]
+
+
+def _record(
+    speech: np.ndarray, *, snr_db: float, rng: np.random.Generator, variety: Variety = VARIETIES["usual"]
+) -> np.ndarray:
+    """Puts speech into a room: noise before, under and after it, and a level.
+
+    Args:
+        speech: float samples at `SAMPLE_RATE`.
+        snr_db: power of the speech, pauses included, over the power of the noise.
+        rng: draws the pauses, the noise's colour and the level.
+        variety: the ranges to draw from.
+
+    Returns:
+        Float samples within [-1, 1].
+    """
+    before, after = (int(variety.draw_padding(rng) * SAMPLE_RATE) for _ in range(2))
+    padded = np.concatenate([np.zeros(before), speech.astype(np.float64), np.zeros(after)])
+    noise = _coloured_noise(len(padded), slope=_NOISE_SLOPES[rng.integers(len(_NOISE_SLOPES))], rng=rng)
+    noise *= np.sqrt(np.mean(speech.astype(np.float64) ** 2)) * 10 ** (-snr_db / 20)
+    mixture = padded + noise
+    return mixture / np.abs(mixture).max() * 10 ** (rng.uniform(*variety.peak_db) / 20)
+
+
+def _coloured_noise(num_samples: int, *, slope: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of power 1 whose amplitude spectrum falls as frequency to the power `-slope`."""
+    if slope == 0:
+        noise_N = rng.standard_normal(num_samples)
+    else:
+        # The spectrum of white noise is white noise itself: drawing it spares one of two transforms.
+        n_fft = _fast_length(num_samples)
+        spectrum = rng.standard_normal(n_fft + 2, dtype=np.float32).view(np.complex64)
+        frequencies = np.arange(n_fft // 2 + 1, dtype=np.float32) * (SAMPLE_RATE / n_fft)
+        noise_N = np.fft.irfft(spectrum * np.maximum(frequencies, _NOISE_FLOOR_HZ) ** -slope, n_fft)[:num_samples]
+    return noise_N / np.sqrt(np.mean(noise_N**2))
+
+
+def _fast_length(least: int) -> int:
+    """The smallest even length, `least` or more, with no prime factor above 5: others take several times as long.
+
+    >>> [_fast_length(least) for least in (1, 7, 1025, 40_001)]
+    [2, 8, 1080, 40500]
+    """
+    odd_parts = (3**threes * 5**fives for threes in range(13) for fives in range(9))
+    return min(odd << max(1, (-(-least // odd) - 1).bit_length()) for odd in odd_parts)
