@@ -59,21 +59,6 @@ def digests(out: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(0, "zero"), (10, "ten"), (13, "thirteen"), (20, "twenty"), (21, "twenty one"), (99, "ninety nine"),
-     (100, "one hundred")],
-)  # fmt: skip
-def test_numbers_are_words(number, words):
-    assert grammar.number_words(number) == words
-
-
-@pytest.mark.parametrize("number", [-1, 101])
-def test_number_outside_the_range_is_refused(number):
-    with pytest.raises(ValueError, match="0 to 100"):
-        grammar.number_words(number)
-
-
 @given(st.integers(0, 2**63))
 def test_sentences_are_plain_words_and_of_one_split(seed):
     sentence = grammar.draw_sentence(np.random.default_rng(seed))

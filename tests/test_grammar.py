@@ -268,3 +268,57 @@ def test_the_files_of_home_assistant_load(language):
 def test_slots_are_described_on_one_line():
     sentence = Sentence("a", "A", {"area": "hall", "level": 2})
     assert describe_slots(sentence.slots) == "area=hall, level=2" and describe_slots({}) == "-"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "intent", "slots"),
+    [
+        ("household", "please set the floor lamp", None, {}),
+        (
+            "household",
+            "set the living room ceiling light to eighty five percent now",
+            "SetLight",
+            {"room": "living room", "light": "ceiling light", "percent": 85},
+        ),
+        ("household", "wake me at ten to seven please", "SetAlarm", {"minutes_to": 10, "hour": 7}),
+        (
+            "household",
+            "remind me to buy milk on monday",
+            "Remind",
+            {"task": "buy milk", "food": "milk", "day": "monday"},
+        ),
+        ("household", "seven zero two", "Digits", {"digits": "seven zero two"}),
+        ("digits", "nine nine nine", "Digits", {"digits": "nine nine nine"}),
+        (
+            "coffee",
+            "can I have a small double shot dark roast latte with a lot of brown sugar and some skim milk",
+            "orderDrink",
+            {
+                "size": "small",
+                "numberOfShots": "double shot",
+                "roast": "dark roast",
+                "coffeeDrink": "latte",
+                "sugarAmount": "a lot of brown sugar",
+                "milkAmount": "some skim milk",
+            },
+        ),
+        ("coffee", "drip coffee", "orderDrink", {"coffeeDrink": "drip coffee"}),
+    ],
+)
+def test_the_grammars_of_the_package_mean_what_they_should(name, text, intent, slots):
+    read = Grammar.load(name).parse(text)
+    assert (intent, slots) == (None, {}) if read is None else (read.intent, dict(read.slots)) == (intent, slots)
+
+
+def test_the_household_grammar_is_drawn_as_its_weights_say():
+    grammar = Grammar.load("household")
+    assert not grammar.notes and len(grammar.words()) > 200
+    rng = np.random.default_rng(7)
+    drawn = [grammar.draw(rng) for _ in range(4000)]
+    share = collections.Counter(sentence.intent for sentence in drawn)
+    assert share["Digits"] / 4000 == pytest.approx(1 / 4, abs=0.03)
+    assert share["SetLight"] / 4000 == pytest.approx(11 / 120, abs=0.02)
+    lengths = collections.Counter(len(s.text.split()) for s in drawn if s.intent == "Digits")
+    assert sorted(lengths) == list(range(1, 9)) and min(lengths.values()) > 0.5 * max(lengths.values())
+    percents = [s.slots["percent"] for s in drawn if "percent" in s.slots]
+    assert sum(percent % 10 == 0 for percent in percents) / len(percents) == pytest.approx(0.25 + 0.625 / 11, abs=0.1)

@@ -69,13 +69,14 @@ class Grammar:
 
         Args:
             path: a YAML or JSON file in Home Assistant's syntax, a folder of such files, which are read as one, or what
-                `save` wrote. All but the last need the library hassil (the extra `train`).
+                `save` wrote; or the name of a grammar that comes with the package, such as `household`. All but what
+                `save` wrote need the library hassil (the extra `train`).
 
         Raises:
             GrammarError: there is no such file, or it is not a grammar; names the file, the line where it has one, and
                 what to do.
         """
-        path = Path(path)
+        path = _own_file(str(path)) or Path(path)
         if path.suffix == ".json":
             record = _read_json(path)
             if isinstance(record, dict) and "nodes" in record:
@@ -242,6 +243,25 @@ class Grammar:
     @cached_property
     def _parser(self) -> Parser:
         return self.parser(normalize_text)
+
+
+#: Where the package's own grammars are: in an installed package beside this module, else in the repository.
+_OWN_FOLDERS = (Path(__file__).parent / "files", Path(__file__).parents[2] / "configs" / "grammars")
+
+
+def own_grammars() -> dict[str, Path]:
+    """The grammars that come with the package, by name.
+
+    Example:
+        >>> "household" in own_grammars()
+        True
+    """
+    folder = next((folder for folder in _OWN_FOLDERS if folder.is_dir()), None)
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))} if folder else {}
+
+
+def _own_file(name: str) -> Path | None:
+    return None if Path(name).suffix or Path(name).exists() else own_grammars().get(name)
 
 
 def _intent_from_record(name: str, record: Mapping[str, Any]) -> Intent:
