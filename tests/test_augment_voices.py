@@ -1,5 +1,6 @@
 """Stages of the speaker and of the line: what they promise, measured on synthetic vowels."""
 
+import dataclasses
 import itertools
 import math
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's graph")
+pytest.importorskip("numba", reason="pitch is moved by compiled code (extra train)")
 
 from augmenting import chain_of, energy, formants_of, pitch_of, seed, vowel  # noqa: E402
 
+from speechgru.augment.prosody import Prosody, change_prosody, track_pitch  # noqa: E402
 from speechgru.augment.rooms import draw_direct_db, room_response  # noqa: E402
 from speechgru.augment.transmission import mu_law, overload, telephone  # noqa: E402
 from speechgru.augment.voice import VoiceChange, change_voice  # noqa: E402
@@ -25,6 +28,7 @@ VOICE = {
 #: One by one, and together.
 STAGES_ON = {
     "voice": {"voice_probability": 1.0},
+    "prosody": {"prosody_probability": 1.0},
     "clipping": {"clipping_probability": 1.0},
     "transmission": {"transmission_probability": 1.0},
     "room": {"reverb_probability": 1.0, "reverb_direct_db_min": -9.0, "reverb_direct_db_max": 0.0},
@@ -106,6 +110,88 @@ def test_a_probability_is_the_share_of_the_utterances():
         clipped = np.mean([row["clipped_db"].numpy() > 0 for row in rows])
         sent = np.mean([row["transmission_kind"].numpy() >= 0 for row in rows])
         np.testing.assert_allclose([changed, clipped, sent], strength * np.array([0.5, 0.3, 0.7]), atol=0.1)
+
+
+# Prosody
+
+
+def prosody(samples_N, number=0, *, sample_rate=RATE, **changes):
+    changes = Prosody(**{field.name: 0.0 for field in dataclasses.fields(Prosody)} | changes)
+    return change_prosody(samples_N, changes, np.random.default_rng(number), sample_rate=sample_rate)
+
+
+def pitches_of(samples_N, sample_rate=RATE):
+    track = track_pitch(samples_N, sample_rate=sample_rate)
+    return track.frequency_T * sample_rate
+
+
+@pytest.mark.parametrize(("f0_hz", "sample_rate"), [(75, 16000), (130, 8000), (170, 44100), (240, 16000), (400, 16000)])
+def test_the_pitch_is_tracked_and_no_change_gives_the_same_samples(f0_hz, sample_rate):
+    samples_N = vowel(f0_hz, sample_rate=sample_rate)
+    np.testing.assert_allclose(pitches_of(samples_N, sample_rate)[2:-2], f0_hz, rtol=0.01)
+    np.testing.assert_allclose(prosody(samples_N, sample_rate=sample_rate), samples_N, atol=1e-6)
+
+
+@pytest.mark.parametrize("f0_hz", [90, 150])
+@pytest.mark.parametrize("semitones", [-6.0, 4.0])
+def test_the_pitch_moves_by_its_semitones_and_formants_and_duration_stay(f0_hz, semitones):
+    samples_N = vowel(f0_hz)
+    other_N = prosody(samples_N, semitones=semitones)
+    assert pitch_of(other_N) == pytest.approx(f0_hz * 2 ** (semitones / 12), rel=0.003)
+    np.testing.assert_allclose(formants_of(other_N), formants_of(samples_N), rtol=0.05)
+    assert other_N.shape == samples_N.shape and other_N.dtype == np.float32
+    assert energy(other_N) == pytest.approx(energy(samples_N), rel=1e-3)
+
+
+def test_a_curve_of_the_pitch_stays_in_its_range_and_uses_it():
+    samples_N = vowel(140, seconds=2.0)
+    moved = [12 * np.log2(pitches_of(prosody(samples_N, number, curve_semitones=3.0))[5:-5] / 140) for number in (1, 2)]
+    for semitones_T in moved:
+        assert -3.2 < semitones_T.min() < semitones_T.max() < 3.2
+        assert np.ptp(semitones_T) > 1.5 and np.abs(np.diff(semitones_T)).max() < 0.6
+    assert np.abs(moved[0] - moved[1]).max() > 1.0
+
+
+def test_a_curve_of_the_pace_moves_sounds_and_neither_pitch_nor_the_ends():
+    beeps_hz = [300.0, 600.0, 900.0, 1200.0]
+    samples_N = np.concatenate([vowel(125, formants_hz=(hz, 2500.0), seconds=0.5) for hz in beeps_hz])
+    other_N = prosody(samples_N, 3, rate_share=0.4)
+    assert len(other_N) == len(samples_N)
+    assert pitch_of(other_N[8000:24000]) == pytest.approx(125, rel=0.01)
+
+    def changes_of(samples_N):
+        """Where the formant passes from one to the next: the samples at which the correlation with it does."""
+        blocks_TN = samples_N[: len(samples_N) // 512 * 512].reshape(-1, 512) * np.hanning(512)
+        power_TF = np.abs(np.fft.rfft(blocks_TN, 2048)) ** 2
+        frequencies_hz = np.fft.rfftfreq(2048, 1 / RATE)
+        centre_T = power_TF[:, frequencies_hz < 1500] @ frequencies_hz[frequencies_hz < 1500]
+        centre_T /= power_TF[:, frequencies_hz < 1500].sum(axis=1)
+        middles = (centre_T[4:12].mean() + centre_T[20:28].mean()) / 2
+        return np.flatnonzero(centre_T > middles)[0] * 512
+
+    assert abs(changes_of(samples_N) - 8000) < 1024
+    moved = [abs(changes_of(prosody(samples_N, number, rate_share=0.4)) - 8000) for number in range(4)]
+    assert max(moved) > 500
+
+
+def test_jitter_makes_periods_unequal():
+    samples_N = vowel(125)
+
+    def regularity(samples_N):
+        part_N, later_N = samples_N[2000:12000].astype(float), samples_N[2128:12128].astype(float)
+        return float(part_N @ later_N / math.sqrt(energy(part_N) * energy(later_N)))
+
+    steady, hoarse, hoarser = (regularity(prosody(samples_N, jitter_share=share)) for share in (0.0, 0.01, 0.03))
+    assert steady > 0.99 > hoarse > hoarser
+
+
+def test_noise_and_unvoiced_speech_keep_their_spectrum():
+    noise_N = 0.1 * np.random.default_rng(0).normal(size=2 * RATE).astype(np.float32)
+    edges_hz = np.array([50.0, 500, 1000, 2000, 4000, 7000])
+    other_N = prosody(noise_N, semitones=6.0, rate_share=0.2)
+    # Relative to each other: the cubic between samples costs the top of the spectrum some 2 dB.
+    change_db = spectrum_db(other_N, edges_hz) - spectrum_db(noise_N, edges_hz)
+    assert np.ptp(change_db[:-1]) < 1.0 and change_db[-1] > change_db[0] - 3.0
 
 
 # Voice
@@ -216,5 +302,5 @@ def test_what_was_drawn_is_recorded_in_words():
     _, draws = chain.augment_samples(vowel(120, seconds=0.2), seed(4))
     record = chain.records({key: value.numpy().item() for key, value in draws.items()})
     facts = " / ".join(chain.describe(record))
-    for words in ("formants × ", " dB an octave", "breath", "clipped", "over ", "direct sound −"):
+    for words in ("pitch ", " jitter", "formants × ", " dB an octave", "breath", "clipped", "over ", "direct sound −"):
         assert words in facts, facts

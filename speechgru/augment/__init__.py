@@ -9,6 +9,7 @@ A stage describes how much it changes:
 
 >>> for stage in (
 ...     Speed(speed_share=0.1),
+...     Prosody(prosody_probability=0.5),
 ...     Voice(voice_probability=0.5),
 ...     Silence(silence_seconds=0.1),
 ...     Reverberation(reverb_probability=0.3),
@@ -23,6 +24,7 @@ A stage describes how much it changes:
 ... ):
 ...     print(f"{stage.title}: {stage.extent}")
 Speed: up to 10 % faster or slower
+Prosody: 50 % of utterances, pitch up to 5 semitones up or down and 1.5 inside, pace up to 15 %, jitter up to 1 %
 Voice: 50 % of utterances, formants up to 20 % up or down and 6 % each, tilt up to 3 dB an octave, up to 40 % breath
 Silence: up to 0.1 s before and after
 Rooms: 30 % of utterances, 0.1 to 0.6 s, direct sound 0 to 12 dB above the rest
@@ -37,7 +39,7 @@ Frequency masks: 1, up to 20 % of the filters each
 >>> [stage.title for stage in STAGES if issubclass(stage, LengthStage)]
 ['Speed', 'Silence']
 >>> [stage.title for stage in STAGES if issubclass(stage, SampleStage)]
-['Voice', 'Rooms', 'Noise', 'Timbre', 'Clipping', 'Transmission', 'Level']
+['Prosody', 'Voice', 'Rooms', 'Noise', 'Timbre', 'Clipping', 'Transmission', 'Level']
 >>> [stage.title for stage in STAGES if issubclass(stage, FeatureStage)]
 ['Warping', 'Time masks', 'Frequency masks']
 >>> Scene(sample_rate=16000).readers
@@ -48,7 +50,7 @@ from speechgru.augment.feature_stages import FrequencyMasks, FrequencyWarp, Time
 from speechgru.augment.sample_stages import Equalizer, Gain, Noise, Reverberation, Silence, Speed
 from speechgru.augment.stage import Clip, FeatureStage, LengthStage, Reader, SampleStage, Scene, Stage
 from speechgru.augment.transmission_stages import Clipping, Transmission
-from speechgru.augment.voice_stages import Voice
+from speechgru.augment.voice_stages import Prosody, Voice
 
 __all__ = [
     "STAGES",
@@ -61,6 +63,7 @@ __all__ = [
     "Gain",
     "LengthStage",
     "Noise",
+    "Prosody",
     "Reader",
     "Reverberation",
     "SampleStage",
@@ -78,6 +81,7 @@ __all__ = [
 #: the silence too.
 STAGES: tuple[type[Stage], ...] = (
     Speed,
+    Prosody,
     Voice,
     Silence,
     Reverberation,

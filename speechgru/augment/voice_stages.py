@@ -1,16 +1,74 @@
-"""Stages of the speaker: another vocal tract and larynx."""
+"""Stages of the speaker: another melody and pace, another vocal tract and larynx."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import pydantic
 
 from speechgru.augment.stage import Clip, SampleStage, Scene, percent
 from speechgru.ranges import HalfAtMost, NonNegative, Share
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+class Prosody(SampleStage):
+    """A share `prosody_probability` of the utterances is spoken at another pitch, its formants and duration kept.
+
+    The pitch moves by up to `pitch_semitones`, and inside the utterance by up to `pitch_curve_semitones` more; the pace
+    inside it gets faster and slower by up to `pace_share`. Periods of a hoarse voice deviate by up to `jitter_share`.
+    """
+
+    title: ClassVar[str] = "Prosody"
+    switch: ClassVar[str] = "prosody_probability"
+    seed_part: ClassVar[int] = 11
+
+    prosody_probability: Share = 0.0
+    pitch_semitones: Annotated[float, pydantic.Field(ge=0, le=12)] = 5.0
+    pitch_curve_semitones: Annotated[float, pydantic.Field(ge=0, le=12)] = 1.5
+    pace_share: HalfAtMost = 0.15
+    jitter_share: Annotated[float, pydantic.Field(ge=0, le=0.1)] = 0.01
+
+    @property
+    def extent(self) -> str:
+        return (
+            f"{percent(self.prosody_probability)} of utterances, pitch up to {self.pitch_semitones:g} semitones up or "
+            f"down and {self.pitch_curve_semitones:g} inside, pace up to {percent(self.pace_share)}, jitter up to "
+            f"{percent(self.jitter_share)}"
+        )
+
+    def apply(self, clip: Clip, seed: tf.Tensor, *, strength: Any, scene: Scene) -> Clip:
+        import tensorflow as tf
+
+        from speechgru.augment.prosody import change_in_graph
+        from speechgru.augment.seeds import split_seed
+
+        chance_seed, pitch_seed, jitter_seed, curve_seed = split_seed(seed, 4)
+        is_other = tf.random.stateless_uniform([], chance_seed) < strength * self.prosody_probability
+        pitch = strength * self.pitch_semitones * tf.random.stateless_uniform([], pitch_seed, -1.0, 1.0)
+        jitter = strength * self.jitter_share * tf.random.stateless_uniform([], jitter_seed)
+        changes = tf.stack([pitch, strength * self.pitch_curve_semitones, strength * self.pace_share, jitter])
+        samples_N = tf.cond(
+            is_other,
+            lambda: change_in_graph(clip.samples_N, changes, curve_seed, sample_rate=scene.sample_rate),
+            lambda: clip.samples_N,
+        )
+        draws = {"prosody_changed": is_other, "pitch_semitones": pitch, "jitter_share": jitter}
+        return dataclasses.replace(clip, samples_N=samples_N, draws=clip.draws | draws)
+
+    def record(self, draws: Mapping[str, Any]) -> dict[str, Any]:
+        if not draws["prosody_changed"]:
+            return {}
+        return {key: draws[key] for key in ("pitch_semitones", "jitter_share")}
+
+    def describe(self, record: Mapping[str, Any]) -> list[str]:
+        if "pitch_semitones" not in record:
+            return []
+        pitch = f"{record['pitch_semitones']:+.1f}".replace("-", "\u2212")
+        return [f"pitch {pitch} semitones, {percent(record['jitter_share'])} jitter"]
 
 
 class Voice(SampleStage):
