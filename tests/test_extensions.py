@@ -140,6 +140,7 @@ class Beeps:
     name = "beeps"
     summary = "tones in place of speech"
     licence = "none"
+    cache_key = ""
     is_slow = False
 
     def why_unavailable(self):

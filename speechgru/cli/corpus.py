@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ class _PrepareCommand(TyperCommand):
         from speechgru.voices import ENGINES
 
         super().format_help(ctx, formatter)
+        terminal.print("An option KEY=VALUE of a corpus may also be written --key VALUE.", highlight=False)
+        terminal.print()
         for corpus in CORPORA.values():
             terminal.print(f"{corpus.name}: {corpus.summary}", highlight=False)
             table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
@@ -40,10 +43,10 @@ class _PrepareCommand(TyperCommand):
                 terminal.print(table, highlight=False)
             terminal.print()
         for engine in ENGINES.values():
-            terminal.print(f"engine={engine.name}: {engine.summary}", highlight=False)
+            terminal.print(f"engine {engine.name}: {engine.summary} (licence: {engine.licence})", highlight=False)
 
 
-@app.command(cls=_PrepareCommand)
+@app.command(cls=_PrepareCommand, context_settings={"ignore_unknown_options": True})
 def prepare(
     corpus: Annotated[str, typer.Argument(help="Name of a corpus; all are listed below.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
@@ -55,13 +58,14 @@ def prepare(
 ) -> None:
     """Make manifests from a corpus.
 
-    Example: `speechgru prepare folder --source my_recordings --out data/mine`, or with an option of the corpus
-    `speechgru prepare fsdd joined=5 --out data/fsdd`
+    Example: `speechgru prepare folder --source my_recordings --out data/mine`, or with options of the corpus
+    `speechgru prepare fsdd joined=5 --out data/fsdd` and
+    `speechgru prepare commands --grammar my.yaml --engines espeak=3,flite=1 --out data/mine`
     """
     from speechgru.corpora import find_corpus
     from speechgru.corpora import prepare as verb
 
-    values = find_corpus(corpus).parse_options(options or [])
+    values = find_corpus(corpus).parse_options(_fold_flags(options or []))
     with show_progress() as progress:
         manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **values)
     from speechgru.utterances.manifest import read_manifest
@@ -71,6 +75,42 @@ def prepare(
         lines = read_manifest(path)
         table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
     terminal.print(table)
+    _print_voices(out)
+
+
+def _fold_flags(arguments: list[str]) -> list[str]:
+    """Options of a corpus that were written as flags, as `KEY=VALUE`; others as they are.
+
+    >>> _fold_flags(["--test-engines", "piper", "--seed=1", "joined=5"])
+    ['test_engines=piper', 'seed=1', 'joined=5']
+    """
+    folded, left = [], iter(arguments)
+    for argument in left:
+        if not argument.startswith("-"):
+            folded.append(argument)
+            continue
+        name, separator, value = argument.lstrip("-").partition("=")
+        if not separator:
+            following = next(left, None)
+            if following is None:
+                raise UserError(f"{argument} needs a value; `speechgru prepare --help` lists the options")
+            value = following
+        folded.append(f"{name.replace('-', '_')}={value}")
+    return folded
+
+
+def _print_voices(folder: Path) -> None:
+    """Prints what a spoken corpus notes: who could have spoken, and did not, and why."""
+    from speechgru.corpora.spoken import VOICES_NAME
+
+    if (folder / VOICES_NAME).is_file():
+        voices = json.loads((folder / VOICES_NAME).read_text(encoding="utf-8"))
+        names = ", ".join(f"{name} ({engine['people']} people)" for name, engine in voices["engines"].items())
+        terminal.print(f"voices: {names}", soft_wrap=True, highlight=False)
+        for name, reason in voices["left_out"].items():
+            terminal.print(f"without {name}: {reason}", soft_wrap=True, highlight=False)
+        for note in voices["notes"]:
+            terminal.print(note, soft_wrap=True, highlight=False)
 
 
 @app.command()

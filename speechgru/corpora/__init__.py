@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import folder, fsdd, speechocean762, synthetic
+from speechgru.corpora import commands, folder, fsdd, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
@@ -57,6 +57,7 @@ CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
         Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", synthetic.prepare),
+        Corpus("commands", "sentences of a grammar of yours, spoken offline by several engines", commands.prepare),
         Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
         Corpus(
             "speechocean762",

@@ -8,8 +8,9 @@ to read them.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 
 from speechgru.corpora import grammar
 from speechgru.errors import CorpusError
-from speechgru.files import write_json
+from speechgru.files import write_text
 from speechgru.process import workers as processes
 from speechgru.processors import num_processors
 from speechgru.progress import Progress, silent
@@ -38,6 +39,8 @@ from speechgru.voices.engine import ALL
 SAMPLE_RATE = 16000
 #: What a corpus keeps about its engines: licences, voices by split, and who was left out.
 VOICES_NAME = "voices.json"
+#: The grammar that a corpus was made from, beside its manifests.
+GRAMMAR_NAME = "grammar.json"
 
 _NOISE_SLOPES = (0.0, 0.5, 1.0)  # the amplitude falls with frequency to this power: white, pink, brown
 _NOISE_FLOOR_HZ = 50.0  # below it, coloured noise grows no further
@@ -46,6 +49,8 @@ _SPEECH_FLOOR = 0.003  # of the peak: what an engine gives before and after the 
 _PAUSE_SHARE = 0.2
 _FINAL_MARKS = ("", "", ".", ".", "!", "?")
 
+_DEV_SHARE, _TEST_SHARE = 0.05, 0.08
+_MAX_REDRAWS = 500
 _PER_FILE = 100  # recordings: some four minutes, half a second of work
 _MOST = 1_000_000  # a file's name has six digits
 _OWN_AUDIO = re.compile(r"(train|dev|test|test_\w+)-\d{6}\.(wav|flac)")  # a FLAC an utterance, as it once was, too
@@ -185,6 +190,51 @@ def speak_sentences(
     )
 
 
+def plan(
+    draw: Callable[[str, np.random.Generator], tuple[str, Mapping[str, Any]]],
+    *,
+    seed: int,
+    utterances: int,
+    is_split: bool = True,
+) -> list[Sentence]:
+    """What is spoken, before anything is.
+
+    A dev or test sentence occurs once, where there are enough, and has only words of training sentences (a corpus of a
+    few dozen utterances may lack such a sentence; then the next one is used as it is). A training sentence may recur in
+    another voice.
+
+    Args:
+        draw: draws a sentence of a split: its text, and further fields of its manifest line.
+        seed: 0 or more.
+        utterances: how many in all; 5 % of them, at least 2, are dev's, and 8 %, at least 4, test's.
+        is_split: whether sentences of different splits differ. Else any may recur, of training too.
+    """
+    sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
+    sizes["train"] = utterances - sizes["dev"] - sizes["test"]
+    sentences: list[Sentence] = []
+    known: set[str] = set()
+    for position, split in enumerate(grammar.SPLITS):
+        taken: set[str] = set()
+        may_recur = split == "train" or not is_split
+        for index in range(sizes[split]):
+            rng = np.random.default_rng([seed, position, index, 0])
+            text, extra = draw(split, rng)
+            if split != "train":
+                drawn = {text}
+                for _ in range(_MAX_REDRAWS):
+                    if (may_recur or text not in taken) and known.issuperset(text.split()):
+                        break
+                    text, extra = draw(split, rng)
+                    drawn.add(text)
+                else:
+                    may_recur = may_recur or drawn <= taken  # all were spoken: the search for more would take long
+            taken.add(text)
+            sentences.append(Sentence(seed=(seed, position, index), split=split, text=text, extra=extra))
+        if split == "train":
+            known = {word for text in taken for word in text.split()}
+    return sentences
+
+
 def check_whole(**values: tuple[Any, int]) -> None:
     """Refuses what is not a whole number of at least so much: `seed=(value, least)`; `workers` may be None."""
     for name, (value, least) in values.items():
@@ -201,6 +251,8 @@ def speak_corpus(
     *,
     variety: str,
     left_out: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+    beside: Mapping[str, str] | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = silent,
@@ -213,6 +265,8 @@ def speak_corpus(
         cast: who speaks.
         variety: a name of `VARIETIES`.
         left_out: engines that could have spoken, with the reason, for `voices.json`.
+        notes: further sentences for people, for `voices.json`.
+        beside: texts of further files, by name, that belong to the manifests.
         cache: as for `speak_sentences`.
         workers: as for `speak_sentences`.
         progress: called as the work proceeds.
@@ -234,6 +288,8 @@ def speak_corpus(
     ]
     everything = [*sentences, *again]
     splits = [split for split in (*grammar.SPLITS, *held_out) if any(each.split == split for each in everything)]
+    voices = _describe(cast, splits, variety=variety)
+    voices |= {"left_out": dict(left_out or {}), "notes": list(notes)}
     speech_cache = None
     if cache is not None and any(each.engine.is_slow for each in cast.members):
         speech_cache = SpeechCache(default_folder() if cache == "default" else Path(cache).absolute())
@@ -244,17 +300,17 @@ def speak_corpus(
         splits=splits,
         variety=VARIETIES[variety],
         names_engine=True,
+        beside={**(beside or {}), VOICES_NAME: json.dumps(voices, indent=2, ensure_ascii=False) + "\n"},
         cache=speech_cache,
         workers=workers,
         progress=progress,
     )
     if speech_cache is not None:
         speech_cache.trim()
-    write_json(out / VOICES_NAME, _describe(cast, splits, variety=variety, left_out=left_out or {}))
     return manifests
 
 
-def _describe(cast: Cast, splits: Sequence[str], *, variety: str, left_out: Mapping[str, str]) -> dict[str, Any]:
+def _describe(cast: Cast, splits: Sequence[str], *, variety: str) -> dict[str, Any]:
     """What a corpus keeps about its voices; JSON-ready."""
     engines = {}
     for member in cast.members:
@@ -266,7 +322,7 @@ def _describe(cast: Cast, splits: Sequence[str], *, variety: str, left_out: Mapp
             "voices": {split: list(member.engine.voices(key)) for split, key in keys.items()},
             "people": len({member.engine.person(voice) for voice in member.engine.voices(ALL)}),
         }
-    return {"variety": variety, "engines": engines, "left_out": dict(left_out)}
+    return {"variety": variety, "engines": engines}
 
 
 def speak_files(
@@ -277,6 +333,7 @@ def speak_files(
     splits: Sequence[str],
     variety: Variety,
     names_engine: bool,
+    beside: Mapping[str, str] | None = None,
     cache: SpeechCache | None = None,
     workers: int | None = None,
     progress: Progress = silent,
@@ -287,6 +344,7 @@ def speak_files(
     (`measurements.jsonl`). The old manifests go first and the new ones come last, so that a crash leaves no manifest of
     other audio.
     """
+    beside = beside or {}
     cast.check(splits)
     _require_soxr()
     most = max((sum(each.split == split for each in sentences) for split in splits), default=0)
@@ -295,8 +353,7 @@ def speak_files(
     audio = out / "audio"
     try:
         audio.mkdir(parents=True, exist_ok=True)
-        stale = [f"{split}.jsonl" for split in (*grammar.SPLITS, *splits)]
-        for path in (*(out / name for name in (*stale, MEASUREMENTS_NAME, VOICES_NAME)), *_held_out_manifests(out)):
+        for path in _outdated(out, splits):
             path.unlink(missing_ok=True)
         for path in audio.iterdir():
             if _OWN_AUDIO.fullmatch(path.name):
@@ -311,6 +368,8 @@ def speak_files(
             jobs.append(_Job(str(path), own[start : start + _PER_FILE], cast, variety, names_engine, cache))
     spoken = _speak_all(jobs, workers=workers or num_processors(), progress=progress)
     write_measurements(out / MEASUREMENTS_NAME, ((each.key, each.measurement) for each in spoken))
+    for name, text in beside.items():
+        write_text(out / name, text)
     manifests = {}
     for split in reversed(splits):  # train last: where it stands, the others do
         chosen = [each.utterance for each in spoken if each.split == split]
@@ -318,10 +377,11 @@ def speak_files(
     return {split: manifests[split] for split in splits}
 
 
-def _held_out_manifests(out: Path) -> list[Path]:
-    """The manifests of engines that an earlier corpus in this folder kept for the test: those whose audio is there."""
-    names = {path.name.partition("-")[0] for path in (out / "audio").glob("test_*-*.wav")}
-    return [out / f"{name}.jsonl" for name in names]
+def _outdated(out: Path, splits: Sequence[str]) -> list[Path]:
+    """What belongs to the corpus that was here: manifests, those of engines kept for its test too, and files beside."""
+    held_out = {path.name.partition("-")[0] for path in (out / "audio").glob("test_*-*.wav")}
+    manifests = [f"{split}.jsonl" for split in {*grammar.SPLITS, *splits, *held_out}]
+    return [out / name for name in (*manifests, MEASUREMENTS_NAME, VOICES_NAME, GRAMMAR_NAME)]
 
 
 def _require_soxr() -> None:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from speechgru.corpora import grammar
-from speechgru.corpora.spoken import VARIETIES, Sentence, check_whole, speak_files
+from speechgru.corpora.spoken import VARIETIES, Sentence, check_whole, plan, speak_files
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.voices import Cast, find_engine
 from speechgru.voices.cast import Member
 
-_DEV_SHARE, _TEST_SHARE = 0.05, 0.08
 _MIN_UTTERANCES = 12
-_MAX_REDRAWS = 500
 
 
 def prepare(
@@ -80,27 +76,4 @@ def _check_arguments(*, source: Path | None, seed: int, utterances: int, workers
 
 
 def _plan(*, seed: int, utterances: int) -> list[Sentence]:
-    """What is spoken, before anything is.
-
-    A dev or test sentence occurs once and has only words of training sentences (a corpus of a few dozen utterances may
-    lack such a sentence; then the next one is used as it is). A training sentence may recur in another voice.
-    """
-    sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
-    sizes["train"] = utterances - sizes["dev"] - sizes["test"]
-    sentences: list[Sentence] = []
-    known: set[str] = set()
-    for position, split in enumerate(grammar.SPLITS):
-        taken: set[str] = set()
-        for index in range(sizes[split]):
-            rng = np.random.default_rng([seed, position, index, 0])
-            text = grammar.draw_sentence_of(split, rng)
-            if split != "train":
-                for _ in range(_MAX_REDRAWS):
-                    if text not in taken and known.issuperset(text.split()):
-                        break
-                    text = grammar.draw_sentence_of(split, rng)
-            taken.add(text)
-            sentences.append(Sentence(seed=(seed, position, index), split=split, text=text))
-        if split == "train":
-            known = {word for text in taken for word in text.split()}
-    return sentences
+    return plan(lambda split, rng: (grammar.draw_sentence_of(split, rng), {}), seed=seed, utterances=utterances)

@@ -76,6 +76,6 @@ class SpeechCache:
                 size -= facts.st_size
 
     def _path(self, engine: Engine, text: str, voice: Voice, seed: int) -> Path:
-        what = repr((_VERSION, engine.name, getattr(engine, "cache_key", ""), voice, seed, text))
+        what = repr((_VERSION, engine.name, engine.cache_key, voice, seed, text))
         name = hashlib.sha256(what.encode()).hexdigest()[:40]
         return self.folder / name[:2] / (name[2:] + _SUFFIX)

@@ -54,6 +54,11 @@ class Command:
     licence = "that of your program and its voices"
     is_slow = True
 
+    @property
+    def cache_key(self) -> str:
+        """The command line."""
+        return self.line or ""
+
     def configured(self, sources: Sources) -> Command:
         return Command(sources.command, sources.command_voices or ("default",))
 

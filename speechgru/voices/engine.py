@@ -63,6 +63,11 @@ class Engine(Protocol):
         """Whether a sentence takes longer to speak than to read from a disk: then its speech is cached."""
         ...
 
+    @property
+    def cache_key(self) -> str:
+        """What its speech depends on beside voice, text and seed, such as a command line; empty for nothing."""
+        ...
+
     def why_unavailable(self) -> str:
         """Why it cannot speak here, and how to install what it lacks; empty where it can."""
         ...

@@ -103,6 +103,7 @@ class Espeak:
     name = "espeak"
     summary = "eSpeak NG: formant synthesis, eight accents of English"
     licence = "eSpeak NG: GPL-3.0-or-later, a library beside this program; voices alike"
+    cache_key = ""
     is_slow = False
 
     def why_unavailable(self) -> str:

@@ -68,6 +68,7 @@ class Festival:
     name = "festival"
     summary = "Festival: whichever of its English voices are installed"
     licence = "Festival: MIT-like, University of Edinburgh; voices: each its own, those of Debian's main are free"
+    cache_key = ""
     is_slow = False
 
     def why_unavailable(self) -> str:

@@ -63,6 +63,7 @@ class Flite:
     name = "flite"
     summary = "flite: unit selection and statistical voices of a few real people; .flitevox files in --voices too"
     licence = "flite: BSD-like, Carnegie Mellon University; voices alike"
+    cache_key = ""
     is_slow = False
 
     def configured(self, sources: Sources) -> Flite:

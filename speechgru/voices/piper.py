@@ -74,6 +74,7 @@ class Piper:
     name = "piper"
     summary = "Piper: neural voices, those of --voices DIR or of installed packages; every speaker of each"
     licence = "piper-tts: GPL-3.0-or-later, a program beside this one; voices: see each one's MODEL_CARD"
+    cache_key = ""
     is_slow = True
 
     def configured(self, sources: Sources) -> Piper:
