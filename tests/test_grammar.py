@@ -195,6 +195,11 @@ def test_a_damaged_record_is_refused(lamps, change, message):
         ("halves", "thirds", "fractions of the list minutes must be halves or tenths, got 'thirds'"),
         ("state: {values", "room: {values", "my.yaml:19: room stands twice; keep one"),
         ("skip_words: [please]", "skip_words: please", "skip_words must be a list of words, got 'please'"),
+        (
+            "(turn|switch) {state} [the] {room} light[s]",
+            "[please]",
+            "my.yaml:8: the template .* can be said without a w",
+        ),
         ('"wait {1..3', '- "wait {1..3', "my.yaml:15: is not valid YAML"),
     ],
 )

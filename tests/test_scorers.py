@@ -259,7 +259,10 @@ def test_a_scorer_that_cannot_be_used_is_one_message(run, bundle, write_wav, tmp
 
 def test_a_scorer_needs_a_beam(run, bundle, manifest):
     code, _, err = run("transcribe", bundle, "a.wav", "--scorer", "word_penalty.py:make", "--beam-width", 1)
-    assert code == 2 and "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, scorers" in err
+    assert (
+        code == 2
+        and "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers" in err
+    )
 
 
 def test_no_code_is_loaded_before_the_mistakes_of_the_other_options(tmp_path):

@@ -39,6 +39,7 @@ a label's run is shorter than the sound that it stands for.
 from speechgru.decoding.alignment import align
 from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.endpoint import EndpointRule
+from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import collapse, greedy_decode
 from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.hypothesis import Hypothesis, Word
@@ -53,6 +54,7 @@ __all__ = [
     "DecoderStream",
     "DecodingOptions",
     "EndpointRule",
+    "GrammarConstraint",
     "Hotwords",
     "Hypothesis",
     "Phrases",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from speechgru.grammar.nodes import SlotValue
 from speechgru.text import Vocabulary
 
 #: Log-probabilities above this are no rounding error: somebody passed logits.
@@ -51,6 +52,9 @@ class Hypothesis:
         posterior: 0 to 1, this hypothesis's share of the exponentiated scores of all hypotheses that the beam held
             at the end: how sure the choice between the texts is, given that one of them is right. None for greedy
             decoding, which compares no texts.
+        intent: what is meant, where a grammar was asked for and the utterance has ended; None where there is none or
+            nothing was recognised. Of several readings it is the first (`Grammar.parse`).
+        slots: what it is about, numbers as numbers; empty where there is no intent.
     """
 
     text: str = ""
@@ -60,6 +64,8 @@ class Hypothesis:
     labels: tuple[int, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
     posterior: float | None = None
+    intent: str | None = None
+    slots: Mapping[str, SlotValue] = field(default_factory=dict, hash=False)
 
 
 #: What is given back where a phrase list allowed no text at all.

@@ -12,6 +12,7 @@ import numpy as np
 
 from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.custom_scorer import as_scorer, load_scorer
+from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
@@ -19,6 +20,7 @@ from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
+from speechgru.grammar import Grammar
 from speechgru.text import Vocabulary
 
 #: The beam of those who ask for what only a beam can do and name no width.
@@ -37,6 +39,8 @@ class DecodingOptions:
         hotwords: phrases to prefer, each with its boost, or phrases alone; kept as `Hotwords`, a mapping.
         hotword_boost: the boost of phrases given alone.
         phrases: the only texts that are allowed.
+        grammar: the only sentences that are allowed, which give hypotheses an intent and slots: a `Grammar`, or True
+            for the one that the recogniser carries; kept as a `GrammarConstraint`.
         scorers: what else scores texts, such as a language model of your own: each a `PrefixScorer` for the
             recogniser's vocabulary, a function or class that makes one of a vocabulary, or a `Scorer`; kept as
             `Scorer`s.
@@ -58,6 +62,7 @@ class DecodingOptions:
     hotwords: Mapping[str, float] | Sequence[str] = ()
     hotword_boost: float = HOTWORD_BOOST
     phrases: Phrases | None = None
+    grammar: Grammar | GrammarConstraint | bool | None = None
     scorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
     pruning: Pruning | None = None
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -71,13 +76,14 @@ class DecodingOptions:
                 "wide, and has one at least; widen it"
             )
         object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
+        object.__setattr__(self, "grammar", _as_constraint(self.grammar))
         if not isinstance(self.scorers, Sequence):
             raise UserError(f"scorers must be a list of scorers, got {self.scorers!r}; put it in a list")
         object.__setattr__(self, "scorers", tuple(as_scorer(given) for given in self.scorers))
         if self.beam_width == 1 and (self.all_scorers or self.pruning):
             raise UserError(
-                "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, scorers or pruning; give a "
-                f"width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
+                "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers or "
+                f"pruning; give a width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
             )
 
     @property
@@ -109,6 +115,7 @@ class DecodingOptions:
             "hotwords": {},
             "phrases": None,
             "repeat_phrases": False,
+            "grammar": None,
             "silence": True,
             "scorers": [scorer.description for scorer in self._own_scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
@@ -138,6 +145,28 @@ class DecodingOptions:
         changes["scorers"] = tuple(scorer.prepared(spelling) for scorer in self._own_scorers)
         return dataclasses.replace(self, **changes)
 
+    def with_grammar_of(self, grammar: Grammar | None) -> DecodingOptions:
+        """The same where the recogniser's own grammar is asked for and this is it, or None where it has none."""
+        if not isinstance(self.grammar, GrammarConstraint) or self.grammar.grammar is not None:
+            return self
+        return dataclasses.replace(self, grammar=dataclasses.replace(self.grammar, grammar=grammar))
+
+    def understood(self, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+        """Hypotheses with the intents and slots of their texts, where a grammar gives texts a meaning."""
+        if not isinstance(self.grammar, GrammarConstraint):
+            return hypotheses
+        return [self.grammar.understood(hypothesis) for hypothesis in hypotheses]
+
+
+def _as_constraint(grammar: Grammar | GrammarConstraint | bool | None) -> GrammarConstraint | None:
+    if grammar is None or isinstance(grammar, GrammarConstraint):
+        return grammar
+    if isinstance(grammar, bool):
+        return GrammarConstraint(None) if grammar else None
+    if not isinstance(grammar, Grammar):
+        raise UserError(f"grammar must be a Grammar, or True for the recogniser's own, got {grammar!r:.60}")
+    return GrammarConstraint(grammar)
+
 
 def decode(
     log_probs_SV: np.ndarray, *, vocabulary: Vocabulary, step_seconds: float, options: DecodingOptions
@@ -159,7 +188,7 @@ def decode(
     """
     if options.beam_width == 1:
         return [greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=step_seconds)]
-    return beam_decode(
+    hypotheses = beam_decode(
         log_probs_SV,
         vocabulary=vocabulary,
         step_seconds=step_seconds,
@@ -168,6 +197,7 @@ def decode(
         scorers=options.all_scorers,
         pruning=options.pruning,
     )
+    return options.understood(hypotheses)
 
 
 def options_from_lists(

@@ -55,6 +55,7 @@ class DecoderStream:
         self._vocabulary = vocabulary
         self._step_seconds = step_seconds
         self._n_best = options.n_best
+        self._understood = options.understood
         self._checked(np.zeros((0, len(vocabulary)), np.float32))
         if not math.isfinite(start_seconds):
             raise ValueError(f"start_seconds must be a finite number of seconds, got {start_seconds}")
@@ -192,7 +193,7 @@ class DecoderStream:
             else:
                 log_probs_SV = self._steps.rows_SV
                 self._search.feed(log_probs_SV[self._search.rewind() :], steps_after=0)
-                self._finished = dress_ends(
+                hypotheses = dress_ends(
                     self._search.ends(),
                     log_probs_SV,
                     best_path=self._best_path,
@@ -201,6 +202,7 @@ class DecoderStream:
                     step_seconds=self._step_seconds,
                     start_seconds=self._start_seconds,
                 )
+                self._finished = self._understood(hypotheses)
         return list(self._finished)
 
     def _checked(self, log_probs_SV: np.ndarray) -> np.ndarray:

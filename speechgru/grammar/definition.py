@@ -16,6 +16,7 @@ import numpy as np
 from speechgru.errors import GrammarError
 from speechgru.files import write_text
 from speechgru.grammar.drawing import Drawing
+from speechgru.grammar.graph import SentenceGraph
 from speechgru.grammar.nodes import Node, Slot, SlotValue, node_as_record, node_from_record, ways
 from speechgru.grammar.parsing import Parser
 from speechgru.grammar.sentence import Block, Intent, Sentence
@@ -162,13 +163,23 @@ class Grammar:
             }
         )
 
-    @property
+    @cached_property
     def num_sentences(self) -> int:
-        """How many sentences can be said, skip words left out.
+        """How many different texts can be said, skip words left out, by the usual text rules.
 
-        An upper bound: a text that can be said in two ways, such as one that two templates allow, is counted twice.
+        Exact unless the graph of all beginnings of sentences has more than 200,000 states; then it is the number of
+        ways to say something (`ways`), an upper bound (`is_counted` is False).
         """
-        return sum(self.ways.values())
+        return sum(self.ways.values()) if self._exact_count is None else self._exact_count
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `num_sentences` is exact."""
+        return self._exact_count is not None
+
+    @cached_property
+    def _exact_count(self) -> int | None:
+        return SentenceGraph(self.nodes, self.roots, (), normalize_text).count()
 
     @cached_property
     def slot_names(self) -> tuple[str, ...]:
@@ -213,7 +224,7 @@ class Grammar:
             raise ValueError(f"split must be train, dev, test or None, got {split!r}")
         for _ in range(_MAX_DRAWS):
             sentence = self._drawing.draw(rng)
-            if sentence.text and (split is None or not self.is_split or split_of(sentence.text) == split):
+            if split is None or not self.is_split or split_of(sentence.text) == split:
                 return sentence
         raise GrammarError(
             f"{_MAX_DRAWS:,} draws gave no sentence"
@@ -235,6 +246,10 @@ class Grammar:
     def parser(self, normalize: Callable[[str], str]) -> Parser:
         """What reads texts by other text rules than `normalize_text`'s usual ones."""
         return Parser(self.nodes, self.intents, self.skip_words, normalize)
+
+    def graph(self, normalize: Callable[[str], str]) -> SentenceGraph:
+        """What may be said by certain text rules, character by character, skip words too."""
+        return SentenceGraph(self.nodes, self.roots, self.skip_words, normalize)
 
     @cached_property
     def _drawing(self) -> Drawing:

@@ -34,7 +34,7 @@ class Drawing:
         self._block_shares = [_shares([block.weight for block in intent.blocks]) for intent in intents]
 
     def draw(self, rng: np.random.Generator) -> Sentence:
-        """A sentence, whose text may have come out empty where all its parts are optional."""
+        """A sentence."""
         number = _pick(rng, self._intent_shares)
         intent = self._intents[number]
         block = intent.blocks[_pick(rng, self._block_shares[number])]
@@ -43,7 +43,7 @@ class Drawing:
         self._expand(_one_of(block.sentences, rng), rng, pieces, slots)
         text = " ".join("".join(pieces).split())
         skip_words = self._skip_words
-        if skip_words and text:
+        if skip_words:
             if rng.random() < SKIP_WORD_SHARE:
                 text = f"{_one_of(skip_words, rng)} {text}"
             if rng.random() < SKIP_WORD_SHARE:

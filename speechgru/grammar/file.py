@@ -12,7 +12,7 @@ from typing import Any
 
 from speechgru.errors import GrammarError
 from speechgru.grammar.located import read_grammar_files, where_of
-from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, nodes_in_use
+from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, can_be_nothing, nodes_in_use
 from speechgru.grammar.numbers import MAX_RANGE, NoWordsError, NumberWords, range_numbers
 from speechgru.grammar.sentence import Block, Intent
 
@@ -80,6 +80,7 @@ class _Reader:
         self._table = NodeTable()
         self._where = name  # the place of what is being read
         self._reasons: set[str] = set()  # why parts of the template that is being read can never be said
+        self._places: dict[int, str] = {}  # of a template's root, for messages
         self._left_out: dict[str, list[str]] = {}
         self._partly: dict[str, int] = {}
         self._numbers = self._number_words("en")
@@ -122,6 +123,10 @@ class _Reader:
         if not isinstance(skip_words, list) or not all(isinstance(word, str) for word in skip_words):
             raise GrammarError(f"{self._name}: skip_words must be a list of words, got {skip_words!r}")
         roots = [root for intent in intents for block in intent.blocks for root in block.sentences]
+        silent = can_be_nothing(self._table.nodes)
+        for root in roots:
+            if silent[root]:
+                raise GrammarError(f"{self._places[root]} can be said without a word; make one part of it required")
         nodes, moved = nodes_in_use(self._table.nodes, roots)
         return GrammarParts(
             language=language,
@@ -192,8 +197,7 @@ class _Reader:
                 continue
             for reason in self._reasons:
                 self._partly[reason] = self._partly.get(reason, 0) + 1
-            if root == self._table.empty:
-                raise GrammarError(f"{self._where}: the template {str(template)!r} holds no word; take it out")
+            self._places[root] = f"{self._where}: the template {str(template)!r}"
             sentences.append(root)
         if not sentences:
             return None

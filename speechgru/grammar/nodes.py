@@ -194,6 +194,21 @@ def node_from_record(record: Any, place: int) -> Node:
     return node
 
 
+def can_be_nothing(nodes: Iterable[Node]) -> list[bool]:
+    """For each node whether it can be said without a word."""
+    found: list[bool] = []
+    for node in nodes:
+        if isinstance(node, Text):
+            found.append(not any(character.isalnum() for character in node.text))
+        elif isinstance(node, Slot):
+            found.append(found[node.item])
+        elif isinstance(node, Choice):
+            found.append(node.optional or any(found[item] for item in node.items))
+        else:
+            found.append(all(found[item] for item in node.items))
+    return found
+
+
 #: More parts in any order than this are refused: 8 of them have 40,320 orders, and graphs of 256 places each.
 MAX_PERMUTED = 8
 
