@@ -27,7 +27,7 @@ def make_front_end(**settings):
     """With statistics that are not the initial ones, where it has any."""
     config = make_config(**settings)
     front_end = build_front_end(config)
-    if config.features.normalization == "global":
+    if config.features.normalization in ("global", "running"):
         rng = np.random.default_rng(2)
         width = front_end.num_features
         front_end.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
@@ -42,6 +42,8 @@ def make_front_end(**settings):
         ({"deltas": 2, "normalization": "none"}, ["log_mel", "deltas"]),
         ({"normalization": "utterance"}, ["log_mel", "normalization"]),
         ({"normalization": "none"}, ["log_mel"]),
+        ({"normalization": "running", "deltas": 1}, ["log_mel", "running_mean", "deltas", "normalization"]),
+        ({"compression": "pcen"}, ["log_mel", "pcen", "normalization"]),
     ],
 )
 def test_the_configuration_names_the_layers_and_their_width(features, layers):
@@ -90,6 +92,8 @@ FORMS = {
     "all on, by the utterance": {
         "deltas": 2, "normalization": "utterance", "preemphasis": 0.97, "spectrum": "magnitude", "mel_scale": "htk",
     },
+    "running mean": {"normalization": "running", "deltas": 1, "running_seconds": 0.5},
+    "pcen": {"compression": "pcen", "normalization": "none"},
     "44.1 kHz, not centred": {"sample_rate": 44100, "center": False, "deltas": 1},
 }  # fmt: skip
 
@@ -145,7 +149,7 @@ def test_it_is_differentiable_beside_digital_silence(settings):
     assert gradient_BN[0].any()
 
 
-@pytest.mark.parametrize("normalization", ["global", "utterance"])
+@pytest.mark.parametrize("normalization", ["global", "running", "utterance"])
 def test_it_is_float32_under_every_precision_policy(normalization):
     inputs = [np.random.default_rng(0).normal(size=[1, 4000]).astype(np.float32), np.array([4000], np.int32)]
     expected_BTD = make_front_end(deltas=2, normalization=normalization).whole(*inputs)[0]

@@ -257,6 +257,7 @@ FEATURES = {
     "not centred": {"center": False, "deltas": 1, "preemphasis": 0.5},
     "hop past the transform": {"hop_length_ms": 45.0, "deltas": 2},
     "odd hop": {"hop_length_ms": 9.875, "center": False, "normalization": "none"},
+    "pcen": {"compression": "pcen", "deltas": 1},
 }
 
 
@@ -264,14 +265,14 @@ def small_front_end(**features):
     """A front end at 8 kHz with statistics that are not the initial ones, where it has any."""
     config = RunConfig.model_validate({"data": {"sample_rate": 8000}, "features": {"n_mels": 8, **features}})
     front_end = build_front_end(config)
-    if config.features.normalization == "global":
+    if config.features.normalization in ("global", "running"):
         rng = np.random.default_rng(5)
         width = front_end.num_features
         front_end.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
     return front_end
 
 
-@pytest.mark.parametrize("normalization", ["global", "utterance", "none"])
+@pytest.mark.parametrize("normalization", ["global", "running", "utterance", "none"])
 @pytest.mark.parametrize("features", [*FEATURES.values()][1:], ids=[*FEATURES][1:])
 def test_law_1_every_front_end_ignores_batch_mates_and_padding(features, normalization):
     front_end = small_front_end(**{**features, "normalization": normalization})

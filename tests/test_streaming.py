@@ -41,6 +41,14 @@ MODELS = {
         {"deltas": 2, "preemphasis": 0.9, "mel_scale": "htk"},
         {"direction": "chunked", "chunk_frames": 4, "lookahead_frames": 10},
     ),
+    "forward, running mean": (
+        {"normalization": "running", "running_seconds": 0.1, "deltas": 1},
+        {"direction": "forward", "lookahead_frames": 4},
+    ),
+    "chunked, pcen": (
+        {"compression": "pcen", "pcen_seconds": 0.05, "normalization": "running"},
+        {"direction": "chunked", "chunk_frames": 8, "lookahead_frames": 4},
+    ),
     "chunked, odd hop": (
         {"hop_length_ms": 9.875, "center": False, "preemphasis": 0.5, "spectrum": "magnitude"},
         {"direction": "chunked", "chunk_frames": 8, "lookahead_frames": 4, "normalization": "batch", "num_layers": 1},
@@ -183,7 +191,11 @@ def test_law_3_the_calls_of_a_stream_give_each_step_once(
     ("features", "model", "message"),
     [
         ({}, {}, "model.direction is bidirectional: .* train with model.direction forward or chunked"),
-        ({"normalization": "utterance"}, {"direction": "forward"}, "features.normalization is utterance: .* global or"),
+        (
+            {"normalization": "utterance"},
+            {"direction": "forward"},
+            "features.normalization is utterance: .*, running or",
+        ),
     ],
 )
 def test_what_cannot_stream_says_which_key_to_change(features, model, message):

@@ -152,8 +152,14 @@ class FeaturesConfig(_Section):
     preemphasis: Rate = 0.0
     dither: NonNegative = 0.0
     log_floor: Positive = 1e-8
+    compression: Literal["log", "pcen"] = "log"
+    pcen_seconds: Positive = 0.4
+    pcen_gain: Share = 0.98
+    pcen_bias: NonNegative = 2.0
+    pcen_root: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.5
     deltas: Annotated[int, pydantic.Field(ge=0, le=2)] = 0
-    normalization: Literal["global", "utterance", "none"] = "global"
+    normalization: Literal["global", "running", "utterance", "none"] = "global"
+    running_seconds: Positive = 2.0
 
 
 _StageKeys: Any = pydantic.create_model("_StageKeys", __base__=_Section, **_STAGE_KEYS)

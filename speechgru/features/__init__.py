@@ -28,6 +28,11 @@ The stages behind it, by a configuration's section `features`:
 >>> stages = make_stages(FeaturesConfig(n_mels=40, deltas=1), num_features=40)
 >>> isinstance(stages[0], Stage), [type(stage) for stage in stages] == [Deltas, GlobalNormalization]
 (True, True)
+>>> stages = make_stages(FeaturesConfig(n_mels=40, compression="pcen", normalization="running"), num_features=40)
+>>> [type(stage) for stage in stages] == [PCEN, RunningMean, GlobalNormalization]
+True
+>>> isinstance(stages[0], SmoothingStage), smooth(tf.ones([1, 3, 1]), 0.5)[0, :, 0].numpy().tolist()
+(True, [0.5, 0.75, 0.875])
 >>> log_mel_BTM.shape == UtteranceNormalization()(log_mel_BTM, num_frames_B).shape
 True
 """
@@ -48,10 +53,13 @@ from speechgru.features.frames import (
 from speechgru.features.front_end import FrontEnd
 from speechgru.features.log_mel import SPECTRA, LogMel, dither
 from speechgru.features.mel import MEL_SCALES, hz_to_mel, mel_filters, mel_to_hz
+from speechgru.features.smoothing import PCEN, RunningMean, SmoothingStage, smooth
 
 #: The stages behind the log-mel in their order, each by its Keras layer's name: a function of the section `features`
 #: of a configuration and of `num_features` and `name`, which makes the stage, or None where the section has none.
 STAGES: dict[str, Callable[..., Stage | None]] = {
+    "pcen": PCEN.from_settings,
+    "running_mean": RunningMean.from_settings,
     "deltas": Deltas.from_settings,
     "normalization": make_normalization,
 }
@@ -75,6 +83,7 @@ def make_stages(settings: Any, *, num_features: int) -> list[Stage]:
 
 __all__ = [
     "MEL_SCALES",
+    "PCEN",
     "SLOPE_REACH",
     "SPECTRA",
     "STAGES",
@@ -82,6 +91,8 @@ __all__ = [
     "FrontEnd",
     "GlobalNormalization",
     "LogMel",
+    "RunningMean",
+    "SmoothingStage",
     "Stage",
     "UtteranceNormalization",
     "dither",
@@ -91,4 +102,5 @@ __all__ = [
     "mel_filters",
     "mel_to_hz",
     "slopes",
+    "smooth",
 ]

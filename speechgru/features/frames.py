@@ -51,6 +51,11 @@ class Stage(keras.layers.Layer):
         """Why a stream cannot compute it, and which key to change; None where it can."""
         return None
 
+    @property
+    def state_shape(self) -> list[int] | None:
+        """The shape of what a stream carries from call to call, zeros at first; None where it carries nothing."""
+        return None
+
     def num_outputs(self, num_features: int) -> int:
         """Numbers in a frame behind the stage, given those before it."""
         return num_features
@@ -74,6 +79,27 @@ class Stage(keras.layers.Layer):
         Returns:
             `features_1TE`, as many frames. What the first and the last `reach_frames` of them hold does not matter, nor
             do frames outside the utterance.
+        """
+        raise NotImplementedError
+
+    def chunk_from(
+        self,
+        values_1TD: tf.Tensor,
+        state: tf.Tensor,
+        *,
+        first_frame: tf.Tensor,
+        end_frame: tf.Tensor,
+        chunk_frames: int,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same for a stage with a state (`state_shape`).
+
+        Args:
+            values_1TD, first_frame, end_frame: as in `chunk`.
+            state: the state before the window's first frame.
+            chunk_frames: frames from this window to the next.
+
+        Returns:
+            `features_1TE`, and the state before the next window's first frame.
         """
         raise NotImplementedError
 
@@ -216,7 +242,7 @@ class UtteranceNormalization(Stage):
         """Why a stream cannot compute it, and which key to change."""
         return (
             "features.normalization is utterance: a frame is normalised by its whole utterance, which a stream does "
-            "not know; train with features.normalization global or none"
+            "not know; train with features.normalization global, running or none"
         )
 
     def call(self, log_mel: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
@@ -238,7 +264,7 @@ def make_normalization(
     settings: Any, *, num_features: int, name: str
 ) -> GlobalNormalization | UtteranceNormalization | None:
     """The normalisation that the section `features` asks for (`features.STAGES`)."""
-    if settings.normalization == "global":
+    if settings.normalization in ("global", "running"):  # `smoothing.RunningMean` takes the running mean off before
         return GlobalNormalization(num_features=num_features, name=name)
     return UtteranceNormalization(name=name) if settings.normalization == "utterance" else None
 

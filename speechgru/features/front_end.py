@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -90,16 +90,24 @@ class FrontEnd:
             features = stage(features, num_frames)
         return features, num_frames
 
-    def chunk(self, window_1N: tf.Tensor, bounds: tf.Tensor, *, geometry: StreamGeometry) -> tf.Tensor:
+    def state_shapes(self) -> dict[str, list[int]]:
+        """The shapes of what its stages carry from call to call of a stream, by their names."""
+        return {stage.name: stage.state_shape for stage in self.stages if stage.state_shape is not None}
+
+    def chunk(
+        self, window_1N: tf.Tensor, bounds: tf.Tensor, states: Mapping[str, tf.Tensor], *, geometry: StreamGeometry
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Computes one window of a stream.
 
         Args:
             window_1N: `geometry.window_samples` samples.
             bounds: int32 [4], which samples and frames of the window are the recording's (`StreamGeometry.bounds`).
+            states: the state before the window, by the names of `state_shapes`; others may be among them.
             geometry: what a window covers.
 
         Returns:
-            `features_1TD` without `reach_frames` at either end, zeros where a frame is not the recording's.
+            `features_1TD` without `reach_frames` at either end, zeros where a frame is not the recording's; and the
+            state before the next window.
         """
         places_N = tf.range(geometry.window_samples)
         if geometry.leading_samples:
@@ -110,10 +118,17 @@ class FrontEnd:
         missing = covered - (geometry.window_samples - geometry.leading_samples)
         features_1TD = self.log_mel.of_frames(self.log_mel.cut(tf.pad(window_1N, [[0, 0], [0, missing]])))
         features_1TD.set_shape([1, geometry.window_frames, self.log_mel.n_mels])
+        after: dict[str, tf.Tensor] = {}
+        real = {"first_frame": bounds[2], "end_frame": bounds[3]}
         for stage in self.stages:
-            features_1TD = stage.chunk(features_1TD, first_frame=bounds[2], end_frame=bounds[3])
+            if stage.state_shape is None:
+                features_1TD = stage.chunk(features_1TD, **real)
+            else:
+                features_1TD, after[stage.name] = stage.chunk_from(
+                    features_1TD, states[stage.name], **real, chunk_frames=geometry.chunk_frames
+                )
         frames_T = tf.range(geometry.window_frames)
         is_real_T = (frames_T >= bounds[2]) & (frames_T < bounds[3])
         features_1TD = tf.where(is_real_T[None, :, None], features_1TD, 0.0)
         # Stages' outputs near the window's ends lack neighbours; these frames were computed for their neighbours' sake.
-        return features_1TD[:, self.reach_frames : geometry.window_frames - self.reach_frames]
+        return features_1TD[:, self.reach_frames : geometry.window_frames - self.reach_frames], after

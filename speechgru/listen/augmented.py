@@ -79,7 +79,7 @@ class FrontEnd:
 
     def learn(self, recordings: Sequence[np.ndarray]) -> None:
         """Sets the statistics of the normalisation, and the range of the colours, by the recordings."""
-        if self._normalization == "global":
+        if self._normalization in ("global", "running"):
             frames_TD = np.concatenate([self._run(samples_N, normalized=False) for samples_N in recordings])
             frames_TD = frames_TD.astype(np.float64)
             deviation_D = np.maximum(_LEAST_DEVIATION, frames_TD.std(axis=0))

@@ -149,6 +149,8 @@ def _write_page(
         "Levels are normalised as the model gets them"
         + {
             "global": ", here by the mean and deviation of the recordings on this page in place of the corpus's.",
+            "running": ", here by the running mean and the deviation of the recordings on this page in place of the "
+            "corpus's.",
             "utterance": ", by each copy's own mean and deviation.",
             "none": ": not at all.",
         }[normalization],

@@ -164,13 +164,14 @@ class AcousticModel(keras.Model):
         )
 
     def state_shapes(self) -> dict[str, list[int]]:
-        """The shapes of a stream's state by name, all float32: `context`, then that of the encoder.
+        """The shapes of a stream's state by name, all float32: `context`, then the front end's and the encoder's.
 
         Raises:
             UserError: it cannot stream.
         """
         geometry = self.stream_geometry()
-        return {"context": [1, geometry.context_samples], **self.encoder.state_shapes(geometry)}
+        states = {**self.front_end.state_shapes(), **self.encoder.state_shapes(geometry)}
+        return {"context": [1, geometry.context_samples], **states}
 
     def stream_record(self) -> dict[str, Any] | None:
         """What `bundle.json` holds of the stream: its geometry and its state's shapes; None where there is none."""
@@ -197,10 +198,10 @@ class AcousticModel(keras.Model):
         """
         geometry = self.stream_geometry()
         window_1N = tf.concat([states["context"], samples_1N], axis=1)
-        features_1TD = self.front_end.chunk(window_1N, bounds, geometry=geometry)
+        features_1TD, front_end_after = self.front_end.chunk(window_1N, bounds, states, geometry=geometry)
         end_frame = bounds[3] - geometry.frames_before
         logits_1SV, after = self.encoder.chunk(features_1TD, end_frame, states, geometry=geometry)
-        return logits_1SV, {"context": window_1N[:, geometry.chunk_samples :], **after}
+        return logits_1SV, {"context": window_1N[:, geometry.chunk_samples :], **front_end_after, **after}
 
     # -- Keras' own files ----------------------------------------------------------------------------------------------
 

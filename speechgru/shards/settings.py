@@ -19,7 +19,10 @@ _CHANGES_SAMPLES = (
 )
 
 #: Keys of `features` that act in training, on samples or on log-mel, and not in making log-mel.
-_NOT_IN_LOG_MEL = {"deltas", "dither", "normalization"}
+_NOT_IN_LOG_MEL = {
+    *("deltas", "dither", "normalization", "running_seconds", "compression"),
+    *("pcen_seconds", "pcen_gain", "pcen_bias", "pcen_root"),
+}
 
 
 def require_fit(shards: Shards, config: RunConfig) -> None:
