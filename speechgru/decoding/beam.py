@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from speechgru.decoding.alignment import align
 from speechgru.decoding.greedy import BestPath
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import NOTHING_ALLOWED, Hypothesis, check_log_probs, dress_labels, peaks_of
+from speechgru.decoding.margin import margin_of
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, compile_together
 from speechgru.decoding.search import BeamSearch, Pruning
@@ -30,6 +32,7 @@ def beam_decode(
     phrases: Phrases | Sequence[str] | None = None,
     scorers: Sequence[Scorer | PrefixScorer] = (),
     pruning: Pruning | None = None,
+    threshold: float | None = None,
     blank_id: int = BLANK_ID,
 ) -> list[Hypothesis]:
     """Finds the texts with the highest scores.
@@ -64,6 +67,8 @@ def beam_decode(
             the list has beginnings drops none and is exact; a narrow one may prefer a wrong text that is spelt later.
         scorers: whatever else scores prefixes, such as a language model.
         pruning: what else to leave out; nothing when None.
+        threshold: the least margin at which a text that was found under a constraint, such as phrases, is accepted;
+            None says of none whether it is.
         blank_id: the blank's column; the entries fill the others in order.
 
     Returns:
@@ -100,12 +105,13 @@ def beam_decode(
     best_path = BestPath(blank_id=blank_id)
     best_path.feed(log_probs_SV)
     return dress_ends(
-        search.ends(),
+        search,
         log_probs_SV,
         best_path=best_path,
         n_best=n_best,
         vocabulary=vocabulary,
         step_seconds=step_seconds,
+        threshold=threshold,
     )
 
 
@@ -136,7 +142,7 @@ def beam_search(
 
 
 def dress_ends(
-    ends: Sequence[tuple[float, tuple[int, ...]]],
+    search: BeamSearch,
     log_probs_SV: np.ndarray,
     *,
     best_path: BestPath,
@@ -144,20 +150,24 @@ def dress_ends(
     vocabulary: Vocabulary,
     step_seconds: float,
     start_seconds: float = 0.0,
+    threshold: float | None = None,
 ) -> list[Hypothesis]:
     """Dresses what a search ended with (`BeamSearch.ends`): the `n_best` best, with times from `align`.
 
     Args:
-        ends: scores and labels, the best first.
+        search: has been fed with all steps.
         log_probs_SV: all steps of the utterance.
         best_path: the best path through them.
         n_best: how many hypotheses to return at most.
         vocabulary: the characters or words of the columns.
         step_seconds: seconds from one step to the next.
         start_seconds: when the first step begins.
+        threshold: see `beam_decode`.
     """
+    ends = search.ends()
+    least = threshold if search.is_constrained else None
     if not ends:
-        return [NOTHING_ALLOWED]
+        return [dataclasses.replace(NOTHING_ALLOWED, accepted=False if least is not None else None)]
     best = ends[0][0]
     total = best + math.log(math.fsum(math.exp(score - best) for score, _ in ends))
     hypotheses = []
@@ -167,18 +177,23 @@ def dress_ends(
         else:
             spans = align(log_probs_SV, labels, blank_id=best_path.blank_id)
             peaks = peaks_of(log_probs_SV, labels, spans)
-        hypotheses.append(
-            dress_labels(
-                labels,
-                spans=spans,
-                peaks=peaks,
-                blank_mean=best_path.blank_mean,
-                score=score,
-                vocabulary=vocabulary,
-                step_seconds=step_seconds,
-                start_seconds=start_seconds,
-                blank_id=best_path.blank_id,
-                posterior=math.exp(score - total),
-            )
+        hypothesis = dress_labels(
+            labels,
+            spans=spans,
+            peaks=peaks,
+            blank_mean=best_path.blank_mean,
+            score=score,
+            vocabulary=vocabulary,
+            step_seconds=step_seconds,
+            start_seconds=start_seconds,
+            blank_id=best_path.blank_id,
+            posterior=math.exp(score - total),
         )
+        if search.is_constrained and hypothesis.words:
+            margin = margin_of(log_probs_SV, labels, spans, blank_id=best_path.blank_id)
+            hypothesis = dataclasses.replace(hypothesis, margin=margin)
+        if least is not None:
+            is_accepted = hypothesis.margin is not None and hypothesis.margin >= least
+            hypothesis = dataclasses.replace(hypothesis, accepted=is_accepted)
+        hypotheses.append(hypothesis)
     return hypotheses

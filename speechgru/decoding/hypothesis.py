@@ -55,6 +55,11 @@ class Hypothesis:
         intent: what is meant, where a grammar was asked for and the utterance has ended; None where there is none or
             nothing was recognised. Of several readings it is the first (`Grammar.parse`).
         slots: what it is about, numbers as numbers; empty where there is no intent.
+        margin: at most 0, how far the text is behind everything else that the model might have written (`margin_of`):
+            a sentence that is none of a list of phrases becomes one of them, and falls far behind. None where nothing
+            constrains the search, where nothing was recognised, and until an utterance has ended.
+        accepted: whether the margin reaches the threshold (`DecodingOptions.threshold`): whether to act on the text.
+            False where nothing was recognised; None where no threshold is known or nothing constrains the search.
     """
 
     text: str = ""
@@ -66,6 +71,8 @@ class Hypothesis:
     posterior: float | None = None
     intent: str | None = None
     slots: Mapping[str, SlotValue] = field(default_factory=dict, hash=False)
+    margin: float | None = None
+    accepted: bool | None = None
 
 
 #: What is given back where a phrase list allowed no text at all.

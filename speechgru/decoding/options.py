@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,11 @@ from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.phrases import Phrases
-from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
+from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
 from speechgru.grammar import Grammar
-from speechgru.text import Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary
 
 #: The beam of those who ask for what only a beam can do and name no width.
 USUAL_BEAM_WIDTH = 16
@@ -45,6 +46,9 @@ class DecodingOptions:
             recogniser's vocabulary, a function or class that makes one of a vocabulary, or a `Scorer`; kept as
             `Scorer`s.
         pruning: what else the search may leave out.
+        threshold: the least margin (`Hypothesis.margin`) at which a text that was found under a constraint, such as
+            phrases, is accepted; None leaves it to the recogniser, which may know one (`speechgru calibrate`), minus
+            infinity accepts every text.
         origins: where a hotword or phrase was read, such as `list.txt:3`, for messages.
 
     Raises:
@@ -65,6 +69,7 @@ class DecodingOptions:
     grammar: Grammar | GrammarConstraint | bool | None = None
     scorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
     pruning: Pruning | None = None
+    threshold: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +80,8 @@ class DecodingOptions:
                 f"{self.n_best} hypotheses of a beam of {self.beam_width}: a beam ends with no more texts than it is "
                 "wide, and has one at least; widen it"
             )
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise UserError("a threshold is a margin, a number of at most 0, got NaN")
         object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
         object.__setattr__(self, "grammar", _as_constraint(self.grammar))
         if not isinstance(self.scorers, Sequence):
@@ -119,10 +126,16 @@ class DecodingOptions:
             "silence": True,
             "scorers": [scorer.description for scorer in self._own_scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
+            "threshold": self.threshold if self.threshold is None or math.isfinite(self.threshold) else None,
         }
         for scorer in self._fields_that_score().values():
             record |= scorer.as_record()
         return record
+
+    def constrains(self, vocabulary: Vocabulary) -> bool:
+        """Whether a scorer forbids texts, so that what is recognised has a margin; of prepared options."""
+        scorer = compile_together(self.all_scorers, vocabulary, blank_id=BLANK_ID)
+        return scorer is not None and scorer.is_constraint
 
     def prepared(self, *, normalize: Callable[[str], str], vocabulary: Vocabulary) -> DecodingOptions:
         """The same for one recogniser: its text rules applied to hotwords and phrases, which it must be able to write.
@@ -196,6 +209,7 @@ def decode(
         n_best=options.n_best,
         scorers=options.all_scorers,
         pruning=options.pruning,
+        threshold=options.threshold,
     )
     return options.understood(hypotheses)
 

@@ -105,6 +105,8 @@ class BeamSearch:
         self, *, num_columns: int, beam_width: int, scorer: PrefixScorer | None, pruning: Pruning, blank_id: int
     ):
         self.num_steps = 0
+        #: Whether the scorer forbids texts.
+        self.is_constrained = scorer is not None and scorer.is_constraint
         self._num_columns = num_columns
         self._beam_width = beam_width
         self._pruning = pruning

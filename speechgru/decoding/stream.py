@@ -54,7 +54,7 @@ class DecoderStream:
     ):
         self._vocabulary = vocabulary
         self._step_seconds = step_seconds
-        self._n_best = options.n_best
+        self._n_best, self._threshold = options.n_best, options.threshold
         self._understood = options.understood
         self._checked(np.zeros((0, len(vocabulary)), np.float32))
         if not math.isfinite(start_seconds):
@@ -194,13 +194,14 @@ class DecoderStream:
                 log_probs_SV = self._steps.rows_SV
                 self._search.feed(log_probs_SV[self._search.rewind() :], steps_after=0)
                 hypotheses = dress_ends(
-                    self._search.ends(),
+                    self._search,
                     log_probs_SV,
                     best_path=self._best_path,
                     n_best=self._n_best,
                     vocabulary=self._vocabulary,
                     step_seconds=self._step_seconds,
                     start_seconds=self._start_seconds,
+                    threshold=self._threshold,
                 )
                 self._finished = self._understood(hypotheses)
         return list(self._finished)

@@ -31,6 +31,15 @@ Where the errors are, and whether confidence knows:
 >>> low, high = share_interval(2, 3)
 >>> low < 2 / 3 < high
 True
+
+False accepts against misses:
+
+>>> curve = DetectionCurve([-0.1, -0.6], [True, True], false_margins=[-0.4], hours=0.5)
+>>> isinstance(curve.points[0], OperatingPoint), curve.at_false_accepts(0.0)
+(True, OperatingPoint(threshold=-0.25, num_false_accepts=0, num_misses=1))
+>>> low, high = rate_interval(1, 0.5)
+>>> low < 2.0 < high
+True
 """
 
 from speechgru.metrics.breakdown import Confusions, Slice, confusions, slice_by
@@ -42,6 +51,7 @@ from speechgru.metrics.confidence import (
     share_interval,
     words_right,
 )
+from speechgru.metrics.detection import DetectionCurve, OperatingPoint, rate_interval
 from speechgru.metrics.error_rates import (
     AlignedPair,
     ErrorCounts,
@@ -59,7 +69,9 @@ from speechgru.metrics.error_rates import (
 __all__ = [
     "AlignedPair",
     "Confusions",
+    "DetectionCurve",
     "ErrorCounts",
+    "OperatingPoint",
     "ReliabilityBin",
     "Slice",
     "align",
@@ -70,6 +82,7 @@ __all__ = [
     "confusions",
     "count_errors",
     "count_pairs",
+    "rate_interval",
     "real_time_factor",
     "reliability",
     "sentence_error_rate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,12 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
         slices: fields of the utterances to score by.
 
     Returns:
-        `wer`, `cer`, `sentence_error_rate`, `substitutions`, `insertions`, `deletions`, `words`, `num_utterances`,
-        `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %, bootstrap over utterances), and
+        `wer`, `cer`, `sentence_error_rate`, `substitutions`, `insertions`, `deletions`, `errors` (their sum), `words`,
+        `num_utterances`, `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %, bootstrap over
+        utterances); rates and intervals are None where the references hold no word; and
+
+        - `silence`: of the utterances without a word, if there are any: `num_utterances`, `audio_seconds`, `num_wrong`
+          (in which a word was recognised), `false_words` and `false_words_per_hour`;
 
         - `slices`: for each field its `field`, its `kind` (`text` or `number`), how many lack it (`num_missing`), and
           `groups`: `value`, or `low` and `high`, with `num_utterances`, `words`, `errors`, `wer`, `wer_interval`;
@@ -137,22 +142,26 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
         "name": name,
         "num_utterances": len(references),
         "audio_seconds": decoded.audio_seconds,
-        "wer": total.rate,
-        "cer": metrics.total(
-            metrics.character_errors(reference, hypothesis.text)
-            for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
-        ).rate,
+        "wer": _rate(total),
+        "cer": _rate(
+            metrics.total(
+                metrics.character_errors(reference, hypothesis.text)
+                for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
+            )
+        ),
         "sentence_error_rate": metrics.sentence_error_rate(words),
         "words": total.reference_length,
         "substitutions": total.substitutions,
         "insertions": total.insertions,
         "deletions": total.deletions,
+        "errors": total.errors,
         "rtf": metrics.real_time_factor(decoded.seconds, decoded.audio_seconds),
         "num_skipped": len(decoded.problems),
         "skipped": decoded.problems,
     }
     if resamples:
-        record["wer_interval"] = list(metrics.bootstrap_interval(words, num_samples=resamples))
+        record["wer_interval"] = _interval(words, resamples)
+    record["silence"] = _silence(decoded, words)
     record["slices"] = [_score_slices(decoded, words, field, resamples=resamples) for field in slices]
     record["confusions"] = _confusions(alignments)
     record["confidence"] = _confidence(decoded.hypotheses, alignments)
@@ -177,6 +186,37 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
     return record
 
 
+def _rate(total: metrics.ErrorCounts) -> float | None:
+    """Errors per reference token; None without any, where false words have no rate but a number."""
+    return total.rate if total.reference_length else None
+
+
+def _interval(counts: Sequence[metrics.ErrorCounts], resamples: int) -> list[float] | None:
+    """The interval of a word error rate; None where too few references hold a word for one."""
+    interval = metrics.bootstrap_interval(counts, num_samples=resamples)
+    has_words = any(count.reference_length for count in counts)
+    return list(interval) if has_words and math.isfinite(interval[1]) else None
+
+
+def _silence(decoded: Decoded, words: Sequence[metrics.ErrorCounts]) -> dict[str, Any] | None:
+    """The false words of utterances in which none was said."""
+    silent = [
+        (counts.errors, duration)
+        for counts, duration in zip(words, decoded.durations, strict=True)
+        if not counts.reference_length
+    ]
+    if not silent:
+        return None
+    false_words, seconds = sum(errors for errors, _ in silent), sum(duration for _, duration in silent)
+    return {
+        "num_utterances": len(silent),
+        "audio_seconds": seconds,
+        "num_wrong": sum(errors > 0 for errors, _ in silent),
+        "false_words": false_words,
+        "false_words_per_hour": false_words / seconds * 3600,
+    }
+
+
 def _score_slices(
     decoded: Decoded, words: Sequence[metrics.ErrorCounts], field: str, *, resamples: int
 ) -> dict[str, Any]:
@@ -196,14 +236,14 @@ def _score_slices(
             "num_utterances": len(counts),
             "words": total.reference_length,
             "errors": total.errors,
-            "wer": total.rate,
+            "wer": _rate(total),
         }
         if resamples:
-            group["wer_interval"] = list(metrics.bootstrap_interval(counts, num_samples=resamples))
+            group["wer_interval"] = _interval(counts, resamples)
         groups.append(group)
     kind = "number" if any("low" in group for group in groups) else "text"
     if kind == "text":
-        groups.sort(key=lambda group: ("value" not in group, -group["wer"]))
+        groups.sort(key=lambda group: ("value" not in group, -(group["wer"] or 0.0)))
     return {"field": field, "kind": kind, "num_missing": num_missing, "groups": groups}
 
 

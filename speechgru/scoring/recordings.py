@@ -52,20 +52,31 @@ class ScoringSet(Sequence[Examined]):
         sample_rate: Hz that the recogniser works at.
         text: the recogniser's text rules.
         kept_bytes: bytes of samples that stay in memory for the next scoring; recordings beyond are decoded again.
+        needs_words: whether some reference must hold a word, as a word error rate needs.
+        utterances: what is scored in place of the manifest's lines, such as parts of its recordings.
 
     Raises:
         ManifestError: the manifest cannot be read.
         UserError: no reference holds a word; or, from whatever reads, no recording can be read.
     """
 
-    def __init__(self, manifest: str | Path, *, sample_rate: int, text: TextRules, kept_bytes: int = 0):
-        self.manifest, self.sample_rate = manifest, sample_rate
-        self._utterances = read_manifest(manifest)
+    def __init__(
+        self,
+        manifest: str | Path,
+        *,
+        sample_rate: int,
+        text: TextRules,
+        kept_bytes: int = 0,
+        needs_words: bool = True,
+        utterances: Sequence[Utterance] | None = None,
+    ):
+        self.manifest, self.sample_rate, self._needs_words = manifest, sample_rate, needs_words
+        self._utterances = read_manifest(manifest) if utterances is None else list(utterances)
         self._references = [text.normalize(utterance.text) for utterance in self._utterances]
         self._left_bytes = kept_bytes
         self._samples: dict[int, np.ndarray] = {}
         self._results: dict[int, Examined | Problem] = {}
-        if not any(self._references):
+        if needs_words and not any(self._references):
             raise UserError(f"{manifest}: no reference holds a word, so there is no word error rate; add transcripts")
 
     @property
@@ -149,7 +160,7 @@ class ScoringSet(Sequence[Examined]):
             raise UserError(
                 f"{self.manifest}: none of its {len(problems)} recordings can be read: {problems[0].message}"
             )
-        if not any(result.text for result in results if isinstance(result, Examined)):
+        if self._needs_words and not any(result.text for result in results if isinstance(result, Examined)):
             raise UserError(
                 f"{self.manifest}: no reference of a recording that can be read holds a word, so there is no word "
                 f"error rate: {problems[0].message}"
@@ -161,7 +172,7 @@ class ScoringSet(Sequence[Examined]):
         known = self._results.get(line)
         if isinstance(known, Examined):
             return known.num_samples
-        return round(_stated_seconds(self._utterances[line]) * self.sample_rate)
+        return round(stated_seconds(self._utterances[line]) * self.sample_rate)
 
     def _read(self, line: int) -> np.ndarray | None:
         """A recording's samples, kept or decoded; None where that shows that it cannot be used. Runs in threads."""
@@ -179,7 +190,7 @@ class ScoringSet(Sequence[Examined]):
         return read.samples_N
 
 
-def _stated_seconds(utterance: Utterance) -> float:
+def stated_seconds(utterance: Utterance) -> float:
     """How long a recording is by its manifest or, where that does not know, by its header."""
     if utterance.duration:
         return utterance.duration

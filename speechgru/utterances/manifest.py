@@ -60,11 +60,12 @@ class Utterance:
         return f"{name}@{self.offset:.3f}" if self.offset else name
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utterance]:
     """Reads a manifest whole.
 
     Args:
         path: a JSON Lines file.
+        needs_text: whether each line has a transcript, be it empty; negatives need none.
 
     Returns:
         The utterances in the file's order, with absolute audio paths.
@@ -85,7 +86,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     folder = path.absolute().parent
     utterances = [
-        _parse_line(line, number, path=path, folder=folder)
+        _parse_line(line, number, path=path, folder=folder, needs_text=needs_text)
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -94,7 +95,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     return utterances
 
 
-def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utterance:
+def _parse_line(line: str, number: int, *, path: Path, folder: Path, needs_text: bool) -> Utterance:
     where = f"{path}:{number}"
     try:
         record = json.loads(line)
@@ -115,6 +116,8 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path) -> Utteranc
         ) from error
     if not isinstance(record, dict):
         raise ManifestError(f"{where}: expected a JSON object, got {type(record).__name__}")
+    if not needs_text:
+        record.setdefault("text", "")
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in record]
     if missing:
         raise ManifestError(f"{where}: lacks {' and '.join(missing)}; got the keys {', '.join(record) or '(none)'}")
