@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "report"
 
     @property
+    def rejection(self) -> Path:
+        """The threshold below which texts are not accepted, and what it was chosen on; `speechgru calibrate`."""
+        return self.path / "rejection.json"
+
+    @property
     def best(self) -> Path:
         """The weights with the lowest dev WER so far."""
         return self.checkpoints / "best.npz"
@@ -111,6 +116,21 @@ class RunFolder:
     def read_history(self) -> list[dict[str, Any]]:
         """The history's records; damaged lines are left out."""
         return jsonlines.read_records(self.history)
+
+    def read_rejection(self) -> dict[str, Any] | None:
+        """What `rejection` holds; None where the run was not calibrated.
+
+        Raises:
+            BundleError: the file is damaged.
+        """
+        try:
+            record = json.loads(self.rejection.read_text(encoding="utf-8"))
+            record["threshold"] = float(record["threshold"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{self.rejection}: is damaged ({error}); calibrate the run again") from error
+        return record
 
     def cut_history(self, step: int) -> None:
         """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`)."""

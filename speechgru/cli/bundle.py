@@ -122,7 +122,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
     """What the metadata of a bundle says, in words; an older version's says less."""
     provenance, features, model = record["provenance"] or {}, record["features"], record["model"]
     versions = provenance.get("versions", {})
-    latency, dev = record["latency_seconds"], record["dev"]
+    latency, dev, rejection = record["latency_seconds"], record["dev"], record["rejection"]
     facts = {
         "written by": f"speechgru {record['speechgru_version']}, format {record['bundle_version']}",
         "exported": provenance.get("created"),
@@ -139,6 +139,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
         else "the whole recording: it does not stream",
         "parameters": f"{record['parameters']:,}" if record["parameters"] is not None else None,
         "dev set": f"WER {dev['wer']:.2%}, CER {dev['cer']:.2%}, step {dev['step']:,}" if dev else None,
+        "accepts": f"from the margin {rejection['threshold']:.3f} on" if rejection else None,
         "SavedModel": ", ".join(record["saved_model"]),
     }
     return {name: value for name, value in facts.items() if value}

@@ -47,6 +47,22 @@ _Scorer = Annotated[
         help="Python code of yours, which is run, that scores texts; may be repeated.",
     ),
 ]
+_Threshold = Annotated[
+    float | None,
+    typer.Option(max=0, help="Least margin of a text that is accepted; the recogniser's own where none is given."),
+]
+_Negatives = Annotated[
+    list[Path] | None,
+    typer.Option("--negatives", help="Manifest of recordings without a command; may be repeated."),
+]
+_FalseAccepts = Annotated[
+    float | None,
+    typer.Option("--false-accepts-per-hour", min=0, help="Choose the threshold that keeps this rate; 1 by default."),
+]
+_Misses = Annotated[
+    float | None,
+    typer.Option("--misses", min=0, max=100, help="Or the one that misses at most this percentage of the commands."),
+]
 
 
 @app.command()
@@ -70,10 +86,15 @@ def evaluate(
     repeat_phrases: _RepeatPhrases = False,
     silence: _Silence = True,
     scorer: _Scorer = None,
+    threshold: _Threshold = None,
+    negatives: _Negatives = None,
+    false_accepts_per_hour: _FalseAccepts = None,
+    misses: _Misses = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score a run or a bundle: WER, CER, and every utterance's errors.
+    """Score a run or a bundle: WER, CER, every utterance's errors, and on negatives what it accepts falsely.
 
+    A command is missed when it is not accepted or recognised wrongly.
     Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl --slice speaker --report errors.html`
     """
     from speechgru.decoding import options_from_lists
@@ -86,6 +107,7 @@ def evaluate(
         repeat_phrases=repeat_phrases,
         silence=silence,
         scorers=scorer or (),
+        threshold=threshold,
     )
     from speechgru.runtime import is_bundle
 
@@ -101,6 +123,9 @@ def evaluate(
             slices=slices or ("speaker", "duration"),
             batch_size=batch_size,
             decoding=decoding,
+            negatives=negatives or (),
+            false_accepts_per_hour=false_accepts_per_hour,
+            misses=None if misses is None else misses / 100,
             progress=progress,
         )
     if report is not None:
@@ -108,28 +133,32 @@ def evaluate(
     if as_json:
         print_json(record)
         return
-    low, high = record["wer_interval"]
     table = Table("measure", "value", title=record["name"])
+    interval = _describe_interval(record["wer_interval"])
     for name, value in {
         "decoding": record["decoding"]["description"],
-        "WER": f"{record['wer']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
-        "CER": f"{record['cer']:.2%}",
+        "WER": _describe_rate(record["wer"]) + (f"  (95 % interval {interval})" if interval else ""),
+        "CER": _describe_rate(record["cer"]),
         "sentences with errors": f"{record['sentence_error_rate']:.2%}",
         "substitutions, insertions, deletions": "{substitutions}, {insertions}, {deletions}".format(**record),
         "words, utterances": f"{record['words']:,}, {record['num_utterances']:,}",
         "real-time factor": f"{record['rtf']:.4f}",
         "could not be read": str(record["num_skipped"]),
+        **_describe_silence(record["silence"]),
     }.items():
         table.add_row(name, value)
     terminal.print(table)
+    if "rejection" in record:
+        terminal.print(_rejection_table(record["rejection"]))
     for entry in record["slices"] if slices else ():
         table = Table(entry["field"], "WER", "95 % interval", "words", "utterances", title=f"by {entry['field']}")
         for group in entry["groups"]:
-            low, high = group["wer_interval"]
+            # resampling no error would look like certainty
+            interval = _describe_interval(group["wer_interval"]) if group["errors"] else ""
             table.add_row(
                 _describe_group(group),
-                f"{group['wer']:.2%}",
-                f"{low:.2%} to {high:.2%}" if group["errors"] else "–",  # resampling no error would look like certainty
+                _describe_rate(group["wer"]),
+                interval or "–",
                 f"{group['words']:,}",
                 f"{group['num_utterances']:,}",
             )
@@ -149,6 +178,52 @@ def evaluate(
         terminal.print(f"{report} shows it all", soft_wrap=True)
 
 
+def _describe_rate(rate: float | None) -> str:
+    return "–" if rate is None else f"{rate:.2%}"
+
+
+def _describe_interval(interval: Any) -> str:
+    return "" if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}"
+
+
+def _describe_silence(silence: dict[str, Any] | None) -> dict[str, str]:
+    """False words where nothing was said, as a row; none where something was said everywhere."""
+    if silence is None:
+        return {}
+    number = f"{silence['false_words']:,} in {silence['audio_seconds'] / 3600:.3g} h without a word"
+    return {"false words": f"{number}, {silence['false_words_per_hour']:.1f} an hour"}
+
+
+def _rejection_table(rejection: dict[str, Any]) -> Table:
+    """Thresholds by what they do: the one for the asked rate, the one in use, and some shares of misses."""
+    table = Table(
+        "", "threshold", "false accepts an hour", "95 % interval", "misses", "95 % interval",
+        title=f"{rejection['num_commands']:,} commands, {rejection['num_wrong']:,} of them recognised wrongly, against "
+        f"{rejection['negative_seconds'] / 3600:.2f} h of negatives",
+    )  # fmt: skip
+    asked = rejection["asked"]
+    wanted = (
+        f"{asked['misses']:.3g} of misses" if asked["misses"] is not None
+        else f"{asked['false_accepts_per_hour']:g} an hour"
+    )  # fmt: skip
+    rows = {f"asked: {wanted}": rejection["chosen"], "in use": rejection["in_use"]}
+    rows |= {f"{point['misses']:.0%} of misses": point for point in rejection["at_misses"]}
+    for name, point in rows.items():
+        if point is not None:
+            low, high = point["false_accepts_interval"]
+            table.add_row(
+                name,
+                f"{point['threshold']:.3f}",
+                f"{point['false_accepts_per_hour']:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                _describe_rate(point["miss_rate"]),
+                _describe_interval(point["miss_interval"]),
+            )
+        elif name.startswith("asked"):
+            table.add_row(name, "none: more are recognised wrongly", "–", "–", "–", "–")
+    return table
+
+
 def _describe_group(group: dict[str, Any]) -> str:
     """A slice's group: its value, its range, or that it has none."""
     if "value" in group:
@@ -157,6 +232,63 @@ def _describe_group(group: dict[str, Any]) -> str:
         return "(not given)"
     low, high = f"{group['low']:g}", f"{group['high']:g}"
     return low if low == high else f"{low} to {high}"
+
+
+@app.command()
+def calibrate(
+    run_or_bundle: Annotated[Path, typer.Argument(help="A run folder or an exported bundle.")],
+    dev: Annotated[Path, typer.Option(help="Manifest of commands that were not trained on.")],
+    negatives: Annotated[list[Path], typer.Option(help="Manifest of recordings without a command; may be repeated.")],
+    false_accepts_per_hour: _FalseAccepts = None,
+    misses: _Misses = None,
+    form: Annotated[str | None, typer.Option(help="Which of a bundle's models to run; see `export`.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run computes at once.")] = 32,
+    beam_width: _BeamWidth = None,
+    hotword: _Hotword = None,
+    hotwords: _Hotwords = None,
+    phrases: _Phrases = None,
+    repeat_phrases: _RepeatPhrases = False,
+    silence: _Silence = True,
+    scorer: _Scorer = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Choose the margin below which a text is not accepted, and keep it in the run or bundle.
+
+    A run's exports have it too. A threshold is for the decoding that it was chosen with: give the same options.
+    Example: `speechgru calibrate bundle --dev dev.jsonl --negatives noise.jsonl --phrases commands.txt --misses 3`
+    """
+    from speechgru.decoding import options_from_lists
+
+    decoding = options_from_lists(
+        beam_width=beam_width,
+        hotwords=hotword or (),
+        hotword_file=hotwords,
+        phrase_file=phrases,
+        repeat_phrases=repeat_phrases,
+        silence=silence,
+        scorers=scorer or (),
+    )
+    verb = needs_training_packages(lambda: import_module("speechgru.export.calibration").calibrate)
+    with show_progress(quiet=as_json) as progress:
+        record = verb(
+            run_or_bundle,
+            dev,
+            negatives,
+            form=form,
+            false_accepts_per_hour=false_accepts_per_hour,
+            misses=None if misses is None else misses / 100,
+            batch_size=batch_size,
+            decoding=decoding,
+            progress=progress,
+        )
+    if as_json:
+        print_json(record)
+        return
+    terminal.print(_rejection_table(record["rejection"]))
+    terminal.print(
+        f"{run_or_bundle} accepts a text from the margin {record['rejection']['chosen']['threshold']:.3f} on",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -172,6 +304,7 @@ def transcribe(
     repeat_phrases: _RepeatPhrases = False,
     silence: _Silence = True,
     scorer: _Scorer = None,
+    threshold: _Threshold = None,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it is spoken, at the pace of speaking.")
@@ -201,6 +334,7 @@ def transcribe(
         repeat_phrases=repeat_phrases,
         silence=silence,
         scorers=scorer or (),
+        threshold=threshold,
     )
     if stream:
         rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
@@ -211,12 +345,17 @@ def transcribe(
     if as_json:
         print_json(records)
         return
-    table = Table(whole_column("recording"), "text", "confidence", *(["from", "to"] if words else []))
+    is_judged = any(record["accepted"] is not None for record in records)
+    columns = [*(["accepted"] if is_judged else []), *(["from", "to"] if words else [])]
+    table = Table(whole_column("recording"), "text", "confidence", *columns)
     for record in records:
-        table.add_row(record["audio_filepath"], record["text"], f"{record['confidence']:.2f}")
+        accepted = {True: "yes", False: "no", None: ""}[record["accepted"]]
+        table.add_row(
+            record["audio_filepath"], record["text"], f"{record['confidence']:.2f}", *([accepted] if is_judged else [])
+        )
         for word in record["words"] if words else ():
             times = (f"{word[key]:.2f} s" for key in ("start_seconds", "end_seconds"))
-            table.add_row("", word["text"], f"{word['confidence']:.2f}", *times)
+            table.add_row("", word["text"], f"{word['confidence']:.2f}", *([""] if is_judged else []), *times)
     terminal.print(table)
 
 
@@ -233,7 +372,8 @@ def _transcribe_live(
     def listener(seconds: float, result: Any) -> None:
         nonlocal shown
         for hypothesis in result.ended:
-            err.print(f"{seconds:6.2f} s  {escape(hypothesis.text)}", highlight=False, soft_wrap=True)
+            note = "  (not accepted)" if hypothesis.accepted is False else ""
+            err.print(f"{seconds:6.2f} s  {escape(hypothesis.text)}{note}", highlight=False, soft_wrap=True)
         if result.text != shown:
             shown = result.text
             if live is not None:

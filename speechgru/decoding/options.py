@@ -132,6 +132,12 @@ class DecodingOptions:
             record |= scorer.as_record()
         return record
 
+    def with_threshold(self, threshold: float | None) -> DecodingOptions:
+        """The same with a recogniser's own threshold, unless these options have one."""
+        if threshold is None or self.threshold is not None:
+            return self
+        return dataclasses.replace(self, threshold=threshold)
+
     def constrains(self, vocabulary: Vocabulary) -> bool:
         """Whether a scorer forbids texts, so that what is recognised has a margin; of prepared options."""
         scorer = compile_together(self.all_scorers, vocabulary, blank_id=BLANK_ID)
@@ -224,6 +230,7 @@ def options_from_lists(
     repeat_phrases: bool = False,
     silence: bool = True,
     scorers: Sequence[str] = (),
+    threshold: float | None = None,
 ) -> DecodingOptions:
     """Options as people give them on a command line and in files.
 
@@ -235,6 +242,7 @@ def options_from_lists(
         phrase_file: a text file with a phrase a line: the only texts that are allowed.
         repeat_phrases: whether phrases may follow each other; else the text is one of them.
         silence: whether nothing may be the answer too where phrases are given.
+        threshold: the least margin at which a text is accepted; the recogniser's own when None.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
     Raises:
@@ -271,6 +279,7 @@ def options_from_lists(
         hotwords=boosts,
         phrases=phrases,
         scorers=[load_scorer(named) for named in scorers],
+        threshold=threshold,
         origins=origins,
     )
 

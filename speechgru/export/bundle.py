@@ -135,7 +135,7 @@ def export(
         )
         write_json(made / "bundle.json", metadata)
         write_text(made / "README.md", model_card(metadata))
-        _replace_folder(made, out)
+        replace_folder(made, out)
     report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
     steps.end()
     return metadata
@@ -209,6 +209,7 @@ def _describe(source: _Source) -> dict[str, Any]:
         "stream": model.stream_record(),
         "stream_obstacle": model.stream_obstacle,
         "dev": _best_dev_scores(source.folder),
+        "rejection": source.folder.read_rejection(),
         "provenance": make_provenance(seed=config.train.seed),
     }
 
@@ -289,7 +290,8 @@ def _best_dev_scores(folder: RunFolder) -> dict[str, Any] | None:
     scores = [record for record in folder.read_history() if record["kind"] == "dev"]
     if not scores:
         return None
-    best = min(scores, key=lambda record: (record["wer"], -record["step"]))
+    marked = [record for record in scores if record.get("best")]
+    best = marked[-1] if marked else min(scores, key=lambda record: (record["wer"], -record["step"]))
     return {key: best[key] for key in ("step", "wer", "cer")}
 
 
@@ -301,7 +303,7 @@ def _check_choices(given: Sequence[str], known: Sequence[str], what: str) -> Non
         raise UserError(f"a {what} is given twice in {', '.join(given)}; give each once")
 
 
-def _replace_folder(made: Path, out: Path) -> None:
+def replace_folder(made: Path, out: Path) -> None:
     """Puts a finished folder in an old one's place; the old one is moved aside until the new one stands."""
     old = made.parent / "old"
     if out.exists():

@@ -62,6 +62,13 @@ def model_card(metadata: dict[str, Any]) -> str:
     }
     if metadata["dev"] is not None:
         facts["Dev set, all of it"] = f"WER {metadata['dev']['wer']:.2%}, CER {metadata['dev']['cer']:.2%}"
+    rejection = metadata.get("rejection")
+    if rejection is not None:
+        facts["Accepts a text"] = (
+            f"from the margin {rejection['threshold']:.3f} on: {rejection['false_accepts_per_hour']:.2f} false accepts "
+            f"an hour and {rejection['miss_rate']:.1%} misses of {rejection['num_commands']:,} commands "
+            f"({rejection['decoding']})"
+        )
     heading, *rows = parity_rows(metadata["parity"])
     table = [heading, ["---"] * len(heading), *rows]
     parts = [

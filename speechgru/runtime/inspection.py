@@ -23,9 +23,10 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         (when, from which commit, with which versions), `sample_rate` in Hz, `step_seconds`, `subsampling_factor`,
         `features` (the front end), `unit`, `vocabulary_size` (labels without the blank), `text` (the rules), `model`,
         `direction`, `streams`, `latency_seconds` (`least` and `greatest`; None where it does not stream), `parameters`,
-        `dev` (scores), `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty
-        where the bundle's version did not record it. And `models`: for each form `form`, `file`, `is_default`,
-        `foreign_operators` and the fields of `tflite_file.TFLiteFacts`.
+        `dev` (scores), `rejection` (the threshold and what it was chosen on), `parity` (how the forms compare),
+        `default_form`, `saved_model` (its signatures). None or empty where the bundle's version did not record it. And
+        `models`: for each form `form`, `file`, `is_default`, `foreign_operators` and the fields of
+        `tflite_file.TFLiteFacts`.
 
     Raises:
         BundleError: the bundle or one of its models is missing, damaged, or of a newer version.
@@ -57,7 +58,7 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         "direction": model.get("direction"),
         "streams": metadata["stream"] is not None,
         "latency_seconds": metadata.get("latency_seconds"),
-        **{name: metadata.get(name) for name in ("parameters", "dev", "parity", "default_form")},
+        **{name: metadata.get(name) for name in ("parameters", "dev", "rejection", "parity", "default_form")},
         "saved_model": metadata.get("saved_model") or [],
         "models": models,
     }

@@ -77,6 +77,8 @@ class Recognizer:
         self.sample_rate: int = self.metadata["sample_rate"]
         self.text_rules = TextRules(**self.metadata["text"])
         self.vocabulary = Vocabulary.from_record(self.metadata)
+        #: The least margin of a text that is accepted, where the bundle was calibrated (`speechgru calibrate`).
+        self.threshold: float | None = (self.metadata.get("rejection") or {}).get("threshold")
         self._step_seconds: float = self.metadata["step_seconds"]
         self._window_samples: float = math.inf
         if window_seconds < math.inf:
@@ -271,7 +273,7 @@ class Recognizer:
         return decoder.finish()
 
     def prepare(self, decoding: DecodingOptions | None) -> DecodingOptions:
-        """The options with hotwords and phrases as this recogniser writes them.
+        """The options with hotwords and phrases as this recogniser writes them, and its threshold where they have none.
 
         Transcribing does it by itself, once for the same options; call it to learn of a mistake before the first sound.
 
@@ -281,6 +283,7 @@ class Recognizer:
         given, prepared = self._prepared
         if decoding is not None and decoding is not given and decoding is not prepared:
             prepared = decoding.prepared(normalize=self.text_rules.normalize, vocabulary=self.vocabulary)
+            prepared = prepared.with_threshold(self.threshold)
             self._prepared = decoding, prepared
         return _GREEDY if decoding is None else prepared
 

@@ -40,11 +40,11 @@ def transcribe(
         progress: called after each recording.
 
     Returns:
-        For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `duration` in seconds, `words`
-        (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, how it was converted (`source_rate`,
-        `num_channels`), and `window_seconds`: of the windows that it was computed in (`Recognizer`), None where in one.
-        Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
-        `confidence`, `posterior` and `score` (None where the phrases allow no text).
+        For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `margin` and `accepted` (of a
+        `Hypothesis`; None where it has none), `duration` in seconds, `words` (`text`, `start_seconds`, `end_seconds`,
+        `confidence`), `rtf`, how it was converted (`source_rate`, `num_channels`), and `window_seconds`: of the windows
+        that it was computed in (`Recognizer`), None where in one. Where several hypotheses are asked for also `n_best`:
+        of each, the best first, `text`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
 
     Raises:
         BundleError: the bundle is missing or damaged.
@@ -101,9 +101,9 @@ def transcribe_live(
         real_time: whether to wait until a piece would have been spoken; False continues at once.
 
     Returns:
-        A JSON-ready record: what `transcribe` records, with all utterances' words and texts together, `utterances` (the
-        text and words of each) and `busiest_seconds`, the longest that a piece was computed on. Where that is above
-        0.05 s for long, a device falls behind.
+        A JSON-ready record: what `transcribe` records, with all utterances' words and texts together, accepted where
+        all are, `utterances` (the text, words, margin and acceptance of each) and `busiest_seconds`, the longest that a
+        piece was computed on. Where that is above 0.05 s for long, a device falls behind.
 
     Raises:
         UserError: the bundle's model transcribes whole recordings only.
@@ -136,9 +136,16 @@ def transcribe_live(
         text=" ".join(hypothesis.text for hypothesis in ended),
         words=words,
         confidence=min(hypothesis.confidence for hypothesis in ended),
+        margin=min((hypothesis.margin for hypothesis in ended if hypothesis.margin is not None), default=None),
+        accepted=None if last.accepted is None else all(hypothesis.accepted for hypothesis in ended),
     )
     utterances = [
-        {"text": hypothesis.text, "words": [dataclasses.asdict(word) for word in hypothesis.words]}
+        {
+            "text": hypothesis.text,
+            "margin": hypothesis.margin,
+            "accepted": hypothesis.accepted,
+            "words": [dataclasses.asdict(word) for word in hypothesis.words],
+        }
         for hypothesis in ended
     ]
     return _record(path, recording, together, busy) | {"utterances": utterances, "busiest_seconds": busiest}
@@ -181,6 +188,8 @@ def _record(
         "audio_filepath": os.fspath(path),
         "text": hypothesis.text,
         "confidence": hypothesis.confidence,
+        "margin": hypothesis.margin,
+        "accepted": hypothesis.accepted,
         "duration": recording.duration,
         "words": [dataclasses.asdict(word) for word in hypothesis.words],
         "rtf": seconds / recording.duration if recording.duration else 0.0,

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from speechgru import metrics
-from speechgru.decoding import DecodingOptions, Hypothesis
+from speechgru.decoding import DecodingOptions, Hypothesis, Predictor
 from speechgru.errors import BundleError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, is_bundle
+from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.rejection import AskedRate, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
+from speechgru.text import TextRules, Vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
@@ -33,9 +36,12 @@ def evaluate(
     slices: Sequence[str] = ("speaker", "duration"),
     batch_size: int = 32,
     decoding: DecodingOptions | None = None,
+    negatives: Sequence[str | Path] = (),
+    false_accepts_per_hour: float | None = None,
+    misses: float | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Scores a recogniser on a manifest.
+    """Scores a recogniser on a manifest, and on negatives what it accepts falsely.
 
     Args:
         path: a run folder or an open run (its best weights, by Keras), or a bundle or one `.tflite` file of it (by
@@ -47,11 +53,15 @@ def evaluate(
             as `snr`; numbers are put into bins of about equally many utterances.
         batch_size: utterances that a run computes at once; changes the time and no text.
         decoding: beam, hotwords, phrases, which go through the recogniser's text rules; greedy when None.
+        negatives: manifests of recordings that hold no command, whatever their lines say.
+        false_accepts_per_hour: that the chosen threshold allows; 1 where neither this nor `misses` is given.
+        misses: the share of commands that the chosen threshold may miss, in its place.
         progress: called as utterances are done.
 
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
-        (`DecodingOptions.as_record`), and the record of `score`.
+        (`DecodingOptions.as_record`), the record of `score`, and where there are negatives `negatives` (the manifests)
+        and `rejection` (`score_rejection`).
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -59,37 +69,50 @@ def evaluate(
         UserError: none of its utterances can be used, or no line of it has a field that is to be scored by.
         TextError: the recogniser cannot write a hotword or phrase.
     """
+    asked = AskedRate(false_accepts_per_hour, misses)
     trained = path if isinstance(path, TrainedRun) else None
     path = path.folder.path if isinstance(path, TrainedRun) else Path(path)
     manifest, decoding = Path(manifest), decoding or DecodingOptions()
     _require_fields(manifest, slices)
     if trained is None and is_bundle(path):
-        recognizer = Recognizer(path, form=form)
-        decoded = _decode_with_bundle(recognizer, manifest, decoding, progress)
-        form_name, size_bytes = (
-            f"TFLite {recognizer.form}",
-            recognizer.size_bytes,
-        )
+        judged = _open_bundle(Recognizer(path, form=form), decoding)
     elif form is not None:
         raise UserError(
             f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
         )
     elif (path / "config.yaml").is_file():
-        decoded = _decode_with_run(trained or TrainedRun(path), manifest, batch_size, decoding, progress)
-        form_name, size_bytes = "Keras", None
+        judged = _open_run(trained or TrainedRun(path), decoding, batch_size)
     else:
         raise BundleError(
             f"{path}: is neither a run folder (config.yaml) nor a bundle (bundle.json); `speechgru train` makes the "
             "one, `speechgru export` the other"
         )
-    record = {
+    if negatives and not judged.options.constrains(judged.vocabulary):
+        raise UserError(
+            "false accepts are of a closed set of commands, and nothing says which there are; give their list "
+            "(--phrases FILE) or their grammar"
+        )
+    # Before the long work: a manifest that cannot be read.
+    negative_sets = [negative_set(each, sample_rate=judged.sample_rate) for each in negatives]
+    recordings = ScoringSet(manifest, sample_rate=judged.sample_rate, text=judged.text, needs_words=False)
+    decoded = judged.decode(recordings, progress)
+    record: dict[str, Any] = {
         "path": str(path.absolute()),
-        "form": form_name,
-        "size_bytes": size_bytes,
+        "form": judged.form,
+        "size_bytes": judged.size_bytes,
         "manifest": str(manifest.absolute()),
-        "decoding": decoding.as_record(),
+        "decoding": decoding.as_record() | {"threshold": judged.options.as_record()["threshold"]},
     }
-    return record | score(decoded, name=name or f"{form_name}, {manifest.name}", slices=slices)
+    record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
+    if negatives:
+        record["negatives"] = [str(Path(each).absolute()) for each in negatives]
+        record["rejection"] = score_rejection(
+            decoded,
+            [judged.decode(each, progress) for each in negative_sets],
+            asked=asked,
+            threshold=judged.options.threshold,
+        )
+    return record
 
 
 def error_rates(decoded: Decoded) -> dict[str, float]:
@@ -303,31 +326,58 @@ def _confidence(
     }
 
 
-def _decode_with_run(
-    trained: TrainedRun, manifest: Path, batch_size: int, decoding: DecodingOptions, progress: Progress
-) -> Decoded:
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """What is scored, whatever form it has: how to decode recordings with it, and what it needs of them."""
+
+    form: str
+    size_bytes: int | None
+    sample_rate: int
+    text: TextRules
+    vocabulary: Vocabulary
+    options: DecodingOptions
+    predictor: Predictor
+    step_seconds: float
+    batch_size: int
+
+    def decode(self, recordings: ScoringSet, progress: Progress) -> Decoded:
+        return decode_recordings(
+            self.predictor,
+            recordings,
+            vocabulary=self.vocabulary,
+            step_seconds=self.step_seconds,
+            options=self.options,
+            batch_size=self.batch_size,
+            progress=progress,
+        )
+
+
+def _open_run(trained: TrainedRun, decoding: DecodingOptions, batch_size: int) -> _Judged:
     config, vocabulary = trained.config, trained.vocabulary
-    return decode_recordings(
-        trained.predictor,
-        ScoringSet(manifest, sample_rate=config.data.sample_rate, text=config.text.rules),
+    prepared = decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)
+    rejection = trained.folder.read_rejection()
+    return _Judged(
+        form="Keras",
+        size_bytes=None,
+        sample_rate=config.data.sample_rate,
+        text=config.text.rules,
         vocabulary=vocabulary,
+        options=prepared.with_threshold(rejection["threshold"] if rejection else None),
+        predictor=trained.predictor,
         step_seconds=config.step_seconds,
-        options=decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary),
         batch_size=batch_size,
-        progress=progress,
     )
 
 
-def _decode_with_bundle(
-    recognizer: Recognizer, manifest: Path, decoding: DecodingOptions, progress: Progress
-) -> Decoded:
-    options = recognizer.prepare(decoding)
-    return decode_recordings(
-        recognizer,
-        ScoringSet(manifest, sample_rate=recognizer.sample_rate, text=recognizer.text_rules),
+def _open_bundle(recognizer: Recognizer, decoding: DecodingOptions) -> _Judged:
+    return _Judged(
+        form=f"TFLite {recognizer.form}",
+        size_bytes=recognizer.size_bytes,
+        sample_rate=recognizer.sample_rate,
+        text=recognizer.text_rules,
         vocabulary=recognizer.vocabulary,
+        options=recognizer.prepare(decoding),
+        predictor=recognizer,
         step_seconds=recognizer.metadata["step_seconds"],
-        options=options,
         batch_size=1,  # one recording at a time, as on a device: the real-time factor is that of a device
-        progress=progress,
     )
