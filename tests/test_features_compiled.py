@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from speechgru.features import LogMel, compiled
+from speechgru import native
+from speechgru.features import Deltas, FrontEnd, GlobalNormalization, LogMel, UtteranceNormalization, compiled
 
 pytest.importorskip("numba", reason="the compiled log-mel needs Numba, which librosa brings (extra train)")
 
@@ -30,8 +31,9 @@ def batch_of(num_samples_B, *, seed=0, padding=0.0):
 
 def both(layer, samples_BN, num_samples_B):
     """The log-mel by operations, and that of compiled code."""
-    fast = compiled.without_gradient(layer)
-    assert fast is not layer
+    front_end = FrontEnd(layer)
+    fast = compiled.without_gradient(front_end)
+    assert fast != front_end.whole
     (expected_BTM, expected_B), (log_mel_BTM, num_frames_B) = (f(samples_BN, num_samples_B) for f in (layer, fast))
     np.testing.assert_array_equal(num_frames_B, expected_B)
     assert log_mel_BTM.shape == expected_BTM.shape
@@ -72,6 +74,25 @@ def test_it_is_as_near_to_exact_numbers_as_the_operations_are():
     assert by_code.max() < 1.5 * by_operations.max() + 1e-6
 
 
+@pytest.mark.parametrize(
+    "make_stages",
+    [
+        lambda: [GlobalNormalization(num_features=20)],
+        lambda: [GlobalNormalization(num_features=20), Deltas(order=1)],
+        lambda: [Deltas(order=1), GlobalNormalization(num_features=40)],
+        lambda: [UtteranceNormalization()],
+    ],
+)
+def test_the_stages_behind_it_follow_and_a_global_normalisation_is_part_of_it(make_stages):
+    front_end = FrontEnd(LogMel(**SMALL), make_stages())
+    if isinstance(front_end.normalization, GlobalNormalization):
+        rng, width = np.random.default_rng(1), front_end.normalization.num_features
+        front_end.set_statistics(rng.normal(-4, 2, width), rng.uniform(0.5, 3, width))
+    given = batch_of([2900, 0, 1281], padding=7.0)
+    (expected_BTD, _), (features_BTD, _) = front_end.whole(*given), compiled.without_gradient(front_end)(*given)
+    np.testing.assert_allclose(features_BTD, expected_BTD, atol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 100), (2, 0), (3, 1)])
 def test_batches_without_rows_or_samples_have_no_frames_or_few(shape):
     for center in (True, False):
@@ -100,7 +121,7 @@ def test_silence_is_the_floor_and_what_is_no_number_stays_none():
 
 
 def test_the_shape_is_known_where_it_is_in_a_graph():
-    fast = compiled.without_gradient(LogMel(**SMALL))
+    fast = compiled.without_gradient(FrontEnd(LogMel(**SMALL)))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int32)])
     def run(samples_BN, num_samples_B):
@@ -114,16 +135,20 @@ def test_the_shape_is_known_where_it_is_in_a_graph():
 def test_what_it_cannot_compute_is_left_to_the_operations(monkeypatch):
     layer = LogMel(**{**SMALL, "n_fft": 250})
     assert compiled.obstacle(layer) == "it has powers of two alone, and n_fft is 250"
-    assert compiled.without_gradient(layer) is layer
+    front_end = FrontEnd(layer)
+    assert compiled.without_gradient(front_end) == front_end.whole
     layer = LogMel(**SMALL)
-    monkeypatch.setitem(sys.modules, "speechgru.features.kernels", None)
-    monkeypatch.delattr("speechgru.features.kernels", raising=False)
-    compiled._missing_package.cache_clear()
+    front_end = FrontEnd(layer)
+    with native.operations_only():
+        assert compiled.without_gradient(front_end) == front_end.whole
+    monkeypatch.setitem(sys.modules, "speechgru.jit", None)
+    monkeypatch.delattr("speechgru.jit", raising=False)
+    native._missing_package.cache_clear()
     try:
         assert "it needs Numba" in compiled.obstacle(layer)
-        assert compiled.without_gradient(layer) is layer
+        assert compiled.without_gradient(front_end) == front_end.whole
     finally:
-        compiled._missing_package.cache_clear()
+        native._missing_package.cache_clear()
 
 
 @pytest.mark.parametrize("half", [2, 4, 8, 16, 32, 512])

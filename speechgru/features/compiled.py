@@ -13,7 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from speechgru import lengths
+from speechgru import lengths, native
+from speechgru.features.frames import GlobalNormalization
+from speechgru.features.front_end import FrontEnd
 from speechgru.features.log_mel import LogMel
 from speechgru.processors import num_threads
 
@@ -21,31 +23,32 @@ from speechgru.processors import num_threads
 _LEAST_N_FFT = 4
 
 
-def without_gradient(log_mel: LogMel) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """The fastest form of a log-mel here, for callers that do not differentiate by samples.
+def without_gradient(front_end: FrontEnd) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """The fastest form of a front end here, for callers that do not differentiate by samples.
 
     Returns:
-        A function as `LogMel.call`: the compiled code, or the layer itself where that cannot run (`obstacle`).
+        A function as `FrontEnd.whole`: that itself where the compiled code cannot run (`obstacle`); else the log-mel is
+        compiled, with a global normalisation where that is the next stage, and the other stages follow.
     """
-    return log_mel if obstacle(log_mel) else _Compiled(log_mel)
+    if obstacle(front_end.log_mel):
+        return front_end.whole
+    log_mel, stages = _Compiled(front_end.log_mel), list(front_end.stages)
+    normalization = stages.pop(0) if stages and isinstance(stages[0], GlobalNormalization) else None
+
+    def whole(samples: tf.Tensor, num_samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features_BTD, num_frames_B = log_mel(samples, num_samples, normalization=normalization)
+        for stage in stages:
+            features_BTD = stage(features_BTD, num_frames_B)
+        return features_BTD, num_frames_B
+
+    return whole
 
 
 def obstacle(log_mel: LogMel) -> str | None:
     """Why the compiled code cannot run a layer here, as a sentence; None if it can."""
-    if tf.config.list_logical_devices("GPU"):
-        return "its code is for CPUs, and there is a GPU"
     if log_mel.n_fft < _LEAST_N_FFT or log_mel.n_fft & (log_mel.n_fft - 1):
         return f"it has powers of two alone, and n_fft is {log_mel.n_fft}"
-    return _missing_package()
-
-
-@functools.cache
-def _missing_package() -> str | None:
-    try:
-        import speechgru.features.kernels  # noqa: F401
-    except ImportError as error:
-        return f"it needs Numba: {error}"
-    return None
+    return native.obstacle()
 
 
 class _Compiled:
@@ -71,17 +74,29 @@ class _Compiled:
         self._filters_M3 = np.stack([first_M, counts_M, np.cumsum(counts_M) - counts_M], axis=1).astype(np.int64)
         self._weights = log_mel.filters_FM.T[is_held_FM.T]
 
-    def __call__(self, samples: tf.Tensor, num_samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`samples_BN`, `num_samples_B` -> `log_mel_BTM`, `num_frames_B`."""
+    def __call__(
+        self, samples: tf.Tensor, num_samples: tf.Tensor, *, normalization: GlobalNormalization | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`samples_BN`, `num_samples_B` -> `log_mel_BTM`, normalised where asked, and `num_frames_B`."""
         samples_BN, num_samples_B = tf.cast(samples, tf.float32), tf.cast(num_samples, tf.int32)
         num_frames_B = self._log_mel.num_frames(num_samples_B)
-        log_mel_BTM = tf.numpy_function(
-            self._run, [samples_BN, num_samples_B, num_frames_B], tf.float32, stateful=False
-        )
+        if normalization is None:
+            mean_M, deviation_M = tf.zeros([self._log_mel.n_mels]), tf.ones([self._log_mel.n_mels])
+        else:
+            mean_M, deviation_M = (tf.convert_to_tensor(w) for w in (normalization.mean_D, normalization.deviation_D))
+        operands = [samples_BN, num_samples_B, num_frames_B, mean_M, deviation_M]
+        log_mel_BTM = tf.numpy_function(self._run, operands, tf.float32, stateful=False)
         log_mel_BTM.set_shape([samples_BN.shape[0], None, self._log_mel.n_mels])
         return log_mel_BTM, num_frames_B
 
-    def _run(self, samples_BN: np.ndarray, num_samples_B: np.ndarray, num_frames_B: np.ndarray) -> np.ndarray:
+    def _run(
+        self,
+        samples_BN: np.ndarray,
+        num_samples_B: np.ndarray,
+        num_frames_B: np.ndarray,
+        mean_M: np.ndarray,
+        deviation_M: np.ndarray,
+    ) -> np.ndarray:
         from speechgru.features.kernels import log_mel
         from speechgru.jit import LANES, empty, run_beside
 
@@ -116,6 +131,8 @@ class _Compiled:
                 self._weights,
                 settings.spectrum == "power",
                 np.float32(settings.log_floor),
+                mean_M,
+                deviation_M,
                 first,
                 threads,
                 *(empty((size,)) for size in space),

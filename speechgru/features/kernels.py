@@ -317,6 +317,8 @@ _GIVEN_VECTOR, _PLACES = given(float32, 1), given(int64, 1)
     _GIVEN_VECTOR,
     boolean,
     float32,
+    _GIVEN_VECTOR,
+    _GIVEN_VECTOR,
     int64,
     int64,
     float32[::1],
@@ -340,6 +342,8 @@ def log_mel(
     weights: np.ndarray,
     is_power: bool,
     log_floor: float,
+    mean_M: np.ndarray,
+    deviation_M: np.ndarray,
     first: int,
     step: int,
     piece: np.ndarray,
@@ -362,6 +366,7 @@ def log_mel(
         filters_M3: of each filter its first bin, its number of bins, and where its weights begin.
         weights: of all filters.
         is_power, log_floor: whether the filters sum powers or magnitudes; the least sum.
+        mean_M, deviation_M: of the normalisation; 0 and 1 for none.
         piece: space for `(LANES - 1) * hop_length + len(window)` samples.
         x, y: space for `LANES` numbers each for as many rows as the window has, and `n_fft + 2` at least.
         mel: space for `LANES` numbers a filter.
@@ -392,6 +397,10 @@ def log_mel(
         for m in range(num_filters):
             _filter(weights, filters_M3[m, 2], filters_M3[m, 1], power, filters_M3[m, 0], mel, m)
         _logarithms(mel, log_floor, LANES * num_filters)
+        for m in range(num_filters):
+            mean, deviation = mean_M[m], deviation_M[m]
+            for lane in range(LANES):
+                mel[LANES * m + lane] = (mel[LANES * m + lane] - mean) / deviation
         for lane in range(real):
             for m in range(num_filters):
                 log_mel_BTM[b, t + lane, m] = mel[LANES * m + lane]

@@ -12,7 +12,7 @@ from speechgru.config.sections import ModelConfig
 from speechgru.features import mask_time
 from speechgru.lengths import StreamGeometry
 from speechgru.model.direction import Direction
-from speechgru.model.layers import ConvSubsampling
+from speechgru.model.layers import ConvSubsampling, Dropout
 from speechgru.model.parts import Chunk, Logits, Part, Rows, States
 
 
@@ -69,7 +69,7 @@ class Encoder:
         seed: int,
     ):
         def make_dropout(number: int, name: str) -> keras.layers.Layer:
-            return keras.layers.Dropout(settings.dropout, seed=seed + number, dtype="float32", name=name)
+            return Dropout(settings.dropout, seed=seed + number, name=name)
 
         # The layers are made in the order of the graph: each draws its first weights' seed when it is made.
         self.subsampling = ConvSubsampling(

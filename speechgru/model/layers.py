@@ -1,4 +1,4 @@
-"""Layers between the front end and the GRUs: subsampling, look-ahead, windows."""
+"""Layers between the front end and the GRUs: subsampling, dropout, look-ahead, windows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from speechgru import lengths
+from speechgru import lengths, native
 from speechgru.features import mask_time
 from speechgru.gru import to_windows, window_lengths
+from speechgru.model import compiled
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
@@ -79,6 +80,26 @@ class ConvSubsampling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor, "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class Dropout(keras.layers.Dropout):
+    """`keras.layers.Dropout` in float32, whose masks training draws in compiled code where that can run: the same ones.
+
+    Args:
+        rate: the share of numbers that training sets to 0.
+        **kwargs: others of `keras.layers.Dropout`.
+    """
+
+    def __init__(self, rate: float, **kwargs: Any):
+        super().__init__(rate, **{**kwargs, "dtype": "float32"})
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not (training and 0 < self.rate < 1) or self.noise_shape is not None or native.obstacle():
+            return super().call(inputs, training=training)
+        # Keras keeps the seed in 64 bits, and draws with 32 of them.
+        seed = tf.math.floormod(self.seed_generator.next(), tf.int32.max - 1)
+        return compiled.dropout(inputs, rate=self.rate, seed=tf.cast(seed, tf.int32))
 
 
 @keras.saving.register_keras_serializable(package="speechgru")

@@ -1,4 +1,4 @@
-"""Batch normalisation over real steps only, never over padding."""
+"""Layer normalisation, and batch normalisation over real steps only, never over padding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from speechgru import native
 from speechgru.features import mask_time
+from speechgru.model import compiled
+
+
+@keras.saving.register_keras_serializable(package="speechgru")
+class StepNormalization(keras.layers.LayerNormalization):
+    """Each step by itself has mean 0 and deviation 1 over its numbers, then a learnt scale and shift.
+
+    `keras.layers.LayerNormalization` over the last axis in float32, which training computes in compiled code where that
+    can run; all else sees Keras' operations.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{**kwargs, "axis": -1, "dtype": "float32"})
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not training or native.obstacle():
+            return super().call(inputs)
+        gamma_D, beta_D = (tf.convert_to_tensor(weight) for weight in (self.gamma, self.beta))
+        return compiled.layer_norm(inputs, gamma_D, beta_D, epsilon=self.epsilon)
 
 
 @keras.saving.register_keras_serializable(package="speechgru")

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from speechgru.lengths import StreamGeometry
-from speechgru.model.normalization import RealStepsNormalization
+from speechgru.model.normalization import RealStepsNormalization, StepNormalization
 
 #: A stream's state behind a call, or before it: tensors by name.
 States = Mapping[str, tf.Tensor]
@@ -66,7 +66,7 @@ class LayerNormalization(Part):
     """Each step by itself has mean 0 and deviation 1 over its numbers, then a learnt scale and shift."""
 
     def __init__(self, name: str):
-        self.layer = keras.layers.LayerNormalization(dtype="float32", name=name)
+        self.layer = StepNormalization(name=name)
 
     def whole(self, inputs: Any, rows: Rows) -> Any:
         return self.layer(inputs)

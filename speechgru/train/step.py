@@ -77,9 +77,7 @@ class TrainStep:
     ):
         self.model, self.optimizer, self._config, self._form = model, optimizer, config, form
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._log_mel = (
-            (lambda *features: features) if form == "features" else without_gradient(model.front_end.log_mel)
-        )
+        self._front_end = model.front_end.from_log_mel if form == "features" else without_gradient(model.front_end)
         self._encoder = model.encoder.model
         self._augmentation = Augmentation(config)
         self._quiet_steps = round(config.quiet_start_ms / 1000 / config.step_seconds)
@@ -167,8 +165,7 @@ class TrainStep:
         return list(zip(*parts, strict=True))
 
     def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_mel = self._log_mel(*(batch[name] for name in INPUTS[self._form]))
-        features_BTD, num_frames_B = self.model.front_end.from_log_mel(*log_mel)
+        features_BTD, num_frames_B = self._front_end(*(batch[name] for name in INPUTS[self._form]))
         strength = self._augmentation.strength(batch["epoch_B"][0])
         features_BTD = self._augmentation.augment_features(
             features_BTD, num_frames_B, batch["seed_B2"], strength=strength
