@@ -4,7 +4,6 @@
     python scripts/bench_train.py --quick      # the default configuration's, fewer repetitions
     python scripts/bench_train.py --quickstart # the quickstart's step from samples, compiled code beside operations
     python scripts/bench_train.py --precision  # mixed_bfloat16 beside float32
-    python scripts/bench_train.py --workers    # the command line in one process and in two that train one model
 
 A step is all that changes the weights: forward, loss, backward, clipping by the global norm, AdamW. All get the same
 batch of features of ragged length, with texts as long as speech has (13 characters a second); nothing is read,
@@ -26,15 +25,11 @@ measured (no PyTorch) is null. Run it on a machine that does nothing else.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +40,6 @@ sys.path.insert(0, str(ROOT))  # also runs without an installation
 
 import numpy as np  # noqa: E402
 from bench_gru import medians  # noqa: E402
-from bench_pipeline import generated_flacs  # noqa: E402
 
 BATCH, CLASSES = 32, 30
 FRAMES_PER_SECOND, CHARACTERS_PER_SECOND = 100, 13
@@ -167,9 +161,23 @@ def ours(config, *, form="features", **model_options):
 
 
 def by_operations(config, **options):
-    """Ours without compiled code: the fused GRU and TensorFlow's CTC kernel."""
+    """Ours without compiled code: the fused GRU, TensorFlow's CTC kernel and its operations for all else.
+
+    The step is traced before it is returned: it asks then for what may run.
+    """
+    from speechgru import native
+
     settings = config.train.model_copy(update={"ctc": "op"})
-    return ours(config.model_copy(update={"train": settings}), implementation="fused", **options)
+    with native.operations_only():
+        peer, encoder = ours(config.model_copy(update={"train": settings}), implementation="fused", **options)
+
+    def make_step(batch):
+        step = peer.make_step(batch)
+        with native.operations_only():
+            step()
+        return step
+
+    return Peer(peer.weights, peer.loss_of, make_step), encoder
 
 
 def stock_keras(config, encoder):
@@ -410,68 +418,6 @@ def quickstart(repetitions):
     }
 
 
-def workers(repetitions, *, steps=50):
-    """The table of one process beside two on this machine, through the command line; returns the answer's keys."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        manifest = generated_flacs(folder, count=4 * BATCH, seconds=sum(SECONDS) / 2)
-        rates = {1: [], 2: []}
-        for repetition in range(repetitions):
-            for count, measured in rates.items():
-                measured.append(utterances_per_second(manifest, folder / f"run-{count}-{repetition}", count, steps))
-    means = {count: statistics.median(measured) for count, measured in rates.items()}
-    print(f"{'':16s} {'utterances / s':>15s}   medians of {repetitions} runs of {steps} steps of {BATCH} utterances")
-    for count, rate in means.items():
-        print(f"{count} {'worker' if count == 1 else 'workers':14s} {rate:15.1f}")
-    return {f"utterances_per_second_{count}": round(rate, 1) for count, rate in means.items()} | {
-        "workers_2_vs_1": round(means[2] / means[1], 2)
-    }
-
-
-def utterances_per_second(manifest, run, count, steps):
-    """Trains in `count` processes, which share each batch; the first lines of the history, which compile, do not count.
-
-    Raises:
-        RuntimeError: a process failed; the message holds what it printed.
-    """
-    ports = free_ports(count)
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    settings = [
-        f"data.train={manifest}",
-        f"train.batch_size={BATCH}",
-        f"train.max_steps={steps}",
-        "train.evaluate_every_steps=100000",
-        "train.checkpoint_every_steps=100000",
-    ]
-    config = run.with_suffix(".yaml")
-    config.write_text("{}\n", encoding="utf-8")
-    started = []
-    for index in range(count):
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-        environment.pop("TF_CONFIG", None)
-        if count > 1:
-            environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        command = [sys.executable, "-m", "speechgru.cli", "train", str(config), "--run", str(run), *settings]
-        with open(run.with_suffix(f".{index}.txt"), "wb") as output:
-            started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
-    codes = [process.wait() for process in started]
-    if any(codes):
-        printed = "\n".join(run.with_suffix(f".{index}.txt").read_text()[-2000:] for index in range(count))
-        raise RuntimeError(f"training in {count} processes ended with {codes}:\n{printed}")
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    first, *_, last = [line for line in lines if line["kind"] == "train"]
-    return BATCH * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
-
-
-def free_ports(count):
-    """Free ports on the loopback interface."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [bound.getsockname()[1] for bound in sockets]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the default configuration's size, 3 repetitions")
@@ -480,12 +426,8 @@ def main():
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out, as where it is not installed")
     parser.add_argument("--quickstart", action="store_true", help="the quickstart's step, and nothing else")
     parser.add_argument("--precision", action="store_true", help="mixed_bfloat16 beside float32, and nothing else")
-    parser.add_argument("--workers", action="store_true", help="two processes beside one, and nothing else")
     arguments = parser.parse_args()
 
-    if arguments.workers:
-        print(json.dumps(workers(1, steps=30) if arguments.quick else workers(3)))
-        return
     with_torch = bool(importlib.util.find_spec("torch")) and not arguments.no_torch
     set_threads(arguments.threads, with_torch)
     repetitions = 3 if arguments.quick else arguments.repetitions
