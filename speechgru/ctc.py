@@ -136,11 +136,11 @@ def _run_kernel(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`loss_B` and d loss / d logits."""
     from speechgru.ctc_kernel import loss_and_gradient
-    from speechgru.jit import run_beside
+    from speechgru.jit import empty, run_beside
 
     batch, num_steps, _ = logits_BSV.shape
     num_places = 2 * labels_BL.shape[1] + 3
-    loss_B, gradient_BSV = np.empty(batch, np.float64), np.empty(logits_BSV.shape, np.float32)
+    loss_B, gradient_BSV = np.empty(batch, np.float64), empty(logits_BSV.shape)
 
     def run(first: int, end: int) -> None:
         loss_and_gradient(

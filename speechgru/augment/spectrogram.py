@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from speechgru.augment.seeds import part_seed
+from speechgru import philox
+from speechgru.augment.seeds import part_seeds
 
 
 def warp_frequency(log_mel_BTM: tf.Tensor, factors_B: tf.Tensor, *, num_groups: int = 1) -> tf.Tensor:
@@ -142,13 +145,14 @@ def _bands(draws_BK2: tf.Tensor, sizes_B: tf.Tensor, padded: tf.Tensor, *, wides
 
 def _row_draws(seeds_B2: tf.Tensor, part: int, counts_B: tf.Tensor) -> tf.Tensor:
     """`counts_B` pairs of numbers in [0, 1) for each row, from its own seed and count alone, then zeros: [B, K, 2]."""
-    most = tf.reduce_max(tf.concat([counts_B, [0]], axis=0))
+    # TensorFlow has operations for one seed each: a loop of them over the rows, for a few numbers.
+    draws_BK2 = tf.numpy_function(functools.partial(_draw, part=part), [seeds_B2, counts_B], tf.float32, stateful=False)
+    draws_BK2.set_shape([seeds_B2.shape[0], None, 2])
+    return draws_BK2
 
-    def draw(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        seed, count = row
-        return tf.pad(tf.random.stateless_uniform([count, 2], part_seed(seed, part)), [[0, most - count], [0, 0]])
 
-    # A loop over rows, of a few numbers each: on a GPU it would cost more to ask for them than to make them.
-    with tf.device("/CPU:0"):
-        draws_BK2 = tf.map_fn(draw, (seeds_B2, counts_B), fn_output_signature=tf.TensorSpec([None, 2], tf.float32))
+def _draw(seeds_B2: np.ndarray, counts_B: np.ndarray, *, part: int) -> np.ndarray:
+    most = int(counts_B.max(initial=0))
+    draws_BK2 = philox.uniform(part_seeds(seeds_B2, part), 2 * most).reshape(len(seeds_B2), most, 2)
+    draws_BK2[np.arange(most) >= counts_B[:, None]] = 0.0
     return draws_BK2

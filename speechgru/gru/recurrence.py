@@ -11,7 +11,7 @@ import numpy as np
 
 from speechgru.gru import kernels
 from speechgru.gru.products import aligned, padded
-from speechgru.jit import run_beside
+from speechgru.jit import empty, run_beside
 
 #: Rows of a batch below which it is not parted further: the products would be too small.
 _LEAST_ROWS = 8
@@ -74,10 +74,10 @@ class Recurrence:
         units = operands.recurrent_UG[0].shape[0]
         batch, num_frames = operands.inputs_BTF.shape[:2]
         states_DBU = np.stack(operands.states_BU)
-        outputs_BTY = np.empty((batch, num_frames, units * len(states_DBU)), np.float32)
+        outputs_BTY = empty((batch, num_frames, units * len(states_DBU)))
         # Where nothing is kept, one frame is written over and over.
         kept_width = kernels.KEPT * outputs_BTY.shape[2]
-        kept_BTK = np.empty((batch, num_frames if keep else min(1, num_frames), kept_width), np.float32)
+        kept_BTK = empty((batch, num_frames if keep else min(1, num_frames), kept_width))
         kernel_DFW, recurrent_DUW = _padded(operands.kernels_FG), _padded(operands.recurrent_UG)
         bias_D4U = np.stack([_joined(bias_2G, units) for bias_2G in operands.biases_2G])
 
@@ -121,14 +121,18 @@ class Recurrence:
         kernel_DGE = _padded([kernel_FG.T for kernel_FG in operands.kernels_FG])
         recurrent_DGH = _padded([recurrent_UG.T for recurrent_UG in operands.recurrent_UG])
 
+        def new_sums() -> list[np.ndarray]:
+            """Zeros, of W, R and the biases of all directions."""
+            kernel, recurrent = (aligned(num_directions * rows, 3 * units) for rows in (width, units))
+            bias_D4U = np.zeros((num_directions, 4 * units), np.float32)
+            return [*(sums.reshape(num_directions, -1, sums.shape[1]) for sums in (kernel, recurrent)), bias_D4U]
+
         def run(rows_R: np.ndarray, ends_R: np.ndarray, first: int, end: int) -> tuple[np.ndarray, ...]:
             rows, block = len(rows_R), _block_of(len(rows_R))
             d_DRH = _padded(d_states_DBU[:, rows_R])
             # A row's gradient is 0 beyond its last valid frame; directions that run beside each other have one each.
             d_inputs_BTE = shared_BTE if (first, end) == (0, num_directions) else np.zeros_like(shared_BTE)
-            part_DFW = np.zeros((num_directions, width, padded(3 * units)), np.float32)
-            part_DUW = np.zeros((num_directions, units, padded(3 * units)), np.float32)
-            part_D4U = np.zeros((num_directions, 4 * units), np.float32)
+            sums = new_sums()
             kernels.backward(
                 upstream_BTY,
                 kept_BTK,
@@ -151,31 +155,28 @@ class Recurrence:
                 aligned(rows * block, 3 * units),
                 aligned(rows * block, 3 * units),
                 d_inputs_BTE,
-                part_DFW,
-                part_DUW,
-                part_D4U,
+                *sums,
             )
             d_states_DBU[first:end, rows_R] = d_DRH[first:end, :, :units]
-            return d_inputs_BTE, part_DFW, part_DUW, part_D4U
+            return d_inputs_BTE, *sums
 
-        shared_BTE = np.zeros((batch, num_frames, padded(width)), np.float32)
-        d_kernel_DFG = np.zeros((num_directions, width, 3 * units), np.float32)
-        d_recurrent_DUG = np.zeros((num_directions, units, 3 * units), np.float32)
-        d_bias_D4U = np.zeros((num_directions, 4 * units), np.float32)
-        for d_inputs_BTE, part_DFW, part_DUW, part_D4U in self._run_all(run, operands.ends_B):
-            if d_inputs_BTE is not shared_BTE:
-                shared_BTE += d_inputs_BTE
-            d_kernel_DFG += part_DFW[:, :, : 3 * units]
-            d_recurrent_DUG += part_DUW[:, :, : 3 * units]
-            d_bias_D4U += part_D4U
+        shared_BTE = aligned(batch * num_frames, width).reshape(batch, num_frames, padded(width))
+        # The first part's sums become those of all: zeros to add to would cost as much again.
+        (d_inputs_BTE, *totals), *others = self._run_all(run, operands.ends_B) or [(shared_BTE, *new_sums())]
+        for other_BTE, *sums in others:
+            if other_BTE is not shared_BTE:
+                d_inputs_BTE += other_BTE
+            for total, part in zip(totals, sums, strict=True):
+                total += part
+        d_kernel_DFW, d_recurrent_DUW, d_bias_D4U = totals
         d_biases = [
             np.stack([bias_4U[: 3 * units], np.delete(bias_4U, np.s_[2 * units : 3 * units])]) for bias_4U in d_bias_D4U
         ]
         return (
-            np.ascontiguousarray(shared_BTE[:, :, :width]),
+            np.ascontiguousarray(d_inputs_BTE[:, :, :width]),
             *d_states_DBU,
-            *d_kernel_DFG,
-            *d_recurrent_DUG,
+            *np.ascontiguousarray(d_kernel_DFW[:, :, : 3 * units]),
+            *np.ascontiguousarray(d_recurrent_DUW[:, :, : 3 * units]),
             *d_biases,
         )
 

@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from speechgru.config.sections import TrainConfig
+
+
+class _OneOperation:
+    """Adam's change of a variable as one operation of TensorFlow in place of Keras' twelve: the same to rounding."""
+
+    def update_step(self: Any, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+class AdamW(_OneOperation, keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW`, faster."""
+
+
+class Adam(_OneOperation, keras.optimizers.Adam):
+    """`keras.optimizers.Adam`, faster."""
 
 
 def make_optimizer(settings: TrainConfig) -> keras.optimizers.Optimizer:
@@ -16,9 +46,9 @@ def make_optimizer(settings: TrainConfig) -> keras.optimizers.Optimizer:
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=decay, beta_2=0.98)
+        optimizer = AdamW(rate, weight_decay=decay, beta_2=0.98)
     elif settings.optimizer == "adam":
-        return keras.optimizers.Adam(rate, beta_2=0.98)
+        return Adam(rate, beta_2=0.98)
     elif settings.optimizer == "lion":
         optimizer = keras.optimizers.Lion(rate, weight_decay=decay)
     else:
