@@ -34,7 +34,7 @@ def operations_only() -> Iterator[None]:
 @functools.cache
 def _missing_package() -> str | None:
     try:
-        import speechgru.jit  # noqa: F401
+        import numba  # noqa: F401
     except ImportError as error:
         return f"it needs Numba: {error}"
     return None
