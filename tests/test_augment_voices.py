@@ -12,6 +12,7 @@ pytest.importorskip("numba", reason="pitch is moved by compiled code (extra trai
 
 from augmenting import chain_of, energy, formants_of, pitch_of, seed, vowel  # noqa: E402
 
+from speechgru.augment.codecs import CODECS, coded  # noqa: E402
 from speechgru.augment.prosody import Prosody, change_prosody, track_pitch  # noqa: E402
 from speechgru.augment.rooms import draw_direct_db, room_response  # noqa: E402
 from speechgru.augment.transmission import mu_law, overload, telephone  # noqa: E402
@@ -31,6 +32,7 @@ STAGES_ON = {
     "prosody": {"prosody_probability": 1.0},
     "clipping": {"clipping_probability": 1.0},
     "transmission": {"transmission_probability": 1.0},
+    "codecs": {"transmission_probability": 1.0, "transmission_kinds": ("mp3", "opus")},
     "room": {"reverb_probability": 1.0, "reverb_direct_db_min": -9.0, "reverb_direct_db_max": 0.0},
 }
 STAGES_ON["all"] = {key: value for keys in STAGES_ON.values() for key, value in keys.items()}
@@ -105,11 +107,11 @@ def test_a_probability_is_the_share_of_the_utterances():
         autograph=False,
     )
     for strength in (1.0, 0.5):
-        rows = [draw(seed(number), strength) for number in range(250)]
+        rows = [draw(seed(number), strength) for number in range(150)]
         changed = np.mean([row["voice_changed"].numpy() for row in rows])
         clipped = np.mean([row["clipped_db"].numpy() > 0 for row in rows])
         sent = np.mean([row["transmission_kind"].numpy() >= 0 for row in rows])
-        np.testing.assert_allclose([changed, clipped, sent], strength * np.array([0.5, 0.3, 0.7]), atol=0.1)
+        np.testing.assert_allclose([changed, clipped, sent], strength * np.array([0.5, 0.3, 0.7]), atol=0.12)
 
 
 # Prosody
@@ -289,6 +291,31 @@ def test_mu_law_adds_noise_some_35_db_below_speech_and_keeps_8_khz():
         plain_N = telephone(tf.constant(samples_N), band_seed, sample_rate=8000).numpy()
         ratios_db.append(10 * math.log10(energy(plain_N) / energy(coded_N - plain_N)))
     assert min(ratios_db) > 25 and max(ratios_db) < 45
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("kind", CODECS)
+def test_a_codec_keeps_speech_its_time_and_its_level_and_is_not_the_original(kind, sample_rate):
+    samples_N = vowel(140, seconds=0.5, sample_rate=sample_rate)
+    least, most = CODECS[kind].levels
+    errors = []
+    for level in (least, most):
+        out_N = coded(samples_N, kind, level=level, sample_rate=sample_rate)
+        assert out_N.shape == samples_N.shape and out_N.dtype == np.float32
+        assert energy(out_N) == pytest.approx(energy(samples_N), rel=0.5)
+        lag = np.correlate(out_N, samples_N, "full").argmax() - (len(samples_N) - 1)
+        assert abs(lag) <= 0.001 * sample_rate
+        errors.append(energy(out_N - samples_N) / energy(samples_N))
+    assert 1e-5 < errors[0] < errors[1] < 1.0
+    np.testing.assert_array_equal(coded(np.zeros(99, np.float32), kind, level=most, sample_rate=sample_rate), 0)
+
+
+def test_a_codec_that_is_not_installed_is_named(monkeypatch):
+    import soundfile
+
+    monkeypatch.setattr(soundfile, "available_subtypes", lambda format: {})
+    with pytest.raises(ValueError, match=r"transmission_kinds holds 'opus', which libsndfile .* cannot write"):
+        augment(vowel(140, seconds=0.1), 0, transmission_probability=1.0, transmission_kinds=("telephone", "opus"))
 
 
 def test_clipping_cuts_at_its_level_below_the_peak():

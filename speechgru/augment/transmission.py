@@ -8,10 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from speechgru.augment.codecs import CODECS, require_codec, send
 from speechgru.augment.seeds import split_seed
 from speechgru.augment.spectra import SILENT_ENERGY, fft_length
-
-TRANSMISSION_KINDS = ("telephone", "mu_law")
 
 #: Where a telephone's band begins and ends, Hz: 300 to 3400 by ITU-T G.712, which real ones keep more or less.
 _BAND_BEGINS_HZ = (200.0, 400.0)
@@ -97,9 +96,17 @@ def _as_loud(changed_N: tf.Tensor, samples_N: tf.Tensor) -> tf.Tensor:
 
 
 def transmitters(kinds: Sequence[str], *, sample_rate: int) -> list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
-    """For each kind the function from samples and a seed to samples."""
-    known: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
-        "telephone": lambda samples_N, seed: telephone(samples_N, seed, sample_rate=sample_rate),
-        "mu_law": lambda samples_N, seed: mu_law(samples_N, seed, sample_rate=sample_rate),
-    }
-    return [known[kind] for kind in kinds]
+    """For each kind the function from samples and a seed to samples.
+
+    Raises:
+        ValueError: the installed libraries lack a codec.
+    """
+
+    def transmitter(kind: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        if kind in CODECS:
+            require_codec(kind)
+            return lambda samples_N, seed: _as_loud(send(samples_N, seed, kind, sample_rate=sample_rate), samples_N)
+        line = {"telephone": telephone, "mu_law": mu_law}[kind]
+        return lambda samples_N, seed: line(samples_N, seed, sample_rate=sample_rate)
+
+    return [transmitter(kind) for kind in kinds]
