@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pydantic
 
+from speechgru.config.base_model import BASE, take_from_base
 from speechgru.config.sections import RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
 from speechgru.errors import ConfigError
@@ -43,6 +44,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
                 document[section] = before | document[section]
     for override in overrides:
         _apply_override(document, origins, override)
+    if not stored:
+        take_from_base(document)
     config = _validate(document, origins, fallback=str(path))
     data = config.data.model_copy(
         update={
@@ -50,7 +53,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
             "dev": _absolute(config.data.dev),
         }
     )
-    train = config.train.model_copy(update={"start_from": _absolute(config.train.start_from)})
+    train = config.train.model_copy(update={"start_from": _absolute_start(config.train.start_from)})
     augment = config.augment.model_copy(
         update={key: _absolute(manifest) for key, (manifest, _) in config.augment.manifests.items()}
     )
@@ -59,6 +62,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
+
+
+def _absolute_start(source: str | None) -> str | None:
+    return source if source == BASE else _absolute(source)
 
 
 def save_config(path: str | Path, config: RunConfig) -> None:

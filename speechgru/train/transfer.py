@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru.config.base_model import start_folder
 from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
@@ -50,7 +51,7 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
     nothing in common but the blank.
 
     Args:
-        source: the other run's folder.
+        source: the other run's folder, or `base` for the one that is kept with the package.
         model: the recogniser that `build_model` made for `config` and `vocabulary`, in any precision.
         config: its configuration. `data.sample_rate`, all of `features` and all of `model` but `dropout` must be the
             other run's; and a chunked model takes a bidirectional one's weights, or the other way.
@@ -63,7 +64,7 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
         ConfigError: the configurations do not fit; names every key with both values.
         UserError: the folder holds no run, or a damaged one (`load_run`).
     """
-    source = Path(source)
+    source = start_folder(source)
     config_there, vocabulary_there, model_there = load_run(source)
     _require_same_model(source, config_there, config)
     last, last_there = (part.encoder.logits.layer for part in (model, model_there))

@@ -1,0 +1,125 @@
+"""Makes the base, the model of `train.start_from: base`, from nothing.
+
+    python scripts/make_base.py --source ../shared/data/speechocean762
+
+It is trained on eSpeak NG's voices, which say sentences of speechocean762's training part, household commands and
+digits, and on the people of that training part but one in ten, who choose the best weights. The same versions and seed
+give the same corpus. The result is a run folder with weights of 16 bits and a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from speechgru.cli import run_command, show_progress
+from speechgru.config.base_model import BASE_FOLDER
+from speechgru.config.load import load_config, save_config
+from speechgru.corpora import grammar, prepare
+from speechgru.corpora.spoken import speak_sentences
+from speechgru.files import sha256_of, write_json
+from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
+from speechgru.utterances.manifest import read_manifest
+
+CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
+TIMES_SPOKEN = 2  # each sentence of the people, by two voices
+NUM_COMMANDS = 4000  # household commands and digit strings
+CORPORA = [
+    {
+        "name": "speechocean762, training part without its dev speakers",
+        "source": "OpenSLR 101",
+        "licence": "CC BY 4.0",
+        "citation": "Zhang et al. 2021, arXiv 2104.01378",
+    },
+    {
+        "name": "its sentences, household commands and digits, spoken by eSpeak NG",
+        "source": "the project's own, scripts/make_base.py",
+        "licence": "speech made by eSpeak NG, a program under GPL-3.0, which is no part of it",
+    },
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, required=True, help="the unpacked speechocean762")
+    parser.add_argument("--out", type=Path, default=Path("build/base"), help="folder for corpora and run")
+    parser.add_argument("--base", type=Path, default=BASE_FOLDER, help="folder that the base is written to")
+    parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
+    parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
+    args = parser.parse_args()
+
+    with show_progress() as progress:
+        people = prepare("speechocean762", args.out / "people", source=args.source, progress=progress)
+        voices = speak_sentences(
+            {"train": _sentences(people["train"], seed=args.seed)},
+            args.out / "voices",
+            engines={"espeak": 1.0},
+            seed=args.seed,
+            variety="wide",
+            progress=progress,
+        )
+        config = load_config(
+            CONFIG,
+            [
+                f"data.train={json.dumps([str(voices['train']), str(people['train'])])}",
+                f"data.dev={json.dumps(str(people['dev']))}",
+                f"train.seed={args.seed}",
+                *args.overrides,
+            ],
+        )
+
+        from speechgru.train import train  # TensorFlow takes seconds, and nothing so far needed it
+
+        run = RunFolder(args.out / "run")
+        train(config, run.path, progress=progress)
+    best = [record for record in run.read_history() if record["kind"] == "dev"]
+    keep(run, args.base, seed=args.seed, dev=min(best, key=lambda record: record["wer"]))
+    print(f"base   {args.base}")
+
+
+def keep(run: RunFolder, base: Path, *, seed: int, dev: dict) -> None:
+    """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits."""
+    shutil.rmtree(base, ignore_errors=True)
+    kept = RunFolder(base)
+    config = load_config(run.config, stored=True)
+    data = config.data.model_copy(update={"train": (), "dev": None, "train_weights": ()})
+    save_config(kept.config, config.model_copy(update={"data": data}))
+    shutil.copyfile(run.vocabulary, kept.vocabulary)
+    arrays, _ = load_checkpoint(run.best)
+    halves = {
+        name: array.astype(np.float16) if array.dtype == np.float32 else array
+        for name, array in arrays.items()
+        if name.startswith("model/")
+    }
+    save_checkpoint(kept.best, halves, {"base": True})
+    write_json(
+        base / "card.json",
+        {
+            "trained_by": "scripts/make_base.py",
+            "seed": seed,
+            "corpora": CORPORA,
+            "dev": {
+                "of": "speakers of speechocean762's training part",
+                "wer": dev["wer"],
+                "cer": dev["cer"],
+                "step": dev["step"],
+            },
+            "num_weights": int(sum(array.size for array in halves.values())),
+            "sha256_of_weights": sha256_of(kept.best),
+        },
+    )
+
+
+def _sentences(people: Path, *, seed: int) -> list[str]:
+    rng = np.random.default_rng([seed, 762])
+    sentences = [utterance.text for utterance in read_manifest(people)] * TIMES_SPOKEN
+    sentences += [grammar.draw_sentence_of("train", rng) for _ in range(NUM_COMMANDS)]
+    return [sentences[place] for place in rng.permutation(len(sentences))]
+
+
+if __name__ == "__main__":
+    run_command(main)
