@@ -28,6 +28,7 @@ from speechgru.utterances.manifest import read_manifest
 CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
 TIMES_SPOKEN = 2  # each sentence of the people, by two voices
 NUM_COMMANDS = 4000  # household commands and digit strings
+SHARES = [5, 4]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
 CORPORA = [
     {
         "name": "speechocean762, training part without its dev speakers",
@@ -66,6 +67,7 @@ def main() -> None:
             CONFIG,
             [
                 f"data.train={json.dumps([str(voices['train']), str(people['train'])])}",
+                f"data.train_weights={SHARES}",
                 f"data.dev={json.dumps(str(people['dev']))}",
                 f"train.seed={args.seed}",
                 *args.overrides,
