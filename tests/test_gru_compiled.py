@@ -126,6 +126,22 @@ def test_the_same_call_gives_the_same_bits():
         np.testing.assert_array_equal(one, other)
 
 
+def test_frames_that_are_not_real_may_hold_anything_between_real_ones_too():
+    layer = make(BiGRU, 5, 4, implementation="compiled")
+    rng = np.random.default_rng(0)
+    x_BTF, is_real_BT = rng.normal(size=[9, 12, 4]).astype("float32"), rng.random([9, 12]) < 0.7
+    results = []
+    for beyond in (0.0, np.nan):
+        inputs_BTF = tf.constant(np.where(is_real_BT[:, :, None], x_BTF, np.float32(beyond)))
+        with tf.GradientTape() as tape:
+            tape.watch(inputs_BTF)
+            loss = tf.reduce_sum(layer(inputs_BTF, mask=is_real_BT, training=True) ** 2)
+        results.append([loss, *tape.gradient(loss, [inputs_BTF, *layer.trainable_weights])])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not results[0][1].numpy()[~is_real_BT].any()
+
+
 def test_what_is_no_number_stays_none_so_that_training_sees_it():
     layer = make(GRU, 5, 3, implementation="compiled")
     x_BTF = np.zeros([2, 4, 3], "float32")

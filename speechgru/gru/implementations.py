@@ -21,13 +21,13 @@ class Frames:
     """The inputs of a call, which all directions of a layer share.
 
     Args:
-        inputs_BTF: the inputs, zeros at frames that are not real.
+        given_BTF: the inputs; frames that are not real hold anything.
         valid_BT: booleans, which frames are real; None if all are.
         lengths_B: real frames a row, if they were given.
         has_mask: whether a mask was given; real frames may then stand anywhere.
     """
 
-    inputs_BTF: tf.Tensor
+    given_BTF: tf.Tensor
     valid_BT: tf.Tensor | None
     lengths_B: tf.Tensor | None
     has_mask: bool
@@ -52,8 +52,15 @@ class Frames:
             _check_lengths(lengths_B, num_frames, name)
             in_length_BT = tf.range(num_frames, dtype=lengths_B.dtype)[tf.newaxis] < lengths_B[:, tf.newaxis]
             valid_BT = in_length_BT if valid_BT is None else valid_BT & in_length_BT
-        # Padding may hold anything; a NaN there would come back through 0 * NaN in the gradient of the weights.
-        return cls(zeroed(inputs_BTF, valid_BT), valid_BT, lengths_B, mask is not None)
+        return cls(inputs_BTF, valid_BT, lengths_B, mask is not None)
+
+    @functools.cached_property
+    def inputs_BTF(self) -> tf.Tensor:
+        """The inputs, zeros at frames that are not real.
+
+        Padding may hold anything; a NaN there would come back through 0 * NaN in the gradient of the weights.
+        """
+        return zeroed(self.given_BTF, self.valid_BT)
 
     @functools.cached_property
     def inputs_TBF(self) -> tf.Tensor:
@@ -68,7 +75,7 @@ class Frames:
     @property
     def batch(self) -> int | tf.Tensor:
         """The number of rows, as an int where it is known."""
-        return self.inputs_BTF.shape[0] or tf.shape(self.inputs_BTF)[0]
+        return self.given_BTF.shape[0] or tf.shape(self.given_BTF)[0]
 
 
 def _check_lengths(lengths_B: tf.Tensor, num_frames: tf.Tensor, name: str) -> None:
@@ -168,8 +175,10 @@ def _compiled(frames: Frames, directions: Sequence[Direction]) -> tuple[tf.Tenso
     cells = [direction.cell for direction in directions]
     # Variables are read here, once; see `_common`.
     weights = [[tf.convert_to_tensor(weight) for weight in cell.weights] for cell in cells]
+    input_mask_BF = masks[0][0]
     return compiled.compiled_gru(
-        _with_dropout(frames, masks[0][0]),
+        # Its code passes over frames that are not real, whatever they hold: zeros would be two more passes.
+        frames.given_BTF if input_mask_BF is None else frames.given_BTF * input_mask_BF[:, tf.newaxis],
         initial_states_BU=[direction.initial_state_BU for direction in directions],
         kernels_FG=[kernel for kernel, *_ in weights],
         recurrent_kernels_UG=[recurrent for _, recurrent, *_ in weights],
@@ -265,7 +274,7 @@ def _dropout_masks(frames: Frames, direction: Direction) -> tuple[tf.Tensor | No
     cell = direction.cell
     input_mask_BF = state_mask_BU = None
     if direction.training and cell.dropout:
-        inputs_BTF = frames.inputs_BTF
+        inputs_BTF = frames.given_BTF
         input_mask_BF = cell.get_dropout_mask(tf.ones(tf.shape(inputs_BTF)[::2], inputs_BTF.dtype))
     if direction.training and cell.recurrent_dropout:
         state_mask_BU = cell.get_recurrent_dropout_mask(direction.initial_state_BU)
