@@ -20,6 +20,7 @@ from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
+from speechgru.utterances.negatives import add_negatives  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
@@ -188,6 +189,40 @@ def test_a_score_is_progress_only_where_it_is_lower():
     assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
     assert since == [0, 0, 1, 2, 3, 4, 0, 1, 2]
     assert (state.best_wer, state.best_step) == (0.4, 9)
+
+
+def test_with_negatives_the_fewest_misses_are_best_and_then_the_lower_rate():
+    settings, state = TrainConfig(), TrainingState()
+    scores = [(0.9, 1.0), (0.2, 0.5), (0.3, 0.4), (0.1, 0.6), (0.25, 0.4), (0.25, 0.4)]
+    best = [state.record_score(wer, settings=settings, misses=misses) for wer, misses in scores]
+    assert best == [True, True, True, False, True, True]
+    assert (state.best_wer, state.best_misses, state.evaluations_since_best) == (0.25, 0.4, 1)
+    old = {key: value for key, value in state.as_record().items() if key != "best_misses"}
+    assert TrainingState.from_record(old, where="old").best_misses is None, "from before there were negatives"
+
+
+def test_a_run_with_negatives_learns_silence_and_records_its_misses(tones, tones_config, tmp_path):
+    import soundfile
+
+    noise_N = 0.05 * np.random.default_rng(0).standard_normal(8000 * 12)
+    soundfile.write(tones / "noise.wav", noise_N, 8000)
+    added = add_negatives([tones / "noise.wav"], tones / "negatives.jsonl")
+    assert added.seconds == 12.0
+    config = tones_config(
+        f'data.train=["{tones}/train.jsonl", "{tones}/negatives.jsonl"]',
+        f"data.negatives={tones}/negatives.jsonl",
+        "train.false_accepts_per_hour=0",
+        "train.max_steps=4",
+        "train.evaluate_every_steps=2",
+    )
+    result = training.train(config, tmp_path / "run")
+    assert (result.num_train, result.num_skipped) == (61, 0), "an empty text is learnt as blanks"
+    scored = [record for record in RunFolder(tmp_path / "run").read_history() if record["kind"] == "dev"]
+    assert len(scored) == 2
+    for record in scored:
+        assert 0 <= record["misses"] <= 1 and record["false_accepts_per_hour"] == 0.0
+    with pytest.raises(ConfigError, match="negatives pick the best weights together with dev, but dev names no"):
+        tones_config(f"data.negatives={tones}/negatives.jsonl", "data.dev=null")
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "noam", "constant"])

@@ -1,8 +1,9 @@
-"""Commands that transcribe: evaluate and transcribe."""
+"""Commands that transcribe: evaluate, calibrate, transcribe, and what is kept for them as negatives."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -191,36 +192,38 @@ def _describe_silence(silence: dict[str, Any] | None) -> dict[str, str]:
     if silence is None:
         return {}
     number = f"{silence['false_words']:,} in {silence['audio_seconds'] / 3600:.3g} h without a word"
-    return {"false words": f"{number}, {silence['false_words_per_hour']:.1f} an hour"}
+    return {"false words": f"{number}, {silence['false_words_per_hour']:,.1f} an hour"}
 
 
 def _rejection_table(rejection: dict[str, Any]) -> Table:
     """Thresholds by what they do: the one for the asked rate, the one in use, and some shares of misses."""
+    number, wrong = rejection["num_commands"], rejection["num_wrong"]
     table = Table(
-        "", "threshold", "false accepts an hour", "95 % interval", "misses", "95 % interval",
-        title=f"{rejection['num_commands']:,} commands, {rejection['num_wrong']:,} of them recognised wrongly, against "
-        f"{rejection['negative_seconds'] / 3600:.2f} h of negatives",
-    )  # fmt: skip
+        whole_column("threshold for"),
+        whole_column("margin"),
+        "false accepts an hour",
+        "misses",
+        title=f"{number:,} {'command' if number == 1 else 'commands'}, {wrong:,} recognised wrongly, against "
+        f"{rejection['negative_seconds'] / 3600:.2f} h of negatives (95 % intervals)",
+    )
     asked = rejection["asked"]
-    wanted = (
-        f"{asked['misses']:.3g} of misses" if asked["misses"] is not None
-        else f"{asked['false_accepts_per_hour']:g} an hour"
-    )  # fmt: skip
-    rows = {f"asked: {wanted}": rejection["chosen"], "in use": rejection["in_use"]}
-    rows |= {f"{point['misses']:.0%} of misses": point for point in rejection["at_misses"]}
+    if asked["misses"] is not None:
+        wanted = f"{100 * asked['misses']:g} % misses (asked)"
+    else:
+        wanted = f"{asked['false_accepts_per_hour']:g} an hour (asked)"
+    rows = {wanted: rejection["chosen"], "in use": rejection["in_use"]}
+    rows |= {f"{100 * point['misses']:g} % misses": point for point in rejection["at_misses"]}
     for name, point in rows.items():
         if point is not None:
             low, high = point["false_accepts_interval"]
             table.add_row(
                 name,
                 f"{point['threshold']:.3f}",
-                f"{point['false_accepts_per_hour']:.2f}",
-                f"{low:.2f} to {high:.2f}",
-                _describe_rate(point["miss_rate"]),
-                _describe_interval(point["miss_interval"]),
+                f"{point['false_accepts_per_hour']:.2f} ({low:.2f} to {high:.2f})",
+                f"{point['miss_rate']:.2%} ({_describe_interval(point['miss_interval'])})",
             )
-        elif name.startswith("asked"):
-            table.add_row(name, "none: more are recognised wrongly", "–", "–", "–", "–")
+        elif name == wanted:
+            table.add_row(name, "none", "–", "more are recognised wrongly")
     return table
 
 
@@ -288,6 +291,33 @@ def calibrate(
     terminal.print(
         f"{run_or_bundle} accepts a text from the margin {record['rejection']['chosen']['threshold']:.3f} on",
         soft_wrap=True,
+    )
+
+
+negatives_app = typer.Typer(help="Recordings in which nobody gave a command.", no_args_is_help=True)
+app.add_typer(negatives_app, name="negatives")
+
+
+@negatives_app.command("add")
+def add_negatives(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings in which something was found that nobody said.")],
+    to: Annotated[Path, typer.Option(help="The manifest to add them to; made when missing.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Add your own false accepts to a manifest of negatives.
+
+    Give it to `evaluate` and `calibrate` as negatives, and to training: as data.negatives, or as one of data.train.
+    Example: `speechgru negatives add tv.wav door.wav --to data/negatives.jsonl`
+    """
+    from speechgru.utterances.negatives import add_negatives as verb
+
+    done = verb(recordings, to)
+    if as_json:
+        print_json({**dataclasses.asdict(done), "manifest": str(done.manifest)})
+        return
+    known = f", {done.num_known:,} were there already" if done.num_known else ""
+    terminal.print(
+        f"{done.manifest}: {done.num_added:,} added{known}; {done.seconds / 60:.1f} minutes in all", soft_wrap=True
     )
 
 

@@ -33,6 +33,7 @@ class DataConfig(_Section):
     train: tuple[str, ...] = pydantic.Field(default=(), strict=False)
     train_weights: tuple[Positive, ...] = pydantic.Field(default=(), strict=False)
     dev: str | None = None
+    negatives: tuple[str, ...] = pydantic.Field(default=(), strict=False)
     sample_rate: Annotated[int, pydantic.Field(ge=4000, le=192000)] = 16000
     min_duration_seconds: NonNegative = 0.1
     max_duration_seconds: Positive = 30.0
@@ -40,12 +41,18 @@ class DataConfig(_Section):
     audio_engine: Literal["auto", "soundfile", "tensorflow_io"] = "auto"
     num_workers: Count = 2
 
-    @pydantic.field_validator("train", mode="before")
+    @pydantic.field_validator("train", "negatives", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         if not isinstance(value, str | bool | list | tuple):
             raise ValueError(f"must be a manifest or a list of manifests, got {value!r}")
         return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _negatives_beside_commands(self) -> DataConfig:
+        if self.negatives and self.dev is None:
+            raise ValueError("negatives pick the best weights together with dev, but dev names no manifest")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _a_weight_each(self) -> DataConfig:
@@ -261,6 +268,7 @@ class TrainConfig(_Section):
     ctc: Literal["auto", "compiled", "op", "xla"] = "auto"
     max_dropped_in_a_row: Count = 10
     evaluate_every_steps: Count = 250
+    false_accepts_per_hour: NonNegative = 1.0
     checkpoint_every_steps: Count = 250
     keep_last: Count = 2
     show_examples: NonNegativeInt = 3

@@ -1,15 +1,16 @@
-"""Bars of error rates and the reliability chart."""
+"""Bars of error rates, the reliability chart, and misses against false accepts."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speechgru.report.axis import Axis, linear_axis
+from speechgru.report.axis import Axis, linear_axis, log_axis
 from speechgru.report.frame import PANEL_HEIGHT, PANEL_WIDTH, Frame
 from speechgru.report.html import is_number, percent, share_tick
-from speechgru.report.shapes import polyline, shape, upright
+from speechgru.report.shapes import colour_of, marker, polyline, shape, upright
 
 
 def rate_bar(rate: Any, *, interval: Any = None, overall: Any = None, highest: float) -> str:
@@ -42,6 +43,51 @@ def rate_bar(rate: Any, *, interval: Any = None, overall: Any = None, highest: f
         parts.append(upright(x(overall), 0, 20, kind="overall"))
     box = 'viewBox="0 0 260 20" preserveAspectRatio="none"'  # as wide as its column
     return f'<svg aria-hidden="true" {box} width="100%" height="20">{"".join(parts)}</svg>'
+
+
+def detection_chart(rejection: Mapping[str, Any]) -> str:
+    """Misses against false accepts an hour over all thresholds, as SVG; empty where there is no curve.
+
+    Both axes are logarithmic. A rate of 0 is drawn at half of the least that could have been counted.
+
+    Args:
+        rejection: a record of `score_rejection`.
+    """
+    curve = rejection.get("curve") or []
+    if len(curve) < 2:
+        return ""
+    least_accepts, least_misses = 1800 / rejection["negative_seconds"], 0.5 / rejection["num_commands"]
+    most_accepts = max(2 * least_accepts, *(point["false_accepts_per_hour"] for point in curve))
+    frame = Frame(
+        log_axis(least_accepts, most_accepts, name="false accepts an hour of negatives", most=5),
+        log_axis(least_misses, 1.0, name="misses", describe=percent, most=5),
+        width=PANEL_WIDTH,
+        height=PANEL_HEIGHT,
+        left=60,
+        grid="xy",
+    )
+
+    def place(point: Mapping[str, Any]) -> tuple[float, float]:
+        accepts, misses = point["false_accepts_per_hour"], point["miss_rate"]
+        return frame.x(max(accepts, least_accepts)), frame.y(max(misses, least_misses))
+
+    corners = [place(point) for point in curve]
+    # Between two points nothing was measured: the curve goes along their worse sides.
+    steps = [corners[0]]
+    for (before, _), (after, height) in itertools.pairwise(corners):
+        steps += [(before, height), (after, height)]
+    frame.add(polyline(steps, colour="var(--series-1)"))
+    marked = []
+    for number, (key, name) in enumerate((("chosen", "asked"), ("in_use", "in use"))):
+        point = rejection.get(key)
+        if point:
+            words = (
+                f"{name}: {percent(point['miss_rate'])} misses at {point['false_accepts_per_hour']:.2f} false accepts "
+                f"an hour, threshold {point['threshold']:.3f}"
+            )
+            frame.add(marker(number, *place(point), colour=colour_of(number), title=words))
+            marked.append(words)
+    return frame.svg("Misses against false accepts an hour", description="; ".join(marked))
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from speechgru.decoding import Word
 from speechgru.errors import UserError
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
-from speechgru.scoring.charts import rate_bar, reliability_chart
+from speechgru.scoring.charts import detection_chart, rate_bar, reliability_chart
 from speechgru.scoring.probe import Probe, open_probe
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
@@ -28,6 +28,14 @@ from speechgru.scoring.sections import (
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
 #: Utterances that could not be scored, named in the page.
 _MAX_SKIPPED = 10
+
+
+#: How to read the section of false accepts.
+_REJECTION_LEAD = (
+    "A text is accepted where its margin reaches a threshold. A command is missed where its text is not accepted or is "
+    "wrong; a text that is accepted in a negative, where no command was given, is a false accept. Intervals are of "
+    "95 %: Poisson's for false accepts an hour, Wilson's for misses."
+)
 
 
 def report_evaluation(
@@ -61,6 +69,7 @@ def report_evaluation(
     sections = [
         html.section("result", "Result", headline([record]), lead=_lead(record)),
         html.section("about", "What was scored", _facts(record) + _errors(record)),
+        html.section("rejection", "What was not said", _rejection(record.get("rejection") or {}), lead=_REJECTION_LEAD),
         html.section(
             "slices",
             "Where the errors are",
@@ -126,8 +135,20 @@ def _facts(record: Record) -> str:
         ("Decoding", (record.get("decoding") or {}).get("description")),
         ("Size", html.size(size) if size is not None else None),
         ("Manifest", record.get("manifest")),
+        ("Negatives", ", ".join(record.get("negatives") or ())),
+        ("False words", _false_words(record.get("silence") or {})),
     ]
     return html.definitions([(name, value) for name, value in facts if value], kind="facts")
+
+
+def _false_words(silence: Record) -> str:
+    """What was recognised where no word was said."""
+    if not silence:
+        return ""
+    return (
+        f"{html.count(silence['false_words'])} in {html.seconds(silence['audio_seconds'])} without a word: "
+        f"{silence['false_words_per_hour']:,.1f} an hour"
+    )
 
 
 def _errors(record: Record) -> str:
@@ -151,6 +172,50 @@ def _errors(record: Record) -> str:
         drawings_html=[rate_bar(share, highest=highest) for share in shares],
     )
     return f'<div class="part">{table_html}</div>'
+
+
+def _rejection(rejection: Record) -> str:
+    """The curve, the thresholds by what they do, and the negatives that came closest."""
+    if not rejection:
+        return ""
+    points = [("Asked for", rejection.get("chosen")), ("In use", rejection.get("in_use"))]
+    points += [(f"{html.percent(point['misses'])} missed", point) for point in rejection.get("at_misses") or ()]
+    table_html = html.table(
+        ["Threshold", "Margin", "False accepts\nan hour", "95 % interval", "Misses", "95 % interval"],
+        [
+            [
+                name,
+                f"{point['threshold']:.3f}",
+                f"{point['false_accepts_per_hour']:.2f}",
+                "{:.2f} to {:.2f}".format(*point["false_accepts_interval"]),
+                html.percent(point["miss_rate"]),
+                html.interval(point["miss_interval"]),
+            ]
+            for name, point in points
+            if point
+        ],
+        caption=f"{html.counted(rejection['num_commands'], 'command')}, {html.count(rejection['num_wrong'])} of them "
+        f"recognised wrongly (by {rejection['judged_by']}); {html.seconds(rejection['negative_seconds'])} of "
+        "negatives.",
+    )
+    chart = detection_chart(rejection)
+    figure_html = f"<figure>{chart}<figcaption>Misses against false accepts</figcaption></figure>" if chart else ""
+    closest = (rejection.get("false_accepts") or [])[:_MAX_CONFUSIONS]
+    closest_html = html.table(
+        ["Negative", "At", "Recognised", "Margin", "Accepted"],
+        [
+            [
+                Path(entry["audio_filepath"]).name,
+                html.seconds(entry["offset"]),
+                entry["hypothesis"],
+                f"{entry['margin']:.3f}",
+                html.plain(entry["accepted"]),
+            ]
+            for entry in closest
+        ],
+        caption="Negatives with the highest margins, and whether they are accepted at the threshold asked for.",
+    )
+    return f'<div class="panels">{figure_html}<div>{table_html}</div></div>' + (closest_html if closest else "")
 
 
 def _slice(entry: Record, record: Record) -> str:

@@ -138,10 +138,41 @@ def score_rejection(
     }
 
 
+def greedy_rejection(commands: Decoded, negatives: Sequence[Decoded], *, per_hour: float) -> dict[str, float]:
+    """What greedy decoding misses where a confidence keeps a rate of false accepts: cheap enough for each evaluation.
+
+    Greedy texts have no margin; in its place is the confidence. A false accept is any text in a negative.
+
+    Args:
+        commands: what was recognised in the dev set.
+        negatives: what was recognised in recordings without a command.
+        per_hour: false accepts an hour that are allowed.
+
+    Returns:
+        `misses` (the share of the utterances with a text that are wrong or not accepted), `false_accepts_per_hour`,
+        and `least_confidence`, from which a text counts as accepted.
+    """
+    pairs = [pair for pair in zip(commands.examples, commands.hypotheses, strict=True) if pair[0].text]
+    curve = DetectionCurve(
+        [hypothesis.confidence if hypothesis.words else float("-inf") for _, hypothesis in pairs],
+        [example.text == hypothesis.text for example, hypothesis in pairs],
+        false_margins=[
+            hypothesis.confidence for decoded in negatives for hypothesis in decoded.hypotheses if hypothesis.words
+        ],
+        hours=sum(decoded.audio_seconds for decoded in negatives) / 3600,
+    )
+    point = curve.at_false_accepts(per_hour)
+    return {
+        "misses": point.num_misses / curve.num_commands,
+        "false_accepts_per_hour": point.num_false_accepts / curve.hours,
+        "least_confidence": point.threshold,
+    }
+
+
 def _is_right(example: Examined, hypothesis: Hypothesis) -> tuple[bool, str]:
     """Whether a command was understood, and by what that was judged."""
-    expected, found = example.utterance.extra.get("intent"), getattr(hypothesis, "intent", None)
-    if expected is None or (found is None and hypothesis.text):
+    expected = example.utterance.extra.get("intent")
+    if expected is None or (hypothesis.intent is None and hypothesis.text):
         return example.text == hypothesis.text, "text"
     slots = example.utterance.extra.get("slots") or {}
-    return (found, dict(getattr(hypothesis, "slots", None) or {})) == (expected, slots), "intent"
+    return (hypothesis.intent, dict(hypothesis.slots)) == (expected, slots), "intent"

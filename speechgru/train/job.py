@@ -25,6 +25,7 @@ class TrainingJob:
         corpus: the training utterances.
         dev: what to score; None without a dev manifest, and in processes that do not score.
         workers: the processes that train together.
+        negatives: recordings without a command, which the best weights are chosen by too; scored where `dev` is.
         num_steps: steps of the complete run, where its learning rate schedule ends.
     """
 
@@ -34,6 +35,7 @@ class TrainingJob:
     corpus: Corpus
     dev: ScoringSet | None
     workers: Workers
+    negatives: tuple[ScoringSet, ...] = ()
     num_steps: int = field(init=False)
 
     def __post_init__(self) -> None:

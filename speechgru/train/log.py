@@ -105,6 +105,8 @@ class TrainingLog:
         notes = [f"loss {outcome.loss:.2f}"]
         if state.best_wer is not None:
             notes.append(f"best dev WER {state.best_wer:.1%}")
+        if state.best_misses is not None:
+            notes.append(f"{state.best_misses:.1%} missed")
         if state.timed_steps:
             notes.append(f"{state.steps_per_second:.1f} steps/s")
             notes.append(f"{state.audio_hours_per_hour:,.0f} h of audio/h")

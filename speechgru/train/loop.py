@@ -16,7 +16,9 @@ from speechgru.errors import AudioError, Interrupted, UserError
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.scoring.evaluation import error_rates
-from speechgru.scoring.predictions import decode_recordings
+from speechgru.scoring.predictions import Decoded, decode_recordings
+from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.rejection import greedy_rejection
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.job import TrainingJob
 from speechgru.train.learner import Learner
@@ -269,7 +271,7 @@ class TrainingLoop:
         """
         state, settings = self.state, self._job.config.train
         scores = self._job.workers.share_json(self._score() if self._job.workers.is_chief else None)
-        is_best = state.record_score(scores["wer"], settings=settings)
+        is_best = state.record_score(scores["wer"], settings=settings, misses=scores.get("misses"))
         state.seconds = self._seconds()
         if self._job.workers.is_chief:
             marks = {"at_stop": True} if at_stop else {}
@@ -285,21 +287,32 @@ class TrainingLoop:
         return "patience" if is_over else None
 
     def _score(self) -> dict[str, Any]:
-        """The dev set's error rates, and what became of its first utterance with words."""
+        """The dev set's error rates, misses where there are negatives, and its first utterance with words."""
         job = self._job
         self._learner.ship()
         if job.dev is None:
             raise ValueError("there is no dev set to score; only the chief has one")
-        try:
-            decoded = decode_recordings(
-                self._predictor, job.dev, vocabulary=job.vocabulary, step_seconds=job.config.step_seconds
-            )
-        except AudioError as error:
-            raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
+        decoded = self._decode(job.dev)
         example, hypothesis = next(
             pair for pair in zip(decoded.examples, decoded.hypotheses, strict=True) if pair[0].text
         )
-        return error_rates(decoded) | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
+        scores: dict[str, Any] = error_rates(decoded)
+        if job.negatives:
+            accepted = [self._decode(negatives) for negatives in job.negatives]
+            scores |= greedy_rejection(decoded, accepted, per_hour=job.config.train.false_accepts_per_hour)
+        return scores | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
+
+    def _decode(self, recordings: ScoringSet) -> Decoded:
+        """What the weights that are scored recognise, greedily."""
+        try:
+            return decode_recordings(
+                self._predictor,
+                recordings,
+                vocabulary=self._job.vocabulary,
+                step_seconds=self._job.config.step_seconds,
+            )
+        except AudioError as error:
+            raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
 
     def _record_training(self) -> None:
         self._log.record_training(self.state, learning_rate=self._learning_rate(self.state.step - 1))

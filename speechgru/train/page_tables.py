@@ -27,14 +27,16 @@ def dev_table(history: History) -> str:
     if not evaluations:
         return ""
     shown = evaluations[-_MAX_ROWS:]
+    has_negatives = any(is_finite(record.get("misses")) for record in shown)
     table_html = html.table(
-        ["Step", "Epoch", "WER", "CER", "Time"],
+        ["Step", "Epoch", "WER", "CER", *(["Misses"] if has_negatives else []), "Time"],
         [
             [
                 html.count(record.get("step")) + ("\nthe best" if record is best else ""),
                 f"{record['epoch']:.1f}" if is_finite(record.get("epoch")) else html.MISSING,
                 html.percent(record.get("wer")),
                 html.percent(record.get("cer")),
+                *([html.percent(record.get("misses"))] if has_negatives else []),
                 html.seconds(record.get("seconds")),
             ]
             for record in shown

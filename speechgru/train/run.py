@@ -22,6 +22,7 @@ from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
+from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
@@ -62,7 +63,7 @@ class TrainingResult:
         run: the run folder.
         steps: steps done in all.
         ended: why it ended: `max_steps`, `max_epochs`, `max_minutes`, `patience`, `callback` or `stop_after`.
-        best_wer: lowest dev WER, a fraction; None where there was no dev manifest.
+        best_wer: dev WER of the best weights, a fraction; None where there was no dev manifest.
         best_step: its step.
         num_train: utterances trained on.
         num_skipped: utterances left out of train and dev, listed in `skipped.jsonl`.
@@ -166,16 +167,28 @@ def _train(
     corpus, vocabulary, problems = open_corpus(config, progress=progress)
     _require_readable(config)
     dev: ScoringSet | None = None
+    negatives: list[ScoringSet] = []
     if config.data.dev is not None and workers.is_chief:
         dev = ScoringSet(
             config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
         )
         problems += dev.problems
+        for manifest in config.data.negatives:
+            negatives.append(
+                negative_set(
+                    manifest,
+                    sample_rate=config.data.sample_rate,
+                    kept_bytes=KEPT_BYTES // len(config.data.negatives),
+                )
+            )
+            problems += negatives[-1].problems
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         vocabulary.save(folder.vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
-    job = TrainingJob(folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers)
+    job = TrainingJob(
+        folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers, negatives=tuple(negatives)
+    )
     stop_step = job.stop_step(stop_after)
     learner = Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
     log = TrainingLog(job, progress=progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from speechgru.config.sections import TrainConfig
@@ -22,7 +23,8 @@ class TrainingState:
         step: steps done.
         epoch: passes over the corpus, a fraction of one included.
         seconds: seconds of training, earlier sessions included.
-        best_wer: the lowest dev WER so far, a fraction; None before the first.
+        best_wer: the dev WER of the best weights so far, a fraction; None before the first.
+        best_misses: their share of missed dev utterances; None without negatives.
         best_step: its step.
         evaluations_since_best: dev evaluations since then.
         evaluations_since_plateau: the same since the learning rate last fell, or the best.
@@ -46,6 +48,7 @@ class TrainingState:
     epoch: float = 0.0
     seconds: float = 0.0
     best_wer: float | None = None
+    best_misses: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
     evaluations_since_plateau: int = 0
@@ -80,6 +83,7 @@ class TrainingState:
         Raises:
             BundleError: it has other fields.
         """
+        record = {"best_misses": None} | record  # what checkpoints from before there were negatives lack
         if record.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise BundleError(f"{where}: the checkpoint is another version's; give another --run")
         return cls(**record)
@@ -108,22 +112,27 @@ class TrainingState:
         """Hours of audio per hour of training."""
         return self.timed_audio_seconds / self.trained if self.trained else 0.0
 
-    def record_score(self, wer: float, *, settings: TrainConfig) -> bool:
+    def record_score(self, wer: float, *, settings: TrainConfig, misses: float | None = None) -> bool:
         """Records a dev score.
 
-        Only a lower WER than the best counts as progress for `patience` and plateaus.
+        With negatives the best weights are those that miss the fewest commands at the confidence that keeps the asked
+        rate of false accepts, and of equal ones those with the lower WER. Only what is better than the best counts as
+        progress for `patience` and plateaus.
 
         Args:
             wer: a fraction.
             settings: schedule and plateaus.
+            misses: the share of dev utterances that are missed; None without negatives.
 
         Returns:
             Whether it is the best so far; of two equal ones the later is.
         """
-        is_lower = self.best_wer is None or wer < self.best_wer
-        is_best = self.best_wer is None or wer <= self.best_wer
+        best_wer = math.inf if self.best_wer is None else self.best_wer
+        score, best = (misses or 0.0, wer), (self.best_misses or 0.0, best_wer)
+        is_lower = self.best_wer is None or score < best
+        is_best = is_lower or score == best
         if is_best:
-            self.best_wer, self.best_step = wer, self.step
+            self.best_wer, self.best_misses, self.best_step = wer, misses, self.step
         if is_lower:
             self.evaluations_since_best = self.evaluations_since_plateau = 0
             return True
