@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speechgru.errors import CorpusError
-from speechgru.voices import ENGINES, Sources, choose_cast, find_engine, flite, missing_engines, people, piper
+from speechgru.voices import ENGINES, Sources, choose_cast, festival, find_engine, flite, missing_engines, people, piper
 from speechgru.voices.cache import SpeechCache, default_folder
 from speechgru.voices.engine import ALL, Configurable
 from speechgru.voices.programs import run_for_speech
@@ -355,3 +355,19 @@ def test_stereo_of_a_program_becomes_one_channel(tmp_path):
     )
     samples_N, rate = run_for_speech(lambda out: [sys.executable, "-c", code, str(out)])
     assert (samples_N.shape, rate) == ((100,), 8000) and samples_N == pytest.approx(0.25)
+
+
+def test_festival_is_believed_when_it_speaks_twice_alike(monkeypatch):
+    voice = festival.Voice("kal_diphone")
+    monkeypatch.setattr(festival, "_installed", lambda: ("kal_diphone",))
+
+    def answers(*values):
+        left = iter(values)
+        process = type("Process", (), {"speak": lambda *_: (np.full(3, next(left)), 16000)})
+        monkeypatch.setattr(festival, "_process", process)
+
+    answers(0.9, 0.1, 0.1)  # a tenth of a second of noise, and then what was asked for
+    assert ENGINES["festival"].speak("one", voice, seed=0)[0][0] == 0.1
+    answers(*range(9))
+    with pytest.raises(CorpusError, match="Festival spoke 6 times, never twice alike"):
+        ENGINES["festival"].speak("one", voice, seed=0)
