@@ -25,6 +25,7 @@ VERBS = (
     "evaluate",
     "export",
     "inspect",
+    "calibrate",
     "transcribe",
     "tune",
     "join",
@@ -93,7 +94,7 @@ def sick(manifest, write_lines):
         (["check", "m.jsonl", "--oot", "x"], "No such option: --oot"),
         (["check", "m.jsonl", "--config"], "Option '--config' requires an argument."),
         (["prepare", "synthetic"], "Missing option '--out'. (see `speechgru prepare --help`)"),
-        (["prepare", "synthetic", "--out", "x", "--utterances", "60"], "No such option: --utterances"),
+        (["prepare", "synthetic", "--out", "x", "--utterancez", "60"], "(did you mean utterances?); its options are"),
         (
             ["prepare", "synthetic", "utterances=3", "--out", "x"],
             "utterances must be a whole number, 12 or more, got 3",

@@ -65,7 +65,7 @@ def test_the_defaults_are_greedy_and_descriptions_are_short():
         ({"pruning": Pruning()}, "a beam width of 1 is greedy decoding"),
         (
             {"scorers": [word_penalty.make]},
-            "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, scorers",
+            "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers",
         ),
         ({"beam_width": 4, "scorers": word_penalty.make}, "scorers must be a list of scorers, got <function"),
         ({"beam_width": 4, "scorers": [0.5]}, "a function that makes one of a vocabulary, got 0.5"),
