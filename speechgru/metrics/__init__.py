@@ -5,6 +5,8 @@
 (True, 0.5, 1.0)
 >>> bootstrap_interval(counts, num_samples=100)
 (0.3333333333333333, 1.0)
+>>> paired_interval(counts, [word_errors("turn it on", "turn it on"), word_errors("stop", "stop now")])
+(-0.3333333333333333, 0.0)
 >>> character_errors("stop", "step").rate
 0.25
 >>> pairs = align(["turn", "it", "on"], ["turn", "on"])
@@ -60,6 +62,7 @@ from speechgru.metrics.error_rates import (
     character_errors,
     count_errors,
     count_pairs,
+    paired_interval,
     real_time_factor,
     sentence_error_rate,
     total,
@@ -82,6 +85,7 @@ __all__ = [
     "confusions",
     "count_errors",
     "count_pairs",
+    "paired_interval",
     "rate_interval",
     "real_time_factor",
     "reliability",
