@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "rejection.json"
 
     @property
+    def not_better(self) -> Path:
+        """Why an adapted run is no better than the one it started from; `export` refuses a run that has it."""
+        return self.path / "not_better.txt"
+
+    @property
     def best(self) -> Path:
         """The weights with the lowest dev WER so far."""
         return self.checkpoints / "best.npz"

@@ -29,6 +29,8 @@ VERBS = (
     "transcribe",
     "tune",
     "join",
+    "adapt",
+    "record",
 )
 
 

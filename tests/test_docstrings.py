@@ -28,6 +28,8 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.runtime.windows.Windows",
     },
     "needs a trained run or its bundle; the example of speechgru.train goes through them": {
+        "speechgru.adapt.run.Adaptation",
+        "speechgru.adapt.run.adapt",
         "speechgru.export.bundle.export",
         "speechgru.export.saved_model.SavedModelPredictor",
         "speechgru.runtime.bundle.is_bundle",
@@ -49,6 +51,9 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.scoring.trained_run.TrainedRun",
         "speechgru.scoring.trained_run.open_run",
         "speechgru.train.corpus_statistics.corpus_statistics",
+    },
+    "needs a microphone; the example of speechgru.recording has one that is an array": {
+        "speechgru.recording.microphone.SoundDeviceMicrophone",
     },
     "parts of what another public function makes, whose example shows it": {
         "speechgru.dataset.corpus.ManifestSource",

@@ -22,12 +22,12 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"model", "report", "runtime"}),
     frozenset({"utterances"}),
-    frozenset({"corpora", "shards"}),
+    frozenset({"corpora", "recording", "shards"}),
     frozenset({"dataset"}),
     # The verbs, one above another.
     frozenset({"listen", "scoring"}),
     frozenset({"export", "train"}),
-    frozenset({"tune"}),
+    frozenset({"adapt", "tune"}),
     frozenset({"cli"}),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -39,8 +39,19 @@ ONLY_IN = {
     "keras_tuner": {"tune.keras_tuner_adapter"},
     "tensorflow_io": {"audio.in_graph"},
     "ai_edge_litert": {"runtime", "export"},
+    "sounddevice": {"recording.microphone"},
 }
-HEAVY = ("tensorflow", "keras", "hassil", "tensorflow_io", "keras_tuner", "matplotlib", "librosa", "espeakng_loader")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "hassil",
+    "tensorflow_io",
+    "keras_tuner",
+    "matplotlib",
+    "librosa",
+    "espeakng_loader",
+    "sounddevice",
+)
 
 #: What a device, a notebook or a fast command imports, and which loads none of the heavy packages.
 LIGHT = (
@@ -52,6 +63,7 @@ LIGHT = (
     "decoding",
     "grammar",
     "metrics",
+    "recording",
     "report",
     "runs",
     "runtime",

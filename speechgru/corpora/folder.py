@@ -69,18 +69,32 @@ def prepare(
             raise CorpusError(f"folder: {name} must be a fraction between 0 and 1, got {share!r}")
     if dev_share + test_share >= 1:
         raise CorpusError(f"folder: dev_share {dev_share} and test_share {test_share} leave nothing for train")
+    utterances = read_folder(source, least=len(_SPLITS), progress=progress)
+    splits = _split(utterances, source, seed=seed, dev_share=dev_share, test_share=test_share)
+    return {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in _SPLITS}
+
+
+def read_folder(source: Path, *, least: int = 1, progress: Progress = silent) -> list[Utterance]:
+    """The recordings of a folder with their transcripts, by path, not split.
+
+    Args:
+        source: the folder of recordings.
+        least: fewer recordings are refused: 3 fill train, dev and test.
+        progress: called as recordings are read.
+
+    Raises:
+        CorpusError: as `prepare` raises it.
+    """
     if not source.is_dir():
         what = "is a file" if source.exists() else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of your recordings")
     entries = _read_entries(source)
-    if len(entries) < len(_SPLITS):
+    if len(entries) < least:
         raise CorpusError(
             f"{source}: holds {len(entries)} recordings with transcripts; at least 3 are needed, one each for train, "
             "dev and test"
         )
-    utterances = _measure(entries, source, progress=progress)
-    splits = _split(utterances, source, seed=seed, dev_share=dev_share, test_share=test_share)
-    return {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in _SPLITS}
+    return _measure(entries, source, progress=progress)
 
 
 def _read_entries(source: Path) -> list[_Entry]:

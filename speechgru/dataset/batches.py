@@ -13,7 +13,7 @@ line of its manifest; of shards (`records`) not even that.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,20 +22,33 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.dataset.augmented import Augmentation, augment_seed, augmented_frames, speech_reader
 from speechgru.dataset.corpus import Corpus
-from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Sampler, split
+from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Part, Sampler, split
+from speechgru.shards.records import Form
 
 
 def make_sampler(corpus: Corpus, *, config: RunConfig) -> Sampler:
     """The order in which training sees `corpus`."""
+    return sampler_of(corpus.num_frames, corpus.parts, form=corpus.form, config=config)
+
+
+def sampler_of(num_frames: np.ndarray, parts: Sequence[Part], *, form: Form, config: RunConfig) -> Sampler:
+    """The order in which training would see a corpus of such utterances.
+
+    Args:
+        num_frames: frames of each.
+        parts: the corpus's parts in order.
+        form: the corpus's.
+        config: batch size, seed, mixture, augmentation.
+    """
     return Sampler(
-        corpus.num_frames,
-        parts=corpus.parts,
+        num_frames,
+        parts=parts,
         weights=config.data.train_weights,
         batch_size=config.train.batch_size,
         batch_frames=config.train.batch_frames,
         seed=config.train.seed,
         sorted_first_epoch=config.train.sorted_first_epoch,
-        augmented=functools.partial(augmented_frames, config=config) if corpus.form == "samples" else None,
+        augmented=functools.partial(augmented_frames, config=config) if form == "samples" else None,
     )
 
 
@@ -54,12 +67,38 @@ def training_batches(
         num_replicas: how many do.
     """
     sampler = make_sampler(corpus, config=config)
+    return augmented_batches(
+        corpus,
+        lambda: sampler.batches_from(start_step),
+        config=config,
+        replica=replica,
+        num_replicas=num_replicas,
+    )
+
+
+def augmented_batches(
+    corpus: Corpus,
+    order: Callable[[], Iterator[tuple[float, Draws]]],
+    *,
+    config: RunConfig,
+    replica: int = 0,
+    num_replicas: int = 1,
+) -> tf.data.Dataset:
+    """Augmented batches of utterances that stand together as the caller has them.
+
+    Args:
+        corpus: what to train on.
+        order: gives each step's time in epochs, and its utterances (`Sampler.batches_from`).
+        config: augmentation, and the parts of a batch.
+        replica: whose share of each batch, where several train together.
+        num_replicas: how many do.
+    """
     augmentation = None
     if corpus.form == "samples":
         augmentation = Augmentation(config, read_speech=speech_reader(corpus))
 
     def plan() -> Iterator[_Planned]:
-        for epoch, batch in sampler.batches_from(start_step):
+        for epoch, batch in order():
             parts = split(batch, parts=config.train.accumulate, replica=replica, num_replicas=num_replicas)
             for number, (draws, weights) in enumerate(parts, start=1):
                 yield _Planned(epoch, draws, weights, len(parts) - number)

@@ -92,7 +92,9 @@ def export(
     with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
     if with_audio and not has_tensorflow_io():
         raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")
-    source = _open_source(open_run(run), manifest)
+    trained = open_run(run)
+    _require_not_worse(trained.folder)
+    source = _open_source(trained, manifest)
     steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats))
     steps.begin("recognising the recordings")
     parity = Parity(
@@ -139,6 +141,20 @@ def export(
     report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
     steps.end()
     return metadata
+
+
+def _require_not_worse(folder: RunFolder) -> None:
+    """Refuses an adapted run that is no better than the one it started from.
+
+    Raises:
+        BundleError: it is not.
+    """
+    if folder.not_better.is_file():
+        reason = folder.not_better.read_text(encoding="utf-8").strip()
+        raise BundleError(
+            f"{folder.path}: {reason}; export the run that it started from, or remove {folder.not_better.name} to "
+            "export this one all the same"
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +16,7 @@ from speechgru.audio.in_graph import error_of
 from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config, save_config
 from speechgru.config.sections import RunConfig
-from speechgru.dataset import open_corpus
+from speechgru.dataset import Corpus, open_corpus
 from speechgru.errors import AudioError, ConfigError, UserError
 from speechgru.files import room_for, write_json
 from speechgru.process.locked_folder import locked_folder
@@ -24,6 +25,7 @@ from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
+from speechgru.text import Vocabulary
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.job import TrainingJob
@@ -53,6 +55,23 @@ _PEER_GONE = (
     tf.errors.CancelledError,
     tf.errors.InternalError,
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A corpus that was opened, and a learner that was made for it, before `train` is called: see its `opened`.
+
+    Args:
+        corpus: what `data.train` names.
+        vocabulary: the labels.
+        problems: a record of each utterance that is left out.
+        learner: its optimizer as new; `train` gives it the first weights.
+    """
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    problems: list[dict[str, Any]]
+    learner: Learner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +120,7 @@ def train(
     command: Sequence[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
+    opened: Opened | None = None,
 ) -> TrainingResult:
     """Trains a recogniser, or resumes the run in `run`.
 
@@ -121,6 +141,9 @@ def train(
             `model.stop_training` ends the run.
         strategy: how batches are shared; None uses several machines where `TF_CONFIG` names them, several GPUs where
             there are some, else one device.
+        opened: for a caller that trains several times from the same start (`speechgru.adapt`): what was opened and
+            made for this very configuration but for its length, so that nothing is read and traced twice. Its
+            learner's strategy is the one that counts.
 
     Returns:
         What was done.
@@ -146,11 +169,18 @@ def train(
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     with Interruption(advice="the run resumes from its last checkpoint") as interruption:
-        workers = Workers(strategy or choose_strategy())
+        workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
         claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
         with claim, _errors_told(folder, config, workers):
             return _train(
-                folder, config, workers, interruption, progress=progress, stop_after=stop_after, callbacks=callbacks
+                folder,
+                config,
+                workers,
+                interruption,
+                progress=progress,
+                stop_after=stop_after,
+                callbacks=callbacks,
+                opened=opened,
             )
 
 
@@ -163,8 +193,12 @@ def _train(
     progress: Progress,
     stop_after: int | float | None,
     callbacks: Sequence[keras.callbacks.Callback],
+    opened: Opened | None,
 ) -> TrainingResult:
-    corpus, vocabulary, problems = open_corpus(config, progress=progress)
+    if opened is None:
+        corpus, vocabulary, problems = open_corpus(config, progress=progress)
+    else:
+        corpus, vocabulary, problems = opened.corpus, opened.vocabulary, list(opened.problems)
     _require_readable(config)
     dev: ScoringSet | None = None
     negatives: list[ScoringSet] = []
@@ -190,7 +224,8 @@ def _train(
         folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers, negatives=tuple(negatives)
     )
     stop_step = job.stop_step(stop_after)
-    learner = Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
+    learner = opened.learner if opened else None
+    learner = learner or Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
     log = TrainingLog(job, progress=progress)
     checkpoints = Checkpoints(folder, keep_last=config.train.keep_last)
     state, resumed = begin(job, learner, checkpoints=checkpoints, progress=progress)
