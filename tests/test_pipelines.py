@@ -130,6 +130,22 @@ def test_fsdd_goes_through_every_verb(tell, tmp_path, shared_data):
     assert json.loads((out / "run" / "report" / "isolated.json").read_text())["num_utterances"] == 300
 
 
+@pytest.mark.slow  # trains on five real people, and then on thirty recordings of the sixth: minutes
+def test_a_real_person_is_learnt_from_thirty_recordings(tell, tmp_path, shared_data):
+    out = tmp_path / "speakers"
+    printed = tell(
+        "fsdd_speakers", "train.max_steps=800", "--adapt", "--source", shared_data / "fsdd", "--out", out,
+        "--speakers", "theo",
+    )  # fmt: skip
+    (row,) = next(json.loads(line)["adapted"] for line in printed.splitlines() if line.startswith('{"adapted"'))
+    assert row["verdict"] == "better" and row["wer"] < row["before_wer"] / 2
+    assert row["general_wer"] <= row["general_before_wer"] + 0.01, "the others are not forgotten"
+    learnt, tested = ((out / "theo" / f"{name}.jsonl").read_text() for name in ("learnt", "tested"))
+    takes = {int(take) for take in re.findall(r"_theo_(\d+)\.wav", tested)}
+    assert learnt.count("_theo_") == 30 and min(takes) == 10, "nothing that is tested was learnt"
+    assert not (out / "theo" / "adapted" / "not_better.txt").exists()
+
+
 def test_a_wrong_override_ends_in_one_message_and_code_2(commands, tmp_path):
     arguments = ["--out", tmp_path, "--utterances", "60", "model.unitz=3"]
     status, said = commands.start(*arguments, script=ROOT / "pipelines" / "quickstart.py").wait()
