@@ -46,6 +46,11 @@ class RunFolder:
         return self.path / "vocabulary.txt"
 
     @property
+    def grammar(self) -> Path:
+        """The grammar of the sentences, where `data.grammar` names one: a copy, as a record."""
+        return self.path / "grammar.json"
+
+    @property
     def provenance(self) -> Path:
         """Versions, commit, seed, command, host."""
         return self.path / "provenance.json"

@@ -17,6 +17,8 @@ from speechgru.decoding import greedy_decode  # noqa: E402
 from speechgru.errors import BundleError, UserError  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export, parity  # noqa: E402
 from speechgru.export import bundle as verb  # noqa: E402
+from speechgru.grammar import Block, Grammar, Intent  # noqa: E402
+from speechgru.grammar.nodes import Choice, Series, Slot, Text  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, save_checkpoint  # noqa: E402
 from speechgru.runtime import Recognizer, read_bundle  # noqa: E402
@@ -30,6 +32,12 @@ from speechgru.train.page import report_run  # noqa: E402
 from speechgru.utterances.manifest import read_manifest  # noqa: E402
 
 VOCABULARY = Vocabulary("ab")
+#: "a", "b" or "ab", and what they mean.
+GRAMMAR = Grammar(
+    "en",
+    (Text("a"), Text("b"), Series((0, 1)), Slot("tone", 0, 1), Choice((3, 1, 2))),
+    (Intent("Play", (Block((4,), {"by": "hand"}, 1.0),)),),
+)
 DIRECTIONS = {
     "bidirectional": (),
     "forward": ("model.direction=forward", "model.lookahead_frames=6"),
@@ -70,6 +78,8 @@ def exported(tones, tmp_path_factory):
             folder = tmp_path_factory.mktemp(direction)
             config = make_config(tones, folder / "config.yaml", *DIRECTIONS[direction], "model.units=40")
             run, out = make_run(folder / "run", config), folder / "bundle"
+            if direction == "chunked":
+                GRAMMAR.save(RunFolder(run).grammar)
             forms = {"quantize": QUANTIZATIONS, "formats": ["tflite", "savedmodel"]}
             known[direction] = run, out, export(run, out, **forms, max_wer_change=1.0)
         return known[direction]
@@ -123,6 +133,13 @@ def test_law_5_every_form_of_every_direction_is_compared_and_loads(exported, ton
     alone, whole = Recognizer(tmp_path / "alone.tflite"), Recognizer(out, form="dynamic")
     samples_N = read_recording(read_manifest(tones / "dev.jsonl")[0].audio_filepath).samples_N
     np.testing.assert_array_equal(alone.log_probs(samples_N), whole.log_probs(samples_N))
+    # A grammar travels in the folder and in each file of it.
+    assert alone.grammar == whole.grammar == (GRAMMAR if direction == "chunked" else None)
+    assert ("- **Grammar**: 1 intent, 3 sentences, 2 slots: by, tone (en)" in card) == (direction == "chunked")
+    assert facts["grammar"] == (GRAMMAR.summary() if direction == "chunked" else None)
+    if direction == "chunked":
+        found = alone.transcribe(samples_N, alone.sample_rate, grammar=True)
+        assert found.text in ("", "a", "b", "ab") and (found.intent == "Play") == bool(found.text)
     assert alone.form == "dynamic" and alone.vocabulary == whole.vocabulary and alone.streams == whole.streams
     by_file = evaluate(tmp_path / "alone.tflite", tones / "dev.jsonl")
     assert by_file["wer"] == evaluate(out, tones / "dev.jsonl", form="dynamic")["wer"]

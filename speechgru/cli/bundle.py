@@ -19,6 +19,7 @@ from speechgru.cli.console import (
     terminal,
     whole_column,
 )
+from speechgru.grammar import describe_grammar
 
 
 @app.command()
@@ -134,6 +135,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
         else None,
         "writes": f"{record['vocabulary_size']:,} {record['unit']}s",
         "model": "{num_layers} x {units} units, {direction}".format(**model) if model else None,
+        "grammar": describe_grammar(record["grammar"]) if record["grammar"] else None,
         "latency": f"{latency['least']:.2f} to {latency['greatest']:.2f} s"
         if latency
         else "the whole recording: it does not stream",

@@ -23,6 +23,7 @@ from speechgru.cli.console import (
     whole_column,
 )
 from speechgru.errors import UserError
+from speechgru.grammar import describe_slots
 
 #: How to decode, alike in `evaluate` and `transcribe`.
 _BeamWidth = Annotated[
@@ -38,7 +39,13 @@ _Hotwords = Annotated[
 _Phrases = Annotated[Path | None, typer.Option("--phrases", help="File with the only texts allowed, one a line.")]
 _RepeatPhrases = Annotated[bool, typer.Option("--repeat-phrases", help="Allow any sequence of the phrases.")]
 _Silence = Annotated[
-    bool, typer.Option("--silence/--no-silence", help="With --phrases: whether nothing may be the answer too.")
+    bool, typer.Option("--silence/--no-silence", help="With phrases or a grammar: whether nothing may be the answer.")
+]
+_GrammarFlag = Annotated[
+    bool, typer.Option("--grammar", help="Allow only sentences of the recogniser's grammar; show intent and slots.")
+]
+_GrammarFile = Annotated[
+    Path | None, typer.Option("--grammar-file", help="Another grammar to use so: a file of sentence templates.")
 ]
 _Scorer = Annotated[
     list[str] | None,
@@ -85,6 +92,8 @@ def evaluate(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    grammar: _GrammarFlag = False,
+    grammar_file: _GrammarFile = None,
     silence: _Silence = True,
     scorer: _Scorer = None,
     threshold: _Threshold = None,
@@ -106,6 +115,8 @@ def evaluate(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        grammar=grammar,
+        grammar_file=grammar_file,
         silence=silence,
         scorers=scorer or (),
         threshold=threshold,
@@ -141,6 +152,7 @@ def evaluate(
         "WER": _describe_rate(record["wer"]) + (f"  (95 % interval {interval})" if interval else ""),
         "CER": _describe_rate(record["cer"]),
         "sentences with errors": f"{record['sentence_error_rate']:.2%}",
+        **_commands_row(record["commands"]),
         "substitutions, insertions, deletions": "{substitutions}, {insertions}, {deletions}".format(**record),
         "words, utterances": f"{record['words']:,}, {record['num_utterances']:,}",
         "real-time factor": f"{record['rtf']:.4f}",
@@ -225,6 +237,14 @@ def _rejection_table(rejection: dict[str, Any]) -> Table:
         elif name == wanted:
             table.add_row(name, "none", "–", "more are recognised wrongly")
     return table
+
+
+def _commands_row(commands: dict[str, Any] | None) -> dict[str, str]:
+    """How many commands were accepted, where a grammar gives texts a meaning and the manifest knows it."""
+    if commands is None:
+        return {}
+    low, high = commands["acceptance_interval"]
+    return {"commands with intent and slots right": f"{commands['acceptance']:.2%}  ({low:.2%} to {high:.2%})"}
 
 
 def _describe_group(group: dict[str, Any]) -> str:
@@ -332,6 +352,8 @@ def transcribe(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    grammar: _GrammarFlag = False,
+    grammar_file: _GrammarFile = None,
     silence: _Silence = True,
     scorer: _Scorer = None,
     threshold: _Threshold = None,
@@ -362,6 +384,8 @@ def transcribe(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        grammar=grammar,
+        grammar_file=grammar_file,
         silence=silence,
         scorers=scorer or (),
         threshold=threshold,
@@ -376,16 +400,18 @@ def transcribe(
         print_json(records)
         return
     is_judged = any(record["accepted"] is not None for record in records)
-    columns = [*(["accepted"] if is_judged else []), *(["from", "to"] if words else [])]
-    table = Table(whole_column("recording"), "text", "confidence", *columns)
+    meanings = ["intent", "slots"] if decoding.grammar else []
+    judgement = ["accepted"] if is_judged else []
+    columns = [*meanings, "confidence", *judgement, *(["from", "to"] if words else [])]
+    table = Table(whole_column("recording"), "text", *columns)
     for record in records:
-        accepted = {True: "yes", False: "no", None: ""}[record["accepted"]]
-        table.add_row(
-            record["audio_filepath"], record["text"], f"{record['confidence']:.2f}", *([accepted] if is_judged else [])
-        )
+        meaning = [record["intent"] or "–", describe_slots(record["slots"])] if meanings else []
+        accepted = [{True: "yes", False: "no", None: ""}[record["accepted"]]] if is_judged else []
+        table.add_row(record["audio_filepath"], record["text"], *meaning, f"{record['confidence']:.2f}", *accepted)
         for word in record["words"] if words else ():
             times = (f"{word[key]:.2f} s" for key in ("start_seconds", "end_seconds"))
-            table.add_row("", word["text"], f"{word['confidence']:.2f}", *([""] if is_judged else []), *times)
+            empty = [""] * len(meaning)
+            table.add_row("", word["text"], *empty, f"{word['confidence']:.2f}", *[""] * len(accepted), *times)
     terminal.print(table)
 
 
@@ -402,8 +428,9 @@ def _transcribe_live(
     def listener(seconds: float, result: Any) -> None:
         nonlocal shown
         for hypothesis in result.ended:
-            note = "  (not accepted)" if hypothesis.accepted is False else ""
-            err.print(f"{seconds:6.2f} s  {escape(hypothesis.text)}{note}", highlight=False, soft_wrap=True)
+            meaning = f"  {hypothesis.intent} {describe_slots(hypothesis.slots)}" if hypothesis.intent else ""
+            note = meaning + ("  (not accepted)" if hypothesis.accepted is False else "")
+            err.print(f"{seconds:6.2f} s  {escape(hypothesis.text + note)}", highlight=False, soft_wrap=True)
         if result.text != shown:
             shown = result.text
             if live is not None:

@@ -34,6 +34,7 @@ class DataConfig(_Section):
     train_weights: tuple[Positive, ...] = pydantic.Field(default=(), strict=False)
     dev: str | None = None
     negatives: tuple[str, ...] = pydantic.Field(default=(), strict=False)
+    grammar: str | None = None
     sample_rate: Annotated[int, pydantic.Field(ge=4000, le=192000)] = 16000
     min_duration_seconds: NonNegative = 0.1
     max_duration_seconds: Positive = 30.0

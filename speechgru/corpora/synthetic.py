@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechgru.corpora import grammar
-from speechgru.corpora.spoken import VARIETIES, Sentence, check_whole, plan, speak_files
+from speechgru.corpora.spoken import GRAMMAR_NAME, VARIETIES, Sentence, check_whole, plan, speak_files
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.voices import Cast, find_engine
@@ -62,6 +62,7 @@ def prepare(
         splits=grammar.SPLITS,
         variety=VARIETIES["usual"],
         names_engine=False,
+        beside={GRAMMAR_NAME: grammar.household().to_json()},
         workers=workers,
         progress=progress,
     )

@@ -228,6 +228,8 @@ def options_from_lists(
     hotword_file: str | Path | None = None,
     phrase_file: str | Path | None = None,
     repeat_phrases: bool = False,
+    grammar: bool = False,
+    grammar_file: str | Path | None = None,
     silence: bool = True,
     scorers: Sequence[str] = (),
     threshold: float | None = None,
@@ -241,7 +243,9 @@ def options_from_lists(
         hotword_file: a text file with a hotword a line, and after a tab its boost where it is not the usual one.
         phrase_file: a text file with a phrase a line: the only texts that are allowed.
         repeat_phrases: whether phrases may follow each other; else the text is one of them.
-        silence: whether nothing may be the answer too where phrases are given.
+        grammar: whether the grammar that the recogniser carries is the only thing allowed.
+        grammar_file: a grammar's file or folder: as `grammar`, another one.
+        silence: whether nothing may be the answer too where phrases or a grammar are given.
         threshold: the least margin at which a text is accepted; the recogniser's own when None.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
@@ -251,8 +255,14 @@ def options_from_lists(
     """
     if repeat_phrases and phrase_file is None:
         raise UserError("phrases shall repeat, but none are given; name their file (--phrases FILE)")
-    if not silence and phrase_file is None:
-        raise UserError("silence shall be no answer, but no phrases are given; name their file (--phrases FILE)")
+    constraint = GrammarConstraint(None, silence=silence) if grammar else None
+    if grammar_file is not None:
+        constraint = GrammarConstraint(Grammar.load(grammar_file), silence=silence)
+    if not silence and phrase_file is None and constraint is None:
+        raise UserError(
+            "silence shall be no answer, but nothing says what may be; name a file of phrases (--phrases FILE), or use "
+            "the grammar (--grammar)"
+        )
     boosts: dict[str, float] = {}
     origins: dict[str, str] = {}
     phrases = None
@@ -271,13 +281,14 @@ def options_from_lists(
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
     if beam_width is None:
-        needs_beam = bool(boosts or phrases or scorers or n_best > 1)
+        needs_beam = bool(boosts or phrases or constraint or scorers or n_best > 1)
         beam_width = max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1
     return DecodingOptions(
         beam_width=beam_width,
         n_best=n_best,
         hotwords=boosts,
         phrases=phrases,
+        grammar=constraint,
         scorers=[load_scorer(named) for named in scorers],
         threshold=threshold,
         origins=origins,

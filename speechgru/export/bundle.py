@@ -28,6 +28,7 @@ from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
 from speechgru.files import sha256_of, write_json, write_text
+from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
@@ -168,6 +169,7 @@ class _Source:
         model: its best weights in the implementation that exports.
         trained: the same weights as training computes with them.
         examples: the recordings that forms are compared on.
+        grammar: its sentences; None where it has none.
     """
 
     folder: RunFolder
@@ -176,6 +178,7 @@ class _Source:
     model: AcousticModel
     trained: KerasPredictor
     examples: Sequence[Examined]
+    grammar: Grammar | None
 
 
 class _Steps:
@@ -196,7 +199,7 @@ def _open_source(trained: TrainedRun, manifest: str | Path | None) -> _Source:
     """Reads the run and the list of recordings."""
     config, vocabulary, model = load_run(trained.folder.path, implementation="portable")
     examples = _examples(config, manifest)
-    return _Source(trained.folder, config, vocabulary, model, trained.predictor, examples)
+    return _Source(trained.folder, config, vocabulary, model, trained.predictor, examples, trained.grammar)
 
 
 def _describe(source: _Source) -> dict[str, Any]:
@@ -211,6 +214,7 @@ def _describe(source: _Source) -> dict[str, Any]:
         **source.vocabulary.as_record(),
         "blank_id": BLANK_ID,
         "text": dataclasses.asdict(config.text.rules),
+        "grammar": source.grammar.as_record() if source.grammar else None,
         "features": {
             **config.features.model_dump(),
             "f_max_hz": config.f_max_hz,

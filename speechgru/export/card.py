@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from speechgru.export.saved_model import SIGNATURES
+from speechgru.grammar import Grammar, describe_grammar
 
 _HEADINGS = {
     "form": "form",
@@ -60,6 +61,9 @@ def model_card(metadata: dict[str, Any]) -> str:
         "Trained with": f"speechgru {metadata['speechgru_version']}, seed {metadata['provenance']['seed']}, exported "
         f"{metadata['provenance']['created']}",
     }
+    if metadata["grammar"] is not None:
+        summary = Grammar.from_record(metadata["grammar"]).summary()
+        facts["Grammar"] = f"{describe_grammar(summary)} ({summary['language']}); `transcribe --grammar` uses it"
     if metadata["dev"] is not None:
         facts["Dev set, all of it"] = f"WER {metadata['dev']['wer']:.2%}, CER {metadata['dev']['cer']:.2%}"
     rejection = metadata.get("rejection")
@@ -86,6 +90,8 @@ def model_card(metadata: dict[str, Any]) -> str:
         "under `speechgru`. `golden/` holds samples with the numbers that every stage must give, for a port to another "
         "language.",
     ]
+    if metadata["grammar"] is not None:
+        parts.append(_GRAMMAR)
     if any(case["name"] == "speech" for case in metadata["golden"]):
         parts.append(
             "`golden/speech.samples.f32` is one of these recordings: leave `golden/` out where it must not travel, or "
@@ -98,6 +104,15 @@ def model_card(metadata: dict[str, Any]) -> str:
         parts.append(f"## The SavedModel's signatures\n\n{lines}")
     return "\n\n".join(parts) + "\n"
 
+
+_GRAMMAR = """## Intents and slots
+
+The grammar travels in the bundle. With it only its sentences are recognised, or nothing, and each has a meaning:
+
+```python
+found = recognizer.transcribe(samples, sample_rate, grammar=True)
+print(found.text, found.intent, found.slots)
+```"""
 
 _STREAM = """## The stream, for a port
 

@@ -17,7 +17,7 @@ One file says what can be said, in Home Assistant's syntax:
 takes neither YAML nor the library that parsed the file.
 """
 
-from speechgru.grammar.definition import Grammar, describe_slots, own_grammars
+from speechgru.grammar.definition import Grammar, describe_grammar, describe_slots, own_grammars
 from speechgru.grammar.sentence import Block, Intent, Sentence
 
-__all__ = ["Block", "Grammar", "Intent", "Sentence", "describe_slots", "own_grammars"]
+__all__ = ["Block", "Grammar", "Intent", "Sentence", "describe_grammar", "describe_slots", "own_grammars"]

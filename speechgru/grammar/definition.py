@@ -134,7 +134,11 @@ class Grammar:
 
     def save(self, path: str | Path) -> None:
         """Writes the record as a JSON file."""
-        write_text(path, json.dumps(self.as_record(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        write_text(path, self.to_json())
+
+    def to_json(self) -> str:
+        """The record as the text of a JSON file."""
+        return json.dumps(self.as_record(), ensure_ascii=False, separators=(",", ":")) + "\n"
 
     @cached_property
     def digest(self) -> str:
@@ -187,6 +191,16 @@ class Grammar:
         spoken = {node.name for node in self.nodes if isinstance(node, Slot)}
         fixed = {name for intent in self.intents for block in intent.blocks for name in block.slots}
         return tuple(sorted(spoken | fixed))
+
+    def summary(self) -> dict[str, Any]:
+        """Its size, JSON-ready: `language`, `num_intents`, `num_sentences`, `is_counted`, the names of its `slots`."""
+        return {
+            "language": self.language,
+            "num_intents": len(self.intents),
+            "num_sentences": self.num_sentences,
+            "is_counted": self.is_counted,
+            "slots": list(self.slot_names),
+        }
 
     def words(self) -> tuple[str, ...]:
         """All words that occur in a sentence, as written, sorted; skip words too."""
@@ -294,6 +308,23 @@ def _read_json(path: Path) -> Any:
         raise GrammarError(f"{path}: there is no such grammar; give a YAML file of sentence templates") from None
     except (OSError, ValueError) as error:
         raise GrammarError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def describe_grammar(summary: Mapping[str, Any]) -> str:
+    """`Grammar.summary` in words.
+
+    Example:
+        >>> describe_grammar({"num_intents": 1, "num_sentences": 1200, "is_counted": True, "slots": ["area"]})
+        '1 intent, 1,200 sentences, 1 slot: area'
+    """
+
+    def several(number: int, what: str) -> str:
+        return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+    sentences = several(summary["num_sentences"], "sentence")
+    slots = several(len(summary["slots"]), "slot") + (f": {', '.join(summary['slots'])}" if summary["slots"] else "")
+    bound = "" if summary["is_counted"] else "at most "
+    return f"{several(summary['num_intents'], 'intent')}, {bound}{sentences}, {slots}"
 
 
 def describe_slots(slots: Mapping[str, SlotValue]) -> str:

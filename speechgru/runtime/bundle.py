@@ -34,7 +34,7 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     """A bundle's metadata as this version writes it.
 
     Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC. Versions below 3 have no `stream`
-    and no checksums.
+    and no checksums. `grammar` is None where the recogniser has none, or was exported before there were any.
 
     Args:
         bundle: the folder, or a `.tflite` file of one, which holds the same metadata: it is then the only model.
@@ -65,6 +65,7 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
         Vocabulary.from_record(metadata)
+        metadata.setdefault("grammar", None)
         if metadata.setdefault("stream", None) is not None:
             StreamGeometry(**metadata["stream"]["geometry"])
     except (TextError, TypeError, ValueError, KeyError, AttributeError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import numpy as np
 from speechgru import lengths
 from speechgru.audio.reading import read_blocks, resample_blocks
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.predictor import predict_row_by_row
-from speechgru.errors import BundleError, UserError
+from speechgru.errors import BundleError, GrammarError, UserError
+from speechgru.grammar import Grammar
 from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
@@ -87,6 +91,20 @@ class Recognizer:
         self.size_bytes = file.stat().st_size
         self._engine = Engine(file, num_threads=num_threads)
         self._prepared: tuple[DecodingOptions, DecodingOptions] = (_GREEDY, _GREEDY)
+        self._asked: tuple[DecodingOptions | None, Grammar | bool | None, DecodingOptions | None] = (None, None, None)
+
+    @cached_property
+    def grammar(self) -> Grammar | None:
+        """The grammar that the bundle carries: what `grammar=True` stands for; None where it carries none.
+
+        Raises:
+            BundleError: it is damaged, or of a newer version.
+        """
+        record = self.metadata["grammar"]
+        try:
+            return None if record is None else Grammar.from_record(record)
+        except GrammarError as error:
+            raise BundleError(f"{self.bundle}: {error}") from error
 
     def log_probs(self, samples_N: np.ndarray) -> np.ndarray:
         """The model's output alone.
@@ -193,13 +211,14 @@ class Recognizer:
         sample_rate: int | None = None,
         decoding: DecodingOptions | None = None,
         *,
+        grammar: Grammar | bool | None = None,
         endpoint: EndpointRule | None = None,
     ) -> Stream:
         """Opens a stream for somebody who is still speaking.
 
         Args:
             sample_rate: Hz of the samples to come; the bundle's when None.
-            decoding: as in `transcribe`.
+            decoding, grammar: as in `transcribe`.
             endpoint: when an utterance is over and the next begins; without one all is one utterance, until `finish`.
 
         Returns:
@@ -209,7 +228,7 @@ class Recognizer:
             UserError: the bundle's model transcribes whole recordings only; says how to train one that streams.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
-        options = self.prepare(decoding)
+        options = self.prepare(self._with_grammar(decoding, grammar))
         return Stream(
             self._windows,
             vocabulary=self.vocabulary,
@@ -221,7 +240,12 @@ class Recognizer:
         )
 
     def transcribe(
-        self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
+        self,
+        samples_N: np.ndarray,
+        sample_rate: int,
+        decoding: DecodingOptions | None = None,
+        *,
+        grammar: Grammar | bool | None = None,
     ) -> Hypothesis:
         """Transcribes one utterance.
 
@@ -229,6 +253,8 @@ class Recognizer:
             samples_N: one channel of floats in [-1, 1].
             sample_rate: its rate in Hz; another than the bundle's is resampled.
             decoding: beam, hotwords and phrases, which go through the bundle's text rules; greedy when None.
+            grammar: True allows nothing but the sentences of the bundle's own grammar, and silence; a `Grammar` those
+                of that one. The hypothesis then has an intent and slots. `decoding` becomes a beam where it is greedy.
 
         Returns:
             The text with word times in seconds and confidences.
@@ -236,7 +262,7 @@ class Recognizer:
         Raises:
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
-        return self.transcribe_n_best(samples_N, sample_rate, decoding)[0]
+        return self.transcribe_n_best(samples_N, sample_rate, self._with_grammar(decoding, grammar))[0]
 
     def transcribe_n_best(
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
@@ -282,12 +308,31 @@ class Recognizer:
         """
         given, prepared = self._prepared
         if decoding is not None and decoding is not given and decoding is not prepared:
-            prepared = decoding.prepared(normalize=self.text_rules.normalize, vocabulary=self.vocabulary)
+            complete = decoding.with_grammar_of(self.grammar)
+            prepared = complete.prepared(normalize=self.text_rules.normalize, vocabulary=self.vocabulary)
             prepared = prepared.with_threshold(self.threshold)
             self._prepared = decoding, prepared
         return _GREEDY if decoding is None else prepared
 
-    def transcribe_file(self, path: str | os.PathLike[str], decoding: DecodingOptions | None = None) -> Hypothesis:
+    def _with_grammar(self, decoding: DecodingOptions | None, grammar: Grammar | bool | None) -> DecodingOptions | None:
+        """The options with a grammar, the very same ones for the same arguments, so that they are prepared once."""
+        if grammar is None or grammar is False:
+            return decoding
+        given, asked, options = self._asked
+        if options is None or given is not decoding or asked is not grammar:
+            options = decoding or _GREEDY
+            beam_width = options.beam_width if options.beam_width > 1 else USUAL_BEAM_WIDTH
+            options = dataclasses.replace(options, beam_width=beam_width, grammar=grammar)
+            self._asked = decoding, grammar, options
+        return options
+
+    def transcribe_file(
+        self,
+        path: str | os.PathLike[str],
+        decoding: DecodingOptions | None = None,
+        *,
+        grammar: Grammar | bool | None = None,
+    ) -> Hypothesis:
         """Transcribes a recording of any rate and channel count (see `transcribe`).
 
         Raises:
@@ -296,7 +341,7 @@ class Recognizer:
         blocks = read_blocks(path)
         first = next(blocks)
         samples = (block.samples_N for block in itertools.chain([first], blocks))
-        return self.transcribe_blocks(samples, first.sample_rate, decoding)[0]
+        return self.transcribe_blocks(samples, first.sample_rate, self._with_grammar(decoding, grammar))[0]
 
 
 def _cut(samples_N: np.ndarray) -> Iterator[np.ndarray]:

@@ -36,15 +36,16 @@ def transcribe(
         bundle: the folder that `speechgru export` wrote.
         recordings: audio files.
         form: which of the bundle's models to run; its default when None.
-        decoding: beam, hotwords, phrases; greedy when None.
+        decoding: beam, hotwords, phrases, a grammar; greedy when None.
         progress: called after each recording.
 
     Returns:
-        For each recording a JSON-ready record: `audio_filepath`, `text`, `confidence`, `margin` and `accepted` (of a
-        `Hypothesis`; None where it has none), `duration` in seconds, `words` (`text`, `start_seconds`, `end_seconds`,
-        `confidence`), `rtf`, how it was converted (`source_rate`, `num_channels`), and `window_seconds`: of the windows
-        that it was computed in (`Recognizer`), None where in one. Where several hypotheses are asked for also `n_best`:
-        of each, the best first, `text`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
+        For each recording a JSON-ready record: `audio_filepath`, `text`, `intent` and `slots` (None and empty without a
+        grammar), `confidence`, `margin` and `accepted` (of a `Hypothesis`; None where it has none), `duration` in
+        seconds, `words` (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, how it was converted
+        (`source_rate`, `num_channels`), and `window_seconds`: of the windows that it was computed in (`Recognizer`),
+        None where in one. Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
+        `intent`, `slots`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
 
     Raises:
         BundleError: the bundle is missing or damaged.
@@ -69,6 +70,8 @@ def transcribe(
             records[-1]["n_best"] = [
                 {
                     "text": hypothesis.text,
+                    "intent": hypothesis.intent,
+                    "slots": dict(hypothesis.slots),
                     "confidence": hypothesis.confidence,
                     "posterior": hypothesis.posterior,
                     "score": hypothesis.score if math.isfinite(hypothesis.score) else None,
@@ -101,9 +104,10 @@ def transcribe_live(
         real_time: whether to wait until a piece would have been spoken; False continues at once.
 
     Returns:
-        A JSON-ready record: what `transcribe` records, with all utterances' words and texts together, accepted where
-        all are, `utterances` (the text, words, margin and acceptance of each) and `busiest_seconds`, the longest that a
-        piece was computed on. Where that is above 0.05 s for long, a device falls behind.
+        A JSON-ready record: what `transcribe` records, with all utterances' words and texts together (`intent` and
+        `slots` are the last utterance's), accepted where all are, `utterances` (the text, meaning, words, margin and
+        acceptance of each) and `busiest_seconds`, the longest that a piece was computed on. Where that is above 0.05 s
+        for long, a device falls behind.
 
     Raises:
         UserError: the bundle's model transcribes whole recordings only.
@@ -142,6 +146,8 @@ def transcribe_live(
     utterances = [
         {
             "text": hypothesis.text,
+            "intent": hypothesis.intent,
+            "slots": dict(hypothesis.slots),
             "margin": hypothesis.margin,
             "accepted": hypothesis.accepted,
             "words": [dataclasses.asdict(word) for word in hypothesis.words],
@@ -187,6 +193,8 @@ def _record(
     return {
         "audio_filepath": os.fspath(path),
         "text": hypothesis.text,
+        "intent": hypothesis.intent,
+        "slots": dict(hypothesis.slots),
         "confidence": hypothesis.confidence,
         "margin": hypothesis.margin,
         "accepted": hypothesis.accepted,

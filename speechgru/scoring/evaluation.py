@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def evaluate(
 
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
-        (`DecodingOptions.as_record`), the record of `score`, and where there are negatives `negatives` (the manifests)
+        (`DecodingOptions.as_record`), the record of `score`, `commands`: where a grammar was used and lines of the
+        manifest have `intent` and `slots`, of these lines `num_commands`, `num_accepted` (intent and every slot right,
+        and not rejected), `acceptance` with `acceptance_interval` (95 %, Wilson), and `wrong_slots`: how often each
+        slot was wrong where the intent was right; else None. And where there are negatives `negatives` (the manifests)
         and `rejection` (`score_rejection`).
 
     Raises:
@@ -75,13 +79,17 @@ def evaluate(
     manifest, decoding = Path(manifest), decoding or DecodingOptions()
     _require_fields(manifest, slices)
     if trained is None and is_bundle(path):
-        judged = _open_bundle(Recognizer(path, form=form), decoding)
+        recognizer = Recognizer(path, form=form)
+        decoding = decoding.with_grammar_of(recognizer.grammar)
+        judged = _open_bundle(recognizer, decoding)
     elif form is not None:
         raise UserError(
             f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
         )
     elif (path / "config.yaml").is_file():
-        judged = _open_run(trained or TrainedRun(path), decoding, batch_size)
+        trained = trained or TrainedRun(path)
+        decoding = decoding.with_grammar_of(trained.grammar)
+        judged = _open_run(trained, decoding, batch_size)
     else:
         raise BundleError(
             f"{path}: is neither a run folder (config.yaml) nor a bundle (bundle.json); `speechgru train` makes the "
@@ -104,6 +112,7 @@ def evaluate(
         "decoding": decoding.as_record() | {"threshold": judged.options.as_record()["threshold"]},
     }
     record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
+    record["commands"] = _score_commands(decoded) if decoding.grammar else None
     if negatives:
         record["negatives"] = [str(Path(each).absolute()) for each in negatives]
         record["rejection"] = score_rejection(
@@ -152,7 +161,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
         - `confidence`: how well the words' confidence separates right from wrong: `num_words`, `num_right`, `auc`,
           `calibration_error` and `bins`; None where no word was recognised;
         - `utterances`: each with its `reference`, `hypothesis`, `word_errors`, `words` (in the reference),
-          `confidence`, `hypothesis_words` (`text`, `start_seconds`, `end_seconds`, `confidence`), and where it is from.
+          `confidence`, `intent` and `slots` (None and empty without a grammar), `hypothesis_words` (`text`,
+          `start_seconds`, `end_seconds`, `confidence`), and where it is from.
     """
     references = [example.text for example in decoded.examples]
     alignments = [
@@ -200,6 +210,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
             "word_errors": errors.errors,
             "words": errors.reference_length,
             "confidence": hypothesis.confidence,
+            "intent": hypothesis.intent,
+            "slots": dict(hypothesis.slots),
             "hypothesis_words": [dataclasses.asdict(word) for word in hypothesis.words],
         }
         for example, duration, hypothesis, errors in zip(
@@ -237,6 +249,31 @@ def _silence(decoded: Decoded, words: Sequence[metrics.ErrorCounts]) -> dict[str
         "num_wrong": sum(errors > 0 for errors, _ in silent),
         "false_words": false_words,
         "false_words_per_hour": false_words / seconds * 3600,
+    }
+
+
+def _score_commands(decoded: Decoded) -> dict[str, Any] | None:
+    wanted = [
+        (example.utterance.extra["intent"], example.utterance.extra.get("slots") or {}, hypothesis)
+        for example, hypothesis in zip(decoded.examples, decoded.hypotheses, strict=True)
+        if isinstance(example.utterance.extra.get("intent"), str)
+    ]
+    if not wanted:
+        return None
+    num_right = 0
+    wrong_slots: Counter[str] = Counter()
+    for intent, slots, hypothesis in wanted:
+        if hypothesis.intent != intent or hypothesis.accepted is False:
+            continue
+        wrong = [name for name in {*slots, *hypothesis.slots} if slots.get(name) != hypothesis.slots.get(name)]
+        wrong_slots.update(wrong)
+        num_right += not wrong
+    return {
+        "num_commands": len(wanted),
+        "num_accepted": num_right,
+        "acceptance": num_right / len(wanted),
+        "acceptance_interval": list(metrics.share_interval(num_right, len(wanted))),
+        "wrong_slots": dict(wrong_slots.most_common()),
     }
 
 

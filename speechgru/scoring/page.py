@@ -10,6 +10,7 @@ from typing import Any
 from speechgru.audio.reading import read_recording
 from speechgru.decoding import Word
 from speechgru.errors import UserError
+from speechgru.grammar import describe_slots
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
 from speechgru.scoring.charts import detection_chart, rate_bar, reliability_chart
@@ -127,12 +128,23 @@ def _lead(record: Record) -> str:
     return " \u00b7 ".join(facts)
 
 
+def _commands(record: Record) -> str | None:
+    commands = record.get("commands")
+    if not commands:
+        return None
+    low, high = commands["acceptance_interval"]
+    wrong = describe_slots(commands["wrong_slots"])
+    share = f"{commands['acceptance']:.2%} of {commands['num_commands']:,} ({low:.2%} to {high:.2%})"
+    return f"{share}, intent and every slot; wrong slots: {wrong}"
+
+
 def _facts(record: Record) -> str:
     size = record.get("size_bytes")
     facts = [
         ("Recogniser", record.get("path")),
         ("Form", record.get("form")),
         ("Decoding", (record.get("decoding") or {}).get("description")),
+        ("Commands right", _commands(record)),
         ("Size", html.size(size) if size is not None else None),
         ("Manifest", record.get("manifest")),
         ("Negatives", ", ".join(record.get("negatives") or ())),
@@ -398,13 +410,20 @@ def _pictures(record: Record, *, most: int, probe: Probe | None) -> tuple[list[d
     return pictures, notes
 
 
+def _meaning(utterance: Mapping[str, Any]) -> str:
+    """What was understood, where a grammar gave the text a meaning."""
+    intent = utterance.get("intent")
+    return f" Understood: {intent}, {describe_slots(utterance.get('slots') or {})}." if intent else ""
+
+
 def _described(utterance: Mapping[str, Any]) -> dict[str, Any]:
     errors, words = utterance.get("word_errors"), utterance.get("words")
     words_found: Sequence[Mapping[str, Any]] = utterance.get("hypothesis_words") or ()
     return {
         "title": str(utterance.get("utterance_id", "utterance")),
         "caption": f"{errors} {'error' if errors == 1 else 'errors'} in {words} {'word' if words == 1 else 'words'}."
-        + (f" Speaker {utterance['speaker']}." if utterance.get("speaker") else ""),
+        + (f" Speaker {utterance['speaker']}." if utterance.get("speaker") else "")
+        + _meaning(utterance),
         "reference": utterance.get("reference", ""),
         "hypothesis": utterance.get("hypothesis", ""),
         "words": [Word(**word) for word in words_found],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechgru.config.sections import RunConfig
+from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.scoring.predictions import load_run
 from speechgru.scoring.probe import Probe, probe_of_run
@@ -51,6 +52,11 @@ class TrainedRun:
     def vocabulary(self) -> Vocabulary:
         """What its labels stand for."""
         return self._loaded[1]
+
+    @functools.cached_property
+    def grammar(self) -> Grammar | None:
+        """The grammar of its sentences; None where `data.grammar` named none."""
+        return Grammar.load(self.folder.grammar) if self.folder.grammar.is_file() else None
 
     @property
     def model(self) -> Any:

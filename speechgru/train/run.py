@@ -17,8 +17,10 @@ from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config, save_config
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, open_corpus
+from speechgru.decoding import GrammarConstraint, Spelling
 from speechgru.errors import AudioError, ConfigError, UserError
 from speechgru.files import room_for, write_json
+from speechgru.grammar import Grammar
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
@@ -40,6 +42,7 @@ from speechgru.utterances.manifest import read_manifest
 #: Keys that change nothing about what is computed, so that a resumed run may have other values.
 _MAY_CHANGE = (
     "data.num_workers",
+    "data.grammar",
     "train.max_minutes",
     "train.checkpoint_every_steps",
     "train.keep_last",
@@ -160,7 +163,7 @@ def train(
             configuration.
         UserError: too many utterances cannot be used, the folder is in use, the disk is full, memory does not suffice,
             or too many steps in a row had no finite loss.
-        ManifestError, BundleError, AudioError: a file is missing or damaged; the message names it.
+        ManifestError, BundleError, AudioError, GrammarError: a file is missing or damaged; the message names it.
         Interrupted: a signal came; the state is kept.
     """
     folder = RunFolder(Path(run))
@@ -219,6 +222,7 @@ def _train(
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         vocabulary.save(folder.vocabulary)
+        _keep_grammar(folder, config, vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
     job = TrainingJob(
         folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers, negatives=tuple(negatives)
@@ -269,6 +273,21 @@ def _train(
         padding_share=state.padding_share,
         wait_share=state.wait_share,
     )
+
+
+def _keep_grammar(folder: RunFolder, config: RunConfig, vocabulary: Vocabulary) -> None:
+    """Writes the grammar that `data.grammar` names into the run folder, once the run can write its sentences.
+
+    Raises:
+        GrammarError: it cannot be read.
+        TextError: the vocabulary lacks a character or word of it.
+    """
+    if config.data.grammar is None:
+        folder.grammar.unlink(missing_ok=True)
+        return
+    grammar = Grammar.load(config.data.grammar)
+    GrammarConstraint(grammar).prepared(Spelling(config.text.normalize, vocabulary))
+    grammar.save(folder.grammar)
 
 
 def _report(folder: RunFolder, workers: Workers) -> None:
