@@ -11,13 +11,24 @@ from typing import Any
 import numpy as np
 from numba import float32, float64, int64
 
-from speechgru.jit import entry, given, inner
+from speechgru.jit import associative, entry, given, inner
 
 #: Below, a frame holds no sound.
 _LEAST_ENERGY = 1e-12
 
 #: Grains that lie far apart get at most so many times as loud.
 _MOST_GAIN = 2.0
+
+
+@associative
+def _product(samples_M: Any, first: int, second: int, count: int) -> Any:
+    """The sum of products of `count` samples and as many others."""
+    # Slices: an index that might be negative would keep the loop from vector instructions.
+    some_M, others_M = samples_M[first : first + count], samples_M[second : second + count]
+    product = np.float32(0.0)
+    for m in range(count):
+        product += some_M[m] * others_M[m]
+    return product
 
 
 @entry(given(float32, 1), int64, int64, int64, int64)
@@ -41,17 +52,11 @@ def correlate(samples_M: Any, frame: int, hop: int, shortest: int, longest: int)
     energy_T = np.empty(num_frames, np.float32)
     for t in range(num_frames):
         start = t * hop
-        energy = np.float32(0.0)
-        for m in range(start, start + frame):
-            energy += samples_M[m] * samples_M[m]
+        energy = _product(samples_M, start, start, frame)
         energy_T[t] = energy
-        later = np.float32(0.0)
-        for m in range(start + shortest, start + shortest + frame):
-            later += samples_M[m] * samples_M[m]
+        later = _product(samples_M, start + shortest, start + shortest, frame)
         for lag in range(shortest, longest + 1):
-            product = np.float32(0.0)
-            for m in range(start, start + frame):
-                product += samples_M[m] * samples_M[m + lag]
+            product = _product(samples_M, start, start + lag, frame)
             # Rounding may leave a sliding sum of silence below zero.
             alike_TL[t, lag - shortest] = product / math.sqrt(max(energy * later, np.float32(_LEAST_ENERGY)))
             gone = samples_M[start + lag]
