@@ -30,6 +30,7 @@ RATE = 8000
 EVERYTHING = {
     "speed_share": 0.2, "reverb_probability": 0.6, "silence_seconds": 0.2, "noise_probability": 0.8, "gain_db": 6.0,
     "noise_kinds": ["white", "pink", "babble"], "noise_snr_db_min": 5.0, "noise_snr_db_max": 20.0,
+    "prosody_probability": 0.5, "voice_probability": 0.5, "clipping_probability": 0.5, "transmission_probability": 0.5,
     "frequency_warp_share": 0.2, "time_masks": 2, "time_mask_share": 0.2, "frequency_masks": 2,
     "frequency_mask_share": 0.2,
 }  # fmt: skip
@@ -112,7 +113,10 @@ def test_the_folder_holds_what_its_record_says_and_the_page_links_it(manifest, t
     for link in sounds + pictures:
         assert (page.parent / unquote(link)).is_file() and not link.startswith(("/", "file:", "http"))
     assert len(sounds) == 3 * 3 and len(pictures) == 3 * (1 + 2 * 2)
-    for shown in ("0.wav", "word 2", "speaker ada", "Copy 2", "3 of 5 recordings", "up to 20 % faster or slower"):
+    for shown in (
+        "0.wav", "word 2", "speaker ada", "Copy 2", "3 of 5 recordings", "up to 20 % faster or slower",
+        "pitch up to 5 semitones", "formants × ",
+    ):  # fmt: skip
         assert shown in read.text
 
 
