@@ -19,7 +19,7 @@ Progress on standard error, or none:
 ...     progress("reading", 1, 2, "a.wav")
 """
 
-from speechgru.cli import bundle, corpus, person, scoring, training  # noqa: F401  (each registers its commands)
+from speechgru.cli import bundle, corpus, grammar, person, scoring, training  # noqa: F401  (each registers its commands)
 from speechgru.cli.console import app, main, run_command, show_progress
 
 __all__ = ["app", "main", "run_command", "show_progress"]

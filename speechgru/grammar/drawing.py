@@ -50,6 +50,12 @@ class Drawing:
                 text = f"{text} {_one_of(skip_words, rng)}"
         return Sentence(text, intent.name, MappingProxyType(slots))
 
+    def write(self, place: int, rng: np.random.Generator) -> str:
+        """One way to say a node."""
+        pieces: list[str] = []
+        self._expand(place, rng, pieces, {})
+        return "".join(pieces)
+
     def _expand(self, place: int, rng: np.random.Generator, pieces: list[str], slots: dict[str, SlotValue]) -> None:
         node = self._nodes[place]
         if isinstance(node, Text):
@@ -76,7 +82,7 @@ def _one_of(items: Sequence[_T], rng: np.random.Generator) -> _T:
 
 
 def _shares(weights: list[float]) -> np.ndarray:
-    return np.cumsum(weights) / sum(weights)
+    return np.cumsum(weights) / max(sum(weights), 1e-300)
 
 
 def _pick(rng: np.random.Generator, shares: np.ndarray) -> int:

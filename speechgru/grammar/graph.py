@@ -104,10 +104,7 @@ class SentenceGraph:
         self._nodes: list[_GraphNode] = [_End()]
         self._number: dict[_GraphNode, int] = {self._nodes[0]: _EMPTY}
         self._apostrophe = "'" if drops_outer_apostrophes(normalize) else ""
-        built: list[int] = []
-        for node in nodes:
-            built.append(self._build(node, built, normalize))
-        top = self._either([built[root] for root in roots])
+        top = self._either(self._templates(nodes, roots, normalize))
         words = [self._letters(f"{normalize(word)} ", _EMPTY) for word in skip_words if normalize(word)]
         afters = [self._letters(f" {normalize(word)}", _EMPTY) for word in skip_words if normalize(word)]
         if words:
@@ -184,8 +181,8 @@ class SentenceGraph:
             self._nodes.append(node)
         return number
 
-    def _letters(self, text: str, after: int) -> int:
-        for character in reversed(text):
+    def _letters(self, characters: Sequence[str], after: int) -> int:
+        for character in reversed(characters):
             after = self._node(_Letter(character, after))
         return after
 
@@ -223,7 +220,7 @@ class SentenceGraph:
                 break
             common.append(following[0])
             afters = [node.after for node in nodes if isinstance(node, _Letter)]
-        return self._letters("".join(common), self._either(afters))
+        return self._letters(common, self._either(afters))
 
     def _both(self, first: int, second: int) -> int:
         if first == _EMPTY or second == _EMPTY:
@@ -237,23 +234,31 @@ class SentenceGraph:
             letters.append(node.character)
             first, node = node.after, self._nodes[node.after]
         if letters:
-            return self._letters("".join(letters), self._both(first, second))
+            return self._letters(letters, self._both(first, second))
         return self._node(_Both(first, second))
 
-    def _build(self, node: Node, built: Sequence[int], normalize: Callable[[str], str]) -> int:
-        if isinstance(node, Text):
-            return self._letters(piece(node.text, normalize), _EMPTY)
-        if isinstance(node, Slot):
-            return built[node.item]
+    def _templates(self, nodes: Sequence[Node], roots: Iterable[int], normalize: Callable[[str], str]) -> list[int]:
+        """The graph's nodes of sentence templates."""
+        built: list[int] = []
+        for node in nodes:
+            if isinstance(node, Text):
+                built.append(self._letters(piece(node.text, normalize), _EMPTY))
+            elif isinstance(node, Slot):
+                built.append(built[node.item])
+            else:
+                built.append(self._joined(node, [built[item] for item in node.items]))
+        return [built[root] for root in roots]
+
+    def _joined(self, node: Choice | Series | Permutation, items: list[int]) -> int:
+        """A node of what its items have become."""
         if isinstance(node, Choice):
-            return self._either([*(built[item] for item in node.items), *([_EMPTY] if node.optional else [])])
-        if isinstance(node, Series):
-            after = _EMPTY
-            for item in reversed(node.items):
-                after = self._both(built[item], after)
-            return after
-        assert isinstance(node, Permutation)
-        return self._orders(tuple(built[item] for item in node.items), {})
+            return self._either([*items, *([_EMPTY] if node.optional else [])])
+        if isinstance(node, Permutation):
+            return self._orders(tuple(items), {})
+        after = _EMPTY
+        for item in reversed(items):
+            after = self._both(item, after)
+        return after
 
     def _orders(self, items: tuple[int, ...], known: dict[tuple[int, ...], int]) -> int:
         if not items:
@@ -298,7 +303,7 @@ class SentenceGraph:
                 else:
                     if mode in (FRESH, WORD):
                         arcs[character, self._chain(node.after, after) * _MODES + WORD] = None
-                    elif mode == APOSTROPHE and character.isalnum():
+                    elif mode == APOSTROPHE and character[0].isalnum():
                         arcs["'", chain * _MODES + WORD] = None
                     else:
                         arcs[" ", chain * _MODES + FRESH] = None
@@ -382,7 +387,7 @@ class SentenceGraph:
         rest = self._passes_of(number, WORD)
         if mode == FRESH:
             return rest
-        before = "'" if mode == APOSTROPHE and character.isalnum() else " "
+        before = "'" if mode == APOSTROPHE and character[0].isalnum() else " "
         return [_joined(_Pass(before, before, WORD, 1), then) for then in rest]
 
 

@@ -60,8 +60,12 @@ class Parser:
         """The preferred reading of a text (see `Grammar.parse`), or None where it has none."""
         return next(self.readings(text), None)
 
-    def readings(self, text: str) -> Iterator[Sentence]:
-        """The readings of a text, the preferred one first: for each sentence template the first that it has.
+    def readings(self, text: str, *, every: bool = False) -> Iterator[Sentence]:
+        """The readings of a text, the preferred one first.
+
+        Args:
+            text: the text.
+            every: all that differ in their slots; else for each sentence template the first that it has.
 
         Yields:
             Sentences whose texts are as the grammar writes them.
@@ -70,7 +74,7 @@ class Parser:
         text = self._normalize(text)
         if not text:
             return
-        matching = _Matching(self._nodes, self._pieces, text, apostrophe=self._apostrophe)
+        matching = _Matching(self._nodes, self._pieces, text, apostrophe=self._apostrophe, every=every)
         befores = ["", *(f"{word} " for word in self._skip_words if text.startswith(f"{word} "))]
         afters = ["", *(f" {word}" for word in self._skip_words if text.endswith(f" {word}"))]
         for intent in self._intents:
@@ -78,12 +82,12 @@ class Parser:
                 for root in block.sentences:
                     for before, after in ((before, after) for before in befores for after in afters):
                         end = len(text) - len(after)
-                        found = next(
-                            (match for match in matching.of(root, len(before), FRESH) if match[0] == end), None
-                        )
-                        if found and end > len(before):
-                            written = " ".join(f"{before}{found[3]}{after}".split())
-                            yield Sentence(written, intent.name, {**block.slots, **dict(found[2])})
+                        found = [match for match in matching.of(root, len(before), FRESH) if match[0] == end]
+                        found = found if end > len(before) else []
+                        for _, _, slots, part in found if every else found[:1]:
+                            written = " ".join(f"{before}{part}{after}".split())
+                            yield Sentence(written, intent.name, {**block.slots, **dict(slots)})
+                        if found and not every:
                             break
 
 
@@ -92,11 +96,13 @@ class _Matching:
 
     The matches of a node from one place are kept in the order in which a reader who tries alternatives from left to
     right finds them, the first for each end: so the first match to the end of the text is the first of all readings.
+    (`every` keeps those that fill slots otherwise, too.)
     """
 
-    def __init__(self, nodes: Sequence[Node], pieces: list[str], text: str, *, apostrophe: str):
+    def __init__(self, nodes: Sequence[Node], pieces: list[str], text: str, *, apostrophe: str, every: bool):
         self._nodes = nodes
         self._apostrophe = apostrophe
+        self._every = every
         self._pieces = pieces
         self._text = text
         self._known: dict[tuple[int, int, int], list[_Match]] = {}
@@ -112,8 +118,9 @@ class _Matching:
     def _first_to_each_end(self, place: int, start: int, mode: int) -> Iterator[_Match]:
         ends = set()
         for match in self._all(place, start, mode):
-            if match[:2] not in ends:
-                ends.add(match[:2])
+            key = match[:3] if self._every else match[:2]
+            if key not in ends:
+                ends.add(key)
                 yield match
 
     def _all(self, place: int, start: int, mode: int) -> Iterator[_Match]:
@@ -161,12 +168,13 @@ class _Matching:
 
     def _series(self, items: tuple[int, ...], so_far: _Match) -> Iterator[_Match]:
         # Level by level, not branch by branch: two ways to the same place go on together, the earlier one's slots kept.
-        reached = {so_far[:2]: so_far}
+        reached: dict[tuple, _Match] = {so_far[:2]: so_far}
         for item in items:
-            following: dict[tuple[int, int], _Match] = {}
+            following: dict[tuple, _Match] = {}
             for start, mode, slots, written in reached.values():
                 for end, after, more, rest in self.of(item, start, mode):
-                    following.setdefault((end, after), (end, after, slots + more, written + rest))
+                    key = (end, after, slots + more) if self._every else (end, after)
+                    following.setdefault(key, (end, after, slots + more, written + rest))
             reached = following
         yield from reached.values()
 
