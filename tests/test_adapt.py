@@ -344,6 +344,10 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
     assert config.data.train == (str(tones / "train.jsonl"), str(me))
     assert config.data.train_weights == pytest.approx((0.75, 0.25))
     assert config.data.dev == str(tones / "dev.jsonl")
+    assert config.data.grammar is None
+    RunFolder(base).grammar.write_text("{}")
+    assert configure(trained, me, AdaptOptions()).data.grammar == str(RunFolder(base).grammar), "the run's own copy"
+    RunFolder(base).grammar.unlink()
     assert config.train.schedule == "constant" and config.train.warmup_steps == 9, "done before the first length is"
     two = configure(trained, me, AdaptOptions(replay=[tones / "train.jsonl", tones / "dev.jsonl"]))
     assert two.data.train_weights == pytest.approx((0.5 * 60 / 72, 0.5 * 12 / 72, 0.5)), "by their utterances"

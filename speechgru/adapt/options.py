@@ -25,6 +25,7 @@ _OWN_KEYS = {
     "data.train": "give --replay",
     "data.train_weights": "give --share",
     "data.dev": "give --general",
+    "data.grammar": "the grammar stays that of the run",
     "text.": "the vocabulary and its rules stay those of the run",
     "model.": "the model stays that of the run",
     "features.": "the front end stays that of the run",
@@ -121,6 +122,8 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
         "data.train": [*first, str(manifest)],
         "data.train_weights": [*((1 - options.share) * weight for weight in weights), options.share],
         "data.dev": str(general),
+        # The run's own copy: the file that it was trained with may be gone.
+        "data.grammar": str(trained.folder.grammar) if trained.folder.grammar.is_file() else None,
         # What auto stands for: the person's texts must not change the vocabulary.
         **({"text.words": list(vocabulary.entries)} if is_word else {"text.characters": "".join(vocabulary.entries)}),
         "augment.ramp_epochs": 0.0,
