@@ -78,9 +78,11 @@ def test_commands_with_an_intent_are_judged_by_it():
         ("lights on", "lights on", -0.1, on, {"intent": "switch", "slots": {"on": False}}),
         ("lights on", "", None, on, {}),
         ("lights on", "lights on", -0.1, on, {}),  # no grammar was asked for: by text
+        ("", "lamps on", -0.1, on, on),  # nobody wrote down its words
     )
     record = score_rejection(commands, NEGATIVES, asked=AskedRate())
-    assert (record["num_wrong"], record["judged_by"]) == (2, "intent")
+    assert (record["num_commands"], record["num_wrong"], record["judged_by"]) == (5, 2, "intent")
+    assert score(commands, name="commands")["silence"] is None, "something was said in each"
 
 
 def test_rates_that_cannot_be_asked_for():
@@ -91,7 +93,7 @@ def test_rates_that_cannot_be_asked_for():
     ):
         with pytest.raises(UserError, match=message):
             AskedRate(**wrong)
-    with pytest.raises(UserError, match="need commands with a text, and negatives of more than 0 s"):
+    with pytest.raises(UserError, match="need commands with a text or an intent, and negatives of more than 0 s"):
         score_rejection(make_decoded(("", "a", -1.0)), NEGATIVES, asked=AskedRate())
 
 

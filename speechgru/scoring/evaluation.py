@@ -17,7 +17,7 @@ from speechgru.runtime import Recognizer, is_bundle
 from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
-from speechgru.scoring.rejection import AskedRate, score_rejection
+from speechgru.scoring.rejection import AskedRate, is_command, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.text import TextRules, Vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -150,8 +150,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
         `num_utterances`, `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %, bootstrap over
         utterances); rates and intervals are None where the references hold no word; and
 
-        - `silence`: of the utterances without a word, if there are any: `num_utterances`, `audio_seconds`, `num_wrong`
-          (in which a word was recognised), `false_words` and `false_words_per_hour`;
+        - `silence`: of the utterances in which nothing was said, if there are any: `num_utterances`, `audio_seconds`,
+          `num_wrong` (in which a word was recognised), `false_words` and `false_words_per_hour`;
 
         - `slices`: for each field its `field`, its `kind` (`text` or `number`), how many lack it (`num_missing`), and
           `groups`: `value`, or `low` and `high`, with `num_utterances`, `words`, `errors`, `wer`, `wer_interval`;
@@ -237,8 +237,8 @@ def _silence(decoded: Decoded, words: Sequence[metrics.ErrorCounts]) -> dict[str
     """The false words of utterances in which none was said."""
     silent = [
         (counts.errors, duration)
-        for counts, duration in zip(words, decoded.durations, strict=True)
-        if not counts.reference_length
+        for example, counts, duration in zip(decoded.examples, words, decoded.durations, strict=True)
+        if not is_command(example)
     ]
     if not silent:
         return None

@@ -58,7 +58,8 @@ def score_rejection(
     """Counts false accepts and misses over all thresholds, as a JSON-ready record.
 
     A command is a miss where it is not accepted or is recognised wrongly: its intent or slots where its line and the
-    hypothesis both have them, else its text. Utterances without a word are no commands, and are left out.
+    hypothesis both have them, else its text. Utterances with neither a word nor an intent are no commands, and are left
+    out.
 
     Args:
         commands: what was recognised in commands, under the constraint that is to be judged.
@@ -82,10 +83,12 @@ def score_rejection(
     Raises:
         UserError: no command holds a word, or nothing constrains the search, so that nothing has a margin.
     """
-    pairs = [pair for pair in zip(commands.examples, commands.hypotheses, strict=True) if pair[0].text]
+    pairs = [pair for pair in zip(commands.examples, commands.hypotheses, strict=True) if is_command(pair[0])]
     seconds = sum(decoded.audio_seconds for decoded in negatives)
     if not pairs or not seconds:
-        raise UserError("false accepts against misses need commands with a text, and negatives of more than 0 s")
+        raise UserError(
+            "false accepts against misses need commands with a text or an intent, and negatives of more than 0 s"
+        )
     right, judged_by = [], "text"
     for example, hypothesis in pairs:
         is_right, by = _is_right(example, hypothesis)
@@ -167,6 +170,11 @@ def greedy_rejection(commands: Decoded, negatives: Sequence[Decoded], *, per_hou
         "false_accepts_per_hour": point.num_false_accepts / curve.hours,
         "least_confidence": point.threshold,
     }
+
+
+def is_command(example: Examined) -> bool:
+    """Whether something was said: a line has its words or, where nobody wrote those down, what they mean."""
+    return bool(example.text) or example.utterance.extra.get("intent") is not None
 
 
 def _is_right(example: Examined, hypothesis: Hypothesis) -> tuple[bool, str]:
