@@ -11,11 +11,12 @@ from conftest import write_lines
 
 from speechgru.decoding import DecodingOptions, Hypothesis, Phrases, Word
 from speechgru.errors import AudioError, BundleError, UserError
+from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.runtime import Recognizer, read_bundle
 from speechgru.scoring import Decoded, evaluate, score
 from speechgru.scoring.negatives import negative_set
-from speechgru.scoring.rejection import AskedRate, score_rejection
+from speechgru.scoring.rejection import AskedRate, greedy_rejection, score_rejection
 from speechgru.utterances.examination import Examined
 from speechgru.utterances.manifest import Utterance, read_manifest
 from speechgru.utterances.negatives import add_negatives
@@ -83,6 +84,21 @@ def test_commands_with_an_intent_are_judged_by_it():
     record = score_rejection(commands, NEGATIVES, asked=AskedRate())
     assert (record["num_commands"], record["num_wrong"], record["judged_by"]) == (5, 2, "intent")
     assert score(commands, name="commands")["silence"] is None, "something was said in each"
+
+
+def test_training_counts_a_negative_only_where_the_grammar_has_its_text(tmp_path):
+    def greedy(*texts):
+        return make_decoded(*((reference, text, None) for reference, text in texts), seconds=900.0)
+
+    commands = greedy(("lights on", "lights on"), ("lights off", "lights of"), ("", ""))
+    negatives = [greedy(("", "lights on"), ("", "his on"), ("", ""), ("", ""))]
+    (tmp_path / "light.yaml").write_text('{language: en, intents: {Light: {data: [{sentences: ["lights (on|off)"]}]}}}')
+    grammar = Grammar.load(tmp_path / "light.yaml")
+    free = greedy_rejection(commands, negatives, per_hour=1.0)
+    assert (free["false_accepts_per_hour"], free["misses"]) == (0.0, 1.0), "two of equal confidence are too many"
+    assert greedy_rejection(commands, negatives, per_hour=2.0)["misses"] == 0.5
+    bound = greedy_rejection(commands, negatives, per_hour=1.0, grammar=grammar)
+    assert (bound["false_accepts_per_hour"], bound["misses"]) == (1.0, 0.5)
 
 
 def test_rates_that_cannot_be_asked_for():

@@ -271,6 +271,8 @@ def calibrate(
     hotwords: _Hotwords = None,
     phrases: _Phrases = None,
     repeat_phrases: _RepeatPhrases = False,
+    grammar: _GrammarFlag = False,
+    grammar_file: _GrammarFile = None,
     silence: _Silence = True,
     scorer: _Scorer = None,
     as_json: JsonFlag = False,
@@ -278,7 +280,7 @@ def calibrate(
     """Choose the margin below which a text is not accepted, and keep it in the run or bundle.
 
     A run's exports have it too. A threshold is for the decoding that it was chosen with: give the same options.
-    Example: `speechgru calibrate bundle --dev dev.jsonl --negatives noise.jsonl --phrases commands.txt --misses 3`
+    Example: `speechgru calibrate bundle --dev dev.jsonl --negatives noise.jsonl --grammar --misses 3`
     """
     from speechgru.decoding import options_from_lists
 
@@ -288,6 +290,8 @@ def calibrate(
         hotword_file=hotwords,
         phrase_file=phrases,
         repeat_phrases=repeat_phrases,
+        grammar=grammar,
+        grammar_file=grammar_file,
         silence=silence,
         scorers=scorer or (),
     )

@@ -61,7 +61,7 @@ def model_card(metadata: dict[str, Any]) -> str:
         "Trained with": f"speechgru {metadata['speechgru_version']}, seed {metadata['provenance']['seed']}, exported "
         f"{metadata['provenance']['created']}",
     }
-    if metadata["grammar"] is not None:
+    if metadata.get("grammar") is not None:
         summary = Grammar.from_record(metadata["grammar"]).summary()
         facts["Grammar"] = f"{describe_grammar(summary)} ({summary['language']}); `transcribe --grammar` uses it"
     if metadata["dev"] is not None:
@@ -90,7 +90,7 @@ def model_card(metadata: dict[str, Any]) -> str:
         "under `speechgru`. `golden/` holds samples with the numbers that every stage must give, for a port to another "
         "language.",
     ]
-    if metadata["grammar"] is not None:
+    if metadata.get("grammar") is not None:
         parts.append(_GRAMMAR)
     if any(case["name"] == "speech" for case in metadata["golden"]):
         parts.append(

@@ -8,6 +8,7 @@ from typing import Any
 
 from speechgru.decoding import Hypothesis
 from speechgru.errors import UserError
+from speechgru.grammar import Grammar
 from speechgru.metrics import DetectionCurve, OperatingPoint
 from speechgru.scoring.predictions import Decoded
 from speechgru.utterances.examination import Examined
@@ -141,15 +142,19 @@ def score_rejection(
     }
 
 
-def greedy_rejection(commands: Decoded, negatives: Sequence[Decoded], *, per_hour: float) -> dict[str, float]:
+def greedy_rejection(
+    commands: Decoded, negatives: Sequence[Decoded], *, per_hour: float, grammar: Grammar | None = None
+) -> dict[str, float]:
     """What greedy decoding misses where a confidence keeps a rate of false accepts: cheap enough for each evaluation.
 
-    Greedy texts have no margin; in its place is the confidence. A false accept is any text in a negative.
+    Greedy texts have no margin; in its place is the confidence. A false accept is a text in a negative: a sentence of
+    the grammar where there is one, else any.
 
     Args:
         commands: what was recognised in the dev set.
         negatives: what was recognised in recordings without a command.
         per_hour: false accepts an hour that are allowed.
+        grammar: of the commands; None where any text is one.
 
     Returns:
         `misses` (the share of the utterances with a text that are wrong or not accepted), `false_accepts_per_hour`,
@@ -160,7 +165,10 @@ def greedy_rejection(commands: Decoded, negatives: Sequence[Decoded], *, per_hou
         [hypothesis.confidence if hypothesis.words else float("-inf") for _, hypothesis in pairs],
         [example.text == hypothesis.text for example, hypothesis in pairs],
         false_margins=[
-            hypothesis.confidence for decoded in negatives for hypothesis in decoded.hypotheses if hypothesis.words
+            hypothesis.confidence
+            for decoded in negatives
+            for hypothesis in decoded.hypotheses
+            if hypothesis.words and (grammar is None or grammar.parse(hypothesis.text) is not None)
         ],
         hours=sum(decoded.audio_seconds for decoded in negatives) / 3600,
     )

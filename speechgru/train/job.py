@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, make_sampler
 from speechgru.errors import ConfigError
+from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.text import Vocabulary
@@ -26,6 +27,7 @@ class TrainingJob:
         dev: what to score; None without a dev manifest, and in processes that do not score.
         workers: the processes that train together.
         negatives: recordings without a command, which the best weights are chosen by too; scored where `dev` is.
+        grammar: of the commands, where `data.grammar` names one: what counts as accepted in a negative.
         num_steps: steps of the complete run, where its learning rate schedule ends.
     """
 
@@ -36,6 +38,7 @@ class TrainingJob:
     dev: ScoringSet | None
     workers: Workers
     negatives: tuple[ScoringSet, ...] = ()
+    grammar: Grammar | None = None
     num_steps: int = field(init=False)
 
     def __post_init__(self) -> None:

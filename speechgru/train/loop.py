@@ -299,7 +299,9 @@ class TrainingLoop:
         scores: dict[str, Any] = error_rates(decoded)
         if job.negatives:
             accepted = [self._decode(negatives) for negatives in job.negatives]
-            scores |= greedy_rejection(decoded, accepted, per_hour=job.config.train.false_accepts_per_hour)
+            scores |= greedy_rejection(
+                decoded, accepted, per_hour=job.config.train.false_accepts_per_hour, grammar=job.grammar
+            )
         return scores | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
 
     def _decode(self, recordings: ScoringSet) -> Decoded:

@@ -224,8 +224,16 @@ def _train(
         vocabulary.save(folder.vocabulary)
         _keep_grammar(folder, config, vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
+    grammar = Grammar.load(config.data.grammar) if negatives and config.data.grammar is not None else None
     job = TrainingJob(
-        folder, config, vocabulary=vocabulary, corpus=corpus, dev=dev, workers=workers, negatives=tuple(negatives)
+        folder,
+        config,
+        vocabulary=vocabulary,
+        corpus=corpus,
+        dev=dev,
+        workers=workers,
+        negatives=tuple(negatives),
+        grammar=grammar,
     )
     stop_step = job.stop_step(stop_after)
     learner = opened.learner if opened else None
