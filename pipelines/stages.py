@@ -33,6 +33,7 @@ from speechgru.utterances.manifest import read_manifest
 
 if TYPE_CHECKING:
     from speechgru.config.sections import RunConfig
+    from speechgru.decoding import DecodingOptions
 
 #: Seconds of training after which the pace is that of the machine.
 _SETTLED_SECONDS = 10.0
@@ -150,7 +151,14 @@ class Story:
         }
 
     def evaluate(
-        self, recogniser: Path, manifest: Path, out: Path, *, name: str, form: str | None = None
+        self,
+        recogniser: Path,
+        manifest: Path,
+        out: Path,
+        *,
+        name: str,
+        form: str | None = None,
+        decoding: DecodingOptions | None = None,
     ) -> dict[str, Any]:
         """Scores a run's best weights, or one form of a bundle, and gives the record, which is kept in `out`.
 
@@ -161,19 +169,29 @@ class Story:
 
         def work(progress: Progress) -> None:
             trained = self.open_run(recogniser) if best.exists() else None
-            record = evaluate(trained or recogniser, manifest, form=form, name=name, progress=progress)
+            record = evaluate(
+                trained or recogniser, manifest, form=form, name=name, decoding=decoding, progress=progress
+            )
             write_json(out, record)
             report_evaluation(record, page, probe=trained and trained.probe)
 
         self.stage(
             f"evaluate: {name}",
             work,
-            inputs=[best if best.exists() else recogniser, manifest, form, name],
+            inputs=[
+                best if best.exists() else recogniser,
+                manifest,
+                form,
+                name,
+                *([decoding.as_record()] if decoding else []),
+            ],
             outputs=[out, page],
         )
         return json.loads(out.read_text())
 
-    def transcribe(self, bundle: Path, manifest: Path, out: Path, *, count: int) -> list[tuple[str, str]]:
+    def transcribe(
+        self, bundle: Path, manifest: Path, out: Path, *, count: int, decoding: DecodingOptions | None = None
+    ) -> list[tuple[str, str]]:
         """Transcribes a few of a manifest's recordings as a device would; gives references and hypotheses.
 
         The recordings are written as files of their own, to play and to try: `1.wav` and so on, in the folder
@@ -190,9 +208,14 @@ class Story:
                     utterance.audio_filepath, offset=utterance.offset, duration=utterance.duration or None
                 )
                 soundfile.write(path, recording.samples_N, recording.sample_rate, subtype="PCM_16")
-            write_json(out, transcribe(bundle, paths, progress=progress))
+            write_json(out, transcribe(bundle, paths, decoding=decoding, progress=progress))
 
-        self.stage(f"transcribe {count} recordings", work, inputs=[bundle, manifest, count], outputs=[out, *paths])
+        self.stage(
+            f"transcribe {count} recordings",
+            work,
+            inputs=[bundle, manifest, count, *([decoding.as_record()] if decoding else [])],
+            outputs=[out, *paths],
+        )
         hypotheses = [record["text"] for record in json.loads(out.read_text())]
         return [(utterance.text, text) for utterance, text in zip(chosen, hypotheses, strict=True)]
 

@@ -96,6 +96,25 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_pat
     assert "prepare the corpus: already done" in changed and "train: already done" not in changed
 
 
+def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_path):
+    grammar = tmp_path / "lamp.yaml"
+    grammar.write_text(
+        "language: en\nintents:\n  Light:\n    data:\n      - sentences: ['lights {state}']\n"
+        "lists:\n  state: {values: ['on', 'off']}\n"
+    )
+    out = tmp_path / "commands"
+    arguments = ["--grammar", grammar, "--out", out, "--utterances", 40, "--engines", "espeak"]
+    printed = tell("commands", *arguments, *TINY, "train.start_from=null")
+    assert printed.count("hypothesis") == 5 and printed.count("intent      ") == 3
+    for name in ("report.html", "bundle/model.tflite", "run/grammar.json", "run/report/test-grammar.html"):
+        assert (out / name).is_file(), name
+    scores = [json.loads((out / "run" / "report" / f"test-{way}.json").read_text()) for way in ("greedy", "grammar")]
+    assert [score["decoding"]["grammar"] is not None for score in scores] == [False, True]
+    for record in json.loads((out / "transcripts.json").read_text()):
+        assert record["text"] in ("", "lights on", "lights off")
+        assert record["intent"] == ("Light" if record["text"] else None)
+
+
 def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):
     out, arguments = tmp_path / "streaming", ["--utterances", 60, "--models", "chunked", "--forms", "none", "dynamic"]
     printed = tell("streaming", *TINY, "--out", out, *arguments)

@@ -1,0 +1,150 @@
+"""From a grammar of commands to a recogniser of people whom it never met, on a device: intents and slots from a file.
+
+    python pipelines/commands.py --grammar configs/grammars/household.yaml --out build/household
+    python pipelines/commands.py --grammar configs/grammars/coffee.yaml --people ../shared/data/speechocean762 ...
+
+The grammar's sentences are spoken by every voice engine that is installed but those kept for the test (--test-engines),
+and the model starts from the base, which knows letters and 113 people (`train.start_from: base`). With --people, the
+training part of speechocean762, it goes on learning from them. Run it again and finished stages are skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from stages import Story
+
+from speechgru.cli import run_command
+from speechgru.config.load import load_config
+from speechgru.corpora import prepare
+from speechgru.decoding import DecodingOptions
+from speechgru.grammar import Grammar
+
+CONFIG = Path(__file__).parents[1] / "configs" / "commands.yaml"
+FORMS = ("none", "dynamic")
+#: Parts of an epoch: the grammar's sentences, and people who say something else.
+SHARES = (3, 1)
+BEAM_WIDTH = 16
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grammar", type=Path, required=True, help="sentence templates, YAML")
+    parser.add_argument("--out", type=Path, default=Path("build/commands"), help="folder for everything made")
+    parser.add_argument("--people", type=Path, default=None, help="the unpacked speechocean762, to learn from as well")
+    parser.add_argument("--utterances", type=int, default=4000, help="size of the spoken corpus")
+    parser.add_argument("--engines", type=_names, default=None, help="who speaks, such as espeak=2,flite=1")
+    parser.add_argument("--train-engines", type=_names, default=None, help="of these, those that speak in train alone")
+    parser.add_argument("--test-engines", type=_names, default=None, help="engines that only the test is spoken by")
+    parser.add_argument("--voices", type=Path, default=None, help="folder of more voices, for Piper and flite")
+    parser.add_argument("--test", type=Path, action="append", default=[], help="manifest of people to score")
+    parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
+    parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
+    args = parser.parse_args()
+    story = Story(args.out)
+    corpus, people, run, bundle = (args.out / name for name in ("corpus", "people", "run", "bundle"))
+    report, title = args.out / "report.html", f"Commands of {args.grammar.name}"
+
+    # 1. The grammar's sentences, spoken. No person and no sentence is in two splits; an engine kept for the test speaks
+    #    in a test of its own.
+    spoken = {split: corpus / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    tests = {"unknown voices": spoken["test"]}
+    tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
+    options = {
+        "utterances": args.utterances,
+        "engines": args.engines,
+        "train_engines": args.train_engines,
+        "test_engines": args.test_engines,
+        "voices": args.voices,
+    }
+    story.stage(
+        "speak the grammar",
+        lambda progress: prepare(
+            "commands", corpus, seed=args.seed, progress=progress, grammar=args.grammar, **options
+        ),
+        inputs=[args.grammar, args.seed, json.loads(json.dumps(options, default=str))],
+        outputs=[*spoken.values(), *tests.values(), corpus / "grammar.json"],
+    )
+    train_manifests, shares = [spoken["train"]], []
+    if args.people:
+        story.stage(
+            "find the people",
+            lambda progress: prepare("speechocean762", people, source=args.people, progress=progress),
+            inputs=["speechocean762", str(args.people)],
+            outputs=[people / f"{split}.jsonl" for split in spoken],
+        )
+        train_manifests, shares = [*train_manifests, people / "train.jsonl"], list(SHARES)
+    config = load_config(
+        CONFIG,
+        [
+            f"data.train={json.dumps([str(manifest) for manifest in train_manifests])}",
+            f"data.train_weights={json.dumps(shares)}",
+            f"data.dev={json.dumps(str(spoken['dev']))}",
+            f"data.grammar={json.dumps(str(corpus / 'grammar.json'))}",
+            f"train.seed={args.seed}",
+            *args.overrides,
+        ],
+    )
+
+    # 2. The corpus doctor: measured as it was spoken, and without a fault.
+    story.check([*spoken.values()], config, clean=args.out / "clean", report=args.out / "check")
+
+    from speechgru.export import export  # TensorFlow takes seconds, and nothing so far needed it
+    from speechgru.train import train
+    from speechgru.train.page import report_run
+
+    # 3. Training, from the base.
+    story.stage(
+        "train",
+        lambda progress: train(config, run, **story.follow(run, report, progress, title=title)),
+        inputs=[*train_manifests, spoken["dev"], config.model_dump(mode="json")],
+        outputs=[run],
+        resumes=True,
+    )
+    best = run / "checkpoints" / "best.npz"
+
+    # 4. One folder for a device, the grammar in it.
+    story.stage(
+        "export to TFLite",
+        lambda progress: export(story.open_run(run), bundle, quantize=FORMS, progress=progress),
+        inputs=[best, FORMS],
+        outputs=[bundle],
+    )
+
+    # 5. Scores on whom no training met, free and with nothing but the grammar's sentences allowed.
+    grammar = Grammar.load(corpus / "grammar.json")
+    ways = {"greedy": DecodingOptions(), "grammar": DecodingOptions(beam_width=BEAM_WIDTH, grammar=grammar)}
+    scores = []
+    for who, manifest in [*tests.items(), *((path.stem, path) for path in args.test)]:
+        for way, decoding in ways.items():
+            record = run / "report" / f"{manifest.stem}-{way}.json"
+            name = f"{who}, {way}"
+            scores.append(story.evaluate(bundle, manifest, record, name=name, form="dynamic", decoding=decoding))
+
+    # 6. A page, and what a device would make of three recordings.
+    transcribed = args.out / "transcripts.json"
+    transcripts = story.transcribe(bundle, spoken["test"], transcribed, count=3, decoding=ways["grammar"])
+    story.stage(
+        "write the report",
+        lambda progress: report_run(
+            story.open_run(run), report, title=title, evaluations=scores, picture_manifest=spoken["test"]
+        ),
+        inputs=[best, scores],
+        outputs=[report],
+    )
+    story.print_results(scores, transcripts)
+    for record in json.loads(transcribed.read_text()):
+        slots = "  ".join(f"{name}={value}" for name, value in (record["slots"] or {}).items())
+        story.print(f"intent      {record['intent']}  {slots}")
+    story.print_stages()
+    story.print_paths(report, run / "report" / "test-grammar.html", bundle)
+
+
+if __name__ == "__main__":
+    run_command(main)
