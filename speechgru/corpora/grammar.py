@@ -26,17 +26,28 @@ def draw_sentence(rng: np.random.Generator) -> str:
 
     Returns:
         Lower-case words of a-z and the apostrophe, single spaces: exactly what is spoken.
+
+    >>> household().parse(draw_sentence(np.random.default_rng(0))) is not None
+    True
     """
     return household().draw(rng).text
 
 
 def draw_sentence_of(split: str, rng: np.random.Generator) -> str:
-    """Draws a sentence that belongs to `split`."""
+    """Draws a sentence that belongs to `split`.
+
+    >>> household().split_of(draw_sentence_of("dev", np.random.default_rng(0)))
+    'dev'
+    """
     return household().draw(rng, split).text
 
 
 def is_digit_string(sentence: str) -> bool:
-    """Whether a sentence is nothing but digits."""
+    """Whether a sentence is nothing but digits.
+
+    >>> is_digit_string("seven two"), is_digit_string("turn two on")
+    (True, False)
+    """
     return all(word in _DIGITS for word in sentence.split())
 
 

@@ -89,6 +89,9 @@ class Dropout(keras.layers.Dropout):
     Args:
         rate: the share of numbers that training sets to 0.
         **kwargs: others of `keras.layers.Dropout`.
+
+    >>> Dropout(0.5)(tf.ones([1, 2, 3])).shape
+    TensorShape([1, 2, 3])
     """
 
     def __init__(self, rate: float, **kwargs: Any):

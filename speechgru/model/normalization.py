@@ -18,6 +18,9 @@ class StepNormalization(keras.layers.LayerNormalization):
 
     `keras.layers.LayerNormalization` over the last axis in float32, which training computes in compiled code where that
     can run; all else sees Keras' operations.
+
+    >>> StepNormalization()(tf.constant([[1.0, 3.0]])).numpy().round(2).tolist()
+    [[-1.0, 1.0]]
     """
 
     def __init__(self, **kwargs: Any):

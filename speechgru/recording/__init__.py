@@ -18,7 +18,7 @@ True
 >>> answers = iter(["", "", "s"])
 >>> sitting = record(Lights(), "me", num_prompts=2, microphone=Tone, ask=lambda question: next(answers))
 >>> isinstance(sitting, Sitting), sitting.missing, sitting.words_left, sitting.seconds
-(True, (2,), ('on',), 1.5)
+(True, (2,), ('off',), 1.5)
 """
 
 from speechgru.recording.microphone import Microphone, SoundDeviceMicrophone

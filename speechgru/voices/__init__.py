@@ -48,7 +48,11 @@ flite, festival, command
 
 
 def missing_engines(sources: Sources | None = None) -> dict[str, str]:
-    """The engines that cannot speak here, each with the reason and how to get it."""
+    """The engines that cannot speak here, each with the reason and how to get it.
+
+    >>> missing_engines().keys() <= ENGINES.keys()
+    True
+    """
     reasons = {name: _configured(name, sources).why_unavailable() for name in ENGINES}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -81,6 +85,10 @@ def choose_cast(
     Raises:
         CorpusError: an engine is not known, cannot speak here, or is named for two purposes; or a weight is not a
             positive number.
+
+    >>> cast, left_out = choose_cast({"espeak": 1.0})
+    >>> cast.splits, left_out
+    (('train', 'dev', 'test'), {})
     """
     held_out = [find_engine(name, sources) for name in test_engines]
     left_out: dict[str, str] = {}

@@ -48,6 +48,9 @@ class Cast:
 
     Args:
         members: the engines, each once.
+
+    >>> Cast(()).splits
+    ()
     """
 
     members: tuple[Member, ...]

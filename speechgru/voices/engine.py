@@ -119,6 +119,9 @@ class Sources:
         folder: a folder of voice files: `.onnx` with `.onnx.json` (Piper), `.flitevox` (flite).
         command: a command line of the user's own (`command.Command`).
         command_voices: the voices of that command.
+
+    >>> Sources(command="mytts --voice {voice} --out {out} {text}", command_voices=("ann", "bob")).folder is None
+    True
     """
 
     folder: Path | None = None
