@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__` loads each when it is first used
     from speechgru import (
+        adapt,
         config,
         corpora,
         dataset,
         decoding,
         export,
+        grammar,
         listen,
         metrics,
+        recording,
         runtime,
         scoring,
         shards,
         train,
         tune,
         utterances,
+        voices,
     )
     from speechgru.config import RunConfig, load_config
     from speechgru.errors import UserError
@@ -42,19 +46,23 @@ __version__ = "0.1.0"
 
 #: The packages of the verbs and what they work on, so that `speechgru.train.train` needs no import of its own.
 _PACKAGES = (
+    "adapt",
     "config",
     "corpora",
     "dataset",
     "decoding",
     "export",
+    "grammar",
     "listen",
     "metrics",
+    "recording",
     "runtime",
     "scoring",
     "shards",
     "train",
     "tune",
     "utterances",
+    "voices",
 )
 
 #: public name -> the module that holds it
