@@ -425,6 +425,7 @@ def test_prepare_tells_what_it_wrote(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "audio",
         "dev.jsonl",
+        "grammar.json",
         "measurements.jsonl",
         "test.jsonl",
         "train.jsonl",
@@ -575,7 +576,8 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
     (silent,) = record["n_best"]
     assert (silent["text"], silent["posterior"]) == ("", 1.0), "nothing is always allowed"
     (record,) = json.loads(run(*one, "--no-silence")[1])
-    assert record["n_best"] == [{"text": "", "confidence": 0.0, "posterior": 0.0, "score": None}], "nothing fits"
+    nothing = {"text": "", "intent": None, "slots": {}, "confidence": 0.0, "posterior": 0.0, "score": None}
+    assert record["n_best"] == [nothing], "nothing fits"
 
 
 @pytest.mark.parametrize(
@@ -595,7 +597,7 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
         (["--phrases", "zoo.txt"], "zoo.txt:3: phrase 'Zoo', 'zoo' by the text rules: 'z' (U+007A), 'o' (U+006F) are"),
         (["--phrases", "marks.txt"], "marks.txt:1: phrase '...' holds no word: the text rules leave nothing of it"),
         (["--repeat-phrases"], "phrases shall repeat, but none are given; name their file (--phrases FILE)"),
-        (["--no-silence"], "silence shall be no answer, but no phrases are given; name their file (--phrases FILE)"),
+        (["--no-silence"], "silence shall be no answer, but nothing says what may be; name a file of phrases"),
         (["--n-best", "2"], "--n-best prints several texts a recording, which a table has no place for; add --json"),
         (["--n-best", "5", "--json", "--beam-width", "3"], "5 hypotheses of a beam of 3: a beam ends with no more"),
         (["--beam-width", "0"], "Invalid value for '--beam-width'"),

@@ -332,7 +332,8 @@ def test_wrong_arguments_are_named(tmp_path, options, message):
 
 
 def test_unknown_corpus_lists_the_known_and_the_nearest(tmp_path):
-    with pytest.raises(CorpusError, match=r"'sinthetic'; did you mean 'synthetic'\? known are synthetic, fsdd, folder"):
+    known = "synthetic, commands, fsdd, speechocean762, folder"
+    with pytest.raises(CorpusError, match=rf"'sinthetic'; did you mean 'synthetic'\? known are {known}"):
         prepare("sinthetic", tmp_path)
     assert all(corpus.summary for corpus in CORPORA.values())
 

@@ -50,7 +50,7 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.scoring.predictions.transcribe_recordings",
         "speechgru.scoring.trained_run.TrainedRun",
         "speechgru.scoring.trained_run.open_run",
-        "speechgru.train.corpus_statistics.corpus_statistics",
+        "speechgru.train.feature_statistics.corpus_statistics",
     },
     "needs a microphone; the example of speechgru.recording has one that is an array": {
         "speechgru.recording.microphone.SoundDeviceMicrophone",

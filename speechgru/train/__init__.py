@@ -49,7 +49,7 @@ True
 True
 """
 
-from speechgru.train.corpus_statistics import corpus_statistics
+from speechgru.train.feature_statistics import corpus_statistics
 from speechgru.train.optimizers import learning_rate_at, make_optimizer
 from speechgru.train.run import TrainingResult, train
 

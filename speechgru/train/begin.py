@@ -11,7 +11,7 @@ import numpy as np
 from speechgru.errors import ConfigError
 from speechgru.progress import Progress
 from speechgru.train.checkpoints import Checkpoints
-from speechgru.train.corpus_statistics import corpus_statistics
+from speechgru.train.feature_statistics import corpus_statistics
 from speechgru.train.job import TrainingJob
 from speechgru.train.learner import Learner
 from speechgru.train.state import TrainingState
