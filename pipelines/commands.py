@@ -4,7 +4,7 @@
     python pipelines/commands.py --grammar configs/grammars/coffee.yaml --people ../shared/data/speechocean762 ...
 
 The grammar's sentences are spoken by every voice engine that is installed but those kept for the test (--test-engines),
-and the model starts from the base, which knows letters and 113 people (`train.start_from: base`). With --people, the
+and the model starts from the base, which knows letters and 117 people (`train.start_from: base`). With --people, the
 training part of speechocean762, it goes on learning from them. Run it again and finished stages are skipped.
 """
 
