@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,6 @@ def prepare(
         test_engines=test_engines or (),
         sources=Sources(voices, voice_command, tuple(command_voices or ())),
     )
-    record = json.dumps(templates.as_record(), ensure_ascii=False, separators=(",", ":")) + "\n"
     return speak_corpus(
         out,
         plan(draw, seed=seed, utterances=utterances, is_split=templates.is_split),
@@ -94,7 +92,7 @@ def prepare(
         variety=variety,
         left_out=left_out,
         notes=templates.notes,
-        beside={GRAMMAR_NAME: record},
+        beside={GRAMMAR_NAME: templates.to_json()},
         cache=cache,
         workers=workers,
         progress=progress,

@@ -159,7 +159,7 @@ def _speak(text: str, voice: Voice, seed: int) -> tuple[np.ndarray, int]:
         return _speak_with(library, linked.name if linked else data_path, text, voice, seed)
     finally:
         library.espeak_Terminate()
-        _unload(library)
+        unload(library)
 
 
 @functools.cache  # the folder lives as long as the process
@@ -228,7 +228,8 @@ def _speak_with(library: ctypes.CDLL, data_path: str, text: str, voice: Voice, s
     return np.concatenate(blocks), sample_rate
 
 
-def _unload(library: ctypes.CDLL) -> None:
+def unload(library: ctypes.CDLL) -> None:
+    """Unloads a library that `ctypes.CDLL` loaded, and with it the memory in which it keeps its state."""
     if sys.platform == "win32":
         free = ctypes.windll.kernel32.FreeLibrary
     else:

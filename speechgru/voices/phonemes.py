@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from speechgru.voices.espeak import _unload
+from speechgru.voices.espeak import unload
 
 # From speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -51,7 +51,7 @@ def phonemes_of(texts: Sequence[str], *, language: str) -> list[tuple[str, ...]]
         return [_phonemes(library, text) for text in texts]
     finally:
         library.espeak_Terminate()
-        _unload(library)
+        unload(library)
 
 
 def _phonemes(library: ctypes.CDLL, text: str) -> tuple[str, ...]:
