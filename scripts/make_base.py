@@ -1,16 +1,19 @@
 """Makes the base, the model of `train.start_from: base`, from nothing.
 
+    pip install wordfreq
     python scripts/make_base.py --source ../shared/data/speechocean762
 
-It is trained on eSpeak NG's voices, which say sentences of speechocean762's training part, household commands and
-digits, and on the people of that training part but one in ten, who choose the best weights. The same versions and seed
-give the same corpus. The result is a run folder with weights of 16 bits and a card.
+It is trained on the voices of eSpeak NG and SVOX Pico, which say sentences of speechocean762's training part, household
+commands, digits and strings of frequent words, and on the people of that training part but one in ten, who choose the
+best weights. The same versions and seed give the same corpus. The result is a run folder with weights of 16 bits and a
+card. The other voice engines are left out, so that they can be tests.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -27,7 +30,10 @@ from speechgru.utterances.manifest import read_manifest
 
 CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
 TIMES_SPOKEN = 2  # each sentence of the people, by two voices
-NUM_COMMANDS = 4000  # household commands and digit strings
+NUM_COMMANDS = 3000  # household commands and digit strings
+NUM_WORD_STRINGS = 6000
+NUM_WORDS = 6000  # the most frequent, each as often as each other: letters in as many surroundings as may be
+ENGINES = {"espeak": 3.0, "pico": 1.0}
 SHARES = [5, 4]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
 CORPORA = [
     {
@@ -37,9 +43,10 @@ CORPORA = [
         "citation": "Zhang et al. 2021, arXiv 2104.01378",
     },
     {
-        "name": "its sentences, household commands and digits, spoken by eSpeak NG",
-        "source": "the project's own, scripts/make_base.py",
-        "licence": "speech made by eSpeak NG, a program under GPL-3.0, which is no part of it",
+        "name": "its sentences, household commands, digits and words, spoken by eSpeak NG and SVOX Pico",
+        "source": "the project's own, scripts/make_base.py; the list of words is that of wordfreq",
+        "licence": "speech made by eSpeak NG (GPL-3.0) and SVOX Pico (Apache-2.0), programs that are no part of it; "
+        "wordfreq's list: CC BY-SA 4.0, Robyn Speer",
     },
 ]
 
@@ -58,7 +65,7 @@ def main() -> None:
         voices = speak_sentences(
             {"train": _sentences(people["train"], seed=args.seed)},
             args.out / "voices",
-            engines={"espeak": 1.0},
+            engines=ENGINES,
             seed=args.seed,
             variety="wide",
             progress=progress,
@@ -120,7 +127,19 @@ def _sentences(people: Path, *, seed: int) -> list[str]:
     rng = np.random.default_rng([seed, 762])
     sentences = [utterance.text for utterance in read_manifest(people)] * TIMES_SPOKEN
     sentences += [grammar.draw_sentence_of("train", rng) for _ in range(NUM_COMMANDS)]
+    sentences += _word_strings(rng)
     return [sentences[place] for place in rng.permutation(len(sentences))]
+
+
+def _word_strings(rng: np.random.Generator) -> list[str]:
+    """Strings of two to six words that people use, in no order."""
+    from wordfreq import top_n_list
+
+    words = [word for word in top_n_list("en", 2 * NUM_WORDS) if re.fullmatch(r"[a-z']*[aeiouy][a-z']*", word)]
+    return [
+        " ".join(words[place] for place in rng.integers(NUM_WORDS, size=rng.integers(2, 7)))
+        for _ in range(NUM_WORD_STRINGS)
+    ]
 
 
 if __name__ == "__main__":

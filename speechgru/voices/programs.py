@@ -15,11 +15,12 @@ from speechgru.errors import CorpusError
 TIMEOUT_SECONDS = 120
 
 
-def run_for_speech(arguments_for: Callable[[Path], Sequence[str]]) -> tuple[np.ndarray, int]:
+def run_for_speech(arguments_for: Callable[[Path], Sequence[str]], *, written: str = "") -> tuple[np.ndarray, int]:
     """Runs a program that writes one sentence into a file, and reads the file.
 
     Args:
         arguments_for: the program and its arguments, no shell between, for the WAV file that it is to write.
+        written: what the program is given on its standard input, UTF-8.
 
     Returns:
         `samples_N`, float32, mono, and their rate in Hz.
@@ -33,7 +34,7 @@ def run_for_speech(arguments_for: Callable[[Path], Sequence[str]]) -> tuple[np.n
         try:
             done = subprocess.run(
                 arguments,
-                stdin=subprocess.DEVNULL,
+                input=written.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=TIMEOUT_SECONDS,
