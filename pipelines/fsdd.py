@@ -140,11 +140,14 @@ def joined_manifests(corpus: Path) -> dict[str, Path]:
     return {split: corpus / f"{split}_joined.jsonl" for split in _SPLITS}
 
 
-def configure(corpus: Path, *, seed: int, overrides: Sequence[str]) -> RunConfig:
-    """The recipe's configuration for a prepared corpus."""
+def configure(
+    corpus: Path, *, seed: int, overrides: Sequence[str], config: Path = CONFIG, also: Sequence[Path] = ()
+) -> RunConfig:
+    """The recipe's configuration for a prepared corpus, and for what else is trained on."""
     train_manifests = [str(manifests(corpus)["train"]) for manifests in (isolated_manifests, joined_manifests)]
+    train_manifests += [str(manifest.absolute()) for manifest in also]
     return load_config(
-        CONFIG,
+        config,
         [
             f"data.train={json.dumps(train_manifests)}",
             f"data.dev={json.dumps(str(joined_manifests(corpus)['dev']))}",

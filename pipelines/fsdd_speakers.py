@@ -2,10 +2,13 @@
 
     python pipelines/fsdd_speakers.py [section.key=value ...] [--source DIR] [--out build/fsdd-speakers] [--seed N]
     python pipelines/fsdd_speakers.py --adapt ...
+    speechgru prepare commands --grammar configs/grammars/digits.yaml --out data/digits
+    python pipelines/fsdd_speakers.py --config configs/fsdd_voices.yaml --also data/digits/train.jsonl ...
 
-With --adapt each run then learns its speaker from three takes of each digit, 30 recordings, and is tested before and
-after on strings of other takes. Six runs of the recipe of `fsdd.py`: six times its time. Run it again and finished
-speakers are skipped; a killed run resumes where it stopped. Ends with tables, a page and one line of JSON.
+Six runs of a recipe, by default that of `fsdd.py`: six times its time. With --also further voices are trained on, none
+of them of the six. With --adapt each run then learns its speaker from three takes of each digit, 30 recordings, and is
+tested before and after on strings of other takes. Run it again and finished speakers are skipped; a killed run resumes
+where it stopped. Ends with tables, a page and one line of JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fsdd import configure, isolated_manifests, joined_manifests, print_rows, row_of, train_and_score
+from fsdd import CONFIG, configure, isolated_manifests, joined_manifests, print_rows, row_of, train_and_score
 from stages import Story
 
 from speechgru.adapt import AdaptOptions, adapt
@@ -39,6 +42,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     parser.add_argument("--source", type=Path, default=None, help="folder that holds the recordings already")
     parser.add_argument("--out", type=Path, default=Path("build/fsdd-speakers"), help="folder for everything made")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the recipe of each run")
+    parser.add_argument("--also", type=Path, nargs="+", default=[], help="manifests that every run trains on too")
     parser.add_argument("--joined", type=int, default=5, help="digits in a connected string")
     parser.add_argument("--seed", type=int, default=0, help="seed of training")
     parser.add_argument("--speakers", nargs="+", default=None, help="only these, in this order")
@@ -72,7 +77,7 @@ def main() -> None:
             inputs=["fsdd", str(args.source), args.joined, speaker],
             outputs=[*isolated_manifests(corpus).values(), *joined_manifests(corpus).values()],
         )
-        config = configure(corpus, seed=args.seed, overrides=args.overrides)
+        config = configure(corpus, seed=args.seed, overrides=args.overrides, config=args.config, also=args.also)
         connected, alone = train_and_score(story, config, corpus, run, label=f", {speaker} held out")
         rows.append(row_of({"speaker": speaker}, run, connected, alone))
         strings.append(connected)
