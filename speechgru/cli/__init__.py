@@ -19,7 +19,16 @@ Progress on standard error, or none:
 ...     progress("reading", 1, 2, "a.wav")
 """
 
-from speechgru.cli import bundle, corpus, grammar, person, scoring, training  # noqa: F401  (each registers its commands)
+from speechgru.cli import (  # noqa: F401  (each registers its commands, in the order in which help lists them)
+    bundle,
+    corpus,
+    grammar,
+    person,
+    rejection,
+    scoring,
+    training,
+    transcribing,
+)
 from speechgru.cli.console import app, main, run_command, show_progress
 
 __all__ = ["app", "main", "run_command", "show_progress"]

@@ -263,6 +263,11 @@ def options_from_lists(
             "silence shall be no answer, but nothing says what may be; name a file of phrases (--phrases FILE), or use "
             "the grammar (--grammar)"
         )
+    if threshold is not None and phrase_file is None and constraint is None and not scorers:
+        raise UserError(
+            "a threshold judges what was found among the texts that may be, but any text may be; name a file of phrases "
+            "(--phrases FILE), or use the grammar (--grammar)"
+        )
     boosts: dict[str, float] = {}
     origins: dict[str, str] = {}
     phrases = None

@@ -1,0 +1,94 @@
+"""How to decode, as options of the commands that transcribe; and the table of what a threshold does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from speechgru.cli.console import whole_column
+
+BeamWidth = Annotated[
+    int | None,
+    typer.Option(min=1, help="Texts that a beam search follows; 1 is greedy. 16 where the options below need one."),
+]
+Hotword = Annotated[
+    list[str] | None, typer.Option("--hotword", metavar="TEXT[=BOOST]", help="A phrase to prefer; may be repeated.")
+]
+Hotwords = Annotated[
+    Path | None, typer.Option("--hotwords", help="File with such a phrase a line, its boost after a tab or none.")
+]
+Phrases = Annotated[Path | None, typer.Option("--phrases", help="File with the only texts allowed, one a line.")]
+RepeatPhrases = Annotated[bool, typer.Option("--repeat-phrases", help="Allow any sequence of the phrases.")]
+Silence = Annotated[
+    bool, typer.Option("--silence/--no-silence", help="With phrases or a grammar: whether nothing may be the answer.")
+]
+GrammarFlag = Annotated[
+    bool, typer.Option("--grammar", help="Allow only sentences of the recogniser's grammar; show intent and slots.")
+]
+GrammarFile = Annotated[
+    Path | None, typer.Option("--grammar-file", help="Another grammar to use so: a file of sentence templates.")
+]
+Scorer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scorer",
+        metavar="FILE.py:FUNCTION[=ARGUMENT]",
+        help="Python code of yours, which is run, that scores texts; may be repeated.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(max=0, help="Least margin of a text that is accepted; the recogniser's own where none is given."),
+]
+Negatives = Annotated[
+    list[Path] | None,
+    typer.Option("--negatives", help="Manifest of recordings without a command; may be repeated."),
+]
+FalseAccepts = Annotated[
+    float | None,
+    typer.Option("--false-accepts-per-hour", min=0, help="Choose the threshold that keeps this rate; 1 by default."),
+]
+Misses = Annotated[
+    float | None,
+    typer.Option("--misses", min=0, max=100, help="Or the one that misses at most this percentage of the commands."),
+]
+
+
+def rejection_table(rejection: dict[str, Any]) -> Table:
+    """Thresholds by what they do: the one for the asked rate, the one in use, and some shares of misses."""
+    number, wrong = rejection["num_commands"], rejection["num_wrong"]
+    table = Table(
+        whole_column("threshold for"),
+        whole_column("margin"),
+        "false accepts an hour",
+        "misses",
+        title=f"{number:,} {'command' if number == 1 else 'commands'}, {wrong:,} recognised wrongly, against "
+        f"{rejection['negative_seconds'] / 3600:.2f} h of negatives (95 % intervals)",
+    )
+    asked = rejection["asked"]
+    if asked["misses"] is not None:
+        wanted = f"{100 * asked['misses']:g} % misses (asked)"
+    else:
+        wanted = f"{asked['false_accepts_per_hour']:g} an hour (asked)"
+    rows = {wanted: rejection["chosen"], "in use": rejection["in_use"]}
+    rows |= {f"{100 * point['misses']:g} % misses": point for point in rejection["at_misses"]}
+    for name, point in rows.items():
+        if point is not None:
+            low, high = point["false_accepts_interval"]
+            table.add_row(
+                name,
+                f"{point['threshold']:.3f}",
+                f"{point['false_accepts_per_hour']:.2f} ({low:.2f} to {high:.2f})",
+                f"{point['miss_rate']:.2%} ({describe_interval(point['miss_interval'])})",
+            )
+        elif name == wanted:
+            table.add_row(name, "none", "–", "more are recognised wrongly")
+    return table
+
+
+def describe_interval(interval: Any) -> str:
+    """Both ends in percent; empty where there is no interval."""
+    return "" if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}"

@@ -1,0 +1,136 @@
+"""The command that transcribes."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from speechgru.cli.console import JsonFlag, app, err, print_json, show_progress, terminal, whole_column
+from speechgru.cli.decoding import (
+    BeamWidth,
+    GrammarFile,
+    GrammarFlag,
+    Hotword,
+    Hotwords,
+    Phrases,
+    RepeatPhrases,
+    Scorer,
+    Silence,
+    Threshold,
+)
+from speechgru.errors import UserError
+from speechgru.grammar import describe_slots
+
+
+@app.command()
+def transcribe(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
+    audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count, length.")],
+    form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
+    beam_width: BeamWidth = None,
+    n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,
+    hotword: Hotword = None,
+    hotwords: Hotwords = None,
+    phrases: Phrases = None,
+    repeat_phrases: RepeatPhrases = False,
+    grammar: GrammarFlag = False,
+    grammar_file: GrammarFile = None,
+    silence: Silence = True,
+    scorer: Scorer = None,
+    threshold: Threshold = None,
+    words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show the text while it is spoken, at the pace of speaking.")
+    ] = False,
+    endpoint: Annotated[
+        float | None, typer.Option(help="With --stream: an utterance ends after this many seconds of silence.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn recordings into text with the bundle alone (no TensorFlow).
+
+    Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
+    """
+    from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.runtime.transcription import transcribe as verb
+
+    if endpoint is not None and not stream:
+        raise UserError("--endpoint cuts a stream into utterances; add --stream")
+    if n_best > 1 and not as_json:
+        raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
+    decoding = options_from_lists(
+        beam_width=beam_width,
+        n_best=n_best,
+        hotwords=hotword or (),
+        hotword_file=hotwords,
+        phrase_file=phrases,
+        repeat_phrases=repeat_phrases,
+        grammar=grammar,
+        grammar_file=grammar_file,
+        silence=silence,
+        scorers=scorer or (),
+        threshold=threshold,
+    )
+    if stream:
+        rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
+        records = [_transcribe_live(bundle, path, form, decoding, rule, quiet=as_json) for path in audio]
+    else:
+        with show_progress(quiet=as_json) as progress:
+            records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
+    if as_json:
+        print_json(records)
+        return
+    is_judged = any(record["accepted"] is not None for record in records)
+    meanings = ["intent", "slots"] if decoding.grammar else []
+    judgement = ["accepted"] if is_judged else []
+    columns = [*meanings, "confidence", *judgement, *(["from", "to"] if words else [])]
+    table = Table(whole_column("recording"), "text", *columns)
+    for record in records:
+        meaning = [record["intent"] or "–", describe_slots(record["slots"])] if meanings else []
+        accepted = [{True: "yes", False: "no", None: ""}[record["accepted"]]] if is_judged else []
+        table.add_row(record["audio_filepath"], record["text"], *meaning, f"{record['confidence']:.2f}", *accepted)
+        for word in record["words"] if words else ():
+            times = (f"{word[key]:.2f} s" for key in ("start_seconds", "end_seconds"))
+            empty = [""] * len(meaning)
+            table.add_row("", word["text"], *empty, f"{word['confidence']:.2f}", *[""] * len(accepted), *times)
+    terminal.print(table)
+
+
+def _transcribe_live(
+    bundle: Path, path: Path, form: str | None, decoding: Any, endpoint: Any, *, quiet: bool
+) -> dict[str, Any]:
+    """One recording at the pace of speaking: on a terminal its text grows in a line, elsewhere a change is a line."""
+    from rich.live import Live
+
+    from speechgru.runtime.transcription import transcribe_live
+
+    shown = ""
+
+    def listener(seconds: float, result: Any) -> None:
+        nonlocal shown
+        for hypothesis in result.ended:
+            meaning = f"  {hypothesis.intent} {describe_slots(hypothesis.slots)}" if hypothesis.intent else ""
+            note = meaning + ("  (not accepted)" if hypothesis.accepted is False else "")
+            err.print(f"{seconds:6.2f} s  {escape(hypothesis.text + note)}", highlight=False, soft_wrap=True)
+        if result.text != shown:
+            shown = result.text
+            if live is not None:
+                live.update(escape(shown))
+            elif shown:
+                err.print(f"{seconds:6.2f} s  {escape(shown)} ...", highlight=False, soft_wrap=True)
+
+    live = Live("", console=err, transient=True) if err.is_terminal and not quiet else None
+    with live or contextlib.nullcontext():
+        return transcribe_live(
+            bundle,
+            path,
+            listener=(lambda seconds, result: None) if quiet else listener,
+            form=form,
+            decoding=decoding,
+            endpoint=endpoint,
+        )
