@@ -125,7 +125,7 @@ def report_streaming(rows: Sequence[Record], out: str | Path, *, shown: str, not
                 "series": row["corpus"],
                 **{key: row[key] for key in ("label", "latency_seconds", "is_whole")},
                 "wer": row["scores"].get(shown, {}).get("wer"),
-                "wer_interval": _interval(row["scores"].get(shown, {})),
+                "wer_interval": row["scores"].get(shown, {}).get("wer_interval"),
             }
             for row in rows
         ]
@@ -230,10 +230,5 @@ def _forms(rows: Sequence[Record], key: str) -> list[str]:
 def _rate(score: Record | None) -> str:
     if not score:
         return html.MISSING
-    aside = html.interval(_interval(score))
+    aside = html.interval(score.get("wer_interval"))
     return html.percent(score.get("wer")) + (f"\n{aside}" if aside else "")
-
-
-def _interval(score: Record) -> Any:
-    """The interval, none without an error: resampling gives 0 to 0, which would look like certainty."""
-    return score.get("wer_interval") if score.get("wer") else None

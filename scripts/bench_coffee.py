@@ -28,7 +28,7 @@ from rich.table import Table
 
 from speechgru.audio.reading import read_recording
 from speechgru.decoding import DecodingOptions
-from speechgru.metrics.confidence import share_interval
+from speechgru.metrics import share_interval
 from speechgru.runtime import Recognizer
 
 console = Console(width=120, highlight=False)

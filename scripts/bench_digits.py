@@ -100,7 +100,10 @@ def measure(name, recognizer, utterances, log_probs, options):
     ]
     speed = sum(line.duration for line in utterances) / (time.perf_counter() - started)
     errors = [metrics.word_errors(u.text, h.text) for u, h in zip(utterances, hypotheses, strict=True)]
-    wer, (low, high) = metrics.total(errors).rate, metrics.bootstrap_interval(errors)
+    wer, interval = metrics.total(errors).rate, metrics.error_interval(errors)
+    if wer is None or interval is None:
+        raise SystemExit("no reference holds a word")
+    low, high = interval
     words = [result for pair in zip(utterances, hypotheses, strict=True) for result in word_results(*pair)]
     start, end = (1e3 * statistics.median(d[side] for _, _, d in words if d) for side in (0, 1))
     auc = metrics.area_under_curve([confidence for confidence, _, _ in words], [right for _, right, _ in words])

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.metrics.breakdown import confusions, slice_by
-from speechgru.metrics.confidence import area_under_curve, calibration_error, reliability, share_interval, words_right
+from speechgru.metrics.confidence import area_under_curve, calibration_error, reliability, words_right
 from speechgru.metrics.error_rates import (
     ErrorCounts,
     align,
-    bootstrap_interval,
     character_errors,
     count_errors,
     count_pairs,
@@ -24,6 +23,7 @@ from speechgru.metrics.error_rates import (
     total,
     word_errors,
 )
+from speechgru.metrics.intervals import bootstrap_interval, error_interval, paired_interval, share_interval
 
 TOKENS = st.lists(st.sampled_from("abcd"), max_size=8)
 SENTENCES = st.lists(st.sampled_from(["one", "two", "three", "four"]), max_size=7).map(" ".join)
@@ -103,9 +103,10 @@ def test_a_space_is_a_character_but_layout_is_not():
     assert character_errors(" one  two ", "one two") == ErrorCounts(reference_length=7)
 
 
-@pytest.mark.parametrize(("hypothesis", "rate"), [("", 0.0), ("one", math.inf)])
-def test_the_rate_of_an_empty_reference(hypothesis, rate):
-    assert word_errors("", hypothesis).rate == rate
+@pytest.mark.parametrize("hypothesis", ["", "one", "one two"])
+def test_an_empty_reference_has_errors_and_no_rate(hypothesis):
+    counts = word_errors("", hypothesis)
+    assert (counts.rate, counts.errors) == (None, len(hypothesis.split()))
 
 
 def test_a_rate_is_never_clamped():
@@ -172,16 +173,34 @@ def test_the_interval_is_as_wide_as_the_normal_approximation():
 def test_the_interval_does_not_depend_on_the_memory_it_may_use(monkeypatch):
     counts = [word_errors("one two three", text) for text in ("one two three", "one", "", "one two four")] * 5
     whole = bootstrap_interval(counts, num_samples=100)
-    monkeypatch.setattr("speechgru.metrics.error_rates._BOOTSTRAP_BLOCK", 60)
+    monkeypatch.setattr("speechgru.metrics.intervals._BOOTSTRAP_BLOCK", 60)
     assert bootstrap_interval(counts, num_samples=100) == whole
 
 
 def test_the_interval_of_one_utterance_of_no_errors_and_of_no_words():
     assert bootstrap_interval([word_errors("one two", "one")]) == (0.5, 0.5)
     assert bootstrap_interval([word_errors("one", "one")] * 9) == (0.0, 0.0)
-    assert bootstrap_interval([word_errors("", "")] * 3) == (0.0, 0.0)
-    low, high = bootstrap_interval([word_errors("", "one"), word_errors("two", "two")])
-    assert (low, high) == (0.0, math.inf)
+    assert bootstrap_interval([word_errors("", "one")] * 3) is None, "there is no rate"
+    mixed = [word_errors("", "one"), word_errors("two", "two")]
+    assert bootstrap_interval(mixed) == (0.0, 1.0), "draws without a word have no rate and do not count"
+    assert paired_interval(mixed, mixed) == (0.0, 0.0)
+    assert paired_interval(mixed[:1], mixed[:1]) is None
+
+
+def test_the_interval_of_few_words_is_that_of_their_number():
+    no_error = [word_errors("one two", "one two")] * 11
+    assert error_interval(no_error) == pytest.approx((0.0, 0.1487), abs=1e-4), "Wilson's of 0 of 22"
+    assert error_interval([word_errors("one two", "one")]) == pytest.approx((0.0945, 0.9055), abs=1e-4), "of 1 of 2"
+    low, high = error_interval([word_errors("one", "two three four")])
+    assert (low, high) == pytest.approx((0.6187, 8.7673), abs=1e-3), "Garwood's of 3 events: more than there are words"
+    assert error_interval([word_errors("", "one")]) is None
+
+
+def test_errors_that_come_together_widen_the_interval_beyond_that_of_their_number():
+    together = [ErrorCounts(substitutions=10 * (index < 10), reference_length=10) for index in range(100)]
+    assert error_interval(together) == bootstrap_interval(together)
+    low, high = share_interval(100, 1000)
+    assert error_interval(together)[0] < low and error_interval(together)[1] > high
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def make_record(**changes):
                 "num_missing": 10,
                 "groups": [
                     make_group(value="bob"),
-                    make_group(value="ada", errors=0, wer=0.0, wer_interval=[0, 0]),
+                    make_group(value="ada", errors=0, wer=0.0, wer_interval=[0, 0.0713]),
                     make_group(),
                 ],
             },
@@ -131,8 +131,8 @@ def test_the_page_shows_the_contents_of_the_record(tmp_path):
         assert part in page.text, part
 
 
-def test_a_group_without_an_error_shows_no_interval(tmp_path):
-    assert "ada 0 % \u2013 0 50 10" in page_of(tmp_path, make_record()).text
+def test_a_group_without_an_error_shows_how_little_that_says(tmp_path):
+    assert "ada 0 % 0 to 7.1 % 0 50 10" in page_of(tmp_path, make_record()).text
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(tmp_path):
@@ -178,7 +178,7 @@ def test_a_record_of_an_older_version_still_makes_a_page(tmp_path):
 
 def test_a_perfect_evaluation_is_described_as_one(tmp_path):
     record = make_record(
-        wer=0.0, wer_interval=[0.0, 0.0], substitutions=0, insertions=0, deletions=0, skipped=[],
+        wer=0.0, wer_interval=[0.0, 0.07], substitutions=0, insertions=0, deletions=0, skipped=[],
         slices=[{"field": "speaker", "kind": "text", "num_missing": 3, "groups": [make_group(errors=0, wer=0.0)]}],
         confusions={"substitutions": [], "insertions": [], "deletions": []},
         confidence=make_record()["confidence"] | {"auc": None},
@@ -186,6 +186,7 @@ def test_a_perfect_evaluation_is_described_as_one(tmp_path):
     )  # fmt: skip
     shown = page_of(tmp_path, record).text
     assert "every utterance was recognised without an error" in shown
+    assert "95 % interval 0 to 7.0 %" in shown, "in the headline too"
     assert "No utterance has a speaker." in shown
     assert "nothing to distinguish" in shown
     assert "Substituted The most" not in shown and "not drawn" not in shown

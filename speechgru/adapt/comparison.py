@@ -32,7 +32,7 @@ def record_of_texts(
         "num_utterances": len(pairs),
         "audio_seconds": sum(durations),
         "wer": total.rate,
-        "wer_interval": list(interval_of(words)),
+        "wer_interval": _listed(metrics.error_interval(words)),
         "cer": metrics.total(metrics.character_errors(*pair) for pair in pairs).rate,
         "sentence_error_rate": metrics.sentence_error_rate(words),
         "words": total.reference_length,
@@ -58,19 +58,6 @@ def record_of_texts(
     }
 
 
-def interval_of(words: Sequence[metrics.ErrorCounts]) -> tuple[float, float]:
-    """Where a WER may lie at 95 %: by resampling the utterances, and where there is no error, which resampling would
-    show as certainty, by Wilson's interval of no word of so many.
-
-    >>> interval_of([metrics.ErrorCounts(reference_length=5)] * 10)
-    (0.0, 0.0713...)
-    """
-    total = metrics.total(words)
-    if total.errors or not total.reference_length:
-        return metrics.bootstrap_interval(words)
-    return metrics.share_interval(0, total.reference_length)
-
-
 def compare(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
     """Two evaluations of the same utterances, with the interval of the change.
 
@@ -83,8 +70,12 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[
     """
     change = None
     if after is not None:
-        change = list(metrics.paired_interval(_counts(before), _counts(after)))
+        change = _listed(metrics.paired_interval(_counts(before), _counts(after)))
     return {"before": before, "after": after, "change_interval": change}
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _counts(record: Mapping[str, Any]) -> list[metrics.ErrorCounts]:

@@ -130,8 +130,7 @@ def evaluate(
     for entry in record["slices"] if slices else ():
         table = Table(entry["field"], "WER", "95 % interval", "words", "utterances", title=f"by {entry['field']}")
         for group in entry["groups"]:
-            # resampling no error would look like certainty
-            interval = describe_interval(group["wer_interval"]) if group["errors"] else ""
+            interval = describe_interval(group["wer_interval"])
             table.add_row(
                 _describe_group(group),
                 _describe_rate(group["wer"]),

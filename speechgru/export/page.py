@@ -129,8 +129,8 @@ def _difference(value: Any) -> str:
     return f"{digits}\u00b710{str(int(power)).translate(_RAISED)}"
 
 
-def _change(value: float) -> str:
-    return ("+" if value > 0 else "") + html.percent(value)
+def _change(value: Any) -> str:
+    return ("+" if html.is_number(value) and value > 0 else "") + html.percent(value)
 
 
 def _facts(metadata: Record) -> str:

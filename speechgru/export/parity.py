@@ -38,8 +38,8 @@ class FormParity:
         form: `Keras`, `SavedModel`, or a TFLite form such as `dynamic`.
         size_bytes: of the file; None for Keras.
         max_difference: the greatest difference of a log-probability from Keras'; of Keras 0.
-        wer: word error rate, a fraction.
-        wer_change: the same less Keras'.
+        wer: word error rate, a fraction; None where no reference holds a word.
+        wer_change: the same less Keras'; None likewise.
         rtf: seconds of computing per second of audio, one recording at a time, one thread, decoding included.
         stream_difference: the greatest difference of a log-probability between a stream in small pieces and the same
             form's whole recordings; None where the form does not stream.
@@ -51,8 +51,8 @@ class FormParity:
     form: str
     size_bytes: int | None
     max_difference: float
-    wer: float
-    wer_change: float
+    wer: float | None
+    wer_change: float | None
     rtf: float | None = None
     stream_difference: float | None = None
     stream_rtf: float | None = None
@@ -125,13 +125,14 @@ class Parity:
                 )
             difference = max(difference, float(np.abs(log_probs_SV - expected_SV).max(initial=0.0)))
         wer = self._wer_of(texts)
+        change = None if wer is None or self._wer is None else wer - self._wer
         self.forms.append(
             FormParity(
                 name,
                 size_bytes,
                 difference,
                 wer,
-                wer - self._wer,
+                change,
                 metrics.real_time_factor(seconds, self._audio_seconds),
             )
         )
@@ -140,9 +141,9 @@ class Parity:
                 f"{name} differs from the trained model by {difference:.2g} in a log-probability, allowed are "
                 f"{FLOAT_TOLERANCE:g}; nothing was written. It is a fault of speechgru or TensorFlow: please report it"
             )
-        if wer - self._wer > self._max_wer_change:
+        if change is not None and change > self._max_wer_change:
             raise BundleError(
-                f"{name} has a word error rate of {wer:.2%} on {len(texts)} recordings, {wer - self._wer:.2%} above "
+                f"{name} has a word error rate of {wer:.2%} on {len(texts)} recordings, {change:.2%} above "
                 f"the trained model's; allowed are {self._max_wer_change:.2%}. Nothing was written; leave the form "
                 "out, or allow more (--max-wer-change)"
             )
@@ -180,7 +181,7 @@ class Parity:
         rtf = metrics.real_time_factor(seconds, audio / self._sample_rate)
         return {"stream_difference": difference, "stream_rtf": rtf}
 
-    def _wer_of(self, texts: Sequence[str]) -> float:
+    def _wer_of(self, texts: Sequence[str]) -> float | None:
         pairs = zip(self.references, texts, strict=True)
         return metrics.total(metrics.word_errors(reference, hypothesis) for reference, hypothesis in pairs).rate
 

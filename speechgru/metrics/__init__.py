@@ -5,6 +5,8 @@
 (True, 0.5, 1.0)
 >>> bootstrap_interval(counts, num_samples=100)
 (0.3333333333333333, 1.0)
+>>> error_interval([word_errors("stop", "stop")] * 22)  # no error, of few words
+(0.0, 0.1486...)
 >>> paired_interval(counts, [word_errors("turn it on", "turn it on"), word_errors("stop", "stop now")])
 (-0.3333333333333333, 0.0)
 >>> character_errors("stop", "step").rate
@@ -50,23 +52,27 @@ from speechgru.metrics.confidence import (
     area_under_curve,
     calibration_error,
     reliability,
-    share_interval,
     words_right,
 )
-from speechgru.metrics.detection import DetectionCurve, OperatingPoint, rate_interval
+from speechgru.metrics.detection import DetectionCurve, OperatingPoint
 from speechgru.metrics.error_rates import (
     AlignedPair,
     ErrorCounts,
     align,
-    bootstrap_interval,
     character_errors,
     count_errors,
     count_pairs,
-    paired_interval,
     real_time_factor,
     sentence_error_rate,
     total,
     word_errors,
+)
+from speechgru.metrics.intervals import (
+    bootstrap_interval,
+    error_interval,
+    paired_interval,
+    rate_interval,
+    share_interval,
 )
 
 __all__ = [
@@ -85,6 +91,7 @@ __all__ = [
     "confusions",
     "count_errors",
     "count_pairs",
+    "error_interval",
     "paired_interval",
     "rate_interval",
     "real_time_factor",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from speechgru.metrics.error_rates import CONFIDENCE_EDGES, AlignedPair
+from speechgru.metrics.intervals import share_interval
 
 
 def words_right(pairs: Iterable[AlignedPair]) -> list[bool]:
@@ -52,22 +52,6 @@ class ReliabilityBin(NamedTuple):
     mean_confidence: float
     share_right: float
     right_interval: tuple[float, float]
-
-
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Where a share may lie at 95 %, when `count` of `total` independent cases had it; also for none and for all.
-
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-
-    Raises:
-        ValueError: there is no case, or more cases had it than there are.
-    """
-    if not 0 <= count <= total or not total:
-        raise ValueError(f"a share needs 1 case or more, and no more that have it, got {count} of {total}")
-    z, share = 1.959964, count / total  # the normal distribution's 97.5 %
-    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))  # rounding passes 0 and 1
 
 
 def reliability(confidences: Sequence[float], right: Sequence[bool]) -> list[ReliabilityBin]:

@@ -10,16 +10,12 @@ accepted is a false accept; these count by the hour, since a room has no number 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from speechgru.metrics.confidence import share_interval
-
-#: Half of what a 95 % interval leaves out.
-_TAIL = 0.025
+from speechgru.metrics.intervals import rate_interval, share_interval
 
 
 class OperatingPoint(NamedTuple):
@@ -126,42 +122,3 @@ class DetectionCurve:
         wanted = np.linspace(counts[0], counts[-1], most)
         places = {0, len(corners) - 1, *(int(np.abs(counts - value).argmin()) for value in wanted)}
         return [corners[place] for place in sorted(places)]
-
-
-def rate_interval(count: int, exposure: float) -> tuple[float, float]:
-    """Where a rate of rare events may lie at 95 %, when `count` of them came in an exposure such as hours.
-
-    Events count as independent (Poisson). Source: Garwood 1936, "Fiducial limits for the Poisson distribution".
-
-    Raises:
-        ValueError: the count is below 0, or there was no exposure.
-
-    Example:
-        >>> [round(end, 2) for end in rate_interval(0, 1.0)]
-        [0.0, 3.69]
-    """
-    if count < 0 or not exposure > 0:
-        raise ValueError(f"a rate needs a count of 0 or more and an exposure above 0, got {count} in {exposure}")
-
-    def solve(is_too_low: bool) -> float:
-        """The mean at which `count` or more (or: or fewer) events have the probability of a tail, by bisection."""
-        low, high = 0.0, count + 10.0 * math.sqrt(count + 1.0) + 10.0
-        while high - low > 1e-9 * high:
-            middle = (low + high) / 2
-            if is_too_low:
-                is_below = 1 - _poisson_at_most(count - 1, middle) < _TAIL
-            else:
-                is_below = _poisson_at_most(count, middle) > _TAIL
-            low, high = (middle, high) if is_below else (low, middle)
-        return high
-
-    return solve(True) / exposure if count else 0.0, solve(False) / exposure
-
-
-def _poisson_at_most(count: int, mean: float) -> float:
-    """The probability of at most `count` events where `mean` are expected."""
-    if count < 0 or not mean:
-        return float(count >= 0)
-    number = np.arange(count + 1)
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(number[1:]))])
-    return float(np.exp(number * math.log(mean) - mean - log_factorials).sum())

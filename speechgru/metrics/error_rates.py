@@ -1,4 +1,4 @@
-"""How good a transcript is: error rates, alignments, confusions, slices, intervals, confidence, speed.
+"""How good a transcript is: errors, error rates, alignments, speed.
 
 An error rate is total errors / total reference length over the corpus, a fraction, never an average of the
 utterances' rates and never clamped: insertions can take it above 1. Texts are compared as they are given; normalise
@@ -7,13 +7,10 @@ both with `text.normalize_text` first.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-
-import numpy as np
 
 Operation = Literal["equal", "substitute", "insert", "delete"]
 
@@ -23,8 +20,6 @@ OPERATIONS: dict[str, Operation] = {
     "insert": "insert",
     "delete": "delete",
 }
-#: Resampled utterances held in memory at once by the bootstrap.
-_BOOTSTRAP_BLOCK = 4_000_000
 #: Where the bins of a reliability table begin and end; most words of a good model have a confidence near 1.
 CONFIDENCE_EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
@@ -59,11 +54,9 @@ class ErrorCounts:
         return self.substitutions + self.insertions + self.deletions
 
     @property
-    def rate(self) -> float:
-        """Errors per reference token; of an empty reference 0 where nothing was recognised, else infinite."""
-        if self.reference_length:
-            return self.errors / self.reference_length
-        return math.inf if self.errors else 0.0
+    def rate(self) -> float | None:
+        """Errors per reference token; None of an empty reference, whose errors have a number and no rate."""
+        return self.errors / self.reference_length if self.reference_length else None
 
     def __add__(self, other: ErrorCounts) -> ErrorCounts:
         if not isinstance(other, ErrorCounts):
@@ -167,113 +160,8 @@ def sentence_error_rate(counts: Sequence[ErrorCounts]) -> float:
     Raises:
         ValueError: there is no utterance.
     """
-    _require_utterances(counts)
+    require_utterances(counts)
     return sum(1 for count in counts if count.errors) / len(counts)
-
-
-def bootstrap_interval(
-    counts: Sequence[ErrorCounts], *, confidence: float = 0.95, num_samples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """How far the corpus error rate might have fallen with other utterances of the same kind.
-
-    Draws as many utterances as there are, with replacement, `num_samples` times, and takes the percentiles of the
-    corpus rates. Utterances count as independent: with few speakers the truth is wider. A corpus without any error
-    gives (0, 0), which says that it is too small or too easy, not that the model never errs. Source: Bisani and Ney
-    2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation".
-
-    Args:
-        counts: one entry an utterance.
-        confidence: the share of resampled rates inside the interval, between 0 and 1.
-        num_samples: resampled corpora.
-        seed: the same seed gives the same interval.
-
-    Returns:
-        The lower and the upper end, as fractions.
-
-    Raises:
-        ValueError: there is no utterance, or a setting is out of range.
-    """
-    _require_utterances(counts)
-    errors_U, words_U = _errors_and_lengths(counts)
-    rates = [_rates(errors_U, words_U, drawn) for drawn in _resamples(len(counts), confidence, num_samples, seed)]
-    return _percentiles(np.concatenate(rates), confidence)
-
-
-def paired_interval(
-    before: Sequence[ErrorCounts],
-    after: Sequence[ErrorCounts],
-    *,
-    confidence: float = 0.95,
-    num_samples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """How far the change of the corpus error rate between two recognisers might have been another, on other utterances.
-
-    The same drawn utterances are counted for both, so that what is hard for both cancels out: the interval is
-    narrower than those of the two rates suggest. One that does not reach 0 is a change that chance alone explains
-    poorly. Source: Bisani and Ney 2004, section 4 ("probability of improvement").
-
-    Args:
-        before: one entry an utterance.
-        after: the other recogniser's, of the same utterances in the same order.
-        confidence: the share of resampled changes inside the interval, between 0 and 1.
-        num_samples: resampled corpora.
-        seed: the same seed gives the same interval.
-
-    Returns:
-        The lower and the upper end of the rate after less the rate before, as fractions: below 0 is better.
-
-    Raises:
-        ValueError: there is no utterance, the two differ in their references' lengths, or a setting is out of range.
-    """
-    _require_utterances(before)
-    (errors_U, words_U), (errors_after_U, words_after_U) = map(_errors_and_lengths, (before, after))
-    if not np.array_equal(words_U, words_after_U):
-        raise ValueError("a paired interval compares the same utterances in the same order, and these differ in length")
-    changes = [
-        _rates(errors_after_U, words_U, drawn) - _rates(errors_U, words_U, drawn)
-        for drawn in _resamples(len(before), confidence, num_samples, seed)
-    ]
-    # Nothing said and something recognised in both is infinite in both: no change that could be counted.
-    return _percentiles(np.nan_to_num(np.concatenate(changes), nan=0.0, posinf=np.inf, neginf=-np.inf), confidence)
-
-
-def _errors_and_lengths(counts: Sequence[ErrorCounts]) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        np.array([count.errors for count in counts], np.int64),
-        np.array([count.reference_length for count in counts], np.int64),
-    )
-
-
-def _resamples(num_utterances: int, confidence: float, num_samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Places of utterances drawn with replacement, a row a resampled corpus, in blocks that memory holds.
-
-    Raises:
-        ValueError: a setting is out of range.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence}")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be 1 or more, got {num_samples}")
-    generator = np.random.default_rng(seed)
-    block = max(1, _BOOTSTRAP_BLOCK // num_utterances)
-    for start in range(0, num_samples, block):
-        yield generator.integers(num_utterances, size=(min(block, num_samples - start), num_utterances))
-
-
-def _rates(errors_U: np.ndarray, words_U: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The error rate of each resampled corpus."""
-    errors, words = errors_U[drawn].sum(axis=1), words_U[drawn].sum(axis=1)
-    return np.where(words > 0, errors / np.maximum(words, 1), np.where(errors > 0, np.inf, 0.0))
-
-
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    # Whole samples, outwards: interpolating between a finite and an infinite rate would give NaN.
-    tail = (1 - confidence) / 2
-    return (
-        float(np.quantile(values, tail, method="lower")),
-        float(np.quantile(values, 1 - tail, method="higher")),
-    )
 
 
 def real_time_factor(processing_seconds: float, audio_seconds: float) -> float:
@@ -290,6 +178,11 @@ def real_time_factor(processing_seconds: float, audio_seconds: float) -> float:
     return processing_seconds / audio_seconds
 
 
-def _require_utterances(counts: Sequence[ErrorCounts]) -> None:
+def require_utterances(counts: Sequence[ErrorCounts]) -> None:
+    """Refuses to score nothing.
+
+    Raises:
+        ValueError: there is no utterance.
+    """
     if not len(counts):
         raise ValueError("no utterance was scored; an error rate needs at least one")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,8 +123,11 @@ def evaluate(
     return record
 
 
-def error_rates(decoded: Decoded) -> dict[str, float]:
-    """The two numbers of `score` that a training run keeps, `wer` and `cer`, at a fraction of its time."""
+def error_rates(decoded: Decoded) -> dict[str, float | None]:
+    """The two numbers of `score` that a training run keeps, `wer` and `cer`, at a fraction of its time.
+
+    Both are None where no reference holds a word.
+    """
     pairs = [
         (example.text, hypothesis.text)
         for example, hypothesis in zip(decoded.examples, decoded.hypotheses, strict=True)
@@ -147,8 +149,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
 
     Returns:
         `wer`, `cer`, `sentence_error_rate`, `substitutions`, `insertions`, `deletions`, `errors` (their sum), `words`,
-        `num_utterances`, `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %, bootstrap over
-        utterances); rates and intervals are None where the references hold no word; and
+        `num_utterances`, `audio_seconds`, `rtf`, `num_skipped` with `skipped`, `wer_interval` (95 %,
+        `metrics.error_interval`); rates and intervals are None where the references hold no word; and
 
         - `silence`: of the utterances in which nothing was said, if there are any: `num_utterances`, `audio_seconds`,
           `num_wrong` (in which a word was recognised), `false_words` and `false_words_per_hour`;
@@ -175,13 +177,11 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
         "name": name,
         "num_utterances": len(references),
         "audio_seconds": decoded.audio_seconds,
-        "wer": _rate(total),
-        "cer": _rate(
-            metrics.total(
-                metrics.character_errors(reference, hypothesis.text)
-                for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
-            )
-        ),
+        "wer": total.rate,
+        "cer": metrics.total(
+            metrics.character_errors(reference, hypothesis.text)
+            for reference, hypothesis in zip(references, decoded.hypotheses, strict=True)
+        ).rate,
         "sentence_error_rate": metrics.sentence_error_rate(words),
         "words": total.reference_length,
         "substitutions": total.substitutions,
@@ -221,16 +221,10 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
     return record
 
 
-def _rate(total: metrics.ErrorCounts) -> float | None:
-    """Errors per reference token; None without any, where false words have no rate but a number."""
-    return total.rate if total.reference_length else None
-
-
 def _interval(counts: Sequence[metrics.ErrorCounts], resamples: int) -> list[float] | None:
-    """The interval of a word error rate; None where too few references hold a word for one."""
-    interval = metrics.bootstrap_interval(counts, num_samples=resamples)
-    has_words = any(count.reference_length for count in counts)
-    return list(interval) if has_words and math.isfinite(interval[1]) else None
+    """The interval of a word error rate; None where no reference holds a word."""
+    interval = metrics.error_interval(counts, num_samples=resamples)
+    return None if interval is None else list(interval)
 
 
 def _silence(decoded: Decoded, words: Sequence[metrics.ErrorCounts]) -> dict[str, Any] | None:
@@ -296,7 +290,7 @@ def _score_slices(
             "num_utterances": len(counts),
             "words": total.reference_length,
             "errors": total.errors,
-            "wer": _rate(total),
+            "wer": total.rate,
         }
         if resamples:
             group["wer_interval"] = _interval(counts, resamples)

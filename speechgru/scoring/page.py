@@ -77,8 +77,7 @@ def report_evaluation(
             "".join(_slice(entry, record) for entry in record.get("slices") or ()),
             lead="A bar is the word error rate of a group of utterances, the line on it its 95 % interval, the dashed "
             "line the rate of all utterances. Where an interval does not reach the dashed line, chance alone is a poor "
-            "explanation; with many groups, one in twenty differs that much by chance. A group without an error has no "
-            "interval: it is too small, or too easy, to have one.",
+            "explanation; with many groups, one in twenty differs that much by chance.",
         ),
         html.section("confusions", "Words confused", _confusions(record.get("confusions") or {})),
         html.section("confidence", "Confidence", _confidence(record.get("confidence") or {})),
@@ -259,23 +258,18 @@ def _slice(entry: Record, record: Record) -> str:
             [
                 _group_name(group, field),
                 html.percent(group.get("wer")),
-                html.interval(_interval(group)) or html.MISSING,
+                html.interval(group.get("wer_interval")) or html.MISSING,
                 *(html.count(group.get(key)) for key in ("errors", "words", "num_utterances")),
             ]
             for group in shown
         ],
         caption=caption,
         drawings_html=[
-            rate_bar(group.get("wer"), interval=_interval(group), overall=record.get("wer"), highest=highest)
+            rate_bar(group.get("wer"), interval=group.get("wer_interval"), overall=record.get("wer"), highest=highest)
             for group in shown
         ],
     )
     return f'<div class="part">{heading_html}{table_html}</div>'
-
-
-def _interval(group: Record) -> Any:
-    """The interval, none for a group without an error: resampling gives 0 to 0, which would look like certainty."""
-    return group.get("wer_interval") if group.get("errors") else None
 
 
 def _highest(groups: Sequence[Record]) -> float:
@@ -285,7 +279,7 @@ def _highest(groups: Sequence[Record]) -> float:
         return [value for value in values if html.is_number(value) and math.isfinite(value)]
 
     rates = finite([group.get("wer") for group in groups])
-    ends = finite([end for group in groups for end in (_interval(group) or [])])
+    ends = finite([end for group in groups for end in (group.get("wer_interval") or [])])
     highest = max(rates, default=0.0)
     return min(max(ends, default=highest), 2.5 * highest) if highest else 1.0
 
