@@ -7,6 +7,7 @@ with `unit="word"` one whole word or command.
 from __future__ import annotations
 
 import dataclasses
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,24 @@ _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
 _SPACE_LINE = "<space>"
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'", "\u00b4": "'"})
 
+#: Characters that nobody sees or speaks: control characters that are no white space (Unicode's category Cc), format
+#: characters (Cf: zero-width spaces, soft hyphens, byte order marks, directions), and the other ones that Unicode calls
+#: ignorable (Hangul fillers, variation selectors). They come with copied text, and would become labels.
+_INVISIBLE = re.compile(
+    "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    "\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd"
+    "\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_NON_JOINER = "\u200c"
+#: The invisible ones that spell words where letters join: zero-width non-joiner and joiner, Mongolian vowel separator.
+_JOINERS = frozenset((_NON_JOINER, "\u200d", "\u180e"))
+#: Scripts whose letters join: Arabic, Syriac, N'Ko, Mandaic, those of the Brahmic family, Mongolian and a few more.
+_JOINING_SCRIPTS = re.compile(
+    "[\u0600-\u077f\u07c0-\u07ff\u0840-\u0dff\u0f00-\u109f\u1780-\u18af\u1900-\u1c7f\u1cd0-\u1cff\ua840-\ua87f"
+    "\ua8e0-\ua8ff\ua980-\ua9df\uaa60-\uaa7f\uabc0-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff"
+    "\U0001e900-\U0001e95f]"
+)
+
 
 def normalize_text(
     text: str,
@@ -41,8 +60,9 @@ def normalize_text(
 ) -> str:
     """Brings a transcript to the form that the model learns and that scoring compares.
 
-    One way to write every character, one kind of apostrophe, optionally lower case and no punctuation (an apostrophe
-    inside a word stays: "don't"; every other mark becomes a space, so "well-kept" is two words), single spaces.
+    One way to write every character, one kind of apostrophe, nothing invisible (`invisible_characters`), optionally
+    lower case and no punctuation (an apostrophe inside a word stays: "don't"; every other mark becomes a space, so
+    "well-kept" is two words), single spaces.
 
     Args:
         text: the transcript as written.
@@ -63,6 +83,8 @@ def normalize_text(
     # Apostrophes before NFKC, which takes the acute accent for a space and a combining mark, and after it, for what it
     # takes apart.
     text = unicodedata.normalize(normalization, text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
+    if _INVISIBLE.search(text):
+        text = unicodedata.normalize(normalization, "".join(text[place] for place in _visible(text)))
     if lowercase:
         text = unicodedata.normalize(normalization, text.lower())
     if remove_punctuation:
@@ -76,6 +98,50 @@ def normalize_text(
             for position, character in enumerate(text)
         )
     return " ".join(text.split())
+
+
+def invisible_characters(text: str) -> list[str]:
+    """The characters of a text that `normalize_text` drops because nobody sees or speaks them, each once, in order.
+
+    They are those of Unicode's categories Cf and Cc that are no white space, and its other ignorable ones. A zero-width
+    joiner or non-joiner stays where it spells a word: behind a letter of a script whose letters join, such as Arabic or
+    Devanagari, and the non-joiner in front of one too. Source: Unicode Standard Annex 31, section 2.3.
+
+    Example:
+        >>> invisible_characters("turn\\u200b on\\ufeff")
+        ['\\u200b', '\\ufeff']
+        >>> invisible_characters("\\u0645\\u06cc\\u200c\\u0631\\u0648\\u062f")  # Persian: goes
+        []
+    """
+    if not _INVISIBLE.search(text):
+        return []
+    visible = set(_visible(text))
+    return list(dict.fromkeys(character for place, character in enumerate(text) if place not in visible))
+
+
+def _visible(text: str) -> list[int]:
+    """The places of the characters that stay."""
+    places: list[int] = []
+    for place, character in enumerate(text):
+        if _INVISIBLE.match(character):
+            before = text[places[-1]] if places else ""
+            if character not in _JOINERS or not _joins(before):
+                continue
+            following = (text[other] for other in range(place + 1, len(text)))
+            after = next((other for other in following if not _INVISIBLE.match(other)), "")
+            if character == _NON_JOINER and not _joins(after):
+                continue
+        places.append(place)
+    return places
+
+
+def _joins(character: str) -> bool:
+    """Whether a character is a letter, mark or digit of a script whose letters join."""
+    return (
+        bool(character and _JOINING_SCRIPTS.match(character))
+        and not _INVISIBLE.match(character)
+        and unicodedata.category(character)[0] in "LMN"
+    )
 
 
 def _is_inner_apostrophe(text: str, position: int) -> bool:
@@ -283,7 +349,13 @@ def _entries_of(text: str, unit: Unit) -> Sequence[str]:
 def describe_characters(entries: Sequence[str]) -> str:
     """Names characters or words for a message: `'ß' (U+00DF) is`, `'ß' (U+00DF), '7' (U+0037) are`, `'lamp' is`.
 
-    A single character comes with its code point, because several look alike.
+    A single character comes with its code point, because several look alike, and one that has no look with its name.
     """
-    named = ", ".join(f"{entry!r} (U+{ord(entry):04X})" if len(entry) == 1 else repr(entry) for entry in entries)
-    return f"{named} {'is' if len(entries) == 1 else 'are'}"
+    return f"{', '.join(map(_describe_entry, entries))} {'is' if len(entries) == 1 else 'are'}"
+
+
+def _describe_entry(entry: str) -> str:
+    if len(entry) != 1:
+        return repr(entry)
+    name = unicodedata.name(entry, "") if _INVISIBLE.match(entry) else ""
+    return f"{entry!r} (U+{ord(entry):04X}{f', {name.lower()}' if name else ''})"

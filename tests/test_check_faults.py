@@ -121,6 +121,7 @@ def planted(tmp_path_factory):
     corpus.add(samples=corpus.speech(1.6), text="or it had this with his", duration=1.55)  # within the tolerance
     corpus.add("empty text", text="", samples=corpus.speech(1.0))
     corpus.add("empty text", text=" ?!", samples=corpus.speech(1.0))
+    corpus.add("invisible character", text="is\u200b it\ufeff his one", samples=corpus.speech(1.3))
     corpus.add("text length", text="to", samples=corpus.speech(14.0))
     corpus.add("text length", text=corpus.text(13), samples=corpus.speech(1.2))
 

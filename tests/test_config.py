@@ -1,6 +1,7 @@
 """The run configuration: one file documents it, and every mistake is reported by file, line, key and cure."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -356,6 +357,13 @@ def test_texts_are_normalised_by_every_rule():
     rules = TextConfig(normalization="NFKC", lowercase=False, keep_punctuation="-%")
     assert rules.normalize("Don\u2019t \ufb01ne-tune 50%!") == "Don't fine-tune 50%"
     assert TextConfig(remove_punctuation=False).normalize("Stop!") == "stop!"
+
+
+def test_a_vocabulary_is_read_in_the_form_that_transcripts_have(load):
+    decomposed = unicodedata.normalize("NFD", "a\u00e9\u00fc")
+    assert len(decomposed) == 5 and load(f"text: {{characters: {decomposed!r}}}").text.characters == "a\u00e9\u00fc"
+    words = load(f"text: {{unit: word, words: [{decomposed!r}]}}").text.words
+    assert words == ("a\u00e9\u00fc",)
 
 
 def test_a_runs_file_from_before_a_key_means_what_was_done_then(tmp_path, load):

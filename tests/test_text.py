@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.errors import TextError
-from speechgru.text import BLANK_ID, Vocabulary, describe_characters, normalize_text
+from speechgru.text import BLANK_ID, Vocabulary, describe_characters, invisible_characters, normalize_text
 
 #: Characters that a vocabulary can have: any that survives in a normalised transcript.
 CHARACTERS = st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"]) | st.just(" ")
@@ -49,6 +49,41 @@ def test_compatibility_spellings_become_plain_only_when_asked(text, expected):
     assert normalize_text(text, normalization="NFKC") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected", "dropped"),
+    [
+        ("turn\u200b on\ufeff", "turn on", ["\u200b", "\ufeff"]),
+        ("fire\u00adplace", "fireplace", ["\u00ad"]),
+        ("a\x00b\x07\x9f c\x1fd\x85e\tf", "ab c d e f", ["\x00", "\x07", "\x9f"]),
+        ("e\u200b\u0301te\u0301", "\u00e9t\u00e9", ["\u200b"]),
+        ("\u2764\ufe0f ok \U0001f468\u200d\U0001f469", "ok", ["\ufe0f", "\u200d"]),
+        ("on\u200c\u200doff", "onoff", ["\u200c", "\u200d"]),
+        ("\u202aon\u202c\u2066 off\u2069\u2060", "on off", ["\u202a", "\u202c", "\u2066", "\u2069", "\u2060"]),
+        ("\u3164\uffa0\ub124", "\ub124", ["\u3164", "\uffa0"]),
+        # Persian "goes", Hindi "ksha" held apart, Sinhala "sri", Bengali "rya", a Malayalam chillu, Mongolian
+        ("\u0645\u06cc\u200c\u0631\u0648\u062f", None, []),
+        ("\u0915\u094d\u200d\u0937 \u0915\u094d\u200c\u0937", None, []),
+        ("\u0dc1\u0dca\u200d\u0dbb\u0dd3", None, []),
+        ("\u09b0\u200d\u09cd\u09af", None, []),
+        ("\u0d28\u0d4d\u200d", None, []),
+        ("\u1820\u182f\u180e\u1820", None, []),
+        # a joiner that joins nothing
+        ("\u0645\u06cc\u200c \u0631\u0648\u062f", "\u0645\u06cc \u0631\u0648\u062f", ["\u200c"]),
+        ("\u200d\u0915\u200c\u200c\u0916", "\u0915\u200c\u0916", ["\u200d", "\u200c"]),
+    ],
+)
+def test_what_nobody_sees_is_dropped_but_what_spells_a_word(text, expected, dropped):
+    assert normalize_text(text) == (text if expected is None else expected)
+    assert invisible_characters(text) == dropped
+
+
+def test_every_control_and_format_character_is_known():
+    for code in range(0x110000):
+        character = chr(code)
+        if unicodedata.category(character) in ("Cc", "Cf") and not character.isspace():
+            assert normalize_text(f"a{character}b") == "ab", hex(code)
+
+
 def test_another_normalization_is_refused():
     with pytest.raises(ValueError, match="normalization must be NFC or NFKC, got 'NFD'"):
         normalize_text("a", normalization="NFD")
@@ -73,7 +108,9 @@ def test_a_normalised_text_is_clean(text):
 
 
 @given(
-    st.text("aB'’´` -,.!ßÉéİｶﾞ½ﬁ\u0301\t", max_size=30) | st.text(max_size=20),
+    st.text("aB'’´` -,.!ßÉéİｶﾞ½ﬁ\u0301\t", max_size=30)
+    | st.text("a\u00e9\u0301 -\u200b\u200c\u200d\u180e\u1820\ufeff\u0915\u094d\u0643\u0649\u060c\ufe70", max_size=20)
+    | st.text(max_size=20),
     st.fixed_dictionaries(
         {
             "lowercase": st.booleans(),
@@ -172,6 +209,7 @@ def test_unknown_characters_are_named_with_their_code_points():
         "spell the transcript with known characters or train with a vocabulary that has them"
     )
     assert describe_characters(["😀"]) == "'😀' (U+1F600) is"
+    assert describe_characters(["\u200b", "\x00"]) == "'\\u200b' (U+200B, zero width space), '\\x00' (U+0000) are"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -46,6 +47,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         _apply_override(document, origins, override)
     if not stored:
         take_from_base(document)
+        _compose(document)
     config = _validate(document, origins, fallback=str(path))
     data = config.data.model_copy(
         update={
@@ -58,6 +60,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         update={key: _absolute(manifest) for key, (manifest, _) in config.augment.manifests.items()}
     )
     return config.model_copy(update={"data": data, "augment": augment, "train": train})
+
+
+def _compose(document: dict[str, Any]) -> None:
+    """Writes the vocabulary in the form that transcripts are brought to: an accented letter is one character.
+
+    Editors, and above all file systems, write `é` as one character or as two, and show the same.
+    """
+    text = document.get("text")
+    if not isinstance(text, dict):
+        return
+    if isinstance(text.get("characters"), str):
+        text["characters"] = unicodedata.normalize("NFC", text["characters"])
+    if isinstance(text.get("words"), list):
+        text["words"] = [
+            unicodedata.normalize("NFC", word) if isinstance(word, str) else word for word in text["words"]
+        ]
 
 
 def _absolute(path: str | None) -> str | None:

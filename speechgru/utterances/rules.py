@@ -17,7 +17,7 @@ import numpy as np
 from speechgru import lengths
 from speechgru.config.sections import CheckConfig
 from speechgru.errors import ConfigError
-from speechgru.text import describe_characters
+from speechgru.text import describe_characters, invisible_characters
 from speechgru.utterances.case import Case, HeldOut, Rule
 
 #: Of fewer utterances than this, none is called unusual.
@@ -142,6 +142,16 @@ def _duration_mismatch(case: Case) -> str | None:
     )
 
 
+def _invisible_characters(case: Case) -> str | None:
+    found = invisible_characters(case.utterance.text)
+    if not found:
+        return None
+    return (
+        f"{describe_characters(found)} in {case.utterance.text!a}, which nobody sees or speaks: dropped where the "
+        "text is learnt or scored; write the text without"
+    )
+
+
 def _empty_text(case: Case) -> str | None:
     if case.text or case.is_silent or case.measurement.peak is None:
         return None
@@ -260,6 +270,12 @@ RULES: tuple[Rule, ...] = (
     Rule("dc offset", "suspicion", "the samples are not centred on 0", _dc_offset),
     Rule(
         "duration mismatch", "suspicion", "the line gives another duration than the recording has", _duration_mismatch
+    ),
+    Rule(
+        "invisible character",
+        "suspicion",
+        "zero-width spaces, soft hyphens or control characters in the text, which are dropped",
+        _invisible_characters,
     ),
     Rule("empty text", "suspicion", "sound, but no transcript", _empty_text),
     Rule("leak", "suspicion", "the recording is held out in another manifest", compare=_leaks),
