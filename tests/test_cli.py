@@ -598,7 +598,7 @@ def test_other_readings_come_with_their_share(run, spelling, write_wav, tmp_path
         (["--phrases", "marks.txt"], "marks.txt:1: phrase '...' holds no word: the text rules leave nothing of it"),
         (["--repeat-phrases"], "phrases shall repeat, but none are given; name their file (--phrases FILE)"),
         (["--no-silence"], "silence shall be no answer, but nothing says what may be; name a file of phrases"),
-        (["--threshold", "-1"], "a threshold judges what was found among the texts that may be, but any text may be; name"),
+        (["--threshold", "-1"], "a threshold judges what was found among the texts that may be, but any text may"),
         (["--n-best", "2"], "--n-best prints several texts a recording, which a table has no place for; add --json"),
         (["--n-best", "5", "--json", "--beam-width", "3"], "5 hypotheses of a beam of 3: a beam ends with no more"),
         (["--beam-width", "0"], "Invalid value for '--beam-width'"),

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from speechgru.corpora import prepare, spoken
-from speechgru.corpora.spoken import VARIETIES, plan, speak_sentences
+from speechgru.corpora.planning import plan
+from speechgru.corpora.spoken import speak_sentences
+from speechgru.corpora.variety import VARIETIES, phrase, record
 from speechgru.errors import CorpusError, GrammarError
 from speechgru.grammar import Grammar
 from speechgru.utterances.check import check
@@ -188,15 +190,15 @@ def test_wide_variety_has_longer_silence_more_levels_and_other_pauses():
     rng = np.random.default_rng(0)
     padding = np.array([VARIETIES["wide"].draw_padding(rng) for _ in range(2000)])
     assert padding.min() < 0.11 and padding.max() > 1.4 and 0.3 < np.median(padding) < 0.5
-    phrased = [spoken._phrase("one two three four five", rng, is_digits=True).rstrip(".!?") for _ in range(300)]
+    phrased = [phrase("one two three four five", rng, is_digits=True).rstrip(".!?") for _ in range(300)]
     counts = collections.Counter(text.count(",") for text in phrased)
     assert {0, 1, 2, 4} >= set(counts) and min(counts[0], counts[4]) > 70
     assert all(text.replace(",", "") == "one two three four five" for text in phrased)
-    commands = [spoken._phrase("turn on the light", rng, is_digits=False) for _ in range(300)]
+    commands = [phrase("turn on the light", rng, is_digits=False) for _ in range(300)]
     assert 30 < sum("," in text for text in commands) < 90
     assert {text[-1] for text in commands} == {"t", ".", "!", "?"}
     speech_N = np.sin(np.arange(16000) / 3)
-    peaks = [np.abs(spoken._record(speech_N, snr_db=40, rng=rng, variety=VARIETIES["wide"])).max() for _ in range(50)]
+    peaks = [np.abs(record(speech_N, snr_db=40, rng=rng, variety=VARIETIES["wide"])).max() for _ in range(50)]
     assert min(peaks) < 0.1 and max(peaks) > 0.5
 
 

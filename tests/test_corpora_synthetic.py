@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.config.sections import RunConfig
-from speechgru.corpora import CORPORA, grammar, prepare, spoken, synthetic
+from speechgru.corpora import CORPORA, grammar, prepare, spoken, synthetic, variety
 from speechgru.errors import CorpusError
 from speechgru.process import workers as processes
 from speechgru.utterances import measurement
@@ -266,7 +266,7 @@ def test_the_links_to_the_voices_change_no_sample_and_are_removed(tmp_path):
 
 @given(st.integers(1, 200_000))
 def test_noise_has_the_next_length_that_transforms_fast(least):
-    length = spoken._fast_length(least)
+    length = variety._fast_length(least)
     rest = length
     for factor in (2, 3, 5):
         while rest % factor == 0:
@@ -276,10 +276,10 @@ def test_noise_has_the_next_length_that_transforms_fast(least):
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
 def test_noise_has_power_1_and_the_colour_that_was_asked_for(slope):
-    noise_N = spoken._coloured_noise(200_001, slope=slope, rng=np.random.default_rng(3))
+    noise_N = variety._coloured_noise(200_001, slope=slope, rng=np.random.default_rng(3))
     assert len(noise_N) == 200_001 and np.mean(noise_N**2) == pytest.approx(1.0)
     power_TF = np.abs(np.fft.rfft(noise_N[:199_680].reshape(-1, 1024) * np.hanning(1024))) ** 2
-    frequencies = np.fft.rfftfreq(1024, 1 / spoken.SAMPLE_RATE)
+    frequencies = np.fft.rfftfreq(1024, 1 / variety.SAMPLE_RATE)
     bands = [power_TF[:, (frequencies > low) & (frequencies < 2 * low)].mean() for low in (400, 800, 1600, 3200)]
     steps_db = 10 * np.diff(np.log10(bands))
     np.testing.assert_allclose(steps_db, -20 * slope * np.log10(2), atol=0.4)

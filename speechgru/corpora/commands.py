@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.corpora.spoken import GRAMMAR_NAME, check_whole, plan, speak_corpus
+from speechgru.corpora.planning import check_whole, plan
+from speechgru.corpora.spoken import GRAMMAR_NAME, speak_corpus
 from speechgru.errors import CorpusError
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent

@@ -1,6 +1,7 @@
 """Spoken corpora: sentences and a cast of voices in, recordings and manifests out.
 
-The noise, the level and the silence around a recording are drawn here; the voices and how they speak are the engines'.
+What is spoken is planned in `planning`, and what a recording sounds like in `variety`; the voices and how they speak
+are the engines'.
 
 A hundred recordings share a WAV file: a file each, or FLAC, would take longer to write, and training would take longer
 to read them.
@@ -10,14 +11,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speechgru.corpora import grammar
+from speechgru.corpora.planning import Sentence, check_whole
+from speechgru.corpora.variety import SAMPLE_RATE, VARIETIES, Variety, phrase, record, trim
 from speechgru.errors import CorpusError
 from speechgru.files import write_text
 from speechgru.process import workers as processes
@@ -35,71 +38,14 @@ from speechgru.voices import Cast, Engine, Sources, Voice, choose_cast
 from speechgru.voices.cache import SpeechCache, default_folder
 from speechgru.voices.engine import ALL
 
-#: The sample rate of the recordings, Hz.
-SAMPLE_RATE = 16000
 #: What a corpus keeps about its engines: licences, voices by split, and who was left out.
 VOICES_NAME = "voices.json"
 #: The grammar that a corpus was made from, beside its manifests.
 GRAMMAR_NAME = "grammar.json"
 
-_NOISE_SLOPES = (0.0, 0.5, 1.0)  # the amplitude falls with frequency to this power: white, pink, brown
-_NOISE_FLOOR_HZ = 50.0  # below it, coloured noise grows no further
-_SPEECH_FLOOR = 0.003  # of the peak: what an engine gives before and after the words is quieter
-
-_PAUSE_SHARE = 0.2
-_FINAL_MARKS = ("", "", ".", ".", "!", "?")
-
-_DEV_SHARE, _TEST_SHARE = 0.05, 0.08
-_MAX_REDRAWS = 500
 _PER_FILE = 100  # recordings: some four minutes, half a second of work
 _MOST = 1_000_000  # a file's name has six digits
 _OWN_AUDIO = re.compile(r"(train|dev|test|test_\w+)-\d{6}\.(wav|flac)")  # a FLAC an utterance, as it once was, too
-
-
-@dataclass(frozen=True)
-class Variety:
-    """How far recordings differ.
-
-    Args:
-        is_wide: whether voices vary as far as they stay intelligible, and pauses and tones of the sentence too.
-        padding_seconds: the silence before and after the speech, each.
-        snr_db: the speech's power over the noise's.
-        peak_db: the recording's level.
-    """
-
-    is_wide: bool
-    padding_seconds: tuple[float, float]
-    snr_db: tuple[float, float]
-    peak_db: tuple[float, float]
-
-    def draw_padding(self, rng: np.random.Generator) -> float:
-        """Seconds of silence; of a wide range, short ones as often as long ones on a logarithmic scale."""
-        low, high = self.padding_seconds
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))) if self.is_wide else rng.uniform(low, high))
-
-
-#: By name.
-VARIETIES = {
-    "usual": Variety(False, padding_seconds=(0.05, 0.4), snr_db=(15.0, 40.0), peak_db=(-12.0, -0.5)),
-    "wide": Variety(True, padding_seconds=(0.1, 1.5), snr_db=(10.0, 50.0), peak_db=(-30.0, -0.5)),
-}
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One utterance to speak: all that its samples depend on but the cast and the variety.
-
-    Args:
-        seed: the source of all that is drawn for it, different for each utterance.
-        split: its manifest.
-        text: what is spoken, and the transcript.
-        extra: further fields of its manifest line; JSON-ready.
-    """
-
-    seed: tuple[int, ...]
-    split: str
-    text: str
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,60 +134,6 @@ def speak_sentences(
         workers=workers,
         progress=progress,
     )
-
-
-def plan(
-    draw: Callable[[str, np.random.Generator], tuple[str, Mapping[str, Any]]],
-    *,
-    seed: int,
-    utterances: int,
-    is_split: bool = True,
-) -> list[Sentence]:
-    """What is spoken, before anything is.
-
-    A dev or test sentence occurs once, where there are enough, and has only words of training sentences (a corpus of a
-    few dozen utterances may lack such a sentence; then the next one is used as it is). A training sentence may recur in
-    another voice.
-
-    Args:
-        draw: draws a sentence of a split: its text, and further fields of its manifest line.
-        seed: 0 or more.
-        utterances: how many in all; 5 % of them, at least 2, are dev's, and 8 %, at least 4, test's.
-        is_split: whether sentences of different splits differ. Else any may recur, of training too.
-    """
-    sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
-    sizes["train"] = utterances - sizes["dev"] - sizes["test"]
-    sentences: list[Sentence] = []
-    known: set[str] = set()
-    for position, split in enumerate(grammar.SPLITS):
-        taken: set[str] = set()
-        may_recur = split == "train" or not is_split
-        for index in range(sizes[split]):
-            rng = np.random.default_rng([seed, position, index, 0])
-            text, extra = draw(split, rng)
-            if split != "train":
-                drawn = {text}
-                for _ in range(_MAX_REDRAWS):
-                    if (may_recur or text not in taken) and known.issuperset(text.split()):
-                        break
-                    text, extra = draw(split, rng)
-                    drawn.add(text)
-                else:
-                    may_recur = may_recur or drawn <= taken  # all were spoken: the search for more would take long
-            taken.add(text)
-            sentences.append(Sentence(seed=(seed, position, index), split=split, text=text, extra=extra))
-        if split == "train":
-            known = {word for text in taken for word in text.split()}
-    return sentences
-
-
-def check_whole(**values: tuple[Any, int]) -> None:
-    """Refuses what is not a whole number of at least so much: `seed=(value, least)`; `workers` may be None."""
-    for name, (value, least) in values.items():
-        if value is None and name == "workers":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise CorpusError(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 
 def speak_corpus(
@@ -469,25 +361,8 @@ def _draw(sentence: Sentence, job: _Job) -> _Drawn:
     rng = np.random.default_rng([*sentence.seed, 1])
     is_digits, is_wide = grammar.is_digit_string(sentence.text), job.variety.is_wide
     engine, voice = job.cast.draw(sentence.split, rng, is_digits=is_digits, is_wide=is_wide)
-    text = _phrase(sentence.text, rng, is_digits=is_digits) if is_wide else sentence.text
+    text = phrase(sentence.text, rng, is_digits=is_digits) if is_wide else sentence.text
     return _Drawn(engine, voice, text, int(rng.integers(1, 2**31 - 1)), rng)
-
-
-def _phrase(text: str, rng: np.random.Generator, *, is_digits: bool) -> str:
-    """The text with marks at which a voice pauses and by which it chooses its tone, as people differ in both.
-
-    A string of digits is spoken without a pause, digit by digit, or in groups of two to four; of other sentences one of
-    five has a pause somewhere. The words stay the same.
-    """
-    words = text.split()
-    pauses: set[int] = set()
-    if is_digits:
-        step = (0, 1, int(rng.integers(2, 5)))[rng.integers(3)]
-        pauses = set(range(step - 1, len(words) - 1, step)) if step else set()
-    elif len(words) > 2 and rng.random() < _PAUSE_SHARE:
-        pauses = {int(rng.integers(len(words) - 1))}
-    marked = [word + "," if place in pauses else word for place, word in enumerate(words)]
-    return " ".join(marked) + _FINAL_MARKS[rng.integers(len(_FINAL_MARKS))]
 
 
 def _record_sentence(sentence: Sentence, drawn: _Drawn, job: _Job) -> tuple[np.ndarray, dict[str, Any]]:
@@ -504,67 +379,14 @@ def _record_sentence(sentence: Sentence, drawn: _Drawn, job: _Job) -> tuple[np.n
         raise CorpusError(
             f"the voice engine {engine.name} did not speak {drawn.text!r} with the voice {voice.name}: {error}"
         ) from error
-    audible_N = _trim(samples_N)
+    audible_N = trim(samples_N)
     if not len(audible_N):
         raise CorpusError(
             f"the voice engine {engine.name} spoke {drawn.text!r} in silence with the voice {voice.name}; reinstall it"
         )
     speech = soxr.resample(audible_N, sample_rate, SAMPLE_RATE)
     snr_db = round(float(rng.uniform(*job.variety.snr_db)), 1)
-    recording = _record(speech, snr_db=snr_db, rng=rng, variety=job.variety)
+    recording = record(speech, snr_db=snr_db, rng=rng, variety=job.variety)
     pcm_N = np.round(recording * 32767).astype(np.int16)
     named = {"engine": engine.name, "voice": voice.name} if job.names_engine else {}
     return pcm_N, {**sentence.extra, **named, **voice.facts, "snr_db": snr_db}
-
-
-def _trim(samples_N: np.ndarray) -> np.ndarray:
-    """The samples from the first audible one to the last; none where nothing is audible."""
-    if not len(samples_N):
-        return samples_N
-    audible = np.flatnonzero(np.abs(samples_N) > _SPEECH_FLOOR * np.abs(samples_N).max())
-    return samples_N[audible[0] : audible[-1] + 1] if len(audible) else samples_N[:0]
-
-
-def _record(
-    speech: np.ndarray, *, snr_db: float, rng: np.random.Generator, variety: Variety = VARIETIES["usual"]
-) -> np.ndarray:
-    """Puts speech into a room: noise before, under and after it, and a level.
-
-    Args:
-        speech: float samples at `SAMPLE_RATE`.
-        snr_db: power of the speech, pauses included, over the power of the noise.
-        rng: draws the pauses, the noise's colour and the level.
-        variety: the ranges to draw from.
-
-    Returns:
-        Float samples within [-1, 1].
-    """
-    before, after = (int(variety.draw_padding(rng) * SAMPLE_RATE) for _ in range(2))
-    padded = np.concatenate([np.zeros(before), speech.astype(np.float64), np.zeros(after)])
-    noise = _coloured_noise(len(padded), slope=_NOISE_SLOPES[rng.integers(len(_NOISE_SLOPES))], rng=rng)
-    noise *= np.sqrt(np.mean(speech.astype(np.float64) ** 2)) * 10 ** (-snr_db / 20)
-    mixture = padded + noise
-    return mixture / np.abs(mixture).max() * 10 ** (rng.uniform(*variety.peak_db) / 20)
-
-
-def _coloured_noise(num_samples: int, *, slope: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise of power 1 whose amplitude spectrum falls as frequency to the power `-slope`."""
-    if slope == 0:
-        noise_N = rng.standard_normal(num_samples)
-    else:
-        # The spectrum of white noise is white noise itself: drawing it spares one of two transforms.
-        n_fft = _fast_length(num_samples)
-        spectrum = rng.standard_normal(n_fft + 2, dtype=np.float32).view(np.complex64)
-        frequencies = np.arange(n_fft // 2 + 1, dtype=np.float32) * (SAMPLE_RATE / n_fft)
-        noise_N = np.fft.irfft(spectrum * np.maximum(frequencies, _NOISE_FLOOR_HZ) ** -slope, n_fft)[:num_samples]
-    return noise_N / np.sqrt(np.mean(noise_N**2))
-
-
-def _fast_length(least: int) -> int:
-    """The smallest even length, `least` or more, with no prime factor above 5: others take several times as long.
-
-    >>> [_fast_length(least) for least in (1, 7, 1025, 40_001)]
-    [2, 8, 1080, 40500]
-    """
-    odd_parts = (3**threes * 5**fives for threes in range(13) for fives in range(9))
-    return min(odd << max(1, (-(-least // odd) - 1).bit_length()) for odd in odd_parts)

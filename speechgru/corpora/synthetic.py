@@ -10,7 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechgru.corpora import grammar
-from speechgru.corpora.spoken import GRAMMAR_NAME, VARIETIES, Sentence, check_whole, plan, speak_files
+from speechgru.corpora.planning import Sentence, check_whole, plan
+from speechgru.corpora.spoken import GRAMMAR_NAME, speak_files
+from speechgru.corpora.variety import VARIETIES
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.voices import Cast, find_engine

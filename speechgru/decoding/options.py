@@ -265,8 +265,8 @@ def options_from_lists(
         )
     if threshold is not None and phrase_file is None and constraint is None and not scorers:
         raise UserError(
-            "a threshold judges what was found among the texts that may be, but any text may be; name a file of phrases "
-            "(--phrases FILE), or use the grammar (--grammar)"
+            "a threshold judges what was found among the texts that may be, but any text may be; name a file of "
+            "phrases (--phrases FILE), or use the grammar (--grammar)"
         )
     boosts: dict[str, float] = {}
     origins: dict[str, str] = {}
