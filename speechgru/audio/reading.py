@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.audio import containers
+from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
 from speechgru.errors import AudioError
 
 #: A WAV header's way of saying "until the end of the file": written by programs that stream.
@@ -27,10 +28,6 @@ _MPEG_SAMPLES_PER_BYTE = 24
 #: Samples that an MP3 is decoded before a segment. A frame borrows up to 511 bytes from those before it; at the lowest
 #: bit rate that is 24 frames of 576 samples, at the others fewer.
 _MP3_PREROLL = 24 * 576
-#: Hz. Below, there is no speech, and a damaged header's 1 Hz would become hours; above, no such recorder.
-_LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000
-#: A recorder's float samples may pass full scale, but not by 40 dB: then they are 16-bit numbers, or damaged.
-_LOUDEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,7 @@ def resample_blocks(blocks: Iterable[np.ndarray], *, source_rate: float, sample_
         source_rate, sample_rate: as in `resample`.
 
     Raises:
-        ValueError: a rate is not a number above 0.
+        ValueError: a rate is not a number above 0, or samples are not one channel.
     """
     _check_rates(source_rate, sample_rate)
     if source_rate == sample_rate:
@@ -193,6 +190,7 @@ def resample_blocks(blocks: Iterable[np.ndarray], *, source_rate: float, sample_
 
     stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
     for samples_N in blocks:
+        _require_one_channel(samples_N)
         yield stream.resample_chunk(samples_N, last=False)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
@@ -208,19 +206,14 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def require_sound(samples_N: np.ndarray, *, path: str) -> None:
-    """Refuses samples that no recorder makes.
+    """Refuses samples that no recorder makes (`samples.fault_of`).
 
     Raises:
-        AudioError: some are not finite, or the peak is 40 dB above full scale.
+        AudioError: some are not finite, or they are far outside [-1, 1].
     """
-    loudest = float(np.abs(samples_N).max(initial=0.0))
-    if not math.isfinite(loudest):
-        raise AudioError(f"{path}: holds samples that are not finite numbers; write it again")
-    if loudest > _LOUDEST:
-        raise AudioError(
-            f"{path}: holds samples up to {loudest:.3g}, and full scale is 1; divide them (16-bit numbers by 32768) "
-            "and write it again"
-        )
+    fault = fault_of(samples_N)
+    if fault is not None:
+        raise AudioError(f"{path}: its samples {fault}; write it again")
 
 
 def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -> np.ndarray:
@@ -235,9 +228,10 @@ def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -
         float32 samples, `len(samples_N) * sample_rate / source_rate` rounded; the same array when the rates agree.
 
     Raises:
-        ValueError: a rate is not a number above 0.
+        ValueError: a rate is not a number above 0, or the samples are not one channel.
     """
     _check_rates(source_rate, sample_rate)
+    _require_one_channel(samples_N)
     if source_rate == sample_rate:
         return samples_N
     import soxr
@@ -248,6 +242,12 @@ def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -
 def _check_rates(source_rate: float, sample_rate: float) -> None:
     if not (0 < source_rate < math.inf and 0 < sample_rate < math.inf):
         raise ValueError(f"rates are numbers of Hz above 0, got source_rate={source_rate}, sample_rate={sample_rate}")
+
+
+def _require_one_channel(samples_N: np.ndarray) -> None:
+    """Refuses what ends the process in soxr: it takes a row of samples for as many channels."""
+    if samples_N.ndim != 1:
+        raise ValueError(f"resampling works on one channel [num_samples], got the shape {samples_N.shape}")
 
 
 @contextlib.contextmanager
@@ -331,10 +331,10 @@ def _refuse(header: Header, stream: Any) -> None:
     # By the name alone: a text file called a.au or a.gsm would become noise.
     if header.container == "RAW":
         raise AudioError(f"{path}: has no header, and its name alone does not say what it holds; convert it to WAV")
-    if not _LOWEST_RATE <= header.sample_rate <= _HIGHEST_RATE:
+    if not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE:
         raise AudioError(
-            f"{path}: its header says {header.sample_rate} samples a second, expected {_LOWEST_RATE} to "
-            f"{_HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
+            f"{path}: its header says {header.sample_rate} samples a second, expected {LOWEST_RATE} to "
+            f"{HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
         )
     if not _counts(header.num_samples):
         raise AudioError(f"{path}: states no duration, and has no sound that shows it; convert it again")

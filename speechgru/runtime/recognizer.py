@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 
 from speechgru import lengths
 from speechgru.audio.reading import read_blocks, resample_blocks
+from speechgru.audio.samples import channel_of, checked_rate, checked_samples
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, decode
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.predictor import predict_row_by_row
@@ -24,7 +26,7 @@ from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
-from speechgru.runtime.stream import Stream, checked_samples
+from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
 from speechgru.text import BLANK_ID, TextRules, Vocabulary
 
@@ -57,7 +59,7 @@ class Recognizer:
 
     Raises:
         BundleError: the folder is not a bundle, is damaged, was written by a newer version, or lacks the form.
-        UserError: `window_seconds` is not a number above 0.
+        UserError: `window_seconds` is not a number above 0, or `num_threads` not a whole number from 1.
     """
 
     def __init__(
@@ -68,14 +70,16 @@ class Recognizer:
         num_threads: int = 1,
         window_seconds: float = WINDOW_SECONDS,
     ):
-        if not window_seconds > 0:
-            raise UserError(f"a window is a number of seconds above 0, got {window_seconds}")
+        if not _is_above_0(window_seconds, numbers.Real):
+            raise UserError(f"a window is a number of seconds above 0, got {window_seconds!r}")
+        if not _is_above_0(num_threads, numbers.Integral):
+            raise UserError(f"num_threads is a whole number, 1 or more, got {num_threads!r}")
         self.bundle = Path(bundle)
         self.metadata = read_bundle(self.bundle)
         models: dict[str, dict[str, Any]] = self.metadata["models"]
         if form is None:
             form = self.metadata["default_form"]
-        if form not in models:
+        if form not in list(models):  # a list compares whatever a caller gives
             raise BundleError(f"{self.bundle}: holds no form {form!r}; it has {', '.join(models) or 'none for LiteRT'}")
         self.form = form
         self.sample_rate: int = self.metadata["sample_rate"]
@@ -89,7 +93,7 @@ class Recognizer:
             self._window_samples = max(self._whole_steps(window_seconds), 2 * self._step_samples)
         file = model_file(self.bundle, self.metadata, form)
         self.size_bytes = file.stat().st_size
-        self._engine = Engine(file, num_threads=num_threads)
+        self._engine = Engine(file, num_threads=int(num_threads))
         self._prepared: tuple[DecodingOptions, DecodingOptions] = (_GREEDY, _GREEDY)
         self._asked: tuple[DecodingOptions | None, Grammar | bool | None, DecodingOptions | None] = (None, None, None)
 
@@ -110,13 +114,13 @@ class Recognizer:
         """The model's output alone.
 
         Args:
-            samples_N: one channel of floats in [-1, 1] at the bundle's `sample_rate`.
+            samples_N: one channel at the bundle's `sample_rate`, as in `transcribe`.
 
         Returns:
             `log_probs_SV`, natural logarithms, float32.
 
         Raises:
-            ValueError: the samples are not one channel of finite numbers.
+            AudioError: as `transcribe`.
         """
         samples_N = checked_samples(samples_N)
         pieces = list(self._log_probs_of(_cut(samples_N)))
@@ -168,13 +172,13 @@ class Recognizer:
             if block is None:
                 yield self._recognize(np.concatenate(begun))
                 return
-            begun.append(checked_samples(block))
+            begun.append(block)
             num_samples += len(block)
         windows = self._windows() if self.streams else self._joined_windows()
         while begun:
             yield from windows.feed(begun.pop(0))
         for block in blocks:
-            yield from windows.feed(checked_samples(block))
+            yield from windows.feed(block)
         yield from windows.finish()
 
     def _joined_windows(self) -> JoinedWindows:
@@ -226,6 +230,7 @@ class Recognizer:
 
         Raises:
             UserError: the bundle's model transcribes whole recordings only; says how to train one that streams.
+            AudioError: `sample_rate` is not a number of Hz from 1,000 to 768,000.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
         options = self.prepare(self._with_grammar(decoding, grammar))
@@ -234,7 +239,7 @@ class Recognizer:
             vocabulary=self.vocabulary,
             step_seconds=self._step_seconds,
             sample_rate=self.sample_rate,
-            source_rate=sample_rate or self.sample_rate,
+            source_rate=self.sample_rate if sample_rate is None else checked_rate(sample_rate),
             options=options,
             endpoint=endpoint,
         )
@@ -250,8 +255,8 @@ class Recognizer:
         """Transcribes one utterance.
 
         Args:
-            samples_N: one channel of floats in [-1, 1].
-            sample_rate: its rate in Hz; another than the bundle's is resampled.
+            samples_N: one channel: floats in [-1, 1], or integers of 8, 16 or 32 bits, which are scaled by their type.
+            sample_rate: its rate in Hz, 1,000 to 768,000; another than the bundle's is resampled.
             decoding: beam, hotwords and phrases, which go through the bundle's text rules; greedy when None.
             grammar: True allows nothing but the sentences of the bundle's own grammar, and silence; a `Grammar` those
                 of that one. The hypothesis then has an intent and slots. `decoding` becomes a beam where it is greedy.
@@ -260,6 +265,8 @@ class Recognizer:
             The text with word times in seconds and confidences.
 
         Raises:
+            AudioError: the samples are not one channel, not finite, far outside [-1, 1], or of a form that does not
+                show its full scale (bytes, whole numbers of 64 bits); says how to convert them.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
         return self.transcribe_n_best(samples_N, sample_rate, self._with_grammar(decoding, grammar))[0]
@@ -268,7 +275,7 @@ class Recognizer:
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
     ) -> list[Hypothesis]:
         """Transcribes one utterance: the best first, at most `decoding.n_best` (see `transcribe`)."""
-        return self.transcribe_blocks(_cut(np.asarray(samples_N, np.float32)), sample_rate, decoding)
+        return self.transcribe_blocks(_cut(channel_of(samples_N)), sample_rate, decoding)
 
     def transcribe_blocks(
         self, blocks: Iterable[np.ndarray], sample_rate: int, decoding: DecodingOptions | None = None
@@ -283,11 +290,13 @@ class Recognizer:
             What `transcribe_n_best` gives for all blocks, one after the other.
 
         Raises:
-            ValueError: the samples are not one channel of finite numbers.
+            AudioError: as `transcribe`.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
         options = self.prepare(decoding)
-        blocks = resample_blocks(blocks, source_rate=sample_rate, sample_rate=self.sample_rate)
+        blocks = resample_blocks(
+            map(checked_samples, blocks), source_rate=checked_rate(sample_rate), sample_rate=self.sample_rate
+        )
         how: dict[str, Any] = {"vocabulary": self.vocabulary, "step_seconds": self._step_seconds, "options": options}
         pieces = self._log_probs_of(blocks)
         first_SV, second_SV = next(pieces), next(pieces, None)
@@ -344,9 +353,11 @@ class Recognizer:
         return self.transcribe_blocks(samples, first.sample_rate, self._with_grammar(decoding, grammar))[0]
 
 
+def _is_above_0(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and value > 0
+
+
 def _cut(samples_N: np.ndarray) -> Iterator[np.ndarray]:
     """Samples in blocks, one at least, none of them a copy."""
-    if samples_N.ndim != 1:
-        yield checked_samples(samples_N)  # refuses them
     for start in range(0, max(1, len(samples_N)), _BLOCK):
         yield samples_N[start : start + _BLOCK]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechgru.audio.samples import checked_samples
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis
 from speechgru.runtime.windows import Windows
 from speechgru.text import Vocabulary
@@ -29,20 +30,6 @@ class StreamResult:
     def text(self) -> str:
         """The present utterance's text so far."""
         return self.hypothesis.text
-
-
-def checked_samples(samples_N: np.ndarray) -> np.ndarray:
-    """Samples as float32.
-
-    Raises:
-        ValueError: they are not one channel of finite numbers.
-    """
-    samples_N = np.asarray(samples_N, np.float32)
-    if samples_N.ndim != 1:
-        raise ValueError(f"samples must be one channel [num_samples], got the shape {samples_N.shape}")
-    if not np.isfinite(samples_N).all():
-        raise ValueError("samples must be finite numbers; some are NaN or infinite")
-    return samples_N
 
 
 class Stream:
@@ -69,7 +56,7 @@ class Stream:
         vocabulary: Vocabulary,
         step_seconds: float,
         sample_rate: int,
-        source_rate: int,
+        source_rate: float,
         options: DecodingOptions,
         endpoint: EndpointRule | None,
     ):
@@ -90,13 +77,14 @@ class Stream:
         return (self._first_sample + self._windows.num_samples) / self._sample_rate
 
     def feed(self, samples_N: np.ndarray) -> StreamResult:
-        """Takes the next samples, any number of them: one channel of floats in [-1, 1].
+        """Takes the next samples, any number of them: one channel, as in `Recognizer.transcribe`.
 
         Returns:
             What is recognised by now. A model needs some sound to come before it answers (`latency` in `bundle.json`).
 
         Raises:
-            ValueError: the stream has been finished, or the samples are not one channel of finite numbers.
+            ValueError: the stream has been finished.
+            AudioError: the samples are not one channel, not finite, or far outside [-1, 1]; none of them is taken.
         """
         samples_N, ended = self._resampled(samples_N, last=False), []
         while len(samples_N):
