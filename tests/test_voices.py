@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import pickle
 import shlex
 import shutil
 import sys
@@ -28,6 +29,7 @@ from speechgru.voices import (
     rhvoice,
 )
 from speechgru.voices.cache import SpeechCache, default_folder
+from speechgru.voices.cast import Without
 from speechgru.voices.engine import ALL, Configurable
 from speechgru.voices.programs import run_for_speech
 
@@ -376,10 +378,31 @@ def test_everybody_here_speaks_by_default_but_those_who_are_kept_for_the_test(ta
     assert left_out == {"none": "nobody is there; hire somebody"}
     monkeypatch.setitem(sys.modules["speechgru.voices"].ENGINES, "few", Talker("few", "cmu_us_kal_com"))
     cast, left_out = choose_cast(test_engines=["cmu"])
-    assert "few" in left_out and "cmu, kept for the test" in left_out["few"]
-    cast, _ = choose_cast({"many": 1, "few": 1}, test_engines=["cmu"])
-    with pytest.raises(CorpusError, match="the speaker of few/cmu_us_kal_com in train is that of cmu/kal in test_cmu"):
+    assert left_out["few"] == "kal is kept for the test, where cmu speaks with their voice"
+    with pytest.raises(CorpusError, match="few has nobody left: kal is kept for the test, where cmu speaks"):
+        choose_cast({"many": 1, "few": 1}, test_engines=["cmu"])
+    monkeypatch.setitem(sys.modules["speechgru.voices"].ENGINES, "few", Talker("few", "cmu_us_slt_com"))
+    cast, _ = choose_cast({"many": 1, "cmu": 1, "few": 1}, train_engines=["few"])
+    with pytest.raises(CorpusError, match="the speaker of few/cmu_us_slt_com in train is that of cmu/slt in test"):
         cast.check(cast.splits)
+
+
+def test_only_those_people_of_an_engine_are_left_out_who_are_kept_for_the_test(talkers, monkeypatch):
+    some = Talker("some", "slt", "ann", "bob", "cleo")
+    monkeypatch.setitem(sys.modules["speechgru.voices"].ENGINES, "some", some)
+    for engines in (None, {"some": 1, "many": 1}):
+        cast, left_out = choose_cast(engines, test_engines=["cmu"])
+        cast.check(cast.splits)
+        assert left_out["slt of some"] == "kept for the test, where cmu speaks with their voice"
+        (member,) = (each for each in cast.members if each.engine.name == "some")
+        assert set(member.engine.voices(ALL)) == {"ann", "bob", "cleo"} and member.engine.summary == "a fake"
+        drawn = [member.engine.draw_voice(ALL, np.random.default_rng(seed), **USUAL).name for seed in range(90)]
+        assert {"ann", "bob", "cleo"} == set(drawn) and 15 < drawn.count("ann") < 45
+    member = pickle.loads(pickle.dumps(Without(ENGINES["espeak"], frozenset({"espeak/f4"}))))
+    assert member.voices("dev") == ("m4", "michel") and member.name == "espeak", "as it goes to worker processes"
+
+
+USUAL = {"is_digits": False, "is_wide": False}
 
 
 @pytest.mark.parametrize(

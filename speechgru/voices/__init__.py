@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from speechgru.errors import CorpusError
-from speechgru.voices.cast import Cast, make_cast
+from speechgru.voices.cast import Cast, Without, make_cast
 from speechgru.voices.command import Command
 from speechgru.voices.engine import ALL, Configurable, Engine, Sources, Voice
 from speechgru.voices.espeak import Espeak
@@ -78,18 +78,19 @@ def choose_cast(
 
     Args:
         engines: those that share train, dev and test, with their weights; None stands for the square root of the number
-            of people behind an engine's voices. None as a whole stands for every engine that can speak here and has
-            nobody in common with an engine of `test_engines`.
+            of people behind an engine's voices. None as a whole stands for every engine that can speak here. Whoever
+            also speaks in an engine of `test_engines` is left out of the others.
         train_engines: those of them that speak in train only, with all their voices.
         test_engines: further ones, each of which speaks in a test of its own only, with all its voices.
         sources: voices and programs that are not installed with an engine.
 
     Returns:
-        The cast, and the engines that were left out though none was asked for by name, each with the reason.
+        The cast, and the engines that were left out, though none was asked for by name, or of which people were, each
+        with the reason.
 
     Raises:
-        CorpusError: an engine is not known, cannot speak here, or is named for two purposes; or a weight is not a
-            positive number.
+        CorpusError: an engine is not known, cannot speak here, has nobody left, or is named for two purposes; or a
+            weight is not a positive number.
 
     >>> cast, left_out = choose_cast({"espeak": 1.0})
     >>> cast.splits, left_out
@@ -101,15 +102,9 @@ def choose_cast(
         left_out = missing_engines(sources)
         if sources is None or sources.command is None:
             left_out.pop("command", None)  # nobody can install what only the user has
-        people = {engine.person(voice): engine.name for engine in held_out for voice in engine.voices(ALL)}
         chosen = [_configured(name, sources) for name in ENGINES if name not in (*left_out, "command", *test_engines)]
         if sources is not None and sources.command is not None and "command" not in test_engines:
             chosen.append(find_engine("command", sources))
-        for engine in list(chosen):
-            common = {people[one] for voice in engine.voices(ALL) if (one := engine.person(voice)) in people}
-            if common:
-                left_out[engine.name] = f"a speaker of it is one of {', '.join(sorted(common))}, kept for the test"
-                chosen.remove(engine)
     else:
         chosen = [find_engine(name, sources) for name in engines]
     weights = {name: weight for name, weight in (engines or {}).items() if weight is not None}
@@ -123,5 +118,25 @@ def choose_cast(
     for name in test_engines:
         if name in names:
             raise CorpusError(f"the voice engine {name} is to speak in train and kept for the test; name it once")
+    for place, engine in reversed(list(enumerate(chosen))):
+        common = _people_of(held_out, engine)
+        if not common:
+            continue
+        why = f"kept for the test, where {', '.join(sorted(set(common.values())))} speaks with their voice"
+        rest = Without(engine, frozenset(common))
+        if rest.voices(ALL):
+            chosen[place] = rest
+            left_out[f"{', '.join(sorted(common))} of {engine.name}"] = why
+        elif engines is None:
+            left_out[engine.name] = f"{', '.join(sorted(common))} is {why}"
+            del chosen[place]
+        else:
+            raise CorpusError(f"the voice engine {engine.name} has nobody left: {', '.join(sorted(common))} is {why}")
     cast = make_cast([*chosen, *held_out], weights=weights, train_engines=train_engines, test_engines=test_engines)
     return cast, left_out
+
+
+def _people_of(others: Sequence[Engine], engine: Engine) -> dict[str, str]:
+    """Who speaks in an engine and in another of these too, with the other's name."""
+    people = {other.person(voice): other.name for other in others for voice in other.voices(ALL)}
+    return {one: people[one] for voice in engine.voices(ALL) if (one := engine.person(voice)) in people}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,40 @@ from speechgru.voices.engine import ALL, Engine, Voice
 #: How the manifest of an engine that is kept for the test is called: `test_piper`.
 _HELD_OUT = "test_"
 _SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Without:
+    """An engine without the voices of some people, who are kept for a test.
+
+    Args:
+        engine: the engine; a voice that it draws is named as `voices` names it.
+        people: who does not speak (`Engine.person`).
+
+    >>> from speechgru.voices import ENGINES
+    >>> Without(ENGINES["espeak"], frozenset({"espeak/f4"})).voices("dev")
+    ('m4', 'michel')
+    """
+
+    engine: Engine
+    people: frozenset[str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("engine", "people"):  # while it is unpickled, neither is there yet
+            raise AttributeError(name)
+        return getattr(self.engine, name)
+
+    def voices(self, split: str) -> tuple[str, ...]:
+        return tuple(voice for voice in self.engine.voices(split) if self.engine.person(voice) not in self.people)
+
+    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
+        """Draws until nobody of these people was drawn; the others stay as likely beside each other as they were."""
+        if not self.voices(split):
+            raise CorpusError(f"the voice engine {self.engine.name} has nobody left to speak in {split}")
+        while True:
+            voice = self.engine.draw_voice(split, rng, is_digits=is_digits, is_wide=is_wide)
+            if self.engine.person(voice.name) not in self.people:
+                return voice
 
 
 @dataclass(frozen=True)
