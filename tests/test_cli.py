@@ -481,10 +481,36 @@ def bundle(tmp_path, monkeypatch):
         (None, "no such recording (No such file or directory)"),
     ],
 )
-def test_transcribing_what_is_no_recording(mistaken, bundle, write_wav, tmp_path, content, message):
+def test_a_file_that_is_no_recording_is_named_after_the_others_texts(
+    run, mistaken, spelling, write_wav, tmp_path, content, message
+):
+    bad, good = tmp_path / "a.wav", write_wav(tmp_path, "good.wav")
     if content is not None:
-        (tmp_path / "a.wav").write_bytes(content)
-    assert f"a.wav: {message}" in mistaken("transcribe", bundle, write_wav(tmp_path, "good.wav"), tmp_path / "a.wav")
+        bad.write_bytes(content)
+    code, out, err = run("transcribe", spelling, bad, good)
+    assert code == 2 and "good.wav" in out and "a b" in out and "a.wav: " not in out
+    assert err.count("error: ") == 1 and f"error: {bad}: {message}" in err
+    code, out, err = run("transcribe", spelling, bad, good, "--json")
+    assert code == 2 and f"error: {bad}: {message}" in err
+    first, second = json.loads(out)
+    assert (first["audio_filepath"], first["text"], first["words"]) == (str(bad), None, [])
+    assert first["error"].startswith(f"{bad}: {message}")
+    assert (second["text"], second["error"]) == ("a b", None) and first.keys() == second.keys()
+    assert mistaken("transcribe", spelling, bad).startswith(f"{bad}: {message}"), "alone, and no empty table"
+
+
+def test_a_folder_is_its_recordings(run, mistaken, spelling, write_wav, tmp_path):
+    folder = tmp_path / "mine"
+    for name in ("b.flac", "a.wav", "sub/C.WAV", "._a.wav", ".hidden/d.wav", "__MACOSX/e.wav"):
+        write_wav(folder, name, format="WAV")
+    (folder / "a.txt").write_text("yes")
+    code, out, _ = run("transcribe", spelling, folder, "--json")
+    assert code == 0
+    paths = [record["audio_filepath"] for record in json.loads(out)]
+    assert paths == [str(folder / name) for name in ("a.wav", "b.flac", "sub/C.WAV")]
+    (tmp_path / "empty").mkdir()
+    message = mistaken("transcribe", spelling, tmp_path / "empty")
+    assert message == f"{tmp_path / 'empty'}: is a folder, not a recording; name the file"
 
 
 def test_transcribing_with_a_form_that_the_bundle_lacks(mistaken, bundle, write_wav, tmp_path):

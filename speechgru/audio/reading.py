@@ -293,6 +293,8 @@ def _read_head(path: str) -> bytes:
             raise AudioError(f"{path}: is a pipe, a socket or a device, not a file; write a file first")
         with open(path, "rb") as stream:
             head = stream.read(64)
+    except AudioError:
+        raise
     except FileNotFoundError as error:
         raise AudioError(f"{path}: no such recording ({error.strerror}); correct the path") from error
     except PermissionError as error:

@@ -70,8 +70,13 @@ def run_command(command: Callable[[], Any]) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
+def print_error(message: str) -> None:
+    """Prints a user's mistake on one line of standard error."""
     err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def _fail(message: str) -> None:
+    print_error(message)
     sys.exit(2)
 
 

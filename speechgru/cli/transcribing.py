@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from speechgru.cli.console import JsonFlag, app, err, print_json, show_progress, terminal, whole_column
+from speechgru.cli.console import JsonFlag, app, err, print_error, print_json, show_progress, terminal, whole_column
 from speechgru.cli.decoding import (
     BeamWidth,
     GrammarFile,
@@ -23,14 +24,14 @@ from speechgru.cli.decoding import (
     Silence,
     Threshold,
 )
-from speechgru.errors import UserError
+from speechgru.errors import AudioError, UserError
 from speechgru.grammar import describe_slots
 
 
 @app.command()
 def transcribe(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
-    audio: Annotated[list[Path], typer.Argument(help="Recordings: any format, rate, channel count, length.")],
+    audio: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them: any format, rate, length.")],
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
     beam_width: BeamWidth = None,
     n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,
@@ -54,9 +55,11 @@ def transcribe(
 ) -> None:
     """Turn recordings into text with the bundle alone (no TensorFlow).
 
+    One that cannot be read is named after the others' texts, and the command ends with status 2.
     Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
     from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.runtime.transcription import files_of
     from speechgru.runtime.transcription import transcribe as verb
 
     if endpoint is not None and not stream:
@@ -78,13 +81,22 @@ def transcribe(
     )
     if stream:
         rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
-        records = [_transcribe_live(bundle, path, form, decoding, rule, quiet=as_json) for path in audio]
+        records = [_transcribe_live(bundle, path, form, decoding, rule, quiet=as_json) for path in files_of(audio)]
     else:
         with show_progress(quiet=as_json) as progress:
             records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
+    failed = [record for record in records if record["error"] is not None]
     if as_json:
         print_json(records)
-        return
+    elif len(failed) < len(records):
+        _print_table([record for record in records if record["error"] is None], decoding=decoding, words=words)
+    for record in failed:
+        print_error(record["error"])
+    if failed:
+        raise typer.Exit(2)
+
+
+def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -> None:
     is_judged = any(record["accepted"] is not None for record in records)
     meanings = ["intent", "slots"] if decoding.grammar else []
     judgement = ["accepted"] if is_judged else []
@@ -102,12 +114,12 @@ def transcribe(
 
 
 def _transcribe_live(
-    bundle: Path, path: Path, form: str | None, decoding: Any, endpoint: Any, *, quiet: bool
+    bundle: Path, path: str | os.PathLike[str], form: str | None, decoding: Any, endpoint: Any, *, quiet: bool
 ) -> dict[str, Any]:
     """One recording at the pace of speaking: on a terminal its text grows in a line, elsewhere a change is a line."""
     from rich.live import Live
 
-    from speechgru.runtime.transcription import transcribe_live
+    from speechgru.runtime.transcription import failed_record, transcribe_live
 
     shown = ""
 
@@ -126,11 +138,14 @@ def _transcribe_live(
 
     live = Live("", console=err, transient=True) if err.is_terminal and not quiet else None
     with live or contextlib.nullcontext():
-        return transcribe_live(
-            bundle,
-            path,
-            listener=(lambda seconds, result: None) if quiet else listener,
-            form=form,
-            decoding=decoding,
-            endpoint=endpoint,
-        )
+        try:
+            return transcribe_live(
+                bundle,
+                path,
+                listener=(lambda seconds, result: None) if quiet else listener,
+                form=form,
+                decoding=decoding,
+                endpoint=endpoint,
+            )
+        except AudioError as error:
+            return failed_record(path, error)

@@ -354,7 +354,7 @@ class Recognizer:
 
 
 def _is_above_0(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and value > 0
+    return isinstance(value, kind) and value > 0  # type: ignore[operator]
 
 
 def _cut(samples_N: np.ndarray) -> Iterator[np.ndarray]:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from speechgru.audio.finding import find_recordings
 from speechgru.audio.reading import Recording, read_blocks, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
+from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer, StreamResult
 
@@ -32,9 +34,11 @@ def transcribe(
 ) -> list[dict[str, Any]]:
     """Transcribes recordings of any format, rate, channel count and length, each read block by block.
 
+    One that cannot be read does not keep the others from being transcribed: its record holds why.
+
     Args:
         bundle: the folder that `speechgru export` wrote.
-        recordings: audio files.
+        recordings: audio files, and folders, which stand for the recordings in and below them.
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases, a grammar; greedy when None.
         progress: called after each recording.
@@ -43,43 +47,71 @@ def transcribe(
         For each recording a JSON-ready record: `audio_filepath`, `text`, `intent` and `slots` (None and empty without a
         grammar), `confidence`, `margin` and `accepted` (of a `Hypothesis`; None where it has none), `duration` in
         seconds, `words` (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, how it was converted
-        (`source_rate`, `num_channels`), and `window_seconds`: of the windows that it was computed in (`Recognizer`),
-        None where in one. Where several hypotheses are asked for also `n_best`: of each, the best first, `text`,
-        `intent`, `slots`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
+        (`source_rate`, `num_channels`), `error` (None), and `window_seconds`: of the windows that it was computed in
+        (`Recognizer`), None where in one. Where several hypotheses are asked for also `n_best`: of each, the best
+        first, `text`, `intent`, `slots`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
+        Of a recording that cannot be read `error` is the reason, and all but `audio_filepath` is None or empty.
 
     Raises:
         BundleError: the bundle is missing or damaged.
         TextError: the bundle cannot write a hotword or phrase.
-        AudioError: a recording cannot be read; all are read before the first is transcribed, so nothing is lost.
     """
     recognizer = Recognizer(bundle, form=form)
     recognizer.prepare(decoding)
-    for path in recordings:
-        for _ in read_blocks(path):
-            pass
+    files = files_of(recordings)
     records = []
-    for done, path in enumerate(recordings, start=1):
-        reading = _Reading(path)
-        started = time.perf_counter()
-        hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
-        seconds = time.perf_counter() - started - reading.seconds
-        records.append(_record(path, reading, hypotheses[0], seconds))
-        num_samples = round(reading.duration * recognizer.sample_rate)
-        records[-1]["window_seconds"] = recognizer.window_for(num_samples)
-        if decoding is not None and decoding.n_best > 1:
-            records[-1]["n_best"] = [
-                {
-                    "text": hypothesis.text,
-                    "intent": hypothesis.intent,
-                    "slots": dict(hypothesis.slots),
-                    "confidence": hypothesis.confidence,
-                    "posterior": hypothesis.posterior,
-                    "score": hypothesis.score if math.isfinite(hypothesis.score) else None,
-                }
-                for hypothesis in hypotheses
-            ]
-        progress("transcribing", done, len(recordings), "")
+    for done, path in enumerate(files, start=1):
+        try:
+            records.append(_transcribe_file(recognizer, path, decoding))
+        except AudioError as error:
+            records.append(failed_record(path, error))
+        progress("transcribing", done, len(files), "")
     return records
+
+
+def files_of(recordings: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """Recordings, each folder replaced by those in and below it; one without any stays, and is the reader's error."""
+    files: list[str | os.PathLike[str]] = []
+    for path in recordings:
+        files += (find_recordings(path) or [path]) if os.path.isdir(path) else [path]
+    return files
+
+
+def failed_record(path: str | os.PathLike[str], error: AudioError) -> dict[str, Any]:
+    """The record of a recording that cannot be read, with the fields of the others."""
+    nothing = ("text", "intent", "confidence", "margin", "accepted", "duration", "rtf", "source_rate", "num_channels")
+    return {
+        "audio_filepath": os.fspath(path),
+        **dict.fromkeys(nothing),
+        "slots": {},
+        "words": [],
+        "window_seconds": None,
+        "error": str(error),
+    }
+
+
+def _transcribe_file(
+    recognizer: Recognizer, path: str | os.PathLike[str], decoding: DecodingOptions | None
+) -> dict[str, Any]:
+    reading = _Reading(path)
+    started = time.perf_counter()
+    hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
+    seconds = time.perf_counter() - started - reading.seconds
+    record = _record(path, reading, hypotheses[0], seconds)
+    record["window_seconds"] = recognizer.window_for(round(reading.duration * recognizer.sample_rate))
+    if decoding is not None and decoding.n_best > 1:
+        record["n_best"] = [
+            {
+                "text": hypothesis.text,
+                "intent": hypothesis.intent,
+                "slots": dict(hypothesis.slots),
+                "confidence": hypothesis.confidence,
+                "posterior": hypothesis.posterior,
+                "score": hypothesis.score if math.isfinite(hypothesis.score) else None,
+            }
+            for hypothesis in hypotheses
+        ]
+    return record
 
 
 def transcribe_live(
@@ -203,4 +235,5 @@ def _record(
         "rtf": seconds / recording.duration if recording.duration else 0.0,
         "source_rate": recording.source_rate,
         "num_channels": recording.num_channels,
+        "error": None,
     }
