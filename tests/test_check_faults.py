@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from test_report import Page
 
+from speechgru.audio.reading import resample
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
 from speechgru.text import Vocabulary
@@ -119,6 +120,17 @@ def planted(tmp_path_factory):
     corpus.add(samples=corpus.speech(2.0), text="as it had this with", duration=1.5, offset=0)  # a segment
     corpus.add(samples=corpus.speech(1.5), text="or they had this with", duration=0)  # not known
     corpus.add(samples=corpus.speech(1.6), text="or it had this with his", duration=1.55)  # within the tolerance
+    narrow = resample(corpus.speech(1.8), source_rate=RATE, sample_rate=8000)
+    soundfile.write(corpus.folder / "telephone.wav", narrow, 8000)
+    corpus.add("narrow band", name="telephone.wav", text="they had it all at this")
+    wide = resample(narrow, source_rate=8000, sample_rate=RATE)
+    corpus.add("narrow band", samples=wide, text="they had this all at it")
+    soundfile.write(corpus.folder / "studio.wav", corpus.make_speech(1.8, sample_rate=44100), 44100)
+    corpus.add(name="studio.wav", text="he had this all at it")
+    spoken = corpus.speech(1.8)
+    corpus.add("channels cancel", "silent", samples=np.stack([spoken, -spoken], axis=1), text="is you with that one")
+    corpus.add("channels cancel", samples=np.stack([spoken, -0.8 * spoken], axis=1), text="is you with that the")
+    corpus.add(samples=np.stack([spoken, 0 * spoken], axis=1), text="is you with that be")
     corpus.add("empty text", text="", samples=corpus.speech(1.0))
     corpus.add("empty text", text=" ?!", samples=corpus.speech(1.0))
     corpus.add("invisible character", text="is\u200b it\ufeff his one", samples=corpus.speech(1.3))

@@ -541,6 +541,29 @@ def test_transcriptions_are_printed_as_a_table_or_as_json(run, bundle, write_wav
     assert (second["text"], second["words"], second["duration"]) == ("", [], 1.0)
 
 
+def test_what_a_recording_lacks_is_a_note_beside_its_text(run, spelling, write_wav, make_speech, tmp_path):
+    import numpy as np
+    import soundfile
+
+    metadata = json.loads((spelling / "bundle.json").read_text())
+    metadata["sample_rate"], metadata["features"]["f_max_hz"] = 16000, 8000.0
+    (spelling / "bundle.json").write_text(json.dumps(metadata))
+    phone = [write_wav(tmp_path, f"phone{k}.wav", sample_rate=8000) for k in range(3)]
+    spoken_N = make_speech(1.0)
+    soundfile.write(tmp_path / "inverted.wav", np.stack([spoken_N, -spoken_N], axis=1), 16000)
+    paths = [write_wav(tmp_path, "good.wav"), *phone, tmp_path / "inverted.wav"]
+    code, out, err = run("transcribe", spelling, *paths)
+    assert code == 0 and out.count(".wav") == 5
+    lines = err.strip().splitlines()[-2:]
+    assert lines[0] == (
+        f"{phone[0]} and 2 more: holds nothing above 4,000 Hz, and the model listens up to 8,000 Hz; "
+        "expect errors, or train with data.sample_rate: 8000 for such recordings"
+    )
+    assert lines[1].startswith(f"{tmp_path / 'inverted.wav'}: its channels cancel each other, one of them is inverted")
+    records = json.loads(run("transcribe", spelling, *paths, "--json")[1])
+    assert [len(record["notes"]) for record in records] == [0, 1, 1, 1, 1]
+
+
 def test_word_times_are_shown_where_asked_for(run, spelling, write_wav, tmp_path):
     code, out, _ = run("transcribe", spelling, write_wav(tmp_path), "--words")
     assert code == 0

@@ -9,12 +9,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from speechgru.audio import containers
+from speechgru.audio.mixing import Mixing, mix
 from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
 from speechgru.errors import AudioError
 
@@ -39,12 +40,14 @@ class Recording:
         sample_rate: Hz, after resampling.
         source_rate: Hz, as in the file.
         num_channels: channels in the file; more than one were averaged.
+        mixing: what averaging left of their power.
     """
 
     samples_N: np.ndarray
     sample_rate: int
     source_rate: int
     num_channels: int
+    mixing: Mixing = field(default_factory=Mixing)
 
     @property
     def duration(self) -> float:
@@ -126,13 +129,13 @@ def read_recording(
     path = os.fsdecode(path)
     with _opened(path) as (stream, header):
         start, count = header.segment(offset, duration)
-        samples_N = _read(stream, header, start, count)
+        samples_N, mixing = _read(stream, header, start, count)
     if len(samples_N) < count and header.is_counted:
         raise AudioError(f"{path}: is truncated ({len(samples_N)} of {count} samples); copy it again")
     require_sound(samples_N, path=path)
     if sample_rate is not None and len(samples_N):
         samples_N = resample(samples_N, source_rate=header.sample_rate, sample_rate=sample_rate)
-    return Recording(samples_N, sample_rate or header.sample_rate, header.sample_rate, header.num_channels)
+    return Recording(samples_N, sample_rate or header.sample_rate, header.sample_rate, header.num_channels, mixing)
 
 
 def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
@@ -160,13 +163,13 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
         while True:
             count = min(size, header.num_samples - done)
             # Where a stream cannot seek it stands behind the block before.
-            samples_N = _read(stream, header, done if stream.seekable() else 0, count)
+            samples_N, mixing = _read(stream, header, done if stream.seekable() else 0, count)
             if len(samples_N) < count and header.is_counted:
                 raise AudioError(
                     f"{path}: is truncated ({done + len(samples_N)} of {header.num_samples} samples); copy it again"
                 )
             require_sound(samples_N, path=path)
-            yield Recording(samples_N, header.sample_rate, header.sample_rate, header.num_channels)
+            yield Recording(samples_N, header.sample_rate, header.sample_rate, header.num_channels, mixing)
             done += len(samples_N)
             if len(samples_N) < count or done >= header.num_samples:
                 return
@@ -352,7 +355,7 @@ def _refuse(header: Header, stream: Any) -> None:
             )
 
 
-def _read(stream: Any, header: Header, start: int, count: int) -> np.ndarray:
+def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarray, Mixing]:
     """Reads samples and averages the channels, block by block: a damaged header may promise billions."""
     skip, block = 0, max(1, _BLOCK // header.num_channels)
     if header.encoding.startswith("MPEG"):
@@ -364,15 +367,17 @@ def _read(stream: Any, header: Header, start: int, count: int) -> np.ndarray:
         stream.seek(start - skip)
     else:  # some telephone codecs in WAV
         skip = start
-    left, blocks = skip + count, []
+    left, blocks, mixing = skip + count, [], Mixing()
     while True:
         samples_NC = stream.read(min(block, left), dtype="float32", always_2d=True)
-        blocks.append(samples_NC[:, 0] if header.num_channels == 1 else samples_NC.mean(axis=1, dtype=np.float32))
+        mixed_N, of_block = mix(samples_NC)
+        blocks.append(mixed_N)
+        mixing += of_block
         left -= len(samples_NC)
         if left <= 0 or len(samples_NC) < block:
             break
     samples_N = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return np.ascontiguousarray(samples_N[skip:])
+    return np.ascontiguousarray(samples_N[skip:]), mixing
 
 
 def _refuse_truncated(path: str, stream: Any) -> None:

@@ -90,10 +90,24 @@ def transcribe(
         print_json(records)
     elif len(failed) < len(records):
         _print_table([record for record in records if record["error"] is None], decoding=decoding, words=words)
+    for line in _notes_of(records):
+        err.print(escape(line), soft_wrap=True, highlight=False)
     for record in failed:
         print_error(record["error"])
     if failed:
         raise typer.Exit(2)
+
+
+def _notes_of(records: list[dict[str, Any]]) -> list[str]:
+    """A line for each note, however many recordings it is of."""
+    named: dict[str, list[str]] = {}
+    for record in records:
+        for note in record["notes"]:
+            named.setdefault(note, []).append(record["audio_filepath"])
+    return [
+        f"{paths[0]}{f' and {len(paths) - 1:,} more' if len(paths) > 1 else ''}: {note}"
+        for note, paths in named.items()
+    ]
 
 
 def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from speechgru.audio.band import BandMeter, missing_band
 from speechgru.audio.finding import find_recordings
+from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING, Mixing
 from speechgru.audio.reading import Recording, read_blocks, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.errors import AudioError
@@ -47,10 +49,11 @@ def transcribe(
         For each recording a JSON-ready record: `audio_filepath`, `text`, `intent` and `slots` (None and empty without a
         grammar), `confidence`, `margin` and `accepted` (of a `Hypothesis`; None where it has none), `duration` in
         seconds, `words` (`text`, `start_seconds`, `end_seconds`, `confidence`), `rtf`, how it was converted
-        (`source_rate`, `num_channels`), `error` (None), and `window_seconds`: of the windows that it was computed in
-        (`Recognizer`), None where in one. Where several hypotheses are asked for also `n_best`: of each, the best
-        first, `text`, `intent`, `slots`, `confidence`, `posterior` and `score` (None where the phrases allow no text).
-        Of a recording that cannot be read `error` is the reason, and all but `audio_filepath` is None or empty.
+        (`source_rate`, `num_channels`), `notes` (what of the sound will cost errors, a sentence each), `error` (None),
+        and `window_seconds`: of the windows that it was computed in (`Recognizer`), None where in one. Where several
+        hypotheses are asked for also `n_best`: of each, the best first, `text`, `intent`, `slots`, `confidence`,
+        `posterior` and `score` (None where the phrases allow no text). Of a recording that cannot be read `error` is
+        the reason, and all but `audio_filepath` is None or empty.
 
     Raises:
         BundleError: the bundle is missing or damaged.
@@ -85,6 +88,7 @@ def failed_record(path: str | os.PathLike[str], error: AudioError) -> dict[str, 
         **dict.fromkeys(nothing),
         "slots": {},
         "words": [],
+        "notes": [],
         "window_seconds": None,
         "error": str(error),
     }
@@ -97,7 +101,7 @@ def _transcribe_file(
     started = time.perf_counter()
     hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
     seconds = time.perf_counter() - started - reading.seconds
-    record = _record(path, reading, hypotheses[0], seconds)
+    record = _record(path, reading, hypotheses[0], seconds, notes=_notes(recognizer, reading.band, reading.mixing))
     record["window_seconds"] = recognizer.window_for(round(reading.duration * recognizer.sample_rate))
     if decoding is not None and decoding.n_best > 1:
         record["n_best"] = [
@@ -186,7 +190,10 @@ def transcribe_live(
         }
         for hypothesis in ended
     ]
-    return _record(path, recording, together, busy) | {"utterances": utterances, "busiest_seconds": busiest}
+    band = BandMeter(recording.source_rate)
+    band.feed(recording.samples_N)
+    record = _record(path, recording, together, busy, notes=_notes(recognizer, band, recording.mixing))
+    return record | {"utterances": utterances, "busiest_seconds": busiest}
 
 
 class _Reading:
@@ -203,6 +210,7 @@ class _Reading:
         self._recordings = read_blocks(path)
         self._first = next(self._recordings)
         self.source_rate, self.num_channels = self._first.source_rate, self._first.num_channels
+        self.band, self.mixing = BandMeter(self.source_rate), Mixing()
         #: Seconds of sound that were read.
         self.duration = 0.0
         #: Seconds that reading took.
@@ -213,14 +221,33 @@ class _Reading:
         num_samples, started = 0, time.perf_counter()
         for block in itertools.chain([self._first], self._recordings):
             num_samples += len(block.samples_N)
+            self.band.feed(block.samples_N)
+            self.mixing += block.mixing
             self.duration = num_samples / self.source_rate
             self.seconds += time.perf_counter() - started
             yield block.samples_N
             started = time.perf_counter()
 
 
+def _notes(recognizer: Recognizer, band: BandMeter, mixing: Mixing) -> list[str]:
+    """What of a recording's sound will cost errors, a sentence without its subject each."""
+    if mixing.cancels:
+        return [f"{CANCELLING}; {UNDO_CANCELLING}"]
+    f_max_hz = (recognizer.metadata.get("features") or {}).get("f_max_hz") or recognizer.sample_rate / 2
+    highest_hz = band.highest_hz()
+    missing = missing_band(highest_hz, f_max_hz=f_max_hz)
+    if missing is None:
+        return []
+    return [f"{missing}; expect errors, or train with data.sample_rate: {round(2 * highest_hz)} for such recordings"]
+
+
 def _record(
-    path: str | os.PathLike[str], recording: Recording | _Reading, hypothesis: Hypothesis, seconds: float
+    path: str | os.PathLike[str],
+    recording: Recording | _Reading,
+    hypothesis: Hypothesis,
+    seconds: float,
+    *,
+    notes: list[str],
 ) -> dict[str, Any]:
     return {
         "audio_filepath": os.fspath(path),
@@ -235,5 +262,6 @@ def _record(
         "rtf": seconds / recording.duration if recording.duration else 0.0,
         "source_rate": recording.source_rate,
         "num_channels": recording.num_channels,
+        "notes": notes,
         "error": None,
     }

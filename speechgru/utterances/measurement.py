@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from speechgru.audio.band import BandMeter
 from speechgru.audio.reading import read_header, read_recording, resample
 from speechgru.errors import AudioError
 from speechgru.jsonlines import Appender, read_records, write_lines
@@ -21,7 +22,7 @@ from speechgru.process.ordered import map_in_order
 from speechgru.utterances.manifest import Utterance
 
 #: Raised with every change of `Measurement` or of how it is made: those of another version are made anew.
-_VERSION = 1
+_VERSION = 2
 
 #: Measurements beside manifests, left by whoever made the recordings, and measured them before they were written.
 MEASUREMENTS_NAME = "measurements.jsonl"
@@ -52,6 +53,8 @@ class Measurement:
         digest: a hash of the samples at the file's rate: equal for equal sound, whatever the lossless format.
         error: why it cannot be read; empty where it can. Then all else may be missing.
         ends_early: the file can be read, but ends before the end of the named segment.
+        highest_hz: the frequency above which there is nothing (`audio.band`); 0 where only the length is known.
+        channels_cancel: averaging the channels left hardly any sound (`audio.mixing`).
     """
 
     num_samples: int = 0
@@ -66,6 +69,8 @@ class Measurement:
     digest: str = ""
     error: str = ""
     ends_early: bool = False
+    highest_hz: float = 0.0
+    channels_cancel: bool = False
 
 
 def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
@@ -94,6 +99,7 @@ def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
         recording = read_recording(path, offset=offset, duration=duration)
     except AudioError as error:
         return dataclasses.replace(found, error=str(error))
+    found = dataclasses.replace(found, channels_cancel=recording.mixing.cancels)
     return measure_samples(recording.samples_N, found, sample_rate=sample_rate)
 
 
@@ -110,6 +116,8 @@ def measure_samples(samples_N: np.ndarray, found: Measurement, *, sample_rate: i
     mean = float(samples_N.mean(dtype=np.float64))
     low, high = float(samples_N.min()), float(samples_N.max())
     power = float(np.dot(samples_N, samples_N)) / len(samples_N)
+    band = BandMeter(found.source_rate)
+    band.feed(samples_N)
     return dataclasses.replace(
         found,
         num_samples=len(resample(samples_N, source_rate=found.source_rate, sample_rate=sample_rate)),
@@ -120,6 +128,7 @@ def measure_samples(samples_N: np.ndarray, found: Measurement, *, sample_rate: i
         digest=hashlib.blake2b(
             (samples_N + np.float32(0)).tobytes(), digest_size=16, person=str(found.source_rate).encode()
         ).hexdigest(),  # the addition makes -0 to 0
+        highest_hz=band.highest_hz(),
     )
 
 

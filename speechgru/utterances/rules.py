@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from speechgru import lengths
+from speechgru.audio.band import missing_band
+from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING
 from speechgru.config.sections import CheckConfig
 from speechgru.errors import ConfigError
 from speechgru.text import describe_characters, invisible_characters
@@ -97,6 +99,10 @@ def _too_few_steps(case: Case) -> str | None:
 # Suspicions: a message where a look is worth while.
 
 
+def _channels_cancel(case: Case) -> str | None:
+    return f"{CANCELLING}; {UNDO_CANCELLING}" if case.measurement.channels_cancel else None
+
+
 def _silent(case: Case) -> str | None:
     if not case.is_silent or not case.text:  # silence is the right recording of an empty transcript
         return None
@@ -124,6 +130,24 @@ def _dc_offset(case: Case) -> str | None:
     return (
         f"its samples lie around {mean:+.3f} of full scale and not around 0 (check.dc_offset is {most:g}); the "
         "recording device is at fault, take the mean off"
+    )
+
+
+def _narrow_band(case: Case) -> str | None:
+    measurement, config = case.measurement, case.config
+    missing = missing_band(measurement.highest_hz, f_max_hz=config.f_max_hz) if measurement.highest_hz else None
+    if missing is None or case.is_silent:
+        return None
+    fitting = round(2 * measurement.highest_hz)
+    if measurement.source_rate <= fitting:
+        reason = f"its rate is {measurement.source_rate:,} Hz"
+    else:
+        reason = (
+            f"it was recorded, sent or stored at about {fitting:,} Hz before it became {measurement.source_rate:,} Hz"
+        )
+    return (
+        f"{missing}: {reason}; record it at {config.data.sample_rate} Hz, or set data.sample_rate: {fitting} where "
+        "this is what will be recognised"
     )
 
 
@@ -268,6 +292,7 @@ RULES: tuple[Rule, ...] = (
     Rule("silent", "suspicion", "no sound, but a transcript", _silent),
     Rule("clipped", "suspicion", "recorded too loud: its peaks are cut off", _clipped),
     Rule("dc offset", "suspicion", "the samples are not centred on 0", _dc_offset),
+    Rule("channels cancel", "suspicion", "one channel is the other one upside down", _channels_cancel),
     Rule(
         "duration mismatch", "suspicion", "the line gives another duration than the recording has", _duration_mismatch
     ),
@@ -277,6 +302,7 @@ RULES: tuple[Rule, ...] = (
         "zero-width spaces, soft hyphens or control characters in the text, which are dropped",
         _invisible_characters,
     ),
+    Rule("narrow band", "suspicion", "the upper part of what the model listens to is missing", _narrow_band),
     Rule("empty text", "suspicion", "sound, but no transcript", _empty_text),
     Rule("leak", "suspicion", "the recording is held out in another manifest", compare=_leaks),
     Rule("conflict", "suspicion", "the same recording with another text", compare=_conflicts),
