@@ -79,6 +79,8 @@ def test_no_bytes_fell_it(content):
         b"OggS\0",
         b"\xff\xfb\x90\x00",
         b"RIFF\0\0\0\0WAVEdata",
+        b"RIFF\0\0\0\0WAVEdata\1\0\0\0",
+        b"FORM\0\0\0\0AIFFSSND\0\0\0\0",
     ):
         stream = io.BytesIO(start + content)
         containers.mend_mp3(stream)
@@ -86,6 +88,7 @@ def test_no_bytes_fell_it(content):
         containers.ogg_is_cut(stream)
         containers.sphere_count(stream)
         containers.wav_is_unfinished(stream)
+        containers.bytes_behind_data(stream)
         containers.what_it_is(start + content)
 
 

@@ -353,6 +353,47 @@ def test_a_wav_whose_writer_was_stopped_is_named(tmp_path, write_wav):
 
 
 @pytest.mark.parametrize(
+    ("form", "subtype"), [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("AIFF", "PCM_16")]
+)
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_sound_behind_what_the_header_counts_is_named(tmp_path, write_wav, form, subtype, share):
+    path = write_wav(tmp_path, f"a.{form.lower()}", format=form, subtype=subtype)
+    content = bytearray(path.read_bytes())
+    name, order = (b"data", "<") if form == "WAV" else (b"SSND", ">")
+    place = content.index(name) + 4
+    (size,) = struct.unpack_from(f"{order}I", content, place)
+    struct.pack_into(f"{order}I", content, place, int(share * size) // 12 * 12)
+    path.write_bytes(content)
+    with pytest.raises(
+        AudioError, match=r"its header counts \d+ samples, but \d+ bytes of sound follow them; mend the"
+    ):
+        read_recording(path)
+    with pytest.raises(AudioError, match="sox --ignore-length"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"LIST\4\0\0\0INFO",
+        b"LIST\0\0\1\0INFO, cut here",
+        b"cue \4\0\0\0\0\0\0\0LIST\4\0\0\0INFO",
+        b"TAG" + b"a title" * 18,
+        b"ID3\3\0\0\0\0\2\1" + b"x" * 257,
+        bytes(4096),
+        b"\x03\x99" * 100,
+    ],
+)
+@pytest.mark.parametrize("odd", [True, False])
+def test_chunks_tags_and_zeros_behind_the_sound_are_none(tmp_path, write_wav, behind, odd):
+    path = write_wav(tmp_path, seconds=0.5 + odd / RATE, subtype="PCM_U8")
+    content = bytearray(path.read_bytes())
+    for filler in (b"", b"\0") if odd else (b"",):  # some writers leave out what fills a chunk of odd size
+        path.write_bytes(content[: 44 + 8000 + odd] + filler + behind)
+        assert len(read_recording(path).samples_N) == 8000 + odd
+
+
+@pytest.mark.parametrize(
     ("form", "suffix", "size"), [("WAV", ".wav", 44), ("FLAC", ".flac", 86), ("AIFF", ".aiff", 54), ("AU", ".au", 24)]
 )
 def test_a_header_alone_is_named(tmp_path, write_wav, form, suffix, size):

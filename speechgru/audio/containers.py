@@ -32,6 +32,9 @@ _LONGEST_OGG_PAGE = 27 + 255 + 255 * 255
 #: Bytes at a FLAC's end in which its last frame must begin: 8 channels of 65,535 samples of 24 bits.
 _LONGEST_FLAC_FRAME = 1 << 21
 
+#: Chunks behind the sound whose end may be missing: the sound is all there.
+_CUT_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"JUNK", b"PAD ", b"_PMX", b"afsp", b"ANNO")
+
 _CONVERT = "convert it to WAV or FLAC"
 #: place, bytes, what such a file is, what to do
 _NOT_READ = (
@@ -98,6 +101,45 @@ def wav_is_unfinished(stream: BinaryIO) -> bool:
     place = head.find(b"data\0\0\0\0")
     following = head[place + 8 : place + 12]
     return place >= 0 and len(following) == 4 and re.fullmatch(rb"[ -~]{4}", following) is None
+
+
+def bytes_behind_data(stream: BinaryIO) -> int:
+    """Bytes behind a WAV's or AIFF's sound that are no chunk: sound that its header does not count.
+
+    A recorder that was stopped, or a program that appends, leaves the size of an earlier moment in the header, and all
+    that follows would be lost. Tags of other formats (ID3) and bytes that are all zero are no sound.
+    """
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    form = stream.read(12)
+    data, order = {b"RIFF": (b"data", "<"), b"RIFX": (b"data", ">"), b"FORM": (b"SSND", ">")}.get(form[:4], (b"", ""))
+    place, is_behind = 12, False
+    while data and place + 8 <= size:
+        stream.seek(place)
+        name, length = struct.unpack(f"{order}4sI", stream.read(8))
+        # Some writers leave out the byte that fills a chunk of odd size.
+        is_chunk = re.fullmatch(rb"[ -~]{4}", name) is not None and place + 8 + length <= size
+        if is_behind and not is_chunk:
+            return _sound_in(stream, place, size) if name not in _CUT_CHUNKS else 0
+        is_behind = is_behind or name == data
+        place += 8 + length
+        if length % 2 and not _chunk_begins(stream, place):
+            place += 1
+    return 0
+
+
+def _chunk_begins(stream: BinaryIO, place: int) -> bool:
+    stream.seek(place)
+    return re.fullmatch(rb"[ -~]{4}", stream.read(4)) is not None
+
+
+def _sound_in(stream: BinaryIO, place: int, size: int) -> int:
+    """How many bytes from a place on may be sound: none of a tag, none where all are zero."""
+    stream.seek(place - 1)  # a byte that fills a chunk of odd size may be missing there
+    head = stream.read(1 << 16)
+    if any(tag in head[:9] for tag in (b"ID3", b"TAG")) or not any(head[1:]):
+        return 0
+    return size - place
 
 
 def mend_flac(stream: BinaryIO) -> bytes | None:

@@ -22,6 +22,8 @@ from speechgru.errors import AudioError
 #: A WAV header's way of saying "until the end of the file": written by programs that stream.
 #: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
 _UNKNOWN_SIZE = 0x7FFFF000
+#: Bytes of sound behind what a header counts that are no writer's slip: 8 ms of 16 kHz in 16 bits.
+_LEAST_BEHIND = 256
 #: Samples, of all channels together, that are read at once: about a minute at 16 kHz.
 _BLOCK = 1 << 20
 #: Samples a byte of MPEG audio at most (layer III, 8 kbit/s at 24 kHz).
@@ -353,6 +355,13 @@ def _refuse(header: Header, stream: Any) -> None:
             raise AudioError(
                 f"{path}: its header counts no samples, but bytes follow: the recorder did not end it; record it again"
             )
+        if header.container in ("WAV", "WAVEX", "AIFF") and header.num_samples:
+            behind = containers.bytes_behind_data(content)
+            if behind >= _LEAST_BEHIND:
+                raise AudioError(
+                    f"{path}: its header counts {header.num_samples} samples, but {behind} bytes of sound follow them; "
+                    "mend the header (`sox --ignore-length in.wav out.wav`), or record it again"
+                )
 
 
 def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarray, Mixing]:
