@@ -1,7 +1,8 @@
-"""Writing files so that a crash leaves the old one or the new one, and naming what is in them."""
+"""Reading text as others write it, and writing files so that a crash leaves the old one or the new one."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import hashlib
@@ -16,6 +17,35 @@ from speechgru.errors import UserError
 
 #: The errors of a disk that cannot be written any more.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+#: How a text of each mark at its start is coded; the longer mark first, which begins with a shorter one.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: str | Path) -> str:
+    """Reads a text in UTF-8, or in the form that a mark at its start names: Excel and PowerShell write UTF-16.
+
+    Line ends stay as they are.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: it is in another form.
+
+    Example:
+        >>> _ = Path("table.tsv").write_text("file\\ttext", encoding="utf-16")
+        >>> read_text("table.tsv")
+        'file\\ttext'
+    """
+    content = Path(path).read_bytes()
+    coding = next((coding for mark, coding in _MARKS if content.startswith(mark)), "utf-8")
+    return content.decode(coding)
 
 
 @contextlib.contextmanager

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechgru.corpora import prepare
+from speechgru.corpora.folder import read_folder
+from speechgru.corpora.splits import divide
 from speechgru.errors import CorpusError
-from speechgru.utterances.manifest import read_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest
 
 
 def write_audio(path: Path, seconds: float = 0.5, sample_rate: int = 16000) -> Path:
@@ -178,3 +186,274 @@ def test_wrong_sources_and_options_are_named(tmp_path):
     expect(tmp_path, source, "dev_share must be a fraction", dev_share=0)
     expect(tmp_path, source, "leave nothing for train", dev_share=0.5, test_share=0.5)
     expect(tmp_path, source, "seed must be a whole number", seed="a")
+
+
+# -- the layouts that people bring -------------------------------------------------------------------------------------
+
+
+def write_recordings(source: Path, names_of: list[str]) -> Path:
+    for name in names_of:
+        write_audio(source / name, seconds=0.2, sample_rate=8000)
+    return source
+
+
+def prepared(tmp_path: Path, source: Path, **options) -> dict[str, Utterance]:
+    """All recordings by their path below the source."""
+    manifests = prepare("folder", tmp_path / "out", source=source, **options)
+    utterances = [utterance for path in manifests.values() for utterance in read_manifest(path)]
+    return {Path(each.audio_filepath).relative_to(source.absolute()).as_posix(): each for each in utterances}
+
+
+def notes_of(tmp_path: Path) -> str:
+    return "\n".join(json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))["notes"])
+
+
+NAMES = ["a.wav", "b.wav", "c.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("transcripts.csv", "file,text\na.wav,yes\nb.wav,no\nc.wav,stop\n"),
+        ("transcripts.csv", "file;text;speaker\r\na.wav;yes;ada\r\nb.wav;no;bob\r\nc.wav;stop;ada\r\n"),
+        ("transcripts.csv", "sep=;\nfile;text\na.wav;yes\nb.wav;no\nc.wav;stop\n"),
+        ("transcripts.tsv", "file\ttext\na.wav\tyes\nb.wav\tno\nc.wav\tstop\n"),
+        ("Transcripts.CSV", "File;Text;;\na.wav;yes;;\nb.wav;no;;\nc.wav;stop;;\n"),
+        ("metadata.csv", "file_name,transcription\na.wav,yes\nb.wav,no\nc.wav,stop\n"),
+        ("metadata.csv", "a|yes\nb|no\nc|stop\n"),
+        ("metadata.csv", "id|file|Normalized Text\n1|a|yes\n2|b|no\n3|c|stop\n"),
+        ("labels.csv", "path,sentence,client_id\na.wav,yes,x\nb.wav,no,y\nc.wav,stop,x\n"),
+        ("transcripts.csv", "file,text,\n./a.wav,yes,\nx/../b.wav,no,\n\n~/mine/c.wav,stop,\n"),
+        ("transcripts.csv", "file,text\n.\\a.wav,yes\nB.WAV,no\nc.wav,stop\n".replace("B.WAV", "b")),
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_are_read_as_programs_write_them(tmp_path, monkeypatch, name, table, coding):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    source = write_recordings(tmp_path / "mine", NAMES)
+    (source / name).write_bytes(table.encode(coding))
+    found = prepared(tmp_path, source)
+    assert {name: each.text for name, each in found.items()} == {"a.wav": "yes", "b.wav": "no", "c.wav": "stop"}
+
+
+def test_further_columns_are_kept_as_fields(tmp_path):
+    source = write_recordings(tmp_path / "mine", NAMES)
+    rows = ["file,text,Room,snr db,code,duration,note", "a.wav,yes,hall,20,007,9,", "b.wav,no,bath,-3.5,008,9,loud"]
+    write_table(source, [*rows, "c.wav,stop,hall,,009,9,"])
+    found = prepared(tmp_path, source)
+    assert found["a.wav"].extra == {"room": "hall", "snr_db": 20, "code": "007"}
+    assert found["b.wav"].extra == {"room": "bath", "snr_db": -3.5, "code": "008", "note": "loud"}
+    assert found["c.wav"].duration == pytest.approx(0.2)
+
+
+def test_paths_below_a_relative_source_are_found_however_they_are_written(tmp_path, monkeypatch):
+    source = write_recordings(tmp_path / "mine", [*NAMES, "deep/d.wav"])
+    other = write_audio(tmp_path / "elsewhere" / "e.wav")
+    (source / "e.wav").symlink_to(other)
+    (source / "more").symlink_to(write_recordings(tmp_path / "linked", ["f.wav"]))
+    (source / "more" / "round").symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    cells = [f"{source}/a.wav", "x/../b.wav", "./c.wav", "deep//d.wav", str(other), "more/f.wav"]
+    write_table(Path("mine"), ["file,text", *(f"{cell},yes" for cell in cells)])
+    assert set(prepared(tmp_path, Path("mine"))) == {*NAMES, "deep/d.wav", "e.wav", "more/f.wav"}
+    assert len(read_folder(Path("mine"))) == 6
+
+
+def test_common_voices_texts_with_a_single_quote_are_read_and_wrong_lines_named(tmp_path):
+    source = write_recordings(tmp_path / "cv", [f"clips/common_voice_{k}.wav" for k in range(4)])
+    rows = ["client_id\tpath\tsentence\tup_votes"]
+    texts = ['"Hello, he said.', 'The 12" version', '"all" of it', '"so, ""now"""']
+    rows += [f"x{k}\tcommon_voice_{k}.wav\t{text}\t2" for k, text in enumerate(texts)]
+    found = prepared(tmp_path, write_table(source, rows, "validated.tsv"))
+    assert [each.text for _, each in sorted(found.items())] == [*texts[:3], 'so, "now"']
+    write_table(source, [*rows[:2], "", "x1\tcommon_voice_1.wav\t"], "validated.tsv")
+    expect(tmp_path / "b", source, r"validated\.tsv:4: the cell text is empty")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["file,text", '0.wav,"yes', "1.wav,no", "2.wav,stop"], r"csv:2: is not a proper table .*must end with one"),
+        (["file,text", "0.wav,no", '1.wav,"yes', '2.wav,stop"'], r"csv:3: a cell of this row ends in line 4; close"),
+        (["file,text,offset", "0.wav,yes,1"], r"csv:1: has the column offset, which only a manifest can have"),
+        (["file,text,room,room", "0.wav,yes,1,2"], r"csv:1: names the column room twice"),
+        (["0.wav,yes,ada"], r"csv:1: the first row must name the columns .*got 0\.wav, yes, ada"),
+    ],
+)
+def test_the_line_that_is_wrong_is_the_one_that_is_named(tmp_path, rows, message):
+    source = write_recordings(tmp_path / "mine", ["0.wav", "1.wav", "2.wav"])
+    expect(tmp_path, write_table(source, rows), message)
+
+
+def test_a_table_among_several_is_named(tmp_path):
+    source = write_recordings(tmp_path / "mine", NAMES)
+    rows = ["file,text", *(f"{name},yes" for name in NAMES)]
+    write_table(write_table(source, rows, "train.csv"), rows, "dev.csv")
+    expect(tmp_path, source, r"holds dev\.csv and train\.csv; keep one of them, or name it: --table dev\.csv")
+    assert len(prepared(tmp_path, source, table="train.csv")) == 3
+    expect(tmp_path / "b", source, r"test\.csv: no such table", table="test.csv")
+
+
+def test_names_and_texts_have_one_form_of_accents(tmp_path):
+    decomposed, composed = (unicodedata.normalize(form, "gr\u00fcn") for form in ("NFD", "NFC"))
+    source = write_recordings(tmp_path / "mine", [f"{decomposed}1.wav", f"{composed}2.wav", f"{decomposed}3.wav"])
+    for name in (f"{composed}1", f"{decomposed}2", f"{decomposed}3"):
+        (source / f"{name}.txt").write_text(decomposed, encoding="utf-8")
+    assert {each.text for each in prepared(tmp_path, source).values()} == {composed}
+    table = tmp_path / "table"
+    write_recordings(table, [f"{decomposed}{k}.wav" for k in range(4)])
+    speakers = (composed, decomposed, composed, decomposed)
+    write_table(table, ["file,text,speaker", *(f"{composed}{k}.wav,{decomposed},{speakers[k]}" for k in range(4))])
+    found = prepared(tmp_path / "b", table)
+    assert len(found) == 4
+    assert {(each.text, each.speaker) for each in found.values()} == {(composed, composed)}
+
+
+def test_what_is_hidden_or_a_macs_is_passed_over(tmp_path):
+    source = write_sidecars(tmp_path / "mine", 6)
+    for name in ("._a.txt", "__MACOSX/._00.txt", "__MACOSX/x.wav", ".git/notes.txt", "part0/.hidden.wav", ".a/b.wav"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("no sound")
+    assert len(prepared(tmp_path, source)) == 6
+
+
+def test_a_folder_for_each_word_is_read_and_said(tmp_path):
+    words = ["go", "stop", "turn_on"]
+    source = write_recordings(tmp_path / "mine", [f"{word}/ada_{k}.wav" for word in words for k in range(3)])
+    write_recordings(source, ["_background_noise_/hum.wav"])
+    found = prepared(tmp_path, source)
+    assert {name.split("/")[0]: each.text for name, each in found.items()} == {
+        "go": "go", "stop": "stop", "turn_on": "turn on"
+    }  # fmt: skip
+    assert len(found) == 9 and "texts are the names of the 3 folders: go, stop, turn_on" in notes_of(tmp_path)
+    assert "left out: 1 (in a folder whose name begins with _)" in notes_of(tmp_path)
+
+
+def test_folders_that_may_be_anything_are_words_only_when_asked(tmp_path):
+    source = write_recordings(tmp_path / "mine", [f"{speaker}/{word}/1.wav" for speaker in "abc" for word in "012"])
+    expect(tmp_path, source, r"a/0/1\.wav, .*: no transcript; .* is what is said: --word-folders")
+    found = prepared(tmp_path, source, word_folders=True, speaker_folders=True)
+    assert {(name[0], each.text, each.speaker) for name, each in found.items()} == {
+        (speaker, word, speaker) for speaker in "abc" for word in "012"
+    }
+    assert "split by speaker: train 1, dev 1, test 1" in notes_of(tmp_path)
+    (source / "a" / "0" / "1.txt").write_text("zero")
+    expect(tmp_path / "b", source, r"a/1/1\.wav, .*: no transcript")
+
+
+def test_the_first_folder_names_the_speaker_when_asked(tmp_path):
+    source = write_sidecars(tmp_path / "mine", 6)
+    assert {each.speaker for each in prepared(tmp_path, source).values()} == {None}
+    assert "speakers are unknown" in notes_of(tmp_path)
+    found = prepared(tmp_path, source, speaker_folders=True)
+    assert {(name[:5], each.speaker) for name, each in found.items()} == {("part0", "part0"), ("part1", "part1")}
+    write_table(source, ["file,text,speaker", *(f"{each},yes,ada" for each in found)])
+    message = "the table names the speaker 'ada' of part0, and --speaker-folders the folder; leave one out"
+    expect(tmp_path / "b", source, message, speaker_folders=True)
+
+
+def test_what_is_missing_is_left_out_when_asked_and_named(tmp_path):
+    source = write_sidecars(tmp_path / "mine", 8)
+    (source / "part0" / "02.txt").unlink()
+    (source / "part0" / "lost.txt").write_text("where am i")
+    (source / "part1" / "01.txt").write_text(" ")
+    (source / "part1" / "03.wav").write_bytes(b"not audio")
+    expect(tmp_path, source, r"02\.ogg: no transcript; .*leave these out \(--skip-missing\)")
+    assert len(prepared(tmp_path, source, skip_missing=True)) == 5
+    record = json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))
+    reasons = {Path(name).name: reason for name, reason in record["left_out"].items()}
+    assert reasons.pop("03.wav").startswith("cannot be decoded")
+    assert reasons == {"02.ogg": "no transcript", "lost.txt": "no recording", "01.flac": "an empty transcript"}
+    table = write_recordings(tmp_path / "table", [*NAMES, "d.wav", "e.wav"])
+    write_table(table, ["file,text", *(f"{name},yes" for name in NAMES), "d.wav,", "x.wav,no"])
+    assert set(prepared(tmp_path, table, skip_missing=True)) == set(NAMES)
+    record = json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))
+    assert sorted(map(str, record["left_out"].values())) == ["no recording", "no transcript", "no transcript"]
+
+
+def test_a_file_name_that_is_no_text_is_named_before_anything_is_read(tmp_path):
+    source = write_sidecars(tmp_path / "mine", 3)
+    try:
+        os.rename(source / "part0" / "00.wav", os.fsencode(source / "part0") + b"/\xe9.wav")
+    except OSError:
+        pytest.skip("the file system takes no name that is not UTF-8")
+    expect(tmp_path, source, r"the name of '.*part0/\\udce9\.wav' is not UTF-8, .*; rename the file")
+
+
+def test_recordings_in_forms_that_are_not_read_are_named_with_what_converts_them(tmp_path):
+    source = tmp_path / "mine"
+    source.mkdir()
+    for name in ("a.m4a", "b.m4a"):
+        (source / name).write_bytes(b"x")
+        (source / name).with_suffix(".txt").write_text("yes")
+    expect(
+        tmp_path,
+        source,
+        r"a\.m4a, b\.m4a: not audio that can be read, .* \(a\.m4a cannot be decoded .*convert it to WAV",
+    )
+
+
+# -- splits ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shares_are_kept_as_far_as_speakers_allow(seed):
+    split_of = divide({"ada": 60, "bob": 2, "eve": 2}, {"dev": 0.1, "test": 0.1}, seed=seed, kept={})
+    assert split_of["ada"] == "train" and sorted(split_of.values()) == ["dev", "test", "train"]
+
+
+@given(
+    st.dictionaries(st.text(max_size=4), st.integers(1, 50), min_size=3, max_size=40),
+    st.sampled_from([(0.1, 0.1), (0.2, 0.3), (0.5, 0.49), (0.01, 0.01)]),
+    st.integers(0, 5),
+)
+def test_every_unit_has_one_split_and_every_split_a_unit(sizes, shares, seed):
+    shares = dict(zip(("dev", "test"), shares, strict=True))
+    split_of = divide(sizes, shares, seed=seed, kept={})
+    assert split_of.keys() == sizes.keys() and set(split_of.values()) == {"train", "dev", "test"}
+    assert split_of == divide(dict(reversed(sizes.items())), shares, seed=seed, kept={}), "whatever the order"
+    more = sizes | {f"new {k}": 3 for k in range(5)}
+    grown = divide(more, shares, seed=seed, kept=split_of)
+    assert {unit: grown[unit] for unit in sizes} == split_of, "those that were there stay"
+
+
+def test_with_many_units_of_one_size_shares_are_exact():
+    split_of = divide({str(k): 1 for k in range(1000)}, {"dev": 0.05, "test": 0.2}, seed=0, kept={})
+    assert Counter(split_of.values()) == {"train": 750, "dev": 50, "test": 200}
+
+
+def test_recordings_that_are_added_move_no_other(tmp_path):
+    source = write_sidecars(tmp_path / "mine", 20)
+    first = {split: names(path) for split, path in prepare("folder", tmp_path / "out", source=source).items()}
+    for index in range(20, 60):
+        write_audio(source / f"{index}.wav", seconds=0.2)
+        (source / f"{index}.txt").write_text("yes")
+    second = {split: names(path) for split, path in prepare("folder", tmp_path / "out", source=source).items()}
+    assert all(first[split] <= second[split] for split in first)
+    assert {split: len(second[split]) for split in second} == {"train": 48, "dev": 6, "test": 6}
+    assert "dealt 40 new recordings; all others stay where they were" in notes_of(tmp_path)
+    other = {split: names(path) for split, path in prepare("folder", tmp_path / "out", source=source, seed=1).items()}
+    assert not all(first[split] <= other[split] for split in first), "another seed is another split"
+
+
+def test_an_odd_share_is_said(tmp_path):
+    source = tmp_path / "mine"
+    rows = ["file,text,speaker"]
+    for index, speaker in enumerate(["ada"] * 4 + ["bob", "eve"]):
+        write_audio(source / f"{index}.wav", seconds=0.2)
+        rows.append(f"{index}.wav,yes,{speaker}")
+    prepare("folder", tmp_path / "out", source=write_table(source, rows))
+    assert (
+        "asked for 80%, 10%, 10% of the recordings in train, dev and test; 3 speakers allow 67%, 17%, 17%"
+        in notes_of(tmp_path)
+    )
+
+
+def test_what_prepare_writes_moves_with_its_recordings(tmp_path):
+    source = write_sidecars(tmp_path / "project" / "mine", 4)
+    manifests = prepare("folder", tmp_path / "project" / "data" / "mine", source=source)
+    assert "../../mine/part" in manifests["train"].read_text(encoding="utf-8")
+    (tmp_path / "project").rename(tmp_path / "elsewhere")
+    for utterance in read_manifest(tmp_path / "elsewhere" / "data" / "mine" / "train.jsonl"):
+        assert Path(utterance.audio_filepath).is_file()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.errors import ManifestError
-from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, relative_path, write_manifest
 
 GOOD = {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}
 
@@ -47,10 +48,60 @@ def test_a_corpus_moves_as_one_folder(tmp_path):
         tmp_path / "corpus" / "m.jsonl", [Utterance(str(inside), 1.0, "a"), Utterance(str(outside), 1.0, "b")]
     )
     written = [json.loads(line)["audio_filepath"] for line in path.read_text(encoding="utf-8").splitlines()]
-    assert written == ["audio/a.wav", str(outside)]
+    assert written == ["audio/a.wav", "../other/b.wav"]
     (tmp_path / "corpus").rename(tmp_path / "moved")
     read = [utterance.audio_filepath for utterance in read_manifest(tmp_path / "moved" / "m.jsonl")]
     assert read == [str(tmp_path / "moved" / "audio" / "a.wav"), str(outside)]
+
+
+def test_a_path_is_relative_but_where_nothing_is_in_common(tmp_path):
+    folder = tmp_path / "data"
+    for path in (tmp_path / "data" / "~" / "a.wav", tmp_path / "a b.wav", tmp_path / "data" / "~b.wav"):
+        written = write_manifest(folder / "m.jsonl", [Utterance(str(path), 1.0, "a")])
+        assert not os.path.isabs(json.loads(written.read_text(encoding="utf-8"))["audio_filepath"])
+        assert read_manifest(written)[0].audio_filepath == str(path)
+    assert relative_path("/nowhere/a.wav", folder) == "/nowhere/a.wav"
+
+
+def test_recordings_are_found_as_other_programs_write_their_paths(tmp_path, write_lines, monkeypatch):
+    nemo, home = tmp_path / "there" / "clips", tmp_path / "home"
+    for name in ("nemo.wav", "Stra\u00dfe/gr\u00fcn.wav"):
+        (nemo / name).parent.mkdir(parents=True, exist_ok=True)
+        (nemo / name).touch()
+    home.mkdir()
+    (home / "mine.wav").touch()
+    (tmp_path / "far" / "folder").mkdir(parents=True)
+    (tmp_path / "far" / "near.wav").touch()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "link").symlink_to(tmp_path / "far" / "folder")
+    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    written = {
+        "clips/nemo.wav": nemo / "nemo.wav",  # relative to the working folder
+        "x/../a.wav": data / "a.wav",
+        "../there/clips/nemo.wav": nemo / "nemo.wav",
+        "~/mine.wav": home / "mine.wav",
+        unicodedata.normalize("NFD", f"{nemo}/Stra\u00dfe/gr\u00fcn.wav"): nemo / "Stra\u00dfe" / "gr\u00fcn.wav",
+        "..\\there\\clips\\nemo.wav": nemo / "nemo.wav",
+        "link/../near.wav": data / "near.wav",  # as it reads; where it leads is asked where there is no such folder
+        "gone/b.wav": data / "gone" / "b.wav",
+    }
+    path = write_lines(data / "m.jsonl", [{**GOOD, "audio_filepath": name} for name in written])
+    assert [utterance.audio_filepath for utterance in read_manifest(path)] == list(map(str, written.values()))
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_what_a_mark_says_is_how_it_is_read(tmp_path, coding):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes((json.dumps({**GOOD, "text": "gr\u00fcn"}, ensure_ascii=False) + "\r\n").encode(coding))
+    assert [utterance.text for utterance in read_manifest(path)] == ["gr\u00fcn"]
+
+
+def test_a_speaker_has_one_name_however_it_is_written(tmp_path, write_lines):
+    lines = [{**GOOD, "speaker": unicodedata.normalize(form, "Zo\u00eb")} for form in ("NFC", "NFD")]
+    assert {utterance.speaker for utterance in read_manifest(write_lines(tmp_path / "m.jsonl", lines))} == {"Zo\u00eb"}
 
 
 def test_paths_are_relative_to_the_manifest_not_to_the_current_folder(tmp_path, write_lines, monkeypatch):
@@ -120,6 +171,10 @@ def test_what_other_systems_editors_write_is_read(tmp_path, encode):
         ({**GOOD, "duration": -1}, "duration must be a number of seconds, 0 or more, got -1"),
         ({**GOOD, "offset": float("nan")}, "offset must be a number of seconds, 0 or more, got nan"),
         ({**GOOD, "offset": float("inf")}, "offset must be a number of seconds, 0 or more, got inf"),
+        ({**GOOD, "duration": 10**400}, "duration must be a number of seconds, 0 or more, got 1000000000"),
+        ({**GOOD, "offset": 10**12}, "offset must be a number of seconds, 0 or more, got 1000000000000"),
+        ({**GOOD, "text": [1] * 500}, "..."),
+        ({**GOOD, "audio_filepath": "a\0.wav"}, "audio_filepath holds a null character"),
         ({**GOOD, "text": "\ud800"}, "half of a character, which UTF-8 cannot hold"),
         ("[" * 100_000, ":2: is n"),  # "not JSON" or "nested too deeply", by the version of Python
         ('{"duration": ' + "9" * 5000 + "}", "is not JSON ("),
@@ -131,6 +186,7 @@ def test_a_line_that_is_not_an_utterance_is_named(tmp_path, write_lines, line, m
         read_manifest(path)
     assert str(caught.value).startswith(f"{path}:2: ")
     assert message in str(caught.value)
+    assert len(str(caught.value)) < 400 + len(str(path))
 
 
 @given(st.binary(max_size=60) | st.text("{}[]\"':,audio_filepath0.1e9 \n\\u", max_size=60).map(str.encode))

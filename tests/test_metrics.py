@@ -292,6 +292,7 @@ def test_numbers_fall_into_bins_of_equally_many_and_few_different_ones_get_their
     assert [(part.low, part.high, part.indices) for part in own] == [
         (0.0, 0.0, (1, 3)), (10.0, 10.0, (0,)), (20.0, 20.0, (2,)), (None, None, (4,))
     ]  # fmt: skip
+    assert [part.value for part in slice_by([10**400, 1])] == ["1", str(10**400)]
     mixed = slice_by([1, "quiet", True])
     assert [part.value for part in mixed] == ["1", "quiet", "yes"]
 

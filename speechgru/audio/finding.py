@@ -1,4 +1,4 @@
-"""Which files of a folder are recordings, by their names."""
+"""Which files a folder holds, and which of them are recordings, by their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ def is_hidden(name: str) -> bool:
 
 
 def find_recordings(folder: str | os.PathLike[str]) -> list[Path]:
-    """The recordings in a folder and those below it, by path.
+    """The recordings in a folder and those below it, by path: those of `find_files` with a recording's suffix."""
+    return [path for path in find_files(folder) if path.suffix.lower() in suffixes()]
+
+
+def find_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files in a folder and those below it, by path.
 
     Hidden files and folders are passed over, and what a Mac packs beside them (`._a.wav`, `__MACOSX`). Symbolic links
     are followed, each folder once.
@@ -40,10 +45,8 @@ def find_recordings(folder: str | os.PathLike[str]) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        found += [Path(place, name) for name in names if not is_hidden(name) and _is_recording(place, name)]
-    return sorted(found)
-
-
-def _is_recording(place: str, name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in suffixes() and os.path.isfile(os.path.join(place, name))
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        # A folder before links to it, so that its files have their own names.
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(place, name)), name))
+        found += [Path(place, name) for name in names if not is_hidden(name)]
+    return sorted(path for path in found if path.is_file())

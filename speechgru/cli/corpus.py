@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,7 +66,9 @@ def prepare(
     from speechgru.corpora import find_corpus
     from speechgru.corpora import prepare as verb
 
-    values = find_corpus(corpus).parse_options(_fold_flags(options or []))
+    chosen = find_corpus(corpus)
+    switches = {name for name, option in chosen.options.items() if option.kind is bool}
+    values = chosen.parse_options(_fold_flags(options or [], switches=switches))
     with show_progress() as progress:
         manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **values)
     from speechgru.utterances.manifest import read_manifest
@@ -75,14 +78,22 @@ def prepare(
         lines = read_manifest(path)
         table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
     terminal.print(table)
+    if corpus == "folder":
+        _print_notes(out)
     _print_voices(out)
 
 
-def _fold_flags(arguments: list[str]) -> list[str]:
+def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list[str]:
     """Options of a corpus that were written as flags, as `KEY=VALUE`; others as they are.
+
+    Args:
+        arguments: as they stand on the command line.
+        switches: the options that are true or false, and true where they are written without a value.
 
     >>> _fold_flags(["--test-engines", "piper", "--seed=1", "joined=5"])
     ['test_engines=piper', 'seed=1', 'joined=5']
+    >>> _fold_flags(["--skip-missing", "--table", "a.csv"], switches=["skip_missing"])
+    ['skip_missing=true', 'table=a.csv']
     """
     folded, left = [], iter(arguments)
     for argument in left:
@@ -90,13 +101,25 @@ def _fold_flags(arguments: list[str]) -> list[str]:
             folded.append(argument)
             continue
         name, separator, value = argument.lstrip("-").partition("=")
-        if not separator:
+        key = name.replace("-", "_")
+        if not separator and key in switches:
+            value = "true"
+        elif not separator:
             following = next(left, None)
             if following is None:
                 raise UserError(f"{argument} needs a value; `speechgru prepare --help` lists the options")
             value = following
-        folded.append(f"{name.replace('-', '_')}={value}")
+        folded.append(f"{key}={value}")
     return folded
+
+
+def _print_notes(folder: Path) -> None:
+    """Prints how a folder of recordings was read and split."""
+    from speechgru.corpora.folder import NOTES_NAME
+
+    if (folder / NOTES_NAME).is_file():
+        for note in json.loads((folder / NOTES_NAME).read_text(encoding="utf-8"))["notes"]:
+            terminal.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 def _print_voices(folder: Path) -> None:

@@ -36,7 +36,7 @@ class Corpus:
         """The options that this corpus alone has, by name.
 
         >>> [option.name for option in CORPORA["folder"].options.values()]
-        ['dev_share', 'test_share']
+        ['dev_share', 'test_share', 'table', 'speaker_folders', 'word_folders', 'skip_missing']
         """
         return options_of(self.prepare)
 
@@ -64,7 +64,11 @@ CORPORA: dict[str, Corpus] = {
             "5,000 English sentences read by 250 people, half of them children",
             speechocean762.prepare,
         ),
-        Corpus("folder", "your own recordings, with .txt files beside them or a transcripts.csv", folder.prepare),
+        Corpus(
+            "folder",
+            "your own recordings, with a .txt beside each, a table, or a folder for each word",
+            folder.prepare,
+        ),
     )
 }
 

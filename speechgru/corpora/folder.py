@@ -1,34 +1,35 @@
 """Your own recordings: a folder of audio files with transcripts.
 
 A transcript is a text file beside the recording with the same stem (`kitchen/0001.wav`, `kitchen/0001.txt`), or a row
-of one table `transcripts.csv` or `transcripts.tsv` at the top of the folder with the columns `file`, `text` and, where
-known, `speaker`. The audio stays where it is; the manifests name it.
+of a table at the top of the folder (`transcripts.csv`, `metadata.csv`, ...) with the columns `file`, `text` and, where
+known, `speaker`; or it is the name of the recording's folder, where there is nothing else. The audio stays where it is;
+the manifests name it.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from speechgru.errors import CorpusError
+from speechgru.audio.reading import read_header
+from speechgru.corpora.layouts import Found, read_layout, some
+from speechgru.corpora.splits import SPLITS, divide
+from speechgru.errors import AudioError, CorpusError, ManifestError
+from speechgru.files import write_json
 from speechgru.progress import Progress, silent
-from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
-_SPLITS = ("train", "dev", "test")
-_TABLES = {"transcripts.csv": ",", "transcripts.tsv": "\t"}
+#: What was done, beside the manifests: settings, notes, and what was left out.
+NOTES_NAME = "prepared.json"
+
 _MIN_SPEAKERS = 3  # fewer cannot fill three splits
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class _Entry:
-    audio: Path
-    text: str
-    speaker: str | None
+#: A split whose share differs by more from the one that was asked for is reported.
+_SHARE_TOLERANCE = 0.05
 
 
 def prepare(
@@ -39,22 +40,33 @@ def prepare(
     progress: Progress = silent,
     dev_share: float = 0.1,
     test_share: float = 0.1,
+    table: str | None = None,
+    speaker_folders: bool = False,
+    word_folders: bool = False,
+    skip_missing: bool = False,
 ) -> dict[str, Path]:
     """Writes manifests of the recordings in a folder, split at random but always alike.
 
     When every recording has a speaker and there are at least three, whole speakers are dealt to the splits, so that
-    test measures new voices; otherwise recordings are. Which goes where follows from a hash of its name and the seed.
+    test measures new voices; otherwise recordings are. Which goes where follows from a hash of its name and the seed
+    (`splits.divide`). Into the same folder with the same seed and shares, what was dealt before stays where it is when
+    recordings are added.
 
     Args:
         out: the folder to write.
         source: the folder of recordings; any format that soundfile reads, at any depth.
         seed: another seed, another split.
         progress: called as recordings are read.
-        dev_share: the fraction of speakers or recordings for dev, at least one.
+        dev_share: the fraction of the recordings for dev, as far as whole speakers allow; at least one.
         test_share: the fraction for test, at least one; both together are below 1.
+        table: the name of the table of transcripts, where there are several.
+        speaker_folders: whether the first folders below the source are named after who speaks in them.
+        word_folders: whether a recording's text is the name of the folder that it lies in.
+        skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
 
     Returns:
-        The manifests by split; each holds at least one utterance.
+        The manifests by split; each holds at least one utterance. Beside them `prepared.json` has the settings,
+        `notes` for people, and what was `left_out`.
 
     Raises:
         CorpusError: no folder, fewer than three recordings, a recording without a transcript or the other way round,
@@ -64,199 +76,148 @@ def prepare(
         raise CorpusError("folder: needs --source, the folder of your recordings and their transcripts")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise CorpusError(f"folder: seed must be a whole number, got {seed!r}")
-    for name, share in (("dev_share", dev_share), ("test_share", test_share)):
+    shares = {"dev": dev_share, "test": test_share}
+    for split, share in shares.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-            raise CorpusError(f"folder: {name} must be a fraction between 0 and 1, got {share!r}")
+            raise CorpusError(f"folder: {split}_share must be a fraction between 0 and 1, got {share!r}")
     if dev_share + test_share >= 1:
         raise CorpusError(f"folder: dev_share {dev_share} and test_share {test_share} leave nothing for train")
-    utterances = read_folder(source, least=len(_SPLITS), progress=progress)
-    splits = _split(utterances, source, seed=seed, dev_share=dev_share, test_share=test_share)
-    return {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in _SPLITS}
+    source = _require_folder(source)
+    found = read_layout(
+        source,
+        table=table,
+        speaker_folders=speaker_folders,
+        word_folders=word_folders,
+        skip_missing=skip_missing,
+    )
+    utterances = _measure(found, source, skip_broken=skip_missing, progress=progress)
+    if len(utterances) < len(SPLITS):
+        raise CorpusError(
+            f"{source}: holds {len(utterances)} recordings with transcripts; at least 3 are needed, one each for "
+            "train, dev and test"
+        )
+    settings = {"seed": seed, "dev_share": dev_share, "test_share": test_share}
+    before = _read_before(out, settings)
+    splits, notes = _split(utterances, source, shares, seed=seed, before=before)
+    if found.left_out:
+        notes.append(f"left out: {_count_reasons(found.left_out)}; {NOTES_NAME} names them")
+    manifests = {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in SPLITS}
+    write_json(out / NOTES_NAME, settings | {"notes": [*found.notes, *notes], "left_out": found.left_out})
+    return manifests
 
 
-def read_folder(source: Path, *, least: int = 1, progress: Progress = silent) -> list[Utterance]:
+def read_folder(source: Path, *, progress: Progress = silent) -> list[Utterance]:
     """The recordings of a folder with their transcripts, by path, not split.
 
     Args:
         source: the folder of recordings.
-        least: fewer recordings are refused: 3 fill train, dev and test.
         progress: called as recordings are read.
 
     Raises:
         CorpusError: as `prepare` raises it.
     """
+    source = _require_folder(source)
+    return _measure(read_layout(source), source, skip_broken=False, progress=progress)
+
+
+def _require_folder(source: Path) -> Path:
+    source = source.expanduser().absolute()
     if not source.is_dir():
         what = "is a file" if source.exists() else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of your recordings")
-    entries = _read_entries(source)
-    if len(entries) < least:
-        raise CorpusError(
-            f"{source}: holds {len(entries)} recordings with transcripts; at least 3 are needed, one each for train, "
-            "dev and test"
-        )
-    return _measure(entries, source, progress=progress)
+    return source
 
 
-def _read_entries(source: Path) -> list[_Entry]:
-    """The recordings and their transcripts, by path."""
-    import soundfile
-
-    suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".opus", ".oga"}
-    audio = sorted(
-        path
-        for path in source.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
-    if not audio:
-        raise CorpusError(
-            f"{source}: holds no audio file; expected recordings (.wav, .flac, .ogg, .mp3, ...), each with a .txt of "
-            "the same name beside it, or a transcripts.csv"
-        )
-    tables = [source / name for name in _TABLES if (source / name).is_file()]
-    if len(tables) > 1:
-        raise CorpusError(f"{source}: holds {tables[0].name} and {tables[1].name}; keep one of them")
-    return _read_table(tables[0], audio) if tables else _read_sidecars(source, audio)
-
-
-def _read_sidecars(source: Path, audio: list[Path]) -> list[_Entry]:
-    stems: dict[Path, Path] = {}
-    for path in audio:
-        other = stems.setdefault(path.with_suffix(""), path)
-        if other is not path:
-            raise CorpusError(f"{path}: shares its transcript with {other.name}; rename one of them")
-    without = [path for path in audio if not path.with_suffix(".txt").is_file()]
-    if without:
-        raise CorpusError(
-            f"{source}: {_some(without, source)}: no transcript; write each as a .txt of the same name beside the "
-            "recording, or list all in transcripts.csv"
-        )
-    texts = {path.with_suffix(".txt") for path in audio}
-    orphans = sorted(
-        path
-        for path in source.rglob("*.txt")
-        if path not in texts and path.is_file() and not path.stem.lower().startswith(("readme", "license", "licence"))
-    )
-    if orphans:
-        raise CorpusError(
-            f"{source}: {_some(orphans, source)}: transcript without a recording; add the recording or remove the text"
-        )
-    entries = []
-    for path in audio:
-        transcript = path.with_suffix(".txt")
-        lines = [line.strip() for line in _read_text(transcript).splitlines() if line.strip()]
-        if len(lines) != 1:
-            raise CorpusError(
-                f"{transcript}: has {len(lines)} lines with text, expected one: what is said in {path.name}"
-            )
-        entries.append(_Entry(path, lines[0], None))
-    return entries
-
-
-def _read_table(table: Path, audio: list[Path]) -> list[_Entry]:
-    reader = csv.reader(io.StringIO(_read_text(table), newline=""), delimiter=_TABLES[table.name], strict=True)
-    folder, known, entries = table.parent, set(audio), {}
-    missing: list[str] = []
-    try:
-        header = [column.strip().lower() for column in next(reader, [])]
-        if len(set(header)) != len(header) or not {"file", "text"} <= set(header) <= {"file", "text", "speaker"}:
-            raise CorpusError(
-                f"{table}:1: the first row must name the columns file, text and, if you like, speaker; "
-                f"got {', '.join(header) or 'nothing'}"
-            )
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            where = f"{table}:{reader.line_num}"
-            if len(row) != len(header):
-                raise CorpusError(
-                    f"{where}: has {len(row)} cells, the first row {len(header)}; a text with the separator in it "
-                    'must stand in "quotes"'
-                )
-            cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-            if not cells["file"] or not cells["text"]:
-                raise CorpusError(f"{where}: the cell {'text' if cells['file'] else 'file'} is empty; fill it in")
-            path = folder / cells["file"]
-            if path not in known:
-                if path.is_file():
-                    raise CorpusError(f"{where}: {cells['file']} is not among the audio files below {folder}")
-                missing.append(f"{cells['file']} (line {reader.line_num})")
-            elif path in entries:
-                raise CorpusError(f"{where}: {cells['file']} stands a second time; keep one row of it")
-            else:
-                entries[path] = _Entry(path, cells["text"], cells.get("speaker") or None)
-    except csv.Error as error:
-        raise CorpusError(f"{table}:{reader.line_num}: is not a proper table ({error})") from error
-    if missing:
-        raise CorpusError(f"{table}: {_some(missing)}: no such recording; correct the name or remove the row")
-    without = [path for path in audio if path not in entries]
-    if without:
-        raise CorpusError(f"{table}: {_some(without, folder)}: recording without a row; add its row or remove the file")
-    return [entries[path] for path in audio]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _measure(entries: list[_Entry], source: Path, *, progress: Progress) -> list[Utterance]:
-    import soundfile
-
-    utterances, broken = [], []
-    for number, entry in enumerate(entries):
+def _measure(found: Found, source: Path, *, skip_broken: bool, progress: Progress) -> list[Utterance]:
+    """The recordings with their durations, by the reader that check and training use."""
+    utterances, broken = [], dict[Path, str]()
+    for number, entry in enumerate(found.entries):
         if number % 100 == 0:
-            progress("reading", number, len(entries), "")
+            progress("reading", number, len(found.entries), "")
         try:
-            info = soundfile.info(str(entry.audio))
-        except (OSError, soundfile.LibsndfileError):
-            broken.append(entry.audio)
+            header = read_header(entry.audio)
+        except AudioError as error:
+            broken[entry.audio] = str(error).removeprefix(f"{entry.audio}: ")
             continue
-        duration = info.frames / info.samplerate
-        if not 0 < duration < 24 * 3600:  # libsndfile gives absurd lengths for files that were cut off
-            broken.append(entry.audio)
+        if not header.num_samples:
+            broken[entry.audio] = "holds no samples"
             continue
-        utterances.append(
-            Utterance(audio_filepath=str(entry.audio), duration=duration, text=entry.text, speaker=entry.speaker)
-        )
-    if broken:
+        duration = header.num_samples / header.sample_rate
+        utterances.append(Utterance(str(entry.audio), duration, entry.text, entry.speaker, extra=entry.extra))
+    if broken and not skip_broken:
+        path, reason = next(iter(broken.items()))
         raise CorpusError(
-            f"{source}: {_some(broken, source)}: not audio that can be read, or no sound in it; repair or remove"
+            f"{source}: {some(broken, source)}: not audio that can be read, or no sound in it ({path.name} "
+            f"{reason}); repair or remove, or leave these out (--skip-missing)"
         )
-    progress("reading", len(entries), len(entries), "")
+    found.left_out |= {str(path): reason for path, reason in broken.items()}
+    progress("reading", len(found.entries), len(found.entries), "")
     return utterances
 
 
+def _read_before(out: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """The split of each recording by an earlier call with the same settings into the same folder; else nothing."""
+    try:
+        earlier = json.loads((out / NOTES_NAME).read_text(encoding="utf-8"))
+        if {key: earlier[key] for key in settings} != settings:
+            return {}
+        lines = {split: read_manifest(out / f"{split}.jsonl") for split in SPLITS}
+    except (OSError, ValueError, KeyError, TypeError, ManifestError):
+        return {}
+    return {utterance.audio_filepath: split for split, entries in lines.items() for utterance in entries}
+
+
 def _split(
-    utterances: list[Utterance], source: Path, *, seed: int, dev_share: float, test_share: float
-) -> dict[str, list[Utterance]]:
+    utterances: Sequence[Utterance], source: Path, shares: dict[str, float], *, seed: int, before: dict[str, str]
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """The utterances by split, and what there is to be reported about it."""
     speakers = {utterance.speaker for utterance in utterances}
     by_speaker = None not in speakers and len(speakers) >= _MIN_SPEAKERS
+    units = [
+        utterance.speaker
+        if by_speaker and utterance.speaker is not None
+        else Path(utterance.audio_filepath).relative_to(source).as_posix()
+        for utterance in utterances
+    ]
+    notes = []
+    dealt: dict[str, set[str]] = {}
+    for utterance, unit in zip(utterances, units, strict=True):
+        if os.path.normpath(utterance.audio_filepath) in before:
+            dealt.setdefault(unit, set()).add(before[os.path.normpath(utterance.audio_filepath)])
+    torn = sorted(unit for unit, places in dealt.items() if len(places) > 1)
+    if torn:
+        notes.append(f"dealt anew, because {some(torn)} spoke in several splits before")
+        dealt = {}
+    elif dealt:
+        num_new = sum(1 for unit in set(units) if unit not in dealt)
+        what = "speakers" if by_speaker else "recordings"
+        notes.append(f"dealt {num_new:,} new {what}; all others stay where they were")
+    kept = {unit: next(iter(places)) for unit, places in dealt.items()}
+    split_of = divide(Counter(units), shares, seed=seed, kept=kept)
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    for utterance, unit in zip(utterances, units, strict=True):
+        splits[split_of[unit]].append(utterance)
+    what = f"{len(speakers)} speakers" if by_speaker else "so few recordings"
+    asked = {"train": 1 - math.fsum(shares.values())} | shares
+    actual = {split: len(splits[split]) / len(utterances) for split in SPLITS}
+    if any(abs(actual[split] - asked[split]) > _SHARE_TOLERANCE for split in SPLITS):
+        notes.append(
+            f"asked for {_percentages(asked)} of the recordings in train, dev and test; {what} allow "
+            f"{_percentages(actual)}"
+        )
+    if by_speaker:
+        people = {split: len({utterance.speaker for utterance in splits[split]}) for split in SPLITS}
+        notes.append("split by speaker: " + ", ".join(f"{split} {count}" for split, count in people.items()))
+    elif None in speakers:
+        notes.append("split by recording, because speakers are unknown: a voice of train may also be in dev and test")
+    else:
+        notes.append(f"split by recording, because {len(speakers)} speakers cannot fill three splits")
+    return splits, notes
 
-    def unit_of(utterance: Utterance) -> str:
-        if by_speaker and utterance.speaker is not None:
-            return utterance.speaker
-        return Path(utterance.audio_filepath).relative_to(source).as_posix()
 
-    units = sorted(
-        {unit_of(utterance) for utterance in utterances},
-        key=lambda unit: hashlib.sha256(f"{seed}\0{unit}".encode()).digest(),
-    )
-    num_test = max(1, round(len(units) * test_share))
-    num_dev = max(1, min(round(len(units) * dev_share), len(units) - num_test - 1))
-    num_test = min(num_test, len(units) - num_dev - 1)
-    test, dev = set(units[:num_test]), set(units[num_test : num_test + num_dev])
-    splits: dict[str, list[Utterance]] = {split: [] for split in _SPLITS}
-    for utterance in utterances:
-        unit = unit_of(utterance)
-        splits["test" if unit in test else "dev" if unit in dev else "train"].append(utterance)
-    return splits
+def _percentages(shares: dict[str, float]) -> str:
+    return ", ".join(f"{shares[split]:.0%}" for split in SPLITS)
 
 
-def _some(items: Iterable[Path | str], folder: Path | None = None) -> str:
-    names = [item.relative_to(folder).as_posix() if folder and isinstance(item, Path) else str(item) for item in items]
-    more = f" and {len(names) - _SHOWN:,} more ({len(names):,} in all)" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+def _count_reasons(left_out: dict[str, str]) -> str:
+    return ", ".join(f"{count:,} ({reason})" for reason, count in Counter(left_out.values()).most_common(3))

@@ -104,4 +104,9 @@ def slice_by(values: Sequence[Any], *, num_bins: int = 4) -> list[Slice]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of more digits than a float holds
+        return False

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from speechgru.audio.finding import is_hidden, suffixes
 from speechgru.audio.reading import read_recording
 from speechgru.errors import AudioError, CorpusError
 from speechgru.progress import Progress, silent
@@ -71,8 +72,8 @@ def match_files(source: Path, num_prompts: int) -> dict[int, Path]:
     if not source.is_dir():
         what = "is a file" if source.exists() else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of your recordings")
-    files = sorted(path for path in source.iterdir() if path.suffix.lower() in _suffixes() and path.is_file())
-    files = [path for path in files if not path.name.startswith(".")]
+    files = sorted(path for path in source.iterdir() if path.suffix.lower() in suffixes() and path.is_file())
+    files = [path for path in files if not is_hidden(path.name)]
     if not files:
         raise CorpusError(f"{source}: holds no audio file; expected one for each line of prompts.txt, such as 7.wav")
     ends = [_NUMBER.search(path.stem) for path in files]
@@ -86,9 +87,3 @@ def match_files(source: Path, num_prompts: int) -> dict[int, Path]:
         f"{source}: it is not clear which of its {len(files)} files ({names}) belongs to which of {num_prompts} "
         "prompts; end each name in its prompt's number, such as 7.wav, or have one file for each, in their order"
     )
-
-
-def _suffixes() -> set[str]:
-    import soundfile
-
-    return {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".opus", ".oga"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -302,7 +303,8 @@ def _score_slices(
 
 
 def _field_of(utterance: Utterance, field: str) -> Any:
-    return getattr(utterance, field) if field in _FIELDS else utterance.extra.get(field)
+    value = getattr(utterance, field) if field in _FIELDS else utterance.extra.get(field)
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def _require_fields(manifest: Path, fields: Sequence[str]) -> None:

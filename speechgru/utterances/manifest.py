@@ -4,25 +4,30 @@
 {"audio_filepath": "audio/0001.flac", "duration": 2.31, "text": "turn on the lights", "speaker": "ada"}
 ```
 
-`audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder.
+`audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder. NeMo's are
+relative to the working folder, and are found there where the manifest's own folder has none such.
 `duration` and the optional `offset` are seconds. A line with an `offset`, be it 0, names a segment of a recording; one
 without names a whole recording, whose duration it should give.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import os
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speechgru.errors import ManifestError
+from speechgru.files import read_text
 from speechgru.jsonlines import write_lines
 
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset")
+#: A thousand years: what is longer is no number of seconds, and some of it no float.
+_MOST_SECONDS = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +82,16 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     if path.is_dir():
         raise ManifestError(f"{path}: is a folder; name a manifest in it, such as {path / 'test.jsonl'}")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        text = read_text(path)
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; `speechgru prepare` writes manifests") from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: is not UTF-8 text ({error}); a manifest is JSON Lines in UTF-8") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    folder = path.absolute().parent
+    locate = _locator(path.absolute().parent)
     utterances = [
-        _parse_line(line, number, path=path, folder=folder, needs_text=needs_text)
+        _parse_line(line, number, path=path, locate=locate, needs_text=needs_text)
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -95,7 +100,38 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     return utterances
 
 
-def _parse_line(line: str, number: int, *, path: Path, folder: Path, needs_text: bool) -> Utterance:
+def _locator(folder: Path) -> Callable[[str], str]:
+    """What finds the recordings that the lines of a manifest name.
+
+    Folders are looked for, each once, rather than each of a hundred thousand recordings.
+
+    Args:
+        folder: the manifest's own.
+
+    Returns:
+        A function from `audio_filepath` to an absolute path without `..`, be there such a recording or not.
+    """
+    is_folder = functools.cache(os.path.isdir)
+
+    def locate(name: str) -> str:
+        written = os.path.join(folder, os.path.expanduser(name))
+        path = os.path.normpath(written)
+        if not is_folder(os.path.dirname(path)):
+            # `..` behind a linked folder leads elsewhere than it reads; and NeMo's paths begin at the working folder.
+            for other in (written, os.path.abspath(name)):
+                if is_folder(os.path.dirname(other)) and os.path.exists(other):
+                    return other
+        # A Mac writes accented letters of names as two characters, Windows folders with another stroke.
+        if (not name.isascii() or "\\" in name) and not os.path.lexists(path):
+            spellings = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+            spellings += [os.path.normpath(spelling.replace("\\", "/")) for spelling in (path, *spellings)]
+            return next((spelling for spelling in spellings if os.path.lexists(spelling)), path)
+        return path
+
+    return locate
+
+
+def _parse_line(line: str, number: int, *, path: Path, locate: Callable[[str], str], needs_text: bool) -> Utterance:
     where = f"{path}:{number}"
     try:
         record = json.loads(line)
@@ -126,18 +162,19 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path, needs_text:
         if value is None and key == "speaker":
             continue
         if not isinstance(value, kinds):
-            raise ManifestError(f"{where}: {key} must be {word} in quotes, got {value!r}")
-    if not record["audio_filepath"]:
-        raise ManifestError(f"{where}: audio_filepath is empty; give the path of a recording")
+            raise ManifestError(f"{where}: {key} must be {word} in quotes, got {_shown(value)}")
+    if not record["audio_filepath"] or "\0" in record["audio_filepath"]:
+        what = "holds a null character" if record["audio_filepath"] else "is empty"
+        raise ManifestError(f"{where}: audio_filepath {what}; give the path of a recording")
     for key in ("duration", "offset"):
         value = record.get(key, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise ManifestError(f"{where}: {key} must be a number of seconds, 0 or more, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
+            raise ManifestError(f"{where}: {key} must be a number of seconds, 0 or more, got {_shown(value)}")
     return Utterance(
-        audio_filepath=os.path.join(folder, record["audio_filepath"]),
+        audio_filepath=locate(record["audio_filepath"]),
         duration=float(record["duration"]),
         text=record["text"],
-        speaker=record.get("speaker"),
+        speaker=None if record.get("speaker") is None else unicodedata.normalize("NFC", record["speaker"]),
         offset=float(record.get("offset", 0.0)),
         extra={key: value for key, value in record.items() if key not in _KNOWN},
         line=number,
@@ -145,11 +182,21 @@ def _parse_line(line: str, number: int, *, path: Path, folder: Path, needs_text:
     )
 
 
+def _shown(value: Any) -> str:
+    """A value for a message; a long one by its beginning."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
     """Writes utterances as JSON Lines, atomically.
 
-    Audio inside the manifest's folder is written relative to it, other audio absolute, so that a prepared
-    corpus can be moved as one folder.
+    Audio is written relative to the manifest's folder, with `..` where it lies beside or above it, so that a project
+    can be moved, or read from another machine, with its recordings. Audio that has no folder in common with the
+    manifest but the root is written absolute.
 
     Args:
         path: the file to write; its folder is made when it is missing.
@@ -165,9 +212,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
 
 
 def _as_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
-    audio = Path(os.path.abspath(utterance.audio_filepath))
     record: dict[str, Any] = {
-        "audio_filepath": audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else str(audio),
+        "audio_filepath": relative_path(utterance.audio_filepath, folder),
         "duration": round(utterance.duration, 6),
         "text": utterance.text,
     }
@@ -176,3 +222,22 @@ def _as_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
     if utterance.segment:
         record["offset"] = round(utterance.offset, 6)
     return record | utterance.extra
+
+
+def relative_path(path: str | Path, folder: Path) -> str:
+    """A path as a manifest in a folder names it: relative, with `/`; absolute where they share the root alone.
+
+    >>> relative_path("/home/ada/recordings/a.wav", Path("/home/ada/data/mine"))
+    '../../recordings/a.wav'
+    >>> relative_path("/corpora/a.wav", Path("/home/ada/data/mine"))
+    '/corpora/a.wav'
+    """
+    absolute = os.path.abspath(path)
+    try:
+        shared = Path(os.path.commonpath([absolute, folder]))
+    except ValueError:  # Windows: on two drives
+        return absolute
+    if shared.parent == shared:
+        return absolute
+    relative = Path(os.path.relpath(absolute, folder)).as_posix()
+    return f"./{relative}" if relative.startswith("~") else relative  # a bare ~ is somebody's home
