@@ -86,6 +86,7 @@ def test_no_bytes_fell_it(content):
         containers.mend_mp3(stream)
         containers.mend_flac(stream)
         containers.ogg_is_cut(stream)
+        containers.mend_ogg(stream)
         containers.sphere_count(stream)
         containers.wav_is_unfinished(stream)
         containers.bytes_behind_data(stream)
@@ -127,5 +128,14 @@ def test_an_ogg_cut_at_any_byte_is_cut(make_speech, subtype):
     content = written.getvalue()
     assert not containers.ogg_is_cut(io.BytesIO(content))
     assert not containers.ogg_is_cut(io.BytesIO(content + bytes(1000)))
+    assert containers.mend_ogg(io.BytesIO(content)) is None
+    unmarked = bytearray(content)
+    place = content.rindex(b"OggS\0")
+    unmarked[place + 5] &= ~4
+    # As RFC 3533 has it: over the page with zeros where the checksum stands.
+    unmarked[place + 22 : place + 26] = bytes(4)
+    checksum = containers._ogg_checksum(bytes(unmarked[place:]))
+    unmarked[place + 22 : place + 26] = checksum.to_bytes(4, "little")
+    assert containers.mend_ogg(io.BytesIO(bytes(unmarked))) == content
     for size in range(len(content)):
         assert containers.ogg_is_cut(io.BytesIO(content[:size])), size

@@ -15,10 +15,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechgru.audio.containers import _ogg_checksum
 from speechgru.audio.reading import read_header, read_recording, resample
 from speechgru.errors import AudioError
 
 RATE = 16000
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 
 #: format, subtype, suffix, the greatest error that the form itself makes (measured on `make_speech`, doubled)
 FORMS = [
@@ -111,6 +113,42 @@ def test_an_ogg_that_ends_at_a_page_is_truncated_too(tmp_path, write_wav, suffix
             read_recording(path)
     path.write_bytes(content + b"TAG" + bytes(125))  # somebody's tag behind the last page
     assert len(read_recording(path).samples_N) == 20 * RATE
+
+
+def without_end_of_stream(content):
+    """An Ogg file whose last page does not say that it is the last, as Android's recorders write it."""
+    changed = bytearray(content)
+    place = changed.rindex(b"OggS\0")
+    assert changed[place + 5] & 4
+    changed[place + 5] &= ~4
+    changed[place + 22 : place + 26] = bytes(4)
+    changed[place + 22 : place + 26] = _ogg_checksum(bytes(changed[place:])).to_bytes(4, "little")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 3.4, 20.3])
+def test_an_ogg_without_the_end_of_stream_is_read_whole_and_a_cut_one_is_named(tmp_path, write_wav, suffix, seconds):
+    subtype = suffix[1:].upper().replace("OGG", "VORBIS")
+    path = write_wav(tmp_path, f"a{suffix}", seconds=seconds, format="OGG", subtype=subtype)
+    whole = read_recording(path)
+    content = without_end_of_stream(path.read_bytes())
+    path.write_bytes(content)
+    recording = read_recording(path)
+    assert recording.duration == pytest.approx(seconds, abs=0.02)
+    np.testing.assert_array_equal(recording.samples_N, whole.samples_N[: len(recording.samples_N)])
+    for share in (0.3, 0.6, 0.9, 0.999):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(AudioError, match=r"is truncated|cannot be decoded"):
+            read_recording(path)
+
+
+def test_androids_recording_is_read_whole():
+    path = CASES / "android_no_eos.opus"
+    if not path.is_file():
+        pytest.skip("../shared/cases is not on this machine")
+    assert read_recording(path, sample_rate=16000).duration == pytest.approx(3.41, abs=0.01)
+    assert read_header(path).num_samples == 54569
 
 
 def test_a_truncated_wav_says_how_much_is_there(tmp_path, write_wav):

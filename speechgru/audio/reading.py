@@ -8,9 +8,9 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -263,8 +263,10 @@ def _opened(path: str) -> Iterator[tuple[Any, Header]]:
     head = _read_head(path)
     try:
         with contextlib.ExitStack() as stack:
+            unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
             # As bytes, because soundfile does not take every name that a POSIX system allows.
-            stream = stack.enter_context(soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)))
+            given: Any = path if os.name == "nt" else os.fsencode(path)
+            stream = stack.enter_context(soundfile.SoundFile(given if unended is None else io.BytesIO(unended)))
             mended = _mend(path, stream)
             if mended is not None:
                 stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))
@@ -318,11 +320,13 @@ def _read_head(path: str) -> bytes:
 def _mend(path: str, stream: Any) -> bytes | None:
     """The content with a count of its samples, where the file has none; None where it needs no mending."""
     if stream.format == "MP3" and stream.subtype == "MPEG_LAYER_III":
-        mend = containers.mend_mp3
-    elif stream.format == "FLAC" and not _counts(stream.frames):
-        mend = containers.mend_flac
-    else:
-        return None
+        return _mended_by(containers.mend_mp3, path)
+    if stream.format == "FLAC" and not _counts(stream.frames):
+        return _mended_by(containers.mend_flac, path)
+    return None
+
+
+def _mended_by(mend: Callable[[BinaryIO], bytes | None], path: str) -> bytes | None:
     with open(path, "rb") as content:
         return mend(content)
 
@@ -348,7 +352,10 @@ def _refuse(header: Header, stream: Any) -> None:
     _refuse_truncated(path, stream)
     with open(path, "rb") as content:
         if header.container == "OGG" and containers.ogg_is_cut(content):
-            raise AudioError(f"{path}: is truncated: its last page does not end the stream; copy it again")
+            raise AudioError(
+                f"{path}: is truncated: its last page does not end the stream; copy it again, or where this is all of "
+                "it, write it again (`ffmpeg -i in.ogg -c copy out.ogg`)"
+            )
         if header.container == "NIST" and (promised := containers.sphere_count(content)) > header.num_samples:
             raise AudioError(f"{path}: is truncated ({header.num_samples} of {promised} samples); copy it again")
         if header.container in ("WAV", "WAVEX") and not header.num_samples and containers.wav_is_unfinished(content):
