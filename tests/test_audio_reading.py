@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.audio.containers import _ogg_checksum
-from speechgru.audio.reading import read_header, read_recording, resample
+from speechgru.audio.reading import read_blocks, read_header, read_recording, resample
 from speechgru.errors import AudioError
 
 RATE = 16000
@@ -820,6 +820,34 @@ def test_joined_mp3s_are_read_to_the_end(tmp_path, made):
     at_lag = [np.dot(samples_N[lag + 50000 : lag + 70000], second_N[8000:28000]) for lag in range(0, 6000)]
     lag = int(np.argmax(at_lag))
     assert relative_error(samples_N[lag + 50000 : lag + 70000], second_N[8000:28000]) < 0.01
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+@pytest.mark.parametrize("counts_bytes", [True, False])
+def test_an_mp3_that_counts_a_frame_too_many_is_whole_and_a_cut_one_is_not(made, sample_rate, counts_bytes):
+    """Of a real corpus 78 files lacked 20 to 45 ms by their headers, and were left out."""
+    path, _ = made("a.mp3", "-c:a libmp3lame -b:a 48k", 1, sample_rate)
+    whole_N, content = read_recording(path).samples_N, bytearray(path.read_bytes())
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    flags, num_frames, _ = struct.unpack_from(">3I", content, place + 4)
+    assert flags & 3 == 3
+    if not counts_bytes:
+        content[place + 12 : place + 16] = bytes(4)
+    for more, is_named in ((1, False), (2, False), (9, True)):
+        struct.pack_into(">I", content, place + 8, num_frames + more)
+        path.write_bytes(content)
+        if is_named:
+            with pytest.raises(AudioError, match=r"a\.mp3: is truncated \(\d+ of \d+ samples\); copy it again"):
+                read_recording(path)
+            continue
+        samples_N = read_recording(path).samples_N
+        assert 0 <= len(samples_N) - len(whole_N) <= 1152, "what the encoder filled the last frame with may be kept"
+        np.testing.assert_allclose(samples_N[: len(whole_N)], whole_N, atol=1e-6)
+        assert 0 <= read_header(path).num_samples - len(samples_N) <= 2 * 1152
+        np.testing.assert_array_equal(np.concatenate([b.samples_N for b in read_blocks(path)]), samples_N)
+    path.write_bytes(content[:-20])
+    with pytest.raises(AudioError, match=r"a\.mp3: is truncated"):
+        read_recording(path)
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.webm", "a.wma", "a.mka", "a.aac", "a.wv", "a.tta", "flac.ogg"])

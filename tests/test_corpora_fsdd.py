@@ -179,7 +179,7 @@ def test_wrong_source_is_named(source, tmp_path):
 def test_unusable_recordings_are_named(source, tmp_path):
     (source / "recordings" / "0_ada_0.wav").write_text("not audio")
     soundfile.write(source / "recordings" / "3_bob_5.wav", np.zeros(100), 16000)
-    with pytest.raises(CorpusError, match=r"0_ada_0\.wav \(not audio\), 3_bob_5\.wav \(100 samples, 16000 Hz"):
+    with pytest.raises(CorpusError, match=r"0_ada_0\.wav \(cannot be decoded .*\), 3_bob_5\.wav \(100 samples, 160"):
         prepare("fsdd", tmp_path / "out", source=source)
     (source / "recordings" / "seven.wav").write_text("")
     with pytest.raises(CorpusError, match=r"seven\.wav is not named digit_speaker_take\.wav"):

@@ -54,7 +54,7 @@ def test_without_a_dev_share_everybody_is_trained_on(source: Path, tmp_path: Pat
     [
         ("train/text", "01\tA B\n", "train: text, wav.scp and utt2spk do not name the same utterances"),
         ("train/utt2spk", "01\n", "utt2spk:1: expected a name and a value"),
-        ("audio/31.wav", "", "31.wav: cannot be read"),
+        ("audio/31.wav", "", "31.wav: is empty"),
     ],
 )
 def test_a_damaged_corpus_is_refused_by_name(source: Path, tmp_path: Path, file: str, content: str, message: str):

@@ -326,7 +326,7 @@ def mend_mp3(stream: BinaryIO) -> bytes | None:
     if promised_frames and abs(start + first + promised_bytes - size) <= _TAGS_AT_THE_END:
         return None
     content = head + stream.read()
-    num_frames = _count_mpeg_frames(content, first)
+    num_frames, _ = _count_mpeg_frames(content, first)
     if promised_frames is not None:
         num_frames -= 1  # the Xing frame holds no sound
         if num_frames <= promised_frames:
@@ -377,23 +377,36 @@ def _first_mpeg_frame(content: bytes) -> int | None:
     return None
 
 
-def _count_mpeg_frames(content: bytes, start: int) -> int:
-    """Counts the whole frames of the first one's kind; between them may stand what is none."""
+def _count_mpeg_frames(content: bytes, start: int) -> tuple[int, bool]:
+    """Counts the whole frames of the first one's kind; between them may stand what is none.
+
+    Returns:
+        The count, and whether the content ends inside a frame.
+    """
     kind, rate = content[start + 1] | 1, content[start + 2] & 0x0C
     sizes = [size if byte & 0x0C == rate else 0 for byte, size in enumerate(_mpeg_sizes(kind))]
-    count, lost = 0, False
+    count, lost, ends_inside = 0, False, False
     while 0 <= start <= len(content) - 4:
         size = sizes[content[start + 2]] if content[start] == 0xFF and content[start + 1] | 1 == kind else 0
         end = start + size
         if size and lost:  # one that stands alone may be chance
             lost = not (end + 1 < len(content) and content[end] == 0xFF and content[end + 1] | 1 == kind)
         if size and not lost:
-            count += end <= len(content)
+            ends_inside = end > len(content)
+            count += not ends_inside
             start = end
         else:
             lost = True
             start = content.find(b"\xff", start + 1)
-    return count
+    return count, ends_inside
+
+
+def mp3_is_cut(stream: BinaryIO) -> bool:
+    """Whether an MP3 ends inside a frame. Some that are whole hold a frame or two less than their first one counts."""
+    stream.seek(_behind_id3(stream))
+    content = stream.read()
+    first = _first_mpeg_frame(content[:_FIRST_FRAME_WITHIN])
+    return first is None or _count_mpeg_frames(content, first)[1]
 
 
 def _xing_place(header: bytes) -> int:

@@ -31,6 +31,9 @@ _MPEG_SAMPLES_PER_BYTE = 24
 #: Samples that an MP3 is decoded before a segment. A frame borrows up to 511 bytes from those before it; at the lowest
 #: bit rate that is 24 frames of 576 samples, at the others fewer.
 _MP3_PREROLL = 24 * 576
+#: Samples that an MP3's first frame may count too many: some encoders count that frame too, and decoders differ about
+#: the first one of sound. Two frames are 48 ms at 48 kHz.
+_MP3_MISCOUNT = 2 * 1152
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ def read_recording(
     with _opened(path) as (stream, header):
         start, count = header.segment(offset, duration)
         samples_N, mixing = _read(stream, header, start, count)
-    if len(samples_N) < count and header.is_counted:
-        raise AudioError(f"{path}: is truncated ({len(samples_N)} of {count} samples); copy it again")
+    if len(samples_N) < count:
+        _refuse_missing(header, found=len(samples_N), promised=count)
     require_sound(samples_N, path=path)
     if sample_rate is not None and len(samples_N):
         samples_N = resample(samples_N, source_rate=header.sample_rate, sample_rate=sample_rate)
@@ -166,10 +169,8 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
             count = min(size, header.num_samples - done)
             # Where a stream cannot seek it stands behind the block before.
             samples_N, mixing = _read(stream, header, done if stream.seekable() else 0, count)
-            if len(samples_N) < count and header.is_counted:
-                raise AudioError(
-                    f"{path}: is truncated ({done + len(samples_N)} of {header.num_samples} samples); copy it again"
-                )
+            if len(samples_N) < count:
+                _refuse_missing(header, found=done + len(samples_N), promised=header.num_samples)
             require_sound(samples_N, path=path)
             yield Recording(samples_N, header.sample_rate, header.sample_rate, header.num_channels, mixing)
             done += len(samples_N)
@@ -394,6 +395,17 @@ def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarr
             break
     samples_N = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return np.ascontiguousarray(samples_N[skip:]), mixing
+
+
+def _refuse_missing(header: Header, *, found: int, promised: int) -> None:
+    """Refuses a file that gives fewer samples than its header counts, but for an MP3 whose count is a little off."""
+    if not header.is_counted:
+        return
+    if header.container == "MP3" and promised - found <= _MP3_MISCOUNT:
+        with open(header.path, "rb") as content:
+            if not containers.mp3_is_cut(content):
+                return
+    raise AudioError(f"{header.path}: is truncated ({found} of {promised} samples); copy it again")
 
 
 def _refuse_truncated(path: str, stream: Any) -> None:

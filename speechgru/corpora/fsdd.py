@@ -18,9 +18,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from speechgru.audio.reading import read_header
 from speechgru.corpora import archive
 from speechgru.corpora import connected as joining
-from speechgru.errors import CorpusError
+from speechgru.errors import AudioError, CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 
@@ -225,25 +226,25 @@ def _list_recordings(folder: Path) -> list[_Recording]:
 
 
 def _read_all(recordings: list[_Recording], *, progress: Progress) -> list[Utterance]:
-    import soundfile
-
     utterances, broken = [], []
     for number, recording in enumerate(recordings):
         if number % 100 == 0:
             progress("reading", number, len(recordings), "")
         try:
-            info = soundfile.info(recording.path)
-        except (OSError, soundfile.LibsndfileError):
-            broken.append(f"{recording.path.name} (not audio)")
+            header = read_header(recording.path)
+        except AudioError as error:
+            reason = str(error).removeprefix(f"{recording.path}: ").partition(";")[0]
+            broken.append(f"{recording.path.name} ({reason})")
             continue
-        if info.samplerate != SAMPLE_RATE or info.channels != 1 or info.frames == 0:
+        if header.sample_rate != SAMPLE_RATE or header.num_channels != 1 or header.num_samples == 0:
             broken.append(
-                f"{recording.path.name} ({info.frames} samples, {info.samplerate} Hz, {info.channels} channels)"
+                f"{recording.path.name} ({header.num_samples} samples, {header.sample_rate} Hz, "
+                f"{header.num_channels} channels)"
             )
         utterances.append(
             Utterance(
                 audio_filepath=str(recording.path),
-                duration=info.frames / info.samplerate,
+                duration=header.num_samples / header.sample_rate,
                 text=_WORDS[recording.digit],
                 speaker=recording.speaker,
             )

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from speechgru.errors import CorpusError
+from speechgru.audio.reading import read_header
+from speechgru.errors import AudioError, CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 
@@ -61,8 +62,6 @@ def _is_dev(speaker: str, share: float) -> bool:
 
 
 def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
-    import soundfile
-
     folder = source / part
     texts, paths, speakers = (_read_table(folder / name) for name in ("text", "wav.scp", "utt2spk"))
     ages, genders = (_read_table(folder / name, optional=True) for name in ("spk2age", "spk2gender"))
@@ -78,9 +77,10 @@ def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
             progress(f"reading {part}", number, len(texts), "")
         path, speaker = source / paths[name], speakers[name]
         try:
-            duration = soundfile.info(path).duration
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise CorpusError(f"{path}: cannot be read ({error}); unpack the corpus anew") from error
+            header = read_header(path)
+        except AudioError as error:
+            raise CorpusError(f"{str(error).partition(';')[0]}; unpack the corpus anew") from error
+        duration = header.num_samples / header.sample_rate
         extra: dict[str, object] = {"age": int(ages[speaker])} if speaker in ages else {}
         if speaker in genders:
             extra["gender"] = genders[speaker]
