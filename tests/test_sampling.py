@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("tensorflow", reason="batches are tf.data")
 
-from speechgru.dataset.sampling import Part, Sampler, draw_lengths, padding_share
+from speechgru.dataset import sampling
+from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Part, Sampler, draw_lengths, padding_share
 
 
 def make(num_frames, **options):
@@ -18,6 +19,22 @@ def make(num_frames, **options):
 
 def flat(batches):
     return np.concatenate([batch.indices for batch in batches]).tolist()
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 5), (1, 5), (2, 1), (7, 10), (90, 10)])
+def test_numbers_are_drawn_for_a_part_alone_and_are_those_of_the_whole(first, count):
+    whole = np.random.default_rng([3, 3, 1]).random((100, NUM_LENGTH_DRAWS), np.float32)
+    np.testing.assert_array_equal(draw_lengths(3, 1, 100), whole)
+    np.testing.assert_array_equal(draw_lengths(3, 1, count, first=first), whole[first : first + count])
+
+
+def test_a_tiny_part_beside_a_large_one_costs_nothing_of_the_large_one(monkeypatch):
+    drawn = []
+    draw = sampling.draw_lengths
+    monkeypatch.setattr(sampling, "draw_lengths", lambda *args, **more: drawn.append(args[2]) or draw(*args, **more))
+    sampler = Sampler(np.full(2010, 50), parts=[Part(2000), Part(10)], weights=[1, 1], batch_size=16, seed=0)
+    sampler.plan_epoch(0)
+    assert sum(drawn) < 2 * 2010 + 2000, "as many numbers as utterances are drawn, and at most a pass more of each part"
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=200), st.integers(1, 20), st.integers(0, 3))

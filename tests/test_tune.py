@@ -175,6 +175,39 @@ def test_every_configuration_key_can_be_named(write_sweep):
     assert len(load_sweep(write_sweep(space)).dimensions) == len([key for key in keys if "snr" not in key])
 
 
+def test_a_sweep_without_its_corpus_is_refused_before_there_is_a_folder(write_sweep, tmp_path):
+    from speechgru.tune.chief import tune
+
+    sweep = load_sweep(write_sweep(), [f"data.train={tmp_path / 'gone.jsonl'}"])
+    with pytest.raises(UserError, match=r"gone\.jsonl: no such manifest"):
+        tune(sweep, tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_range_with_steps_holds_both_ends_and_a_condition_on_it_its_values():
+    from speechgru.tune.hyperparameters import SearchSpace
+
+    space = SearchSpace(
+        {
+            "train.dropout": Dimension(type="float", min=0, max=0.5, step=0.1),
+            "model.units": Dimension(type="int", min=16, max=64, step=16),
+            "model.layers": Dimension(type="int", min=1, max=3, when={"model.units": [16, 64]}),
+            "augment.gain_db": Dimension(type="float", min=1, max=2, when={"train.dropout": [0.3]}),
+        }
+    )
+    drawn = {
+        key: {space.read({key: hyperparameter.prob_to_value(place / 50)})[key] for place in range(50)}
+        for key in ("train.dropout", "model.units")
+        for hyperparameter in space.hyperparameters.space
+        if hyperparameter.name == key
+    }
+    assert drawn == {"train.dropout": {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}, "model.units": {16, 32, 48, 64}}
+    assert space.read({"train.dropout": 0.3})["train.dropout"] == 0.3, "a journal of before"
+    conditions = {each.name: each.conditions for each in space.hyperparameters.space}
+    (units,), (dropout,) = conditions["model.layers"], conditions["augment.gain_db"]
+    assert (units.values, dropout.values) == ([16, 64], [3])
+
+
 def test_combinations_are_counted_with_their_conditions(write_sweep):
     assert count_combinations(load_sweep(write_sweep(LISTED)).dimensions) == 3 * (1 + 3) * 4
     assert count_combinations(load_sweep(write_sweep()).dimensions) is None

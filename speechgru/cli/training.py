@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +16,7 @@ from speechgru.cli.console import (
     app,
     import_module,
     needs_training_packages,
+    print_error,
     print_json,
     show_progress,
     terminal,
@@ -100,6 +103,8 @@ def tune(
         print_json(
             {**dataclasses.asdict(result), "folder": str(result.folder), "best": result.best and str(result.best)}
         )
+        if not counts["completed"]:
+            raise typer.Exit(1)
         return
     if result.num_redrawn:
         terminal.print(
@@ -124,6 +129,16 @@ def tune(
         terminal.print(f"best: trial {best['trial']}, dev WER {best['wer']:.2%}, {chosen}", soft_wrap=True)
         terminal.print(f"{result.best} trains it", soft_wrap=True)
     terminal.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
+    if not counts["completed"]:
+        reason, count = _commonest_reason(result.trials)
+        print_error(f"no trial succeeded; {count} of {len(result.trials)}: {reason}")
+        raise typer.Exit(1)
+
+
+def _commonest_reason(trials: Sequence[dict[str, Any]]) -> tuple[str, int]:
+    """Why most trials gave no result, on one line, and of how many that is the reason."""
+    reasons = Counter(" ".join(str(trial.get("reason") or "no reason is known").split())[:300] for trial in trials)
+    return reasons.most_common(1)[0] if reasons else ("none was begun", 0)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from speechgru.augment import STAGES, Stage
+from speechgru.mel import require_bins
 from speechgru.ranges import Count, Milliseconds, NonNegative, NonNegativeInt, Positive, Rate, Share
 from speechgru.text import RULES_BEFORE_KEYS, TextRules
 
@@ -317,6 +318,14 @@ class RunConfig(_Section):
             )
         if self.hop_length < 1 or self.frame_length < 2:
             raise ValueError("features.hop_length_ms and frame_length_ms must span at least 1 and 2 samples")
+        require_bins(
+            sample_rate=self.data.sample_rate,
+            n_fft=self.n_fft,
+            n_mels=self.features.n_mels,
+            f_min=self.features.f_min_hz,
+            f_max=f_max,
+            mel_scale=self.features.mel_scale,
+        )
         if self.train.batch_frames is not None:
             longest = round(self.data.max_duration_seconds * self.data.sample_rate / self.hop_length) + 1
             if self.train.batch_frames < longest:

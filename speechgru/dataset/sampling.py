@@ -57,17 +57,29 @@ class Part:
     blocks: tuple[int, ...] = ()
 
 
-def draw_lengths(seed: int, number_of_pass: int, num_utterances: int) -> np.ndarray:
+def draw_lengths(seed: int, number_of_pass: int, num_utterances: int, *, first: int = 0) -> np.ndarray:
     """Numbers in [0, 1) for each utterance in a pass: how augmentation changes its length.
 
     They are drawn here and not with the rest of the augmentation so that utterances which will be equally long can
-    stand in a batch together. An utterance's numbers do not depend on how many come after it.
+    stand in a batch together. An utterance's numbers depend on its place alone: not on how many come after it, and
+    those before it need not be drawn.
+
+    Args:
+        seed: the run's.
+        number_of_pass: how often its part was gone through before.
+        num_utterances: how many.
+        first: the place in the corpus of the first of them.
 
     Returns:
         float32 [num_utterances, `NUM_LENGTH_DRAWS`]: the numbers of each stage that changes lengths, in the order of
         `STAGES`.
     """
-    return np.random.default_rng([seed, 3, number_of_pass]).random((num_utterances, NUM_LENGTH_DRAWS), np.float32)
+    generator = np.random.PCG64(np.random.SeedSequence([seed, 3, number_of_pass]))
+    skipped = first * NUM_LENGTH_DRAWS
+    generator.advance(skipped // 2)  # each of its 64-bit numbers makes two of 32 bits
+    rng = np.random.Generator(generator)
+    rng.random(skipped % 2, np.float32)
+    return rng.random((num_utterances, NUM_LENGTH_DRAWS), np.float32)
 
 
 class Sampler:
@@ -139,7 +151,7 @@ class Sampler:
             number_of_pass, place = divmod(first, part.count)
             taken = self._order_of(number, part, number_of_pass)[place : place + count]
             indices = (start + taken).astype(np.int32)
-            length_draws = draw_lengths(self.seed, number_of_pass, len(self.num_frames))[indices]
+            length_draws = draw_lengths(self.seed, number_of_pass, part.count, first=start)[taken]
             drawn.append(Draws(indices, np.full(len(taken), number_of_pass, np.int32), length_draws))
             first, count = first + len(taken), count - len(taken)
         return _joined(drawn)

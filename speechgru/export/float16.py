@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from speechgru.export.flatbuffer import add_operator_code, pack
 
 #: Constants of fewer numbers stay in 32 bits: those of the front end, biases, scales. It is also where TFLite's 8-bit
-#: weights begin (see `features.mel.cut_into_bands`).
+#: weights begin (see `mel.cut_into_bands`).
 _FEWEST = 1024
 
 

@@ -188,7 +188,7 @@ class Parity:
 
 #: What a process on a device does; it prints its measurements as JSON.
 _DEVICE = """
-import json, pathlib, re, resource, sys, time
+import json, pathlib, re, sys, time
 started = time.perf_counter()
 import numpy as np
 from speechgru.runtime import Recognizer
@@ -199,9 +199,12 @@ recognizer.transcribe(samples_N, recognizer.sample_rate)
 status = pathlib.Path("/proc/self/status")  # where there is one: the other number may be that of the process before
 if status.exists():
     peak = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1024
+elif sys.platform == "win32":  # which has no such number
+    peak = None
 else:
+    import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
-print(json.dumps({"start_seconds": round(loaded, 4), "peak_memory_mb": round(peak, 1)}))
+print(json.dumps({"start_seconds": round(loaded, 4), "peak_memory_mb": peak and round(peak, 1)}))
 """
 
 

@@ -52,8 +52,8 @@ from speechgru.features.frames import (
 )
 from speechgru.features.front_end import FrontEnd
 from speechgru.features.log_mel import SPECTRA, LogMel, dither
-from speechgru.features.mel import MEL_SCALES, hz_to_mel, mel_filters, mel_to_hz
 from speechgru.features.smoothing import PCEN, RunningMean, SmoothingStage, smooth
+from speechgru.mel import MEL_SCALES, hz_to_mel, mel_filters, mel_to_hz
 
 #: The stages behind the log-mel in their order, each by its Keras layer's name: a function of the section `features`
 #: of a configuration and of `num_features` and `name`, which makes the stage, or None where the section has none.

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from speechgru import lengths
 from speechgru.features.frames import mask_time
-from speechgru.features.mel import cut_into_bands, mel_filters
+from speechgru.mel import cut_into_bands, mel_filters
 
 #: What filters can sum.
 SPECTRA = ("power", "magnitude")

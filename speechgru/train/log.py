@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from typing import Any
 
@@ -110,13 +109,19 @@ class TrainingLog:
         if state.timed_steps:
             notes.append(f"{state.steps_per_second:.1f} steps/s")
             notes.append(f"{state.audio_hours_per_hour:,.0f} h of audio/h")
-        notes.append(f"{peak_memory_mb():,.0f} MB")
+        memory_mb = peak_memory_mb()
+        if memory_mb is not None:
+            notes.append(f"{memory_mb:,.0f} MB")
         if state.num_dropped:
             notes.append(f"{state.num_dropped} steps dropped")
         self._progress("training", state.step, self._job.num_steps, ", ".join(notes))
 
 
-def peak_memory_mb() -> float:
-    """The most memory that this process has held so far, megabytes."""
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has held so far, megabytes; None on Windows, which does not say."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -15,6 +15,7 @@ from speechgru.files import room_for, sha256_of, write_json
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
+from speechgru.shards.folder import SUMMARY_NAME
 from speechgru.tune.environment import (
     free_port,
     hidden_gpus,
@@ -33,6 +34,7 @@ from speechgru.tune.refusals import Refusals
 from speechgru.tune.results import rows_of, write_results
 from speechgru.tune.supervisor import Supervisor
 from speechgru.tune.sweep_file import LoadedSweep, count_combinations
+from speechgru.utterances.manifest import read_manifest
 
 if TYPE_CHECKING:
     from speechgru.tune.oracles import JournaledOracle
@@ -87,12 +89,14 @@ def tune(
 
     Raises:
         ConfigError: the folder holds another sweep.
+        ManifestError: a manifest of the sweep cannot be read, so that every trial would fail.
         UserError: the folder is in use, a worker cannot be kept alive, nothing can be listened on, the disk is full.
         Interrupted: a signal came; all is kept.
     """
     if workers < (0 if listen else 1):
         raise UserError(f"a sweep needs a worker, got --workers {workers}; 0 goes with --listen alone")
     address = None if listen is None else parse_address(listen)
+    _require_manifests(loaded)
     folder = SweepFolder(Path(run).absolute())
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
@@ -332,6 +336,23 @@ class Chief:
             notes=notes,
         )
         return rows
+
+
+def _require_manifests(loaded: LoadedSweep) -> None:
+    """Refuses what every trial would fail for, before there is a folder or a trial.
+
+    Raises:
+        ManifestError: a manifest is missing, or is none.
+    """
+    searched = loaded.dimensions.get("data.train")
+    for values in [{"data.train": value} for value in searched.listed()] if searched else [{}]:
+        data = loaded.configure(values).data
+        spoken = [path for path in (*data.train, data.dev) if path is not None]
+        for path in spoken:
+            if not (Path(path) / SUMMARY_NAME).is_file():  # not a folder of shards
+                read_manifest(path)
+        for path in data.negatives:
+            read_manifest(path, needs_text=False)
 
 
 def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> None:

@@ -76,20 +76,40 @@ def mel_filters(
     Raises:
         ValueError: a filter is narrower than the transform's resolution and holds no bin at all; no such mel scale.
     """
+    require_bins(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, f_min=f_min, f_max=f_max, mel_scale=mel_scale)
     bins_F = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
-    lowest, highest = hz_to_mel([f_min, f_max], mel_scale=mel_scale)
-    edges = mel_to_hz(np.linspace(lowest, highest, n_mels + 2), mel_scale=mel_scale)
+    edges = _edges(n_mels, f_min, f_max, mel_scale)
     rising_FM = (bins_F[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling_FM = (edges[2:] - bins_F[:, None]) / (edges[2:] - edges[1:-1])
     filters_FM = np.maximum(0.0, np.minimum(rising_FM, falling_FM)) * (2.0 / (edges[2:] - edges[:-2]))
-    empty = np.flatnonzero(filters_FM.max(axis=0) == 0)
+    return filters_FM.astype(np.float32)
+
+
+def require_bins(
+    *, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float, mel_scale: str = "slaney"
+) -> None:
+    """Refuses filters of which one would be empty, without making them: `mel_filters` explains the arguments.
+
+    Raises:
+        ValueError: a filter is narrower than the transform's resolution and holds no bin at all; no such mel scale.
+    """
+    bins_F = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
+    edges = _edges(n_mels, f_min, f_max, mel_scale)
+    # A filter is 0 at its edges: what is inside counts.
+    inside_M = np.searchsorted(bins_F, edges[2:], side="left") - np.searchsorted(bins_F, edges[:-2], side="right")
+    empty = np.flatnonzero(inside_M <= 0)
     if len(empty):
         raise ValueError(
             f"{len(empty)} of {n_mels} mel filters hold no frequency bin (the first one around "
             f"{edges[empty[0] + 1]:.0f} Hz); use fewer features.n_mels or a longer features.frame_length_ms "
             f"(n_fft is {n_fft})"
         )
-    return filters_FM.astype(np.float32)
+
+
+def _edges(n_mels: int, f_min: float, f_max: float, mel_scale: str) -> np.ndarray:
+    """Where each filter begins, has its top and ends, Hz: places k, k + 1 and k + 2."""
+    lowest, highest = hz_to_mel([f_min, f_max], mel_scale=mel_scale)
+    return mel_to_hz(np.linspace(lowest, highest, n_mels + 2), mel_scale=mel_scale)
 
 
 def cut_into_bands(filters_FM: np.ndarray) -> list[tuple[int, np.ndarray]]:
