@@ -1,6 +1,7 @@
 """Reading recordings: every format gives the same samples, and what is not a recording is named with its reason."""
 
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechgru.audio import foreign
 from speechgru.audio.containers import _ogg_checksum
 from speechgru.audio.reading import read_blocks, read_header, read_recording, resample
 from speechgru.errors import AudioError
@@ -544,20 +546,29 @@ def test_other_things_that_are_no_recording_are_named(tmp_path, write_wav):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\0\0\0\x20ftypM4A ", "is an MP4 or M4A file, which is not read here; convert it to WAV or FLAC"),
-        (b"\x1a\x45\xdf\xa3webm", "is a WebM or Matroska file, which is not read here; convert it to WAV or FLAC"),
-        (b"#!AMR\n", "is an AMR file, which is not read here; convert it to WAV or FLAC"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the recording"),
-        (b"<!doctype html>", "is a web page, which is not read here; fetch the recording again"),
-        (b"PK\x03\x04", "is a ZIP archive, which is not read here; unpack it"),
+        (b"\0\0\0\x20ftypM4A ", "is an MP4 or M4A file; to read such files install PyAV"),
+        (b"\x1a\x45\xdf\xa3webm", "is a WebM or Matroska file; to read such files install PyAV"),
+        (b"#!AMR\n", "is an AMR file; to read such files install PyAV"),
+        (b"RIFF\0\0\0\0AVI LIST", "is an AVI file; to read such files install PyAV"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a pointer of Git LFS, not a recording; fetch it with `git",
+        ),
+        (b"<!doctype html>", "is a web page, not a recording; fetch the recording again"),
+        (b"PK\x03\x04", "is a ZIP archive, not a recording; unpack it"),
     ],
 )
-def test_known_forms_that_are_not_read_have_a_name(tmp_path, content, message):
-    path = tmp_path / "a.wav"
+def test_known_forms_that_are_not_read_have_a_name(tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr(foreign, "decoder", lambda: None)
+    path = tmp_path / "my song.wav"
     path.write_bytes(content + bytes(500))
     with pytest.raises(AudioError) as caught:
         read_recording(path)
     assert str(caught.value).startswith(f"{path}: {message}")
+    if "PyAV" in message:
+        assert str(caught.value).endswith(
+            f"install PyAV (`pip install av`) or ffmpeg; or convert it: ffmpeg -i '{path}' '{path.with_suffix('.wav')}'"
+        )
 
 
 @pytest.mark.parametrize("suffix", [".au", ".snd", ".gsm", ".vox", ".vox6"])
@@ -850,13 +861,77 @@ def test_an_mp3_that_counts_a_frame_too_many_is_whole_and_a_cut_one_is_not(made,
         read_recording(path)
 
 
-@pytest.mark.parametrize("name", ["a.m4a", "a.webm", "a.wma", "a.mka", "a.aac", "a.wv", "a.tta", "flac.ogg"])
-def test_forms_that_libsndfile_does_not_read_have_a_name(tmp_path, ffmpeg, write_wav, name):
-    source = write_wav(tmp_path, "source.wav", sample_rate=48000)
-    codec = {"a.webm": ["-c:a", "libopus"], "flac.ogg": ["-c:a", "flac"], "a.mka": ["-c:a", "flac"]}.get(name, [])
-    run_ffmpeg(ffmpeg, "-i", source, *codec, tmp_path / name)
-    with pytest.raises(AudioError, match=r"is .*, which is not read here; convert it to WAV or FLAC"):
-        read_recording(tmp_path / name)
+#: name, what ffmpeg is asked for, the rate, samples by which its length may differ, greatest error
+FOREIGN = [
+    ("a.m4a", "-c:a aac -b:a 128k", 48000, 2048, 0.2),
+    ("alac.m4a", "-c:a alac", 44100, 0, 1e-3),
+    ("a.mp4", "-c:a aac -b:a 96k", 16000, 2048, 0.25),
+    ("a.mov", "-c:a pcm_s16le", 16000, 0, 1e-3),
+    ("a.3gp", "-c:a aac -b:a 64k", 16000, 2048, 0.25),
+    ("a.webm", "-c:a libopus", 48000, 960, 0.3),
+    ("a.mka", "-c:a flac", 48000, 0, 1e-3),
+    ("a.wma", "-c:a wmav2 -b:a 128k", 48000, 8192, 0.3),
+    ("a.aac", "-c:a aac -b:a 128k", 48000, 4096, 0.2),
+    ("a.amr", "-c:a libopencore_amrnb -ar 8000 -b:a 12.2k", 8000, 320, 0.75),
+    ("a.wv", "-c:a wavpack", 48000, 0, 1e-3),
+    ("a.tta", "-c:a tta", 48000, 0, 1e-3),
+    ("flac.ogg", "-c:a flac", 48000, 0, 1e-3),
+]
+
+
+@pytest.fixture(params=["ffmpeg", "pyav"])
+def foreign_decoder(request, monkeypatch, ffmpeg):
+    """Each of the decoders of other forms."""
+    if request.param == "pyav":
+        pytest.importorskip("av", reason="PyAV is not installed")
+        decode = foreign._decode_with_pyav
+    else:
+        decode = functools.partial(foreign._decode_with_ffmpeg, ffmpeg)
+    monkeypatch.setattr(foreign, "decoder", lambda: decode)
+
+
+@pytest.mark.parametrize(("name", "options", "rate", "more", "tolerance"), FOREIGN, ids=lambda value: str(value)[:8])
+def test_other_forms_are_read_where_a_decoder_is_installed(
+    tmp_path, ffmpeg, foreign_decoder, write_wav, make_speech, name, options, rate, more, tolerance
+):
+    source = write_wav(tmp_path, "source.wav", seconds=1.5, sample_rate=rate)
+    path = tmp_path / name
+    run_ffmpeg(ffmpeg, "-i", source, *options.split(), path)
+    recording = read_recording(path)
+    assert (recording.source_rate, recording.num_channels) == (rate, 1)
+    assert abs(len(recording.samples_N) - 1.5 * rate) <= more
+    expected_N, begin = make_speech(1.5, sample_rate=rate)[rate // 2 : rate], rate // 2
+    spectra = [np.fft.rfft(samples_N, 4 * rate) for samples_N in (recording.samples_N, expected_N)]
+    lag = int(np.fft.irfft(spectra[0] * spectra[1].conj())[: 2 * rate].argmax()) - begin
+    assert abs(lag) <= more, "codecs have a delay"
+    assert relative_error(recording.samples_N[begin + lag :][: len(expected_N)], expected_N) <= tolerance
+    header = read_header(path)
+    assert header.num_samples == len(recording.samples_N) and header.encoding == "decoded"
+    segment_N = read_recording(path, offset=0.4, duration=0.5).samples_N
+    np.testing.assert_array_equal(segment_N, recording.samples_N[round(0.4 * rate) :][: len(segment_N)])
+    np.testing.assert_array_equal(np.concatenate([b.samples_N for b in read_blocks(path)]), recording.samples_N)
+
+
+def test_other_forms_that_are_cut_or_hold_no_sound_are_named(tmp_path, ffmpeg, foreign_decoder, write_wav):
+    source = write_wav(tmp_path, "source.wav", seconds=1.5)
+    for name, options in (("a.m4a", "-c:a aac"), ("a.mka", "-c:a flac")):
+        path = tmp_path / name
+        run_ffmpeg(ffmpeg, "-i", source, *options.split(), path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(AudioError, match=r"is an? .* file, and cannot be decoded \(.*\); it is damaged or cut"):
+            read_recording(path)
+    run_ffmpeg(ffmpeg, "-f", "lavfi", "-i", "color=size=16x16:duration=0.2", tmp_path / "film.mp4")
+    with pytest.raises(AudioError, match=r"film\.mp4: is an MP4 or M4A file, and cannot be decoded \(no sound in it\)"):
+        read_recording(tmp_path / "film.mp4")
+
+
+def test_a_decoder_is_given_names_of_any_kind(tmp_path, ffmpeg, foreign_decoder, write_wav, monkeypatch):
+    source = write_wav(tmp_path, "source.wav", seconds=0.5)
+    run_ffmpeg(ffmpeg, "-i", source, tmp_path / "a.m4a")
+    monkeypatch.chdir(tmp_path)
+    for name in ("-i.m4a", "a:b %d.m4a", "é [1].m4a"):
+        Path(name).write_bytes((tmp_path / "a.m4a").read_bytes())
+        assert read_recording(name).duration == pytest.approx(0.5, abs=0.1)
 
 
 # Real ones

@@ -42,22 +42,25 @@ _LONGEST_FLAC_FRAME = 1 << 21
 #: Chunks behind the sound whose end may be missing: the sound is all there.
 _CUT_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"JUNK", b"PAD ", b"_PMX", b"afsp", b"ANNO")
 
-_CONVERT = "convert it to WAV or FLAC"
-#: place, bytes, what such a file is, what to do
-_NOT_READ = (
-    (4, b"ftyp", "an MP4 or M4A file", _CONVERT),
-    (0, b"\x1a\x45\xdf\xa3", "a WebM or Matroska file", _CONVERT),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a WMA file", _CONVERT),
-    (0, b"#!AMR", "an AMR file", _CONVERT),
-    (0, b"\xff\xf1", "an AAC file", _CONVERT),
-    (0, b"\xff\xf9", "an AAC file", _CONVERT),
-    (0, b"ADIF", "an AAC file", _CONVERT),
-    (0, b"wvpk", "a WavPack file", _CONVERT),
-    (0, b"MAC ", "a Monkey's Audio file", _CONVERT),
-    (0, b"TTA1", "a True Audio file", _CONVERT),
-    (28, b"Speex   ", "Speex in Ogg", _CONVERT),
-    (28, b"\x7fFLAC", "FLAC in Ogg", _CONVERT),
-    (0, b"version https://git-lfs", "a pointer of Git LFS, not the recording", "fetch it with `git lfs pull`"),
+#: place, bytes, what such a file is, and what to do where it is not even a recording
+_NOT_READ: tuple[tuple[int, bytes, str, str | None], ...] = (
+    (4, b"ftyp", "an MP4 or M4A file", None),
+    (4, b"moov", "a QuickTime file", None),
+    (4, b"mdat", "a QuickTime file", None),
+    (0, b"\x1a\x45\xdf\xa3", "a WebM or Matroska file", None),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a WMA file", None),
+    (0, b"#!AMR", "an AMR file", None),
+    (0, b"\xff\xf1", "an AAC file", None),
+    (0, b"\xff\xf9", "an AAC file", None),
+    (0, b"ADIF", "an AAC file", None),
+    (0, b"wvpk", "a WavPack file", None),
+    (0, b"MAC ", "a Monkey's Audio file", None),
+    (0, b"TTA1", "a True Audio file", None),
+    (0, b".RMF", "a RealMedia file", None),
+    (8, b"AVI ", "an AVI file", None),
+    (28, b"Speex   ", "a Speex file", None),
+    (28, b"\x7fFLAC", "a file of FLAC in Ogg", None),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "fetch it with `git lfs pull`"),
     (0, b"PK\x03\x04", "a ZIP archive", "unpack it"),
     (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
     (0, b"<!DOCTYPE", "a web page", "fetch the recording again"),
@@ -65,14 +68,14 @@ _NOT_READ = (
 )
 
 
-def what_it_is(head: bytes) -> tuple[str, str] | None:
+def what_it_is(head: bytes) -> tuple[str, str | None] | None:
     """Names a well-known form that libsndfile does not read, by the file's first bytes.
 
     Args:
         head: the first 40 bytes or more.
 
     Returns:
-        What it is and what to do, as parts of a sentence; None for a stranger.
+        What it is, and where it is no recording what to do, as parts of a sentence; None for a stranger.
     """
     for place, magic, name, fix in _NOT_READ:
         if head[place : place + len(magic)].lower() == magic.lower():

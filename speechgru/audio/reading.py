@@ -8,13 +8,15 @@ import math
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from speechgru.audio import containers
+from speechgru.audio import containers, foreign
 from speechgru.audio.mixing import Mixing, mix
 from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
 from speechgru.errors import AudioError
@@ -262,26 +264,17 @@ def _opened(path: str) -> Iterator[tuple[Any, Header]]:
     import soundfile
 
     head = _read_head(path)
+    known = containers.what_it_is(head)
     try:
         with contextlib.ExitStack() as stack:
-            unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
-            # As bytes, because soundfile does not take every name that a POSIX system allows.
-            given: Any = path if os.name == "nt" else os.fsencode(path)
-            stream = stack.enter_context(soundfile.SoundFile(given if unended is None else io.BytesIO(unended)))
-            mended = _mend(path, stream)
-            if mended is not None:
-                stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))
-            header = Header(
-                path, stream.format, stream.subtype, stream.samplerate, stream.channels, max(0, stream.frames)
-            )
-            _refuse(header, stream)
+            if known is not None:
+                stream, header = _open_foreign(path, known, stack)
+            else:
+                stream, header = _open_native(path, head, stack)
             yield stream, header
     except AudioError:
         raise
     except (soundfile.LibsndfileError, RuntimeError, UnicodeDecodeError, OSError) as error:
-        known = containers.what_it_is(head)
-        if known is not None:
-            raise AudioError(f"{path}: is {known[0]}, which is not read here; {known[1]}") from error
         reason = getattr(error, "error_string", None) or str(error)
         if "does not exist" in reason:  # libsndfile's answer to a text file named .mp3
             reason = "Format not recognised"
@@ -289,6 +282,47 @@ def _opened(path: str) -> Iterator[tuple[Any, Header]]:
             f"{path}: cannot be decoded ({reason.strip().rstrip('.')}); "
             "it is not a recording in a known format, or is damaged: convert it to WAV or FLAC, or copy it again"
         ) from error
+
+
+def _open_native(path: str, head: bytes, stack: contextlib.ExitStack) -> tuple[Any, Header]:
+    """A file that libsndfile reads, mended where its counts do not hold."""
+    import soundfile
+
+    unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
+    # As bytes, because soundfile does not take every name that a POSIX system allows.
+    given: Any = path if os.name == "nt" else os.fsencode(path)
+    stream = stack.enter_context(soundfile.SoundFile(given if unended is None else io.BytesIO(unended)))
+    mended = _mend(path, stream)
+    if mended is not None:
+        stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))
+    header = Header(path, stream.format, stream.subtype, stream.samplerate, stream.channels, max(0, stream.frames))
+    _refuse(header, stream)
+    return stream, header
+
+
+def _open_foreign(path: str, known: tuple[str, str | None], stack: contextlib.ExitStack) -> tuple[Any, Header]:
+    """A file of a well-known form that libsndfile does not read, decoded by another program where there is one."""
+    import soundfile
+
+    name, fix = known
+    if fix is not None:
+        raise AudioError(f"{path}: is {name}, not a recording; {fix}")
+    decode = foreign.decoder()
+    if decode is None:
+        raise AudioError(f"{path}: is {name}; {foreign.advice(path)}")
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    decoded = Path(folder, "decoded.w64")
+    try:
+        decode(path, decoded)
+    except foreign.ForeignError as error:
+        raise AudioError(
+            f"{path}: is {name}, and cannot be decoded ({error}); it is damaged or cut: copy it again"
+        ) from error
+    stream = stack.enter_context(soundfile.SoundFile(decoded))
+    container = name.removeprefix("an ").removeprefix("a ").removesuffix(" file")
+    header = Header(path, container, "decoded", stream.samplerate, stream.channels, max(0, stream.frames))
+    _refuse_rate(header)
+    return stream, header
 
 
 def _read_head(path: str) -> bytes:
@@ -343,11 +377,7 @@ def _refuse(header: Header, stream: Any) -> None:
     # By the name alone: a text file called a.au or a.gsm would become noise.
     if header.container == "RAW":
         raise AudioError(f"{path}: has no header, and its name alone does not say what it holds; convert it to WAV")
-    if not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE:
-        raise AudioError(
-            f"{path}: its header says {header.sample_rate} samples a second, expected {LOWEST_RATE} to "
-            f"{HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
-        )
+    _refuse_rate(header)
     if not _counts(header.num_samples):
         raise AudioError(f"{path}: states no duration, and has no sound that shows it; convert it again")
     _refuse_truncated(path, stream)
@@ -370,6 +400,14 @@ def _refuse(header: Header, stream: Any) -> None:
                     f"{path}: its header counts {header.num_samples} samples, but {behind} bytes of sound follow them; "
                     "mend the header (`sox --ignore-length in.wav out.wav`), or record it again"
                 )
+
+
+def _refuse_rate(header: Header) -> None:
+    if not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE:
+        raise AudioError(
+            f"{header.path}: its header says {header.sample_rate} samples a second, expected {LOWEST_RATE} to "
+            f"{HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
+        )
 
 
 def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarray, Mixing]:
