@@ -255,14 +255,19 @@ def test_a_person_is_learnt_and_the_rest_not_forgotten_and_an_interrupted_adapta
     for words in ("ready to export", "Before and after", "How long to train", "12.wav", "<svg"):
         assert words in page, words
 
-    # Once more, by the command: nothing is trained again.
+    # Once more, by the command: nothing is trained again. The threshold of the first run is not for these weights.
+    assert result.notes == ()
+    RunFolder(base).rejection.write_text("{}")
     monkeypatch.setattr("speechgru.adapt.trials.augmented_batches", None)
     arguments = [base, "--recordings", me, "--run", out, "--folds", 3, "--steps", 32, *OPTIONS["overrides"], "--json"]
     monkeypatch.setattr("sys.argv", ["speechgru", "adapt", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         console.main()
+    RunFolder(base).rejection.unlink()
     assert ended.value.code == 0
     printed = json.loads(capsys.readouterr().out)
+    (note,) = printed["notes"]
+    assert f"choose a margin for it: speechgru calibrate {out} --dev" in note
     assert printed["is_better"] and printed["steps"] == result.steps
     assert printed["person"]["after"]["wer"] == after["wer"] and printed["left_out"] == list(result.left_out)
 

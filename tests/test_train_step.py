@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
+from speechgru.train.ahead import Ahead  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.train.step import TrainStep  # noqa: E402
 
@@ -109,6 +111,37 @@ def only_bench(tones, tmp_path_factory):
 def bench(only_bench):
     only_bench.reset()
     return only_bench
+
+
+def test_a_prepared_batch_gives_the_same_step_to_the_bit(bench):
+    outcome, moved = bench.updated(*bench.parts())
+    (prepared,) = bench.step.prepare(bench.parts())
+    assert "samples_BN" not in prepared and prepared["features_BTD"].shape[0] == len(prepared["num_samples_B"])
+    again, moved_again = bench.updated(prepared)
+    assert again == outcome
+    for one, other in zip(moved, moved_again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_next_step_is_fetched_while_one_is_computed_and_its_error_is_its_own():
+    answers, asked = iter([1, 2, OSError("gone"), 4]), []
+
+    def fetch():
+        asked.append(threading.current_thread())
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    ahead = Ahead(fetch)
+    assert ahead.take() == 1
+    assert ahead.take() == 2, "the third, which is being fetched, fails: that is not known before it is taken"
+    with pytest.raises(OSError, match="gone"):
+        ahead.take()
+    assert len(asked) == 3, "after an error nothing is fetched"
+    assert ahead.take(more=False) == 4
+    ahead.close()
+    assert len(asked) == 4 and len(set(asked)) == 1 and threading.current_thread() not in asked
 
 
 def test_the_log_mel_of_a_step_is_computed_by_compiled_code(bench, monkeypatch):

@@ -67,6 +67,7 @@ class Adaptation:
         left_out: a message for each recording that could not be learnt from.
         seconds: seconds that the adaptation took.
         page: the page that shows it all.
+        notes: what is left to do, in sentences.
     """
 
     run: Path
@@ -78,6 +79,7 @@ class Adaptation:
     left_out: tuple[str, ...]
     seconds: float
     page: Path
+    notes: tuple[str, ...] = ()
 
 
 def adapt(
@@ -162,6 +164,7 @@ def adapt(
         left_out=tuple(problem.message for problem in found.left_out),
         seconds=time.monotonic() - began,
         page=folder.report / PAGE_NAME,
+        notes=_notes(trained.folder, folder),
     )
     record = {
         "source": str(trained.folder.path.absolute()),
@@ -181,6 +184,7 @@ def adapt(
         "join": options.join,
         "max_forgetting": options.max_forgetting,
         "seconds": result.seconds,
+        "notes": list(result.notes),
     }
     write_json(folder.report / RECORD_NAME, record)
     report_adaptation(record, result.page, title=f"Adaptation of {trained.folder.path.absolute().name}")
@@ -189,6 +193,15 @@ def adapt(
     else:
         write_text(folder.not_better, f"not better: {'; '.join(reasons)}\n")
     return result
+
+
+def _notes(start: RunFolder, adapted: RunFolder) -> tuple[str, ...]:
+    if not start.rejection.exists() or adapted.rejection.exists():
+        return ()
+    return (
+        f"{start.path} accepts texts from a margin on that was chosen for its weights, and {adapted.path} accepts all; "
+        f"choose a margin for it: speechgru calibrate {adapted.path} --dev ... --negatives ...",
+    )
 
 
 class _Workbench:

@@ -145,6 +145,7 @@ def _adaptation_record(result: Any) -> dict[str, Any]:
         "general": numbers(result.general),
         "left_out": list(result.left_out),
         "seconds": result.seconds,
+        "notes": list(result.notes),
     }
 
 
@@ -162,6 +163,8 @@ def _print_adaptation(result: Any) -> None:
     terminal.print(table)
     if result.is_better:
         terminal.print(f"better, after {result.steps} steps; {result.run} is ready to export", soft_wrap=True)
+        for note in result.notes:
+            terminal.print(note, soft_wrap=True)
     else:
         terminal.print(f"not better: {'; '.join(result.reasons)}", style="yellow", soft_wrap=True)
     terminal.print(f"{result.page} shows it all ({result.seconds:.0f} s)", soft_wrap=True)

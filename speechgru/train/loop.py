@@ -19,6 +19,7 @@ from speechgru.scoring.evaluation import error_rates
 from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.rejection import greedy_rejection
+from speechgru.train.ahead import Ahead
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.job import TrainingJob
 from speechgru.train.learner import Learner
@@ -86,6 +87,7 @@ class TrainingLoop:
         self._seconds_before, self._started = self.state.seconds, time.monotonic()
         local_replicas = () if self._is_stop() else self._job.workers.local_replicas
         batches = [self._batches_of(replica) for replica in local_replicas]
+        ahead = Ahead(lambda: self._fetch(batches))
         self._interruption.renew()
         self._interruption.awaited = True
         try:
@@ -93,8 +95,9 @@ class TrainingLoop:
                 if self._is_stop():
                     self._stop()
                 else:
-                    self._do_step(batches)
+                    self._do_step(ahead)
         finally:
+            ahead.close()
             self._interruption.awaited = False
             self._log.close()
         self._callbacks.on_train_end()
@@ -112,10 +115,10 @@ class TrainingLoop:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def _do_step(self, batches: Sequence[Iterator[Batch]]) -> None:
+    def _do_step(self, ahead: Ahead[list[list[Batch]]]) -> None:
         state, settings = self.state, self._job.config.train
         began, audio_seconds, faults = time.monotonic(), 0.0, _Faults()
-        parts = self._fetch(batches)
+        parts = self._take(ahead)
         waited = time.monotonic() - began
         for part in parts:
             rows = self._learner.step.gather(part, loss_scale=state.loss_scale)
@@ -162,17 +165,22 @@ class TrainingLoop:
         """The parts of the next step, each with a batch for every replica here; all before the first is computed."""
         parts: list[list[Batch]] = []
         parts_left = 1
+        while parts_left:
+            parts.append([next(iterator) for iterator in batches])
+            parts_left = int(parts[-1][0]["parts_left_B"][0])
+        return [self._learner.step.prepare(part) for part in parts]
+
+    def _take(self, ahead: Ahead[list[list[Batch]]]) -> list[list[Batch]]:
+        """What `_fetch` gives for this step; the next one's is fetched meanwhile, where the run has another."""
+        following = self.state.step + 1
         try:
-            while parts_left:
-                parts.append([next(iterator) for iterator in batches])
-                parts_left = int(parts[-1][0]["parts_left_B"][0])
+            return ahead.take(more=following < self._job.num_steps and following != self._stop_step)
         except tf.errors.OpError as error:
             # A recording cannot be read, but the weights are good: nothing of this step has changed them.
             is_kept = self._job.folder.checkpoint(self.state.step).exists()
             if error_of(error) is not None and self._job.workers.count == 1 and self.state.step and not is_kept:
                 self._save()
             raise
-        return parts
 
     def _requests(self) -> int:
         """What this process requests of all, as a sum of `_STOP`, `_CALLBACK` and `_TIME_OVER`."""

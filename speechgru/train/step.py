@@ -1,7 +1,9 @@
 """One step of training: the gradient of a batch, in parts and on replicas where asked, and the change of the weights.
 
-A step has three phases, so that a batch may come in parts and be judged before it reaches the weights:
+A step has three phases, so that a batch may come in parts and be judged before it reaches the weights, and one before
+them that needs no weights, so that it may be done while the step before is computed:
 
+    prepare   for each part: its features, as the encoder gets them
     gather    for each part: forward, loss, backward; the gradient of the summed loss is added up on each replica
     reduce    once: sums over the replicas; the loss, the norm of the gradient
     apply     clip, change the weights, and their running average; or `drop`, and nothing has happened
@@ -56,7 +58,7 @@ class Outcome:
 
 
 class TrainStep:
-    """The three phases of a step, traced once each.
+    """The phases of a step, traced once each.
 
     Args:
         model: the recogniser (`model.build_model`), made under the strategy's scope.
@@ -89,21 +91,39 @@ class TrainStep:
             #: The running average of the trainable weights, in their order; empty without `train.ema`.
             self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
         self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
-        self._gather = tf.function(self._gather_all, input_signature=[[self._signature()] * self._num_local, _SCALAR])
+        prepared = self._signature() if self._is_replicated else self._prepared_signature()
+        self._prepare = tf.function(self._prepare_one, input_signature=[self._signature()])
+        self._gather = tf.function(self._gather_all, input_signature=[[prepared] * self._num_local, _SCALAR])
         self._reduce = tf.function(self._reduce_all, input_signature=[_SCALAR])
         self._apply = tf.function(self._apply_all, input_signature=[_SCALAR, _SCALAR])
+
+    @property
+    def _is_replicated(self) -> bool:
+        return self.strategy.num_replicas_in_sync > 1
+
+    def prepare(self, batches: Sequence[Batch]) -> list[Batch]:
+        """One part of the batch with its features, which depend on no weight; any thread may call it.
+
+        Where there are several replicas each computes those of its own batch, in `gather`, and nothing is done here.
+
+        Args:
+            batches: a batch for each replica of this process (`dataset.training_batches`).
+        """
+        return list(batches) if self._is_replicated else [self._prepare(batch) for batch in batches]
 
     def gather(self, batches: Sequence[Batch], *, loss_scale: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Adds the gradient of one part of the batch.
 
         Args:
-            batches: a batch for each replica of this process (`dataset.training_batches`).
+            batches: a batch for each replica of this process, prepared or not.
             loss_scale: what the loss is multiplied with for the backward pass (mixed float16).
 
         Returns:
             For each of them `loss_B` and `feasible_B`: whether the row's steps can spell its labels. A row whose steps
             cannot has no part in the loss: there is nothing to learn from it, and the others must not suffer.
         """
+        if not all(_FEATURES in batch for batch in batches):
+            batches = self.prepare(batches)
         results = self._gather(list(batches), tf.constant(loss_scale, tf.float32))
         return [(loss_B.numpy(), feasible_B.numpy()) for loss_B, feasible_B in results]
 
@@ -155,6 +175,15 @@ class TrainStep:
             "seed_B2": tf.TensorSpec([None, 2], tf.int32),
         }
 
+    def _prepared_signature(self) -> dict[str, tf.TensorSpec]:
+        values, _ = INPUTS[self._form]
+        others = {name: spec for name, spec in self._signature().items() if name != values}
+        width = self._encoder.inputs[0].shape[-1]
+        return others | {
+            _FEATURES: tf.TensorSpec([None, None, width], tf.float32),
+            "num_frames_B": tf.TensorSpec([None], tf.int32),
+        }
+
     def _gather_all(self, batches: list[Batch], loss_scale: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
         def on_replica() -> tuple[tf.Tensor, tf.Tensor]:
             # Known while tracing: each replica's part of the graph is its own.
@@ -164,12 +193,20 @@ class TrainStep:
         parts = [self.strategy.experimental_local_results(part) for part in self.strategy.run(on_replica)]
         return list(zip(*parts, strict=True))
 
-    def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features_BTD, num_frames_B = self._front_end(*(batch[name] for name in INPUTS[self._form]))
+    def _prepare_one(self, batch: Batch) -> Batch:
+        values, counts = INPUTS[self._form]
+        features_BTD, num_frames_B = self._front_end(batch[values], batch[counts])
         strength = self._augmentation.strength(batch["epoch_B"][0])
         features_BTD = self._augmentation.augment_features(
             features_BTD, num_frames_B, batch["seed_B2"], strength=strength
         )
+        others = {name: part for name, part in batch.items() if name != values}
+        return others | {_FEATURES: features_BTD, "num_frames_B": num_frames_B}
+
+    def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._is_replicated:
+            batch = self._prepare_one(batch)
+        features_BTD, num_frames_B = batch[_FEATURES], batch["num_frames_B"]
         with tf.GradientTape() as tape:
             logits_BSV, num_steps_B = self._encoder([features_BTD, num_frames_B], training=True)
             feasible_B = is_feasible(num_steps_B, batch["labels_BL"], batch["num_labels_B"])
@@ -228,6 +265,8 @@ class TrainStep:
 
 
 _SCALAR = tf.TensorSpec([], tf.float32)
+#: What a prepared batch has and another has not.
+_FEATURES = "features_BTD"
 
 
 def _local(value: tf.Tensor) -> tf.Variable:
