@@ -15,7 +15,11 @@ from speechgru.utterances.manifest import read_manifest
 
 def change(**sections):
     """A configuration with what the messages below name fixed, whatever the defaults are."""
-    fixed = {"data": {"sample_rate": 16000, "num_workers": 3}, "model": {"subsampling_factor": 2}}
+    fixed = {
+        "data": {"sample_rate": 16000, "num_workers": 3},
+        "text": {"characters": " 'abcdefghijklmnopqrstuvwxyz"},
+        "model": {"subsampling_factor": 2},
+    }
     return RunConfig.model_validate({name: fixed.get(name, {}) | sections.get(name, {}) for name in fixed | sections})
 
 
@@ -163,7 +167,7 @@ def one(tmp_path, write_wav, write_lines):
 
 
 def test_the_rules_are_the_configurations(one):
-    assert one("groß", config=change(text={"characters": "auto"})) is None
+    assert one("groß", config=RunConfig()) is None, "the default is every character of the corpus"
     assert one("light on", config=change(text={"unit": "word", "words": ["light", "off"]})) == "unknown word"
     assert one("light on", config=change(text={"unit": "word"})) is None
     assert one("50%", config=change(text={"characters": "05%", "keep_punctuation": "%"})) is None

@@ -30,7 +30,11 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def configure(**sections):
-    fixed = {"data": {"sample_rate": RATE, "num_workers": 2}, "augment": {"speed_share": 0.0}}
+    fixed = {
+        "data": {"sample_rate": RATE, "num_workers": 2},
+        "text": {"characters": " 'abcdefghijklmnopqrstuvwxyz"},
+        "augment": {"speed_share": 0.0},
+    }
     return RunConfig.model_validate({name: fixed.get(name, {}) | sections.get(name, {}) for name in fixed | sections})
 
 
@@ -328,6 +332,8 @@ def test_what_manifests_share_is_reported_and_not_accused(planted):
     assert test.shared == []
     assert shared["manifest"] == str(manifests["test"])
     assert shared["speakers"] == ["ada"]
+    lines = [u for split in ("train", "test") for u in read_manifest(manifests[split])]
+    assert shared["speakers_unknown"] == sum(u.speaker is None for u in lines) > 0
     assert [os.path.basename(name) for name in shared["recordings"]] == ["interview.wav"]
     train_texts = {CONFIG.text.normalize(u.text) for u in read_manifest(manifests["train"])}
     test_texts = [CONFIG.text.normalize(u.text) for u in read_manifest(manifests["test"])]
@@ -377,7 +383,9 @@ def test_characters_are_unknown_where_no_word_holds_them(tmp_path, make_speech, 
     assert found.counts == {"unknown word": 1}
     assert found.facts.unknown_characters == set("amp")
     assert "'lamp' is not in the vocabulary" in found.problems[0].message
-    assert "or add them to text.words" in found.problems[0].message
+    assert "add them to text.words, or let those of the training transcripts be known (text.words: auto)" in (
+        found.problems[0].message
+    )
     (found,) = check([manifest], config=configure(text={"unit": "word"}))
     assert found.problems == [] and found.facts.unknown_characters == set()
 

@@ -76,6 +76,14 @@ def manifest(tmp_path, write_wav, write_lines):
 
 
 @pytest.fixture
+def english(tmp_path):
+    """A configuration of a model that writes English."""
+    path = tmp_path / "english.yaml"
+    path.write_text('text: {characters: " \'abcdefghijklmnopqrstuvwxyz"}\n', encoding="utf-8")
+    return path
+
+
+@pytest.fixture
 def sick(manifest, write_lines):
     """Two good utterances and two that cannot be used, the second of them with what rich would take for markup."""
     lines = manifest.read_text(encoding="utf-8").splitlines()
@@ -284,8 +292,8 @@ def test_check_of_a_healthy_manifest_ends_with_0(run, manifest):
     assert "checking m.jsonl: 2 of 2" in err
 
 
-def test_check_ends_with_1_and_writes_what_can_be_used(run, sick, tmp_path):
-    code, out, _ = run("check", sick, "--out", tmp_path / "clean.jsonl")
+def test_check_ends_with_1_and_writes_what_can_be_used(run, sick, english, tmp_path):
+    code, out, _ = run("check", sick, "--config", english, "--out", tmp_path / "clean.jsonl")
     assert code == 1
     assert len((tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     table = re.sub(r"[\s│┃|]+", "", out)
@@ -296,8 +304,8 @@ def test_check_ends_with_1_and_writes_what_can_be_used(run, sick, tmp_path):
     assert "│ 4    │" in out
 
 
-def test_check_prints_json_and_nothing_else(run, sick, manifest):
-    code, out, err = run("check", sick, manifest, "--json")
+def test_check_prints_json_and_nothing_else(run, sick, english, manifest):
+    code, out, err = run("check", sick, manifest, "--config", english, "--json")
     assert code == 1
     assert err == ""
     first, second = json.loads(out)
@@ -315,6 +323,15 @@ def test_check_prints_json_and_nothing_else(run, sick, manifest):
     assert run("check", manifest, "--json")[0] == 0
 
 
+def test_many_lines_with_one_fault_are_counted_and_not_repeated(run, write_lines, write_wav, english, tmp_path):
+    write_wav(tmp_path, "a.wav", seconds=1.0)
+    lines = [{"audio_filepath": "a.wav", "duration": 1.0, "text": f"gr\u00fcn {number}"} for number in range(40)]
+    code, out, _ = run("check", write_lines(tmp_path / "german.jsonl", lines), "--config", english)
+    assert code == 1 and len(out.splitlines()) < 70
+    assert re.sub(r"[\s│┃]+", "", out).count("text.characters:auto") == 5
+    assert "35more,inthelines6,7,8," in re.sub(r"[\s│┃]+", "", out)
+
+
 def test_check_tells_what_is_suspect_and_what_manifests_share(run, manifest, tmp_path):
     test = manifest.with_name("test.jsonl")
     test.write_text(manifest.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
@@ -324,7 +341,8 @@ def test_check_tells_what_is_suspect_and_what_manifests_share(run, manifest, tmp
     assert code == 1
     shown = "".join(out.split())  # a narrow terminal breaks lines anywhere
     assert "train.jsonl:2usable;suspect:1leak" in shown
-    assert f"{test}isheldoutfrom" in shown and "100.0%ofitstextsand100.0%ofitswords" in shown
+    assert f"{test}sharesnorecordingwith" in shown and "(speakersunknownin3lines)" in shown
+    assert "100.0%ofitstextsand100.0%ofitswords" in shown
     assert "check.htmlshowsitall" in shown
     assert (tmp_path / "doctor" / "check.html").exists()
 

@@ -36,7 +36,8 @@ QUIET = {"gain_db": 0, "silence_seconds": 0, "noise_probability": 0}
 
 def change(**sections):
     """A configuration with what the tests below depend on fixed, whatever the defaults are."""
-    fixed = {"data": {"sample_rate": 16000, "num_workers": 3}, "augment": {}, "text": {}}
+    fixed = {"data": {"sample_rate": 16000, "num_workers": 3}, "augment": {}}
+    fixed["text"] = {"characters": " 'abcdefghijklmnopqrstuvwxyz"}
     return RunConfig.model_validate({name: fixed.get(name, {}) | sections.get(name, {}) for name in fixed | sections})
 
 

@@ -24,6 +24,9 @@ from speechgru.cli.console import (
 )
 from speechgru.errors import CorpusError, UserError
 
+#: Lines that a row of a table names.
+_MOST_LINES = 20
+
 
 class _PrepareCommand(TyperCommand):
     """`prepare`, whose help lists the corpora with their options from their table."""
@@ -184,24 +187,35 @@ def check(
         raise typer.Exit(1)
 
 
-def _print_accusations(accusations: list[Any], *, title: str, most: int = 100) -> None:
+def _print_accusations(accusations: list[Any], *, title: str, most: int = 5) -> None:
+    """The first few of each reason; of the others, which are like them, the number and the lines."""
     if not accusations:
         return
     table = Table("line", "reason", whole_column("what is wrong"), title=title, show_lines=True)
-    for accusation in accusations[:most]:
-        table.add_row(str(accusation.utterance.line), accusation.reason, accusation.message)
+    by_reason: dict[str, list[Any]] = {}
+    for accusation in accusations:
+        by_reason.setdefault(accusation.reason, []).append(accusation)
+    for reason, alike in by_reason.items():
+        for accusation in alike[:most]:
+            table.add_row(str(accusation.utterance.line), reason, accusation.message)
+        others = [str(accusation.utterance.line) for accusation in alike[most:]]
+        if others:
+            lines = ", ".join(others[:_MOST_LINES]) + (", ..." if len(others) > _MOST_LINES else "")
+            table.add_row("", reason, f"{len(others):,} more, in the lines {lines}; --report or --json lists all")
     terminal.print(table)
-    if len(accusations) > most:
-        terminal.print(f"and {len(accusations) - most:,} more; --report or --json lists all")
 
 
 def _describe_shared(manifest: Path, shared: dict[str, Any]) -> str:
     """What a manifest has in common with one that is held out from it, in a sentence."""
     other = shared["manifest"]
     both = [f"{len(shared[what]):,} {what}" for what in ("speakers", "recordings") if shared[what]]
-    relation = f"shares {' and '.join(both)} with" if both else "is held out from"
+    unknown = f" (speakers unknown in {shared['speakers_unknown']:,} lines)" if shared["speakers_unknown"] else ""
+    if both:
+        relation = f"shares {' and '.join(both)} with"
+    else:
+        relation = "shares no recording with" if unknown else "is held out from"
     return (
-        f"{other} {relation} {manifest}, which has "
+        f"{other} {relation} {manifest}{unknown}, which has "
         f"{shared['text_share']:.1%} of its texts and {1 - shared['unseen_word_share']:.1%} of its words"
     )
 

@@ -82,7 +82,7 @@ class TextConfig(_Section):
     """How transcripts become labels."""
 
     unit: Literal["character", "word"] = "character"
-    characters: str = " 'abcdefghijklmnopqrstuvwxyz"
+    characters: str = "auto"
     words: Literal["auto"] | tuple[str, ...] = "auto"
     normalization: Literal["NFC", "NFKC"] = "NFC"
     lowercase: bool = True

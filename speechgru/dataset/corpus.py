@@ -22,7 +22,7 @@ from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
 from speechgru.text import Vocabulary
 from speechgru.utterances.case import Case
-from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary
+from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary, summarize
 from speechgru.utterances.manifest import Utterance, read_manifest
 from speechgru.utterances.measurement import Measurement, MeasurementLog, measurement_files
 
@@ -210,10 +210,10 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
     usable_count = sum(len(source.num_frames) for source in sources)
     share = len(problems) / max(1, usable_count + len(problems))
     if not usable_count or share > config.data.max_skipped_share:
-        first = "\n".join(f"  {record['message']}" for record in problems[:5])
         raise UserError(
             f"{len(problems)} of {usable_count + len(problems)} training utterances cannot be used, more than "
-            f"data.max_skipped_share ({config.data.max_skipped_share:g}) allows; `speechgru check` lists all:\n{first}"
+            f"data.max_skipped_share ({config.data.max_skipped_share:g}) allows; `speechgru check` lists all:\n"
+            + summarize(problems)
         )
     for path, source in zip(config.data.train, sources, strict=True):
         if config.data.train_weights and not len(source.num_frames):

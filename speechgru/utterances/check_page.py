@@ -176,6 +176,14 @@ def _line_row(line: Record, *, with_player: bool) -> str:
     )
 
 
+def _speakers_shared(shared: Record) -> str:
+    """How many speak in both manifests; as far as that is known."""
+    number = len(shared["speakers"])
+    if not shared.get("speakers_unknown"):
+        return html.count(number)
+    return f"{html.count(number)} known" if number else "speakers unknown"
+
+
 def _between(manifests: Sequence[Record], names: Sequence[str]) -> str:
     """What each two manifests share: facts, which are faults only where the corpus was to be split by them."""
     name_of = dict(zip((entry["manifest"] for entry in manifests), names, strict=True))
@@ -186,7 +194,7 @@ def _between(manifests: Sequence[Record], names: Sequence[str]) -> str:
             rows.append(
                 [
                     pair,
-                    html.count(len(shared["speakers"])),
+                    _speakers_shared(shared),
                     html.count(len(shared["recordings"])),
                     html.percent(shared["text_share"]),
                     html.percent(shared["unseen_word_share"]),

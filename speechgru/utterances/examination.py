@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechgru.audio.reading import Recording, read_recording
 from speechgru.config.sections import RunConfig
@@ -44,6 +46,27 @@ class Problem:
             "reason": self.reason,
             "message": self.message,
         }
+
+
+def summarize(problems: Sequence[Mapping[str, Any]], *, most: int = 3) -> str:
+    """How many problems there are of each kind, the most frequent first, each with its first message.
+
+    Args:
+        problems: records with `reason` and `message`, as `Problem.as_record` makes them.
+        most: kinds that are shown.
+
+    Example:
+        >>> print(summarize([{"reason": "too short", "message": f"{name}.wav: 0.050 s"} for name in "ab"]))
+        2 too short, such as a.wav: 0.050 s
+    """
+    counts = Counter(problem["reason"] for problem in problems)
+    first = {problem["reason"]: problem["message"] for problem in reversed(problems)}
+    lines = [
+        f"{count:,} {reason}, such as {first[reason]}" if count > 1 else f"1 {reason}: {first[reason]}"
+        for reason, count in counts.most_common(most)
+    ]
+    left = counts.total() - sum(count for _, count in counts.most_common(most))
+    return "\n".join([*lines, f"and {left:,} for other reasons"] if left else lines)
 
 
 @dataclass(frozen=True, slots=True)

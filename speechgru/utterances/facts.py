@@ -136,7 +136,8 @@ def shared_facts(first: Facts, first_cases: Sequence[Case], second: Facts, secon
         second_cases: its recordings.
 
     Returns:
-        `speakers`: who speaks in both. `recordings`: files of which both hold parts that do not overlap.
+        `speakers`: who speaks in both. `speakers_unknown`: utterances of both together without a speaker: whether their
+        voices are in both, nobody knows. `recordings`: files of which both hold parts that do not overlap.
         `text_share`: the share of the second's utterances whose text the first holds too. `unseen_word_share`: the
         share of the second's running words that the first never holds.
     """
@@ -152,6 +153,7 @@ def shared_facts(first: Facts, first_cases: Sequence[Case], second: Facts, secon
     unseen = sum(count for word, count in running.items() if word not in words)
     return {
         "speakers": sorted((first.speakers.keys() & second.speakers.keys()) - {""}),
+        "speakers_unknown": sum(facts.speakers.get("", (0, 0.0))[0] for facts in (first, second)),
         "recordings": sorted(parts - overlapping),
         "text_share": seen / spoken if spoken else 0.0,
         "unseen_word_share": unseen / running.total() if running else 0.0,

@@ -71,8 +71,8 @@ def _unknown_entry(case: Case) -> str | None:
     if not unknown:
         return None
     return (
-        f"{describe_characters(unknown)} not in the vocabulary; spell {case.utterance.text!r} with known {unit}s, "
-        f"or add them to text.{unit}s"
+        f"{describe_characters(unknown)} not in the vocabulary; spell {_shown(case.utterance.text)} with known "
+        f"{unit}s, add them to text.{unit}s, or let those of the training transcripts be known (text.{unit}s: auto)"
     )
 
 
