@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import speechgru
 from speechgru.cli import console as cli
+from speechgru.cli.console import progress_bars
 from speechgru.errors import UserError
 from speechgru.progress import line_progress
 
@@ -754,6 +756,19 @@ def test_lines_of_progress_are_few(monkeypatch):
         "reading: 9 of 12, about 9 s left",
         "reading: 12 of 12, 1 left out",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_keeps_its_columns_however_long_its_note_is(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    bars = progress_bars(console)
+    note = "loss 12.34, best dev WER 12.3%, 1.2 steps/s, 1,234 h of audio/h, 1,234 MB"
+    bars.add_task("reading recordings", total=20_000, completed=1_234, note=note)
+    with console.capture() as capture:
+        console.print(bars.get_renderable())
+    (line,) = capture.get().rstrip("\n").split("\n")
+    assert re.fullmatch(r"reading recordings [━╸╺ ]{10} +1234/20000 0:00:00 --:-- loss 12\.34, .*\u2026 *", line), line
+    assert len(line) <= width
 
 
 @pytest.mark.parametrize(

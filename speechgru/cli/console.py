@@ -95,15 +95,7 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
     if quiet:
         yield silent
     elif err.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Bars(*columns, console=err) as bars:
+        with progress_bars(err) as bars:
             tasks: dict[str, Any] = {}
 
             def draw(stage: str, done: int, total: int, note: str = "") -> None:
@@ -114,6 +106,24 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
             yield draw
     else:
         yield line_progress(lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
+
+
+def progress_bars(console: Console) -> Bars:
+    """Bars that keep their columns in a terminal of 80 characters: the note is last, and is cut to what is left."""
+
+    def fixed(**more: Any) -> Column:
+        return Column(no_wrap=True, **more)
+
+    return Bars(
+        TextColumn("{task.description}", table_column=fixed(max_width=24, overflow="ellipsis")),
+        BarColumn(bar_width=10, table_column=fixed()),
+        MofNCompleteColumn(table_column=fixed()),
+        TimeElapsedColumn(table_column=fixed()),
+        TimeRemainingColumn(compact=True, table_column=fixed()),
+        TextColumn("{task.fields[note]}", table_column=fixed(ratio=1, overflow="ellipsis")),
+        console=console,
+        expand=True,
+    )
 
 
 def needs_training_packages(load: Callable[[], Any]) -> Any:
