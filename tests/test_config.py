@@ -91,6 +91,33 @@ def test_one_manifest_or_several(load, tmp_path, monkeypatch):
     assert load("data: {train: [a.jsonl, /b.jsonl]}").data.train == (str(tmp_path / "a.jsonl"), "/b.jsonl")
 
 
+def test_paths_are_relative_to_their_file_and_found_from_the_current_folder(tmp_path, monkeypatch):
+    folder, here, home = tmp_path / "configs", tmp_path / "here", tmp_path / "home"
+    for place in (folder, here, home):
+        place.mkdir()
+        (place / "both.jsonl").touch()
+    (here / "here.jsonl").touch()
+    (folder / "words.yaml").touch()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    (folder / "run.yaml").write_text(
+        "data: {train: [both.jsonl, here.jsonl, ../none.jsonl, ~/both.jsonl], dev: both.jsonl, negatives: here.jsonl,"
+        " grammar: words.yaml}\naugment: {noise_manifest: both.jsonl, noise_kinds: [recorded]}\ntrain: {start_from: first}\n"
+    )
+    config = load_config(folder / "run.yaml")
+    expected = (folder / "both.jsonl", here / "here.jsonl", tmp_path / "none.jsonl", home / "both.jsonl")
+    assert config.data.train == tuple(map(str, expected))
+    assert (config.data.dev, config.data.negatives) == (str(folder / "both.jsonl"), (str(here / "here.jsonl"),))
+    assert config.data.grammar == str(folder / "words.yaml")
+    assert config.augment.noise_manifest == str(folder / "both.jsonl")
+    assert config.train.start_from == str(folder / "first")
+    (folder / "run.yaml").write_text("data: {grammar: lights}\ntrain: {start_from: base}\n")
+    config = load_config(folder / "run.yaml", ["data.dev=both.jsonl", "data.train=[x.jsonl]"])
+    assert (config.data.grammar, config.train.start_from) == ("lights", "base"), "names and no paths"
+    assert (config.data.dev, config.data.train) == (str(here / "both.jsonl"), (str(here / "x.jsonl"),))
+
+
 def test_overrides_are_read_as_yaml_and_the_last_wins(load):
     config = load(
         "model: {units: 64}", "model.units=96", "train.learning_rate=1e-4", " model . units = 7", "data.dev=~"

@@ -175,6 +175,14 @@ def test_every_configuration_key_can_be_named(write_sweep):
     assert len(load_sweep(write_sweep(space)).dimensions) == len([key for key in keys if "snr" not in key])
 
 
+def test_the_paths_of_a_sweep_are_relative_to_its_file(write_sweep, tmp_path, monkeypatch):
+    path = write_sweep(rest="budget: {trials: 6}\nset: {data.train: mine.jsonl}\nevaluation: held_out.jsonl")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data = load_sweep(path).configure({}).data
+    assert (data.train, data.dev) == ((str(tmp_path / "mine.jsonl"),), str(tmp_path / "held_out.jsonl"))
+
+
 def test_a_sweep_without_its_corpus_is_refused_before_there_is_a_folder(write_sweep, tmp_path):
     from speechgru.tune.chief import tune
 

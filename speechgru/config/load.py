@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any, get_args
 
 import pydantic
 
+from speechgru.augment import STAGES
 from speechgru.config.base_model import BASE, take_from_base
 from speechgru.config.sections import RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
@@ -18,12 +20,19 @@ from speechgru.errors import ConfigError
 from speechgru.files import write_text
 from speechgru.text import RULES_BEFORE_KEYS
 
+#: The keys that name files and folders.
+_PATHS = (
+    *(("data", key) for key in ("train", "dev", "negatives", "grammar")),
+    ("train", "start_from"),
+    *(("augment", key) for stage in STAGES for key in stage.manifests),
+)
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> RunConfig:
     """Reads a configuration file and applies overrides.
 
-    Manifest paths in the file and in overrides are relative to the current folder, as on any command line; the
-    result holds them absolute.
+    Paths in the file are relative to its own folder, and are found from the current one where its own has none such;
+    those in overrides are relative to the current folder, as on any command line. The result holds them absolute.
 
     Args:
         path: a YAML file; keys it leaves out keep the defaults that `configs/base.yaml` shows.
@@ -43,6 +52,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0})):
             if isinstance(document.get(section), dict):
                 document[section] = before | document[section]
+    else:
+        find_paths(document, path.parent)
     for override in overrides:
         _apply_override(document, origins, override)
     if not stored:
@@ -51,8 +62,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     config = _validate(document, origins, fallback=str(path))
     data = config.data.model_copy(
         update={
-            "train": tuple(str(Path(manifest).absolute()) for manifest in config.data.train),
+            "train": tuple(map(_absolute, config.data.train)),
             "dev": _absolute(config.data.dev),
+            "negatives": tuple(map(_absolute, config.data.negatives)),
         }
     )
     train = config.train.model_copy(update={"start_from": _absolute_start(config.train.start_from)})
@@ -60,6 +72,32 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         update={key: _absolute(manifest) for key, (manifest, _) in config.augment.manifests.items()}
     )
     return config.model_copy(update={"data": data, "augment": augment, "train": train})
+
+
+def find_paths(document: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of a document absolute: relative to its folder, or to the current one where they exist there.
+
+    Args:
+        document: sections with their keys; changed in place. What is no path where one belongs stays as it is.
+        folder: where the document lies.
+    """
+
+    def find(value: Any) -> Any:
+        if isinstance(value, list):
+            return [find(entry) for entry in value]
+        if not isinstance(value, str) or not value:
+            return value
+        beside, here = (os.path.abspath(os.path.join(place, os.path.expanduser(value))) for place in (folder, ""))
+        return here if os.path.exists(here) and not os.path.exists(beside) else beside
+
+    for section, key in _PATHS:
+        keys = document.get(section)
+        if not isinstance(keys, dict) or keys.get(key) in (None, BASE):
+            continue
+        found = find(keys[key])
+        # A grammar may also be the name of one that is kept with the package.
+        if key != "grammar" or (isinstance(found, str) and Path(found).exists()):
+            keys[key] = found
 
 
 def _compose(document: dict[str, Any]) -> None:
@@ -79,7 +117,7 @@ def _compose(document: dict[str, Any]) -> None:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).absolute())
+    return None if path is None else str(Path(path).expanduser().absolute())
 
 
 def _absolute_start(source: str | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from speechgru.config.load import load_config
+from speechgru.config.load import find_paths, load_config
 from speechgru.config.sections import Count, NonNegativeInt, Positive, RunConfig
 from speechgru.config.strict_yaml import Origins, read_yaml
 from speechgru.errors import ConfigError
@@ -210,7 +210,7 @@ class LoadedSweep:
         Raises:
             ConfigError: the values do not go together.
         """
-        chosen = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        chosen = [f"{key}={json.dumps(value)}" for key, value in _found(values, self.path.parent).items()]
         return load_config(self._base, [*self._overrides, *chosen])
 
     def definition(self) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
     """Reads a sweep file and makes sure that it can be carried out.
 
     Args:
-        path: the file. Its base configuration lies beside it; manifests are relative to the current folder.
+        path: the file. Its base configuration and manifests are relative to it; see `load_config`.
         overrides: `section.key=value` for every trial, after the file's own.
 
     Raises:
@@ -253,9 +253,8 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
     base = path.parent / sweep.base
     if not base.is_file():
         raise ConfigError(f"{origins[('base',)]}: base: no such configuration file: {base}; name one beside the sweep")
-    fixed = [f"{key}={json.dumps(value)}" for key, value in sweep.set.items()]
-    if sweep.evaluation is not None:
-        fixed.append(f"data.dev={json.dumps(sweep.evaluation)}")
+    own = dict(sweep.set) | ({} if sweep.evaluation is None else {"data.dev": sweep.evaluation})
+    fixed = [f"{key}={json.dumps(value)}" for key, value in _found(own, path.parent).items()]
     if sweep.budget.epochs is not None:
         fixed.append(f"train.max_epochs={json.dumps(sweep.budget.epochs)}")
     loaded = LoadedSweep(sweep, path=path, base=base, overrides=[*fixed, *overrides], name=path.stem)
@@ -281,6 +280,17 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
         _check_conditions(key, dimension, sweep.space, where)
     _check_values(loaded, origins)
     return loaded
+
+
+def _found(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Values by dotted key, whose paths are relative to the sweep file's folder, with absolute ones."""
+    found = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        document = {section: {name: value}}
+        find_paths(document, folder)
+        found[key] = document[section][name]
+    return found
 
 
 def _check_conditions(key: str, dimension: Dimension, space: Mapping[str, Dimension], where: str) -> None:
