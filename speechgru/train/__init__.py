@@ -29,7 +29,7 @@ True
 2
 >>> loaded, vocabulary, model = load_run("run")
 >>> model.name, len(vocabulary)
-('speechgru', 29)
+('speechgru', 6)
 
 >>> from speechgru.export import export
 >>> bundle = export("run", "bundle", quantize=["none"], max_wer_change=1.0)
