@@ -398,6 +398,7 @@ def test_automatic_characters_are_those_of_the_training_manifest(tmp_path, make_
     config = configure(text={"characters": "auto"})
     found, _ = check([test, train], config=config)
     assert found.counts == {"unknown character": 1}
+    assert "not in the vocabulary, which holds those of the training transcripts; spell" in found.problems[0].message
     (found,) = check([test], config=config)
     assert found.counts == {}
 

@@ -1,10 +1,12 @@
 """The command line: a mistake ends in one readable message and exit code 2, never in a traceback."""
 
+import dataclasses
 import io
 import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -285,6 +287,20 @@ def test_training_packages_that_are_not_there_are_reported(mistaken, manifest, t
 
 
 # check
+
+
+def test_prepare_takes_switches_and_prints_how_a_folder_was_read(run, write_wav, tmp_path):
+    source = tmp_path / "mine"
+    for number in range(5):
+        write_wav(source / f"person{number}", "1.wav", seconds=0.5, seed=number)
+        if number < 4:
+            (source / f"person{number}" / "1.txt").write_text("yes", encoding="utf-8")
+    code, out, _ = run(
+        "prepare", "folder", "--source", source, "--out", tmp_path / "out", "--skip-missing", "--speaker-folders"
+    )
+    assert code == 0
+    assert "split by speaker: train 2, dev 1, test 1" in out
+    assert "left out: 1 (no transcript); prepared.json names them" in out
 
 
 def test_check_of_a_healthy_manifest_ends_with_0(run, manifest):
@@ -734,6 +750,34 @@ def test_a_users_mistake_is_printed_as_it_is(capsys):
         cli.run_command(mistake)
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: [red]a[/red] :smile: \\[b] " + "long " * 60 + "\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_sweep_in_which_no_trial_succeeded_ends_with_1_and_the_commonest_reason(run, monkeypatch, tmp_path, options):
+    from speechgru.cli import training
+    from speechgru.tune import sweep_file
+
+    @dataclasses.dataclass
+    class Result:
+        folder: Path = tmp_path
+        ended: str = "budget.trials"
+        seconds: float = 1.0
+        trials: tuple = ()
+        best: None = None
+        num_redrawn: int = 0
+
+    reasons = ["no memory", "a.wav: no such\nrecording", "a.wav: no such\nrecording"]
+    trials = tuple({"status": "failed", "reason": reason, "is_best": False} for reason in reasons)
+    monkeypatch.setattr(sweep_file, "load_sweep", lambda *args: None)
+    monkeypatch.setattr(
+        training, "import_module", lambda name: types.SimpleNamespace(tune=lambda *args, **more: Result(trials=trials))
+    )
+    code, out, err = run("tune", "sweep.yaml", "--run", tmp_path, *options)
+    assert code == 1
+    if options:
+        assert len(json.loads(out)["trials"]) == 3
+    else:
+        assert "error: no trial succeeded; 2 of 3: a.wav: no such recording" in err and "3 failed" in out
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():

@@ -103,7 +103,8 @@ def test_paths_are_relative_to_their_file_and_found_from_the_current_folder(tmp_
     monkeypatch.setenv("USERPROFILE", str(home))
     (folder / "run.yaml").write_text(
         "data: {train: [both.jsonl, here.jsonl, ../none.jsonl, ~/both.jsonl], dev: both.jsonl, negatives: here.jsonl,"
-        " grammar: words.yaml}\naugment: {noise_manifest: both.jsonl, noise_kinds: [recorded]}\ntrain: {start_from: first}\n"
+        " grammar: words.yaml}\naugment: {noise_manifest: both.jsonl, noise_kinds: [recorded]}\n"
+        "train: {start_from: first}\n"
     )
     config = load_config(folder / "run.yaml")
     expected = (folder / "both.jsonl", here / "here.jsonl", tmp_path / "none.jsonl", home / "both.jsonl")

@@ -70,10 +70,15 @@ def _unknown_entry(case: Case) -> str | None:
     unknown, unit = case.vocabulary.unknown(case.text), case.vocabulary.unit
     if not unknown:
         return None
-    return (
-        f"{describe_characters(unknown)} not in the vocabulary; spell {_shown(case.utterance.text)} with known "
-        f"{unit}s, add them to text.{unit}s, or let those of the training transcripts be known (text.{unit}s: auto)"
-    )
+    given = case.config.text.words if unit == "word" else case.config.text.characters
+    if given == "auto":
+        advice = f"which holds those of the training transcripts; spell {_shown(case.utterance.text)} with them"
+    else:
+        advice = (
+            f"spell {_shown(case.utterance.text)} with known {unit}s, add them to text.{unit}s, or let those of the "
+            f"training transcripts be known (text.{unit}s: auto)"
+        )
+    return f"{describe_characters(unknown)} not in the vocabulary{', ' if given == 'auto' else '; '}{advice}"
 
 
 def _too_few_steps(case: Case) -> str | None:
