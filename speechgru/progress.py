@@ -45,7 +45,7 @@ class Pace:
 
     def seconds_left(self, done: int, total: int, *, now: float) -> float | None:
         """Seconds until all is done, at the time `now`; None while nothing has been done since the first report."""
-        if self._first is None:
+        if self._first is None or done < self._first[1]:  # a stage that begins again has a pace of its own
             self._first = now, done
         began, done_before = self._first
         if done <= done_before or now <= began:

@@ -16,7 +16,7 @@ import speechgru
 from speechgru.cli import console as cli
 from speechgru.cli.console import progress_bars
 from speechgru.errors import UserError
-from speechgru.progress import line_progress
+from speechgru.progress import Pace, line_progress
 
 ROOT = Path(__file__).parents[1]
 VERBS = (
@@ -800,6 +800,12 @@ def test_lines_of_progress_are_few(monkeypatch):
         "reading: 9 of 12, about 9 s left",
         "reading: 12 of 12, 1 left out",
     ]
+
+
+def test_a_stage_that_begins_again_has_its_own_pace():
+    pace = Pace()
+    assert [pace.seconds_left(done, 10, now=now) for done, now in ((1, 0.0), (6, 5.0))] == [None, 4.0]
+    assert [pace.seconds_left(done, 10, now=now) for done, now in ((0, 100.0), (5, 110.0))] == [None, 10.0]
 
 
 @pytest.mark.parametrize("width", [80, 120])

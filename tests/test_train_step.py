@@ -420,3 +420,17 @@ def test_half_precision_learns_as_float32_does(unscored, tones_config, tmp_path,
     assert len(losses) == 12 and np.isfinite(losses).all()
     assert losses == pytest.approx(unscored[0], rel=tolerance)
     assert losses != unscored[0], "it really computes otherwise"
+
+
+def test_a_long_scoring_is_a_stage_of_its_own(monkeypatch):
+    from speechgru.train.log import TrainingLog
+
+    clock = iter([0.0, 1.0, 3.0, 10.0, 10.5])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    reported = []
+    log = TrainingLog(None, progress=lambda *report: reported.append(report))
+    long = log.scoring()
+    long("scoring", 32, 96, "")
+    long("scoring", 64, 96, "")
+    log.scoring()("scoring", 96, 96, "")
+    assert reported == [("scoring dev", 64, 96, "")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import keras
@@ -115,6 +116,20 @@ class TrainingLog:
         if state.num_dropped:
             notes.append(f"{state.num_dropped} steps dropped")
         self._progress("training", state.step, self._job.num_steps, ", ".join(notes))
+
+    def scoring(self) -> Progress:
+        """What reports a scoring that begins now, once it takes long enough to look like standing still."""
+        began = time.monotonic()
+
+        def report(stage: str, done: int, total: int, note: str) -> None:
+            if time.monotonic() - began >= _LONG_SCORING_SECONDS:
+                self._progress("scoring dev", done, total, note)
+
+        return report
+
+
+#: Seconds after which scoring is reported as a stage of its own; a shorter one does not look like standing still.
+_LONG_SCORING_SECONDS = 2.0
 
 
 def peak_memory_mb() -> float | None:

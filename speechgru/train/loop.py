@@ -320,6 +320,7 @@ class TrainingLoop:
                 recordings,
                 vocabulary=self._job.vocabulary,
                 step_seconds=self._job.config.step_seconds,
+                progress=self._log.scoring(),
             )
         except AudioError as error:
             raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
