@@ -369,15 +369,16 @@ def test_a_long_list_of_accusations_is_cut_on_a_terminal_and_said_so(run, manife
     line = json.dumps({"audio_filepath": "none.wav", "duration": 1.0, "text": "yes"})
     manifest.write_text("\n".join([line] * 103), encoding="utf-8")
     _, out, _ = run("check", manifest)
-    assert "and 3 more; --report or --json lists all" in out
+    shown = " ".join(re.sub(r"[│┃]", " ", out).split())
+    assert "98 more, in the lines 6, 7, 8," in shown and "...; --report or --json lists all" in shown
     assert "103 unreadable" in " ".join(out.split())
 
 
-def test_shard_packs_what_can_be_used_and_says_what_it_did(run, sick, tmp_path):
+def test_shard_packs_what_can_be_used_and_says_what_it_did(run, sick, english, tmp_path):
     pytest.importorskip("tensorflow", reason="shards are TFRecord files")
     out = tmp_path / "shards"
     loose = tmp_path / "loose.yaml"
-    loose.write_text("data: {max_skipped_share: 1.0}\n")
+    loose.write_text("data: {max_skipped_share: 1.0}\n" + english.read_text(encoding="utf-8"), encoding="utf-8")
     code, printed, _ = run("shard", sick, "--config", loose, "--out", out)
     assert code == 0
     assert "2 utterances" in printed and "as samples in 1 shards" in printed
