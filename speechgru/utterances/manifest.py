@@ -204,6 +204,9 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
 
     Returns:
         `path`.
+
+    Raises:
+        ManifestError: a recording's name is not UTF-8; what was there before is intact.
     """
     path = Path(path)
     folder = path.absolute().parent
@@ -211,7 +214,22 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> Path:
     return path
 
 
+def require_storable(path: str) -> None:
+    """Refuses a recording's name that no manifest can hold, to be asked before anything long is done.
+
+    Raises:
+        ManifestError: it is not UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"{path!a}: its name is not UTF-8, so that no manifest can hold it; rename the file"
+        ) from error
+
+
 def _as_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
+    require_storable(utterance.audio_filepath)
     record: dict[str, Any] = {
         "audio_filepath": relative_path(utterance.audio_filepath, folder),
         "duration": round(utterance.duration, 6),

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from speechgru.audio.finding import find_recordings
 from speechgru.audio.reading import read_header
 from speechgru.errors import UserError
-from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, require_storable, write_manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +37,12 @@ def add_negatives(recordings: Sequence[str | os.PathLike[str]], manifest: str | 
     one of `data.train`, where its recordings are learnt as silence. The recordings stay where they are.
 
     Args:
-        recordings: audio files.
+        recordings: audio files, and folders, which stand for the recordings in and below them.
         manifest: the JSON Lines file; it is replaced atomically.
 
     Raises:
         AudioError: a recording cannot be read; nothing is added then.
-        ManifestError: the manifest is there and is none.
+        ManifestError: the manifest is there and is none, or a recording's name is not UTF-8.
         UserError: a line of it has a text, so that it is no manifest of negatives; or no recording is given.
     """
     manifest = Path(manifest)
@@ -55,9 +56,11 @@ def add_negatives(recordings: Sequence[str | os.PathLike[str]], manifest: str | 
     if not recordings:
         raise UserError("no recording is given; name the files in which something was found that nobody said")
     paths = {os.path.realpath(utterance.audio_filepath) for utterance in known}
+    files = [os.path.abspath(path) for recording in recordings for path in _files_of(recording)]
+    for path in files:
+        require_storable(path)
     added = []
-    for recording in recordings:
-        path = os.path.abspath(recording)
+    for path in files:
         header = read_header(path)
         if os.path.realpath(path) in paths:
             continue
@@ -67,6 +70,11 @@ def add_negatives(recordings: Sequence[str | os.PathLike[str]], manifest: str | 
     return AddedNegatives(
         manifest=manifest,
         num_added=len(added),
-        num_known=len(recordings) - len(added),
+        num_known=len(files) - len(added),
         seconds=sum(utterance.duration for utterance in [*known, *added]),
     )
+
+
+def _files_of(recording: str | os.PathLike[str]) -> Sequence[str | os.PathLike[str]]:
+    """A file, or the recordings of a folder; one without any is left to the reader, which names it."""
+    return (find_recordings(recording) if os.path.isdir(recording) else []) or [recording]
