@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from speechgru import lengths
 from speechgru.model.build import AcousticModel
 
 #: Signatures by name, beside those that a device runs (`runtime`); `serving_default` is that of SavedModel's loaders.
@@ -30,12 +31,21 @@ class Graphs(tf.Module):
     # -- whole utterances ----------------------------------------------------------------------------------------------
 
     def recognize(self) -> Any:
-        """`samples` [1, N] -> `log_probs` [1, S, V], as a concrete function; N of any number above 0."""
+        """`samples` [1, N] -> `log_probs` [1, S, V], as a concrete function; of too few samples for a step S is 0."""
+        front_end = self.model.front_end
+        # Without any frame LiteRT's kernels fail: one is computed then, and left out of the answer.
+        least = 1 if front_end.log_mel.center else front_end.log_mel.n_fft
 
         @tf.function(autograph=False)
         def recognize(samples: tf.Tensor) -> dict[str, tf.Tensor]:
-            num_samples = tf.reshape(tf.shape(samples)[1], [1])
-            return {"log_probs": self._log_probs(*self.model.front_end.whole(samples, num_samples))}
+            samples, num_samples = _alone(samples)
+            enough = tf.maximum(num_samples, least)
+            samples = tf.pad(samples, [[0, 0], [0, (enough - num_samples)[0]]])
+            logits, _ = self.model.encoder.whole(*front_end.whole(samples, enough), is_alone=True)
+            num_frames = front_end.log_mel.num_frames(num_samples)
+            num_steps = lengths.num_steps(num_frames, subsampling_factor=self.model.encoder.subsampling.factor)
+            # The softmax is last: LiteRT's Python cannot read a slice without steps.
+            return {"log_probs": tf.nn.log_softmax(logits[:, : num_steps[0]])}
 
         return recognize.get_concrete_function(tf.TensorSpec([1, None], tf.float32, name="samples"))
 
@@ -44,8 +54,10 @@ class Graphs(tf.Module):
 
         @tf.function(autograph=False)
         def recognize_features(log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
-            num_frames = tf.reshape(tf.shape(log_mel)[1], [1])
-            return {"log_probs": self._log_probs(*self.model.front_end.from_log_mel(log_mel, num_frames))}
+            log_mel, num_frames = _alone(log_mel)
+            features = self.model.front_end.from_log_mel(log_mel, num_frames)
+            logits, _ = self.model.encoder.whole(*features, is_alone=True)
+            return {"log_probs": tf.nn.log_softmax(logits)}
 
         return recognize_features.get_concrete_function(
             tf.TensorSpec([1, None, self.model.front_end.log_mel.n_mels], tf.float32, name="log_mel")
@@ -69,11 +81,6 @@ class Graphs(tf.Module):
         log_mel_1TM, num_frames_1 = self.model.front_end.log_mel(samples_N[None], np.array([len(samples_N)], np.int32))
         features_1TD, _ = self.model.front_end.from_log_mel(log_mel_1TM, num_frames_1)
         return {"log_mel": log_mel_1TM[0].numpy(), "features": features_1TD[0].numpy()}
-
-    def _log_probs(self, features_1TD: tf.Tensor, num_frames_1: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities of one whole utterance."""
-        logits_1SV, _ = self.model.encoder.whole(features_1TD, num_frames_1, is_alone=True)
-        return tf.nn.log_softmax(logits_1SV)
 
     # -- while somebody speaks -----------------------------------------------------------------------------------------
 
@@ -101,3 +108,13 @@ class Graphs(tf.Module):
             return {"log_probs": tf.nn.log_softmax(logits_1SV), **after}
 
         return stream.get_concrete_function(**specs)
+
+
+def _alone(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One utterance and its length, [1].
+
+    A runtime may be given more rows than the signature has, and would join them into one text. The reshape to one row
+    of the length that each of them has fails then.
+    """
+    length = tf.shape(values)[1]
+    return tf.reshape(values, tf.stack([1, length, *values.shape[2:]])), tf.reshape(length, [1])
