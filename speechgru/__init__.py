@@ -12,6 +12,7 @@ Importing `speechgru` loads no TensorFlow. The names and packages below are load
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__` loads each when it is first used
@@ -43,6 +44,9 @@ if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__
     from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
 __version__ = "0.1.0"
+
+# TensorFlow reads it when it is imported, and otherwise begins with eight lines that mean nothing to a user.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 #: The packages of the verbs and what they work on, so that `speechgru.train.train` needs no import of its own.
 _PACKAGES = (

@@ -49,7 +49,7 @@ def run_command(command: Callable[[], Any]) -> None:
     A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, SIGTERM in 143, anything
     else in its traceback: that one is ours.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter means nothing to a user
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # a shell's or keras.json's is another project's
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -31,7 +31,13 @@ class ConvSubsampling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.factor, self.channels = factor, channels
         self.convolution = keras.layers.Conv1D(
-            channels, 2 * factor + 1, strides=factor, padding="valid", activation="relu", dtype=self.dtype_policy
+            channels,
+            2 * factor + 1,
+            strides=factor,
+            padding="valid",
+            data_format="channels_last",  # whatever ~/.keras/keras.json says
+            activation="relu",
+            dtype=self.dtype_policy,
         )
 
     def build(self, log_mel_shape: Any, num_frames_shape: Any = None) -> None:

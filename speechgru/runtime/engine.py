@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ class Engine:
             self._input = self._interpreter.get_input_details()[0]["index"]
             self._output = self._interpreter.get_output_details()[0]["index"]
         self._lock = threading.Lock()
+        self._called: set[str] = set()
 
     @property
     def streams(self) -> bool:
@@ -46,7 +50,7 @@ class Engine:
 
     def recognize(self, samples_N: np.ndarray) -> np.ndarray:
         """`samples_N`, one or more, to `log_probs_SV`."""
-        with self._lock:
+        with self._lock, self._quiet(RECOGNIZE):
             if self._recognize is not None:
                 return self._recognize(samples=samples_N[None])["log_probs"][0]
             self._interpreter.resize_tensor_input(self._input, [1, len(samples_N)])
@@ -59,8 +63,15 @@ class Engine:
         """One call of a stream (`windows.Call`)."""
         if self._stream is None:
             raise BundleError("this file has no stream: its model transcribes whole recordings only")
-        with self._lock:
+        with self._lock, self._quiet(STREAM):
             return self._stream(**inputs)
+
+    def _quiet(self, signature: str) -> contextlib.AbstractContextManager[None]:
+        """The first call of a signature prepares its graph, and LiteRT prints a notice then."""
+        if signature in self._called:
+            return contextlib.nullcontext()
+        self._called.add(signature)
+        return _without_notice()
 
 
 def load_interpreter(path: Path, num_threads: int) -> Any:
@@ -77,3 +88,36 @@ def load_interpreter(path: Path, num_threads: int) -> Any:
         return Interpreter(model_path=str(path), num_threads=num_threads)
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the bundle again") from error
+
+
+#: What LiteRT prints of every model that it prepares.
+_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate"
+_notice_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keeps LiteRT's notice off standard error; all else that is written meanwhile comes right after.
+
+    LiteRT has no switch for it: the line comes from compiled code, past Python's streams. With `TF_CPP_MIN_LOG_LEVEL`
+    at 0 it is shown.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    with _notice_lock, tempfile.TemporaryFile() as written:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            written.seek(0)
+            rest = b"".join(line for line in written if not line.startswith(_NOTICE))
+            with contextlib.suppress(OSError):
+                os.write(stderr, rest)
+            os.close(stderr)
