@@ -110,7 +110,7 @@ def test_other_holders_of_the_same_numbers_are_arrays_too(make_speech):
         (np.zeros([1, 2, 441]), r"got the shape \(1, 2, 441\); give one recording at a time"),
         (np.zeros([0, 0]), r"got the shape \(0, 0\)"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_channel_of_samples_is_refused_with_the_way_to_convert(samples, message):
     with pytest.raises(AudioError, match=message) as caught:
