@@ -1,4 +1,4 @@
-"""The next step's batches, fetched and prepared while the processors that a step leaves idle have nothing to do."""
+"""The next step's batches, fetched and prepared beside a step, which leaves processors idle."""
 
 from __future__ import annotations
 
