@@ -26,6 +26,10 @@ RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 #: The label of the CTC blank.
 BLANK_ID = 0
 
+#: The entry of a vocabulary of words that stands for every word that it lacks. No transcript holds it as it is written:
+#: the text rules take its marks away.
+UNKNOWN_WORD = "<unk>"
+
 _BLANK_LINE = "<blank>"
 _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
 _SPACE_LINE = "<space>"
@@ -200,7 +204,8 @@ class Vocabulary:
     Args:
         entries: characters or words in label order, from label 1; each a different one.
         unit: `character`: every entry is one character, and a space between words is one too. `word`: every entry is
-            a word without white space, for commands and other small, closed sets; texts are split at spaces.
+            a word without white space, for commands and other small, closed sets; texts are split at spaces. Where
+            `UNKNOWN_WORD` is an entry, any other word of a transcript has its label.
 
     Raises:
         TextError: an entry is not one character or word, or stands twice.
@@ -258,6 +263,11 @@ class Vocabulary:
         """The entries of a normalised text that the vocabulary lacks, each once, in order of appearance."""
         return [entry for entry in dict.fromkeys(_entries_of(text, self.unit)) if entry not in self._labels]
 
+    @property
+    def labels_unknown_words(self) -> bool:
+        """Whether a transcript may hold any word: those that are no entry have the label of `UNKNOWN_WORD`."""
+        return self.unit == "word" and UNKNOWN_WORD in self._labels
+
     def encode(self, text: str, *, where: str = "transcript") -> list[int]:
         """Turns a normalised text into labels.
 
@@ -266,8 +276,12 @@ class Vocabulary:
             where: the utterance's name, for the message.
 
         Raises:
-            TextError: a character or word is not in the vocabulary; names it and `where`.
+            TextError: a character or word is not in the vocabulary, which has no entry for unknown words; names it and
+                `where`.
         """
+        if self.labels_unknown_words:
+            other = self._labels[UNKNOWN_WORD]
+            return [self._labels.get(entry, other) for entry in _entries_of(text, self.unit)]
         unknown = self.unknown(text)
         if unknown:
             raise TextError(

@@ -383,11 +383,41 @@ def test_characters_are_unknown_where_no_word_holds_them(tmp_path, make_speech, 
     assert found.counts == {"unknown word": 1}
     assert found.facts.unknown_characters == set("amp")
     assert "'lamp' is not in the vocabulary" in found.problems[0].message
-    assert "add them to text.words, or let those of the training transcripts be known (text.words: auto)" in (
-        found.problems[0].message
+    assert (
+        "add them to text.words, let those of the training transcripts be known (text.words: auto), or give them "
+        in (found.problems[0].message)
     )
     (found,) = check([manifest], config=configure(text={"unit": "word"}))
     assert found.problems == [] and found.facts.unknown_characters == set()
+
+
+def test_other_words_than_those_of_the_grammar_are_left_out_or_have_a_label_together(
+    tmp_path, make_speech, write_lines
+):
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text("language: en\nintents: {Switch: {data: [{sentences: ['Lights (on|off)']}]}}")
+    lines = [{"text": "lights on"}, {"text": "good morning lights"}]
+    for number, line in enumerate(lines):
+        line |= {"audio_filepath": f"{number}.wav", "duration": 1.0}
+        soundfile.write(tmp_path / f"{number}.wav", make_speech(1.0, seed=number), RATE)
+    manifest = write_lines(tmp_path / "said.jsonl", lines)
+    data = {"grammar": str(grammar), "train": [str(manifest)]}
+    text = {"unit": "word", "words": "grammar"}
+    utterances = read_manifest(manifest)
+    config = configure(data=data, text=text)
+    vocabulary = make_vocabulary(config, utterances)
+    assert vocabulary.entries == ("lights", "off", "on")
+    usable, problems = examine(utterances, config=config, vocabulary=vocabulary)
+    assert [problem.reason for problem in problems] == ["unknown word"]
+    assert "add them to the grammar" in problems[0].message and "text.unknown_words: label" in problems[0].message
+
+    config = configure(data=data, text=text | {"unknown_words": "label"})
+    vocabulary = make_vocabulary(config, utterances)
+    assert vocabulary.entries == ("lights", "off", "on", "<unk>")
+    usable, problems = examine(utterances, config=config, vocabulary=vocabulary)
+    assert not problems and [one.labels for one in usable] == [(1, 3), (4, 4, 1)]
+    (found,) = check([manifest], config=config)
+    assert found.counts == {} and found.facts.as_record()["unknown_words"] == 2
 
 
 def test_automatic_characters_are_those_of_the_training_manifest(tmp_path, make_speech, write_lines):
@@ -592,7 +622,8 @@ def test_a_long_list_is_cut_and_said_so(tmp_path):
     entry = {
         "manifest": "m.jsonl", "usable": 99, "left_out": 0, "counts": {}, "suspicion_counts": {"clipped": 99},
         "utterances": 99, "readable": 0, "files": 1, "seconds": 0.0, "recordings": [], "speakers": [],
-        "distinct_texts": 1, "empty_texts": 0, "words": 1, "distinct_words": 1, "most_repeated_texts": [],
+        "distinct_texts": 1, "empty_texts": 0, "words": 1, "distinct_words": 1, "unknown_words": 0,
+        "most_repeated_texts": [],
         "characters": [], "accusations": [accusation | {"line": line} for line in range(1, 100)], "shared": [],
     }  # fmt: skip
     empty = {"edges": [0.0, 1.0], "counts": [[0]]}

@@ -181,8 +181,14 @@ def test_an_override_mends_a_wrong_value(load):
         ("text: {unit: phone}", "text.unit: should be 'character' or 'word', got 'phone'"),
         ("text: {normalization: NFD}", "text.normalization: should be 'NFC' or 'NFKC', got 'NFD'"),
         ("text: {words: [up]}", "text: words are given, but unit is character; set unit to word, or words to auto"),
-        ("text: {unit: word, words: up}", "text.words: must be auto or a list of words, got 'up'"),
-        ("text: {unit: word, words: []}", "text.words: must be auto or a list of words, got []"),
+        ("text: {unit: word, words: up}", "text.words: must be auto, grammar or a list of words, got 'up'"),
+        ("text: {unit: word, words: []}", "text.words: must be auto, grammar or a list of words, got []"),
+        (
+            "text: {words: grammar}",
+            "text: words are given, but unit is character; set unit to word, or words to auto",
+        ),
+        ("text: {unit: word, words: grammar}", "text.words is grammar, but data.grammar names none; set it to the"),
+        ("text: {unit: word, unknown_words: label}", "text: unknown_words is label, but with words: auto every word"),
         (
             "text: {unit: word, words: [up, on]}",
             "text.words: holds the YAML boolean true; put words such as yes, no, on",

@@ -163,6 +163,20 @@ def test_whole_words_can_be_the_labels():
     )
 
 
+def test_words_that_are_no_entry_have_a_label_together_where_there_is_one():
+    vocabulary = Vocabulary(["lights", "on", "<unk>"], unit="word")
+    assert vocabulary.labels_unknown_words and not Vocabulary("<unk>").labels_unknown_words
+    assert vocabulary.encode("please lights on now") == [3, 1, 2, 3]
+    assert vocabulary.decode([3, 1, 2, 3]) == "<unk> lights on <unk>"
+    # What a user asks for is still judged by the words that can be written.
+    assert vocabulary.unknown("please lights on now") == ["please", "now"]
+
+
+def test_no_transcript_spells_the_unknown_word():
+    assert normalize_text("<unk>") == "unk"
+    assert Vocabulary(["unk", "<unk>"], unit="word").encode(normalize_text("<unk>")) == [1]
+
+
 def test_the_same_entries_as_characters_and_as_words_are_different_vocabularies():
     assert Vocabulary("ab") != Vocabulary("ab", unit="word")
 

@@ -83,7 +83,8 @@ class TextConfig(_Section):
 
     unit: Literal["character", "word"] = "character"
     characters: str = "auto"
-    words: Literal["auto"] | tuple[str, ...] = "auto"
+    words: Literal["auto", "grammar"] | tuple[str, ...] = "auto"
+    unknown_words: Literal["refuse", "label"] = "refuse"
     normalization: Literal["NFC", "NFKC"] = "NFC"
     lowercase: bool = True
     remove_punctuation: bool = True
@@ -102,10 +103,10 @@ class TextConfig(_Section):
     @pydantic.field_validator("words", mode="before")
     @classmethod
     def _auto_or_words(cls, value: Any) -> Any:
-        if value == "auto":
+        if value in ("auto", "grammar"):
             return value
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"must be auto or a list of words, got {value!r}")
+            raise ValueError(f"must be auto, grammar or a list of words, got {value!r}")
         for word in value:
             if isinstance(word, bool):
                 raise ValueError(
@@ -118,9 +119,16 @@ class TextConfig(_Section):
     @pydantic.model_validator(mode="after")
     def _words_that_transcripts_can_hold(self) -> TextConfig:
         if self.words == "auto":
+            if self.unknown_words == "label":
+                raise ValueError(
+                    "unknown_words is label, but with words: auto every word of the training transcripts is known; "
+                    "set words to grammar or to a list, with unit: word"
+                )
             return self
         if self.unit != "word":
             raise ValueError("words are given, but unit is character; set unit to word, or words to auto")
+        if self.words == "grammar":
+            return self
         for word in self.words:
             normalized = self.normalize(word)
             if normalized != word or " " in word:
@@ -305,6 +313,11 @@ class RunConfig(_Section):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        if self.text.words == "grammar" and self.data.grammar is None:
+            raise ValueError(
+                "text.words is grammar, but data.grammar names none; set it to the grammar's file, such as the "
+                "grammar.json that prepare commands writes beside the manifests, or set text.words to auto"
+            )
         nyquist = self.data.sample_rate / 2
         f_max = self.f_max_hz
         if f_max > nyquist:

@@ -11,6 +11,7 @@ from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig, TextConfig
 from speechgru.errors import ConfigError
 from speechgru.shards.reader import Shards
+from speechgru.utterances.examination import make_vocabulary
 
 #: What changes the samples at random, anew in each epoch: features that were made before cannot follow.
 _CHANGES_SAMPLES = (
@@ -38,9 +39,8 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
     there, here = ({key: _at(values, key) for key in sections} for values in (stored, given))
     unit = config.text.unit
     if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
-        entries = shards.vocabulary.entries
-        packed = list(entries) if unit == "word" else "".join(entries)
-        there[f"text.{unit}s"], here[f"text.{unit}s"] = packed, given["text"][f"{unit}s"]
+        for entries, values in ((shards.vocabulary.entries, there), (make_vocabulary(config, ()).entries, here)):
+            values[f"text.{unit}s"] = list(entries) if unit == "word" else "".join(entries)
     changed = [difference.describe(there="in the shards") for difference in find_differences(there, here)]
     if changed:
         raise ConfigError(

@@ -307,13 +307,13 @@ def _texts(manifests: Sequence[Record], names: Sequence[str]) -> str:
             name,
             *(
                 html.count(entry[key])
-                for key in ("utterances", "distinct_texts", "empty_texts", "words", "distinct_words")
+                for key in ("utterances", "distinct_texts", "empty_texts", "words", "distinct_words", "unknown_words")
             ),
         ]
         for entry, name in zip(manifests, names, strict=True)
     ]
     table = html.table(
-        ["Manifest", "Utterances", "Different texts", "Empty", "Words", "Different words"],
+        ["Manifest", "Utterances", "Different texts", "Empty", "Words", "Different words", "Words that are no label"],
         rows,
         caption="After normalisation, as training reads them.",
     )

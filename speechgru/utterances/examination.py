@@ -15,8 +15,9 @@ from typing import Any
 from speechgru.audio.reading import Recording, read_recording
 from speechgru.config.sections import RunConfig
 from speechgru.errors import AudioError
+from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
-from speechgru.text import Vocabulary
+from speechgru.text import UNKNOWN_WORD, Vocabulary
 from speechgru.utterances import rules
 from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.manifest import Utterance
@@ -119,12 +120,23 @@ class Judgement:
 
 
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
-    """The configured characters or words, or where they are `auto` those of the training transcripts."""
+    """The configured characters or words; those of the training transcripts where `auto`, or of the grammar.
+
+    Where `text.unknown_words` is `label`, the last entry stands for all other words.
+
+    Raises:
+        GrammarError: the words are those of the grammar, and it cannot be read.
+        TextError: the transcripts or the grammar hold none.
+    """
     text = config.text
-    entries = text.words if text.unit == "word" else text.characters
+    entries: str | Sequence[str] = text.words if text.unit == "word" else text.characters
     if entries == "auto":
         return Vocabulary.from_texts((text.normalize(utterance.text) for utterance in utterances), unit=text.unit)
-    return Vocabulary(entries, unit=text.unit)
+    if entries == "grammar" and text.unit == "word":
+        assert config.data.grammar is not None  # RunConfig sees to it
+        spoken = Grammar.load(config.data.grammar).words()
+        entries = Vocabulary.from_texts(map(text.normalize, spoken), unit="word").entries
+    return Vocabulary([*entries, *([UNKNOWN_WORD] if text.unknown_words == "label" else [])], unit=text.unit)
 
 
 def examine(

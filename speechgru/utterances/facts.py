@@ -34,6 +34,7 @@ class Facts:
         texts: utterances by normalised text, empty ones too.
         characters: how often each character is in the texts of all lines.
         unknown_characters: those of them that the vocabulary lacks; of words those that are in none.
+        num_unknown_words: words of all texts that are no entry of a vocabulary of words.
         num_files: different files.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     texts: Counter[str]
     characters: Counter[str]
     unknown_characters: frozenset[str]
+    num_unknown_words: int
     num_files: int
 
     def as_record(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class Facts:
             "empty_texts": self.texts[""],
             "words": sum(len(text.split()) * count for text, count in texts.items()),
             "distinct_words": len({word for text in texts for word in text.split()}),
+            "unknown_words": self.num_unknown_words,
             "most_repeated_texts": [
                 {"text": text, "utterances": count}
                 for text, count in sorted(texts.items(), key=lambda item: -item[1])[:_MOST_REPEATED]
@@ -86,7 +89,7 @@ class Facts:
 
 
 def _known_characters(vocabulary: Vocabulary) -> set[str]:
-    """The characters that a vocabulary can write, the space between words among them."""
+    """The characters that words or texts of a vocabulary are spelt with, the space between words among them."""
     return set("".join(vocabulary.entries)) | ({" "} if vocabulary.unit == "word" else set())
 
 
@@ -111,6 +114,15 @@ def gather_facts(cases: Sequence[Case]) -> Facts:
         peaks.append(max(_LEAST_DB, case.peak_db))
         if case.text:
             rates.append(len(case.text) / case.seconds)
+    unknown: frozenset[str] = frozenset()
+    num_unknown_words = 0
+    if cases:
+        vocabulary = cases[0].vocabulary
+        if not vocabulary.labels_unknown_words:
+            unknown = frozenset(characters) - _known_characters(vocabulary)
+        if vocabulary.unit == "word":
+            known = frozenset(vocabulary.entries)
+            num_unknown_words = sum(count * sum(w not in known for w in text.split()) for text, count in texts.items())
     return Facts(
         num_utterances=len(cases),
         seconds_N=np.array(seconds, float),
@@ -121,7 +133,8 @@ def gather_facts(cases: Sequence[Case]) -> Facts:
         speakers=dict(speakers),
         texts=texts,
         characters=characters,
-        unknown_characters=frozenset(characters) - _known_characters(cases[0].vocabulary) if cases else frozenset(),
+        unknown_characters=unknown,
+        num_unknown_words=num_unknown_words,
         num_files=len({case.name for case in cases}),
     )
 

@@ -68,15 +68,17 @@ def _unknown_word(case: Case) -> str | None:
 
 def _unknown_entry(case: Case) -> str | None:
     unknown, unit = case.vocabulary.unknown(case.text), case.vocabulary.unit
-    if not unknown:
+    if not unknown or case.vocabulary.labels_unknown_words:
         return None
     given = case.config.text.words if unit == "word" else case.config.text.characters
     if given == "auto":
         advice = f"which holds those of the training transcripts; spell {_shown(case.utterance.text)} with them"
     else:
+        more = "add them to the grammar" if given == "grammar" else f"add them to text.{unit}s"
+        other = ", or give them a label together (text.unknown_words: label)" if unit == "word" else ""
         advice = (
-            f"spell {_shown(case.utterance.text)} with known {unit}s, add them to text.{unit}s, or let those of the "
-            f"training transcripts be known (text.{unit}s: auto)"
+            f"spell {_shown(case.utterance.text)} with known {unit}s, {more}, {'' if other else 'or '}let those of the "
+            f"training transcripts be known (text.{unit}s: auto){other}"
         )
     return f"{describe_characters(unknown)} not in the vocabulary{', ' if given == 'auto' else '; '}{advice}"
 
