@@ -5,7 +5,8 @@
 
 The grammar's sentences are spoken by every voice engine that is installed but those kept for the test (--test-engines),
 and the model starts from the base, which knows letters and 117 people (`train.start_from: base`). With --people, the
-training part of speechocean762, it goes on learning from them. Run it again and finished stages are skipped.
+training part of speechocean762, it goes on learning from them, and the voices say their sentences too: what is no word
+of the grammar has one label, <unk>, whoever speaks. Run it again and finished stages are skipped.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from speechgru.decoding import DecodingOptions
 from speechgru.grammar import Grammar
 
 CONFIG = Path(__file__).parents[1] / "configs" / "commands.yaml"
+SPLITS = ("train", "dev", "test")
 FORMS = ("none", "dynamic")
-#: Parts of an epoch: the grammar's sentences, and people who say something else.
-SHARES = (3, 1)
+#: Parts of an epoch: the grammar's sentences, people who say something else, and voices that say the same as they.
+SHARES = (3, 1, 1)
 BEAM_WIDTH = 16
 
 
@@ -51,9 +53,20 @@ def main() -> None:
     corpus, people, run, bundle = (args.out / name for name in ("corpus", "people", "run", "bundle"))
     report, title = args.out / "report.html", f"Commands of {args.grammar.name}"
 
+    train_manifests, shares, others = [corpus / "train.jsonl"], [], None
+    if args.people:
+        story.stage(
+            "find the people",
+            lambda progress: prepare("speechocean762", people, source=args.people, progress=progress),
+            inputs=["speechocean762", str(args.people)],
+            outputs=[people / f"{split}.jsonl" for split in SPLITS],
+        )
+        others = people / "train.jsonl"
+        train_manifests, shares = [*train_manifests, others, corpus / "others" / "train.jsonl"], list(SHARES)
+
     # 1. The grammar's sentences, spoken. No person and no sentence is in two splits; an engine kept for the test speaks
     #    in a test of its own.
-    spoken = {split: corpus / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    spoken = {split: corpus / f"{split}.jsonl" for split in SPLITS}
     tests = {"unknown voices": spoken["test"]}
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
     options = {
@@ -62,6 +75,7 @@ def main() -> None:
         "train_engines": args.train_engines,
         "test_engines": args.test_engines,
         "voices": args.voices,
+        "others": others,
     }
     story.stage(
         "speak the grammar",
@@ -69,17 +83,8 @@ def main() -> None:
             "commands", corpus, seed=args.seed, progress=progress, grammar=args.grammar, **options
         ),
         inputs=[args.grammar, args.seed, json.loads(json.dumps(options, default=str))],
-        outputs=[*spoken.values(), *tests.values(), corpus / "grammar.json"],
+        outputs=[*spoken.values(), *tests.values(), corpus / "grammar.json", *train_manifests[2:]],
     )
-    train_manifests, shares = [spoken["train"]], []
-    if args.people:
-        story.stage(
-            "find the people",
-            lambda progress: prepare("speechocean762", people, source=args.people, progress=progress),
-            inputs=["speechocean762", str(args.people)],
-            outputs=[people / f"{split}.jsonl" for split in spoken],
-        )
-        train_manifests, shares = [*train_manifests, people / "train.jsonl"], list(SHARES)
     config = load_config(
         CONFIG,
         [

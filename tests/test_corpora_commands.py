@@ -144,6 +144,29 @@ def test_commands_carry_their_meaning_their_engine_and_their_grammar(run, hums, 
     )
 
 
+def test_what_is_no_command_is_said_by_the_voices_of_train(hums, grammar_file, tmp_path):
+    others = tmp_path / "others.txt"
+    others.write_text("it is late\n\n  good   morning\n" + "who is there\n" * 9, encoding="utf-8")
+    options = {"grammar": grammar_file, "utterances": 40, "engines": ["choir"], "workers": 1, "cache": None}
+    manifests = prepare("commands", tmp_path / "out", others=others, **options)
+    said = read_manifest(manifests["others"])
+    assert manifests["others"] == tmp_path / "out" / "others" / "train.jsonl"
+    assert [line.text for line in said] == ["it is late", "good morning", *["who is there"] * 9]
+    held_out = {line.speaker for split in ("dev", "test") for line in read_manifest(manifests[split])}
+    assert held_out and not held_out & {line.speaker for line in said}
+    # A manifest of people is as good; the commands are those that are spoken without it.
+    prepare("commands", tmp_path / "again", others=manifests["others"], **options)
+    assert digests(tmp_path / "again" / "others").keys() == digests(tmp_path / "out" / "others").keys()
+    prepare("commands", tmp_path / "alone", **options)
+    alone = digests(tmp_path / "alone")
+    assert {name: digest for name, digest in digests(tmp_path / "out").items() if name in alone} == alone
+    others.write_text("\n")
+    with pytest.raises(CorpusError, match=r"others\.txt: holds no sentence; --others takes a manifest, or a text"):
+        prepare("commands", tmp_path / "out", others=others, **options)
+    with pytest.raises(CorpusError, match=r"gone\.txt: cannot be read \(No such file or directory\)"):
+        prepare("commands", tmp_path / "out", others=tmp_path / "gone.txt", **options)
+
+
 def test_neither_the_workers_nor_the_cache_change_a_byte(hums, tmp_path, monkeypatch):
     texts = [f"light {word}" for word in ("one", "two", "three", "four", "five", "six", "seven")] * 3
     monkeypatch.setattr(spoken, "_PER_FILE", 5)

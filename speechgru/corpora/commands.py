@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speechgru.corpora.planning import check_whole, plan
+from speechgru.corpora.planning import Sentence, check_whole, plan
 from speechgru.corpora.spoken import GRAMMAR_NAME, speak_corpus
 from speechgru.errors import CorpusError
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
+from speechgru.utterances.manifest import read_manifest
 from speechgru.voices import Sources, choose_cast
 
 _MIN_UTTERANCES = 12
+#: In the seeds of what is no command, where a command has the number of its split.
+_OTHERS = 9
 
 
 def prepare(
@@ -32,6 +36,7 @@ def prepare(
     voices: Path | None = None,
     voice_command: str | None = None,
     command_voices: list[str] | None = None,
+    others: Path | None = None,
     variety: str = "wide",
     cache: str | None = "default",
     workers: int | None = None,
@@ -55,16 +60,19 @@ def prepare(
         voices: a folder of voice files, .onnx for Piper and .flitevox for flite.
         voice_command: a program of your own, such as 'mytts --voice {voice} --out {out} {text}'.
         command_voices: the voices of that program.
+        others: a manifest, or a text of a sentence a line, of what is no command: said by voices of train, in others/.
         variety: wide (of rates, pitches, pauses, silence and level, as people differ) or usual.
         cache: the folder of speech that slow engines spoke before; default is the user's cache, none is none.
         workers: processes; none starts one for each CPU core that this process may use.
 
     Returns:
-        The manifests by split. Every line also has `intent`, `slots`, `engine`, `voice`, `snr_db` and what the engine
-        reports of the voice.
+        The manifests by split, and that of `others` by this name. Every line also has `intent`, `slots`, `engine`,
+        `voice`, `snr_db` and what the engine reports of the voice.
 
     Raises:
-        CorpusError: an argument is out of range, an engine is not installed or failed, or `out` cannot be written.
+        CorpusError: an argument is out of range, an engine is not installed or failed, `others` cannot be read or holds
+            no sentence, or `out` cannot be written.
+        ManifestError: `others` is a damaged manifest.
         GrammarError: the grammar cannot be read, or has too few sentences.
     """
     if source is not None:
@@ -86,18 +94,41 @@ def prepare(
         test_engines=test_engines or (),
         sources=Sources(voices, voice_command, tuple(command_voices or ())),
     )
-    return speak_corpus(
-        out,
-        plan(draw, seed=seed, utterances=utterances, is_split=templates.is_split),
-        cast,
-        variety=variety,
-        left_out=left_out,
-        notes=templates.notes,
-        beside={GRAMMAR_NAME: templates.to_json()},
-        cache=cache,
-        workers=workers,
-        progress=progress,
+    speak = functools.partial(
+        speak_corpus, cast=cast, variety=variety, left_out=left_out, cache=cache, workers=workers, progress=progress
     )
+    manifests: dict[str, Path] = {}
+    if others is not None:
+        texts = _texts_of(others)
+        spoken = [Sentence((seed, _OTHERS, index), "train", text) for index, text in enumerate(texts)]
+        manifests = {"others": speak(out / "others", spoken)["train"]}
+    return {
+        **speak(
+            out,
+            plan(draw, seed=seed, utterances=utterances, is_split=templates.is_split),
+            notes=templates.notes,
+            beside={GRAMMAR_NAME: templates.to_json()},
+        ),
+        **manifests,
+    }
+
+
+def _texts_of(path: Path) -> list[str]:
+    """The sentences of a manifest or of a text file, each as often as it stands there."""
+    if path.suffix in (".jsonl", ".json"):
+        texts = [utterance.text for utterance in read_manifest(path)]
+    else:
+        try:
+            texts = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise CorpusError(
+                f"{path}: cannot be read ({reason}); name a manifest or a text file with --others"
+            ) from None
+    texts = [" ".join(text.split()) for text in texts if text.strip()]
+    if not texts:
+        raise CorpusError(f"{path}: holds no sentence; --others takes a manifest, or a text of a sentence a line")
+    return texts
 
 
 def _parse_weights(engines: Sequence[str]) -> dict[str, float | None]:
