@@ -3,10 +3,12 @@
 import itertools
 import json
 import re
+import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,9 +35,9 @@ from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.export import export
 from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring import TrainedRun
-from speechgru.text import Vocabulary
+from speechgru.text import UNKNOWN_WORD, Vocabulary
 from speechgru.train import train
-from speechgru.utterances.examination import Examined
+from speechgru.utterances.examination import Examined, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -356,3 +358,16 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
     assert two.data.train_weights == pytest.approx((0.5 * 60 / 72, 0.5 * 12 / 72, 0.5)), "by their utterances"
     assert with_length(config, 40).train.max_steps == with_length(config, 40).train.evaluate_every_steps == 40
     assert room.AdaptOptions(steps=16).lengths == (0, 1, 2, 4, 8, 16)
+
+
+def test_an_adaptation_keeps_the_words_of_the_run_and_the_label_of_all_others(base, me, tmp_path):
+    folder = RunFolder(shutil.copytree(base, tmp_path / "run"))
+    known = "ab"[: len(RunFolder(base).vocabulary.read_text().split()) - 2]  # the last label is for all other words
+    words = Vocabulary([*known, UNKNOWN_WORD], unit="word")
+    words.save(folder.vocabulary)
+    document = yaml.safe_load(folder.config.read_text())
+    document["text"] |= {"unit": "word", "words": list(known), "unknown_words": "label"}
+    folder.config.write_text(yaml.safe_dump(document))
+    config = configure(TrainedRun(folder.path), me, AdaptOptions())
+    assert (config.text.words, config.text.unknown_words) == (tuple(known), "label")
+    assert make_vocabulary(config, ()) == words
