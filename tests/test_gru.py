@@ -401,3 +401,229 @@ def test_explain_names_what_keeps_cudnn_from_running_beside_a_gpu(monkeypatch, a
 def test_arguments_out_of_range_are_refused(kind, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         kind(5, **arguments)
+
+
+# --- What callers bring -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """A layer of Keras over random inputs [3, 6, 3] that every dtype holds exactly."""
+    layer = keras.layers.GRU(5, return_sequences=True, bias_initializer="glorot_uniform", seed=1)
+    x_BTF = np.random.default_rng(0).integers(0, 4, size=[3, 6, 3])
+    layer.build(x_BTF.shape)
+    return layer, x_BTF
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float64"])
+@pytest.mark.parametrize("implementation", ALL)
+def test_inputs_of_every_dtype_give_what_keras_gives(peer, implementation, dtype):
+    theirs, x_BTF = peer
+    x_BTF = x_BTF.astype(dtype)
+    layer = make(GRU, 5, 3, implementation=implementation)
+    layer.set_weights(theirs.get_weights())
+    outputs = layer(x_BTF)
+    assert outputs.dtype == "float32"
+    np.testing.assert_allclose(outputs, theirs(x_BTF), atol=1e-6)
+
+
+def test_a_cell_takes_integers_and_drops_them_out_unrounded():
+    cell = make(GRUCell, 4, 3, dropout=0.4, recurrent_dropout=0.4, seed=1)
+    x_BF, h_BU = np.array([[1, 2, 3], [0, 4, 1]]), np.array([[1, 0, 2, 1], [2, 1, 0, 1]])
+    floats = make(GRUCell, 4, 3, dropout=0.4, recurrent_dropout=0.4, seed=1)
+    floats.set_weights(cell.get_weights())
+    expected, _ = floats(x_BF.astype("float32"), [h_BU.astype("float32")], training=True)
+    output, (state,) = cell(x_BF, [h_BU], training=True)
+    assert output.dtype == state.dtype == "float32"
+    np.testing.assert_allclose(output, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("inputs", [tf.ragged.constant([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], inner_shape=(2,))])
+def test_ragged_inputs_are_refused_with_the_way_to_make_them_dense(inputs):
+    layer = make(GRU, 4, 2)
+    with pytest.raises(ValueError, match=r"inputs are ragged; .* inputs.to_tensor\(\), lengths=inputs.row_lengths\(\)"):
+        layer(inputs)
+    assert layer(inputs.to_tensor(), lengths=inputs.row_lengths()).shape == (2, 2, 4)
+
+
+X_BTF = np.random.default_rng(0).normal(size=[2, 6, 3]).astype("float32")
+STATE_BU = np.ones([2, 5], "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"inputs": X_BTF[0]}, "expected ndim=3, found ndim=2"),
+        ({"inputs": X_BTF[None]}, "expected ndim=3, found ndim=4"),
+        ({"inputs": X_BTF[:, :, :2]}, "expected axis -1 of input shape to have value 3"),
+        ({"inputs": X_BTF.astype("complex64")}, "inputs are complex64; expected real numbers"),
+        ({"inputs": X_BTF.astype(str)}, "inputs are string; expected real numbers"),
+        ({"inputs": tf.sparse.from_dense(X_BTF)}, "inputs are sparse; expected a dense tensor [B, T, F]"),
+        ({"lengths": 5}, "lengths of shape () beside inputs of shape (2, 6, 3); expected (2,), [B]"),
+        ({"lengths": [5]}, "lengths of shape (1,) beside inputs of shape (2, 6, 3); expected (2,), [B]"),
+        ({"lengths": [5, 2, 1]}, "lengths of shape (3,) beside"),
+        ({"lengths": [[5], [2]]}, "lengths of shape (2, 1) beside"),
+        ({"lengths": [5.0, 2.0]}, "lengths are float32; expected integers"),
+        ({"lengths": [True, False]}, "lengths are bool; expected integers"),
+        ({"lengths": [5, 7]}, "lengths from 5 to 7 for inputs of 6 frames"),
+        ({"mask": np.ones([6], bool)}, "mask of shape (6,) beside inputs of shape (2, 6, 3); expected (2, 6), [B, T]"),
+        ({"mask": np.ones([2, 6, 1], bool)}, "mask of shape (2, 6, 1) beside"),
+        ({"mask": np.ones([1, 6], bool)}, "mask of shape (1, 6) beside"),
+        (
+            {"initial_state": STATE_BU[0]},
+            "initial_state of shape (5,) beside inputs of shape (2, 6, 3); expected (2, 5)",
+        ),
+        ({"initial_state": STATE_BU[:1]}, "initial_state of shape (1, 5) beside"),
+        ({"initial_state": np.array([5, 2])}, "Lengths are passed by keyword: lengths=..."),
+        ({"initial_state": [STATE_BU, STATE_BU]}, "initial_state has 2 tensors; expected 1"),
+    ],
+)
+def test_what_does_not_fit_the_inputs_is_refused_with_the_shape_expected(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(GRU, 5, 3)(**{"inputs": X_BTF, **arguments})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
+def test_lengths_of_every_integer_dtype_are_lengths(dtype):
+    layer = make(GRU, 5, 3)
+    np.testing.assert_array_equal(layer(X_BTF, lengths=np.array([6, 2], dtype)), layer(X_BTF, lengths=[6, 2]))
+
+
+@pytest.mark.parametrize("wrong", ["lengths", "mask", "state"])
+def test_a_graph_of_any_batch_repeats_no_single_row_for_all(wrong):
+    layer = make(GRU, 5, 3, implementation="fused")
+    given = {
+        "lengths": {"lengths": tf.constant([6])},
+        "mask": {"mask": tf.ones([1, 6], tf.bool)},
+        "state": {"initial_state": tf.ones([1, 5])},
+    }[wrong]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3])])
+    def call(x_BTF):
+        return layer(x_BTF, **given)
+
+    assert call(X_BTF[:1]).shape == (1, 6, 5)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(X_BTF)
+
+
+@pytest.mark.parametrize("units", [4.0, 4.5, "4", None, True, 0, -1])
+@pytest.mark.parametrize("kind", [GRU, BiGRU, GRUCell])
+def test_units_other_than_a_positive_integer_are_refused(kind, units):
+    with pytest.raises(ValueError, match=re.escape(f"units is {units!r}; expected an integer of 1 or more.")):
+        kind(units)
+
+
+def test_inputs_of_unknown_width_are_refused():
+    with pytest.raises(ValueError, match=r"inputs of shape \(None, None, None\); expected \[B, T, F\] with a known F"):
+        GRU(4)(keras.Input([None, None]))
+
+
+def test_units_may_be_an_integer_of_numpy():
+    assert type(GRU(np.int64(4)).get_config()["units"]) is int
+
+
+# --- In the place of a layer of Keras -----------------------------------------------------------------------------
+
+
+def test_arguments_are_in_the_order_of_keras():
+    layer, theirs = make(GRU, 5, 3), keras.layers.GRU(5, return_sequences=True)
+    theirs.build(X_BTF.shape)
+    layer.set_weights(theirs.get_weights())
+    mask_BT = np.arange(6) < np.array([[6], [4]])
+    ours, expected = layer(X_BTF, STATE_BU, mask_BT).numpy(), theirs(X_BTF, STATE_BU, mask_BT).numpy()
+    np.testing.assert_allclose(ours[mask_BT], expected[mask_BT], atol=1e-6)
+
+
+KERAS_ARGUMENTS = {
+    "activation": "tanh",
+    "recurrent_activation": keras.activations.sigmoid,
+    "stateful": False,
+    "unroll": False,
+    "use_cudnn": "auto",
+    "zero_output_for_mask": True,
+    "time_major": False,
+}
+
+
+@pytest.mark.parametrize("kind", [GRU, BiGRU])
+def test_arguments_of_keras_are_accepted_at_the_values_that_there_are(kind):
+    layer = kind(5, **KERAS_ARGUMENTS)
+    assert kind.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"activation": "relu"}, "activation is 'relu'; this layer has 'tanh' only: keras.layers.GRU has others."),
+        ({"activation": None}, "activation is None; this layer has 'tanh' only"),
+        (
+            {"recurrent_activation": "hard_sigmoid"},
+            "recurrent_activation is 'hard_sigmoid'; this layer has 'sigmoid' only",
+        ),
+        ({"stateful": True}, "stateful is True; this layer has False only: carry the state along by return_state"),
+        ({"unroll": True}, "unroll is True; this layer has False only"),
+        ({"use_cudnn": True}, "use_cudnn is True; this layer has 'auto' only: name an implementation"),
+        ({"zero_output_for_mask": False}, "zero_output_for_mask is False; this layer has True only: outputs are zeros"),
+    ],
+)
+def test_other_values_of_arguments_of_keras_are_refused_by_one_message(arguments, message):
+    for kind in [GRU, BiGRU] + [GRUCell] * ("activation" in next(iter(arguments))):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            kind(5, **arguments)
+
+
+@pytest.mark.parametrize("return_sequences", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_keras_bidirectional_wraps_the_layer(return_sequences, masked):
+    wrapped = keras.layers.Bidirectional(GRU(4, return_sequences=return_sequences, return_state=True))
+    wrapped = keras.layers.Bidirectional.from_config(wrapped.get_config())
+    layer = make(BiGRU, 4, 3, return_sequences=return_sequences, return_state=True)
+    wrapped.build(X_BTF.shape)
+    wrapped.set_weights(layer.get_weights())
+    arguments = {"mask": np.arange(6) < np.array([[6], [4]])} if masked else {}
+    states = [np.full([2, 4], number, "float32") for number in (0.5, -0.5)]
+    ours = layer(X_BTF, initial_state=states, **arguments)
+    for theirs, expected in zip(wrapped(X_BTF, initial_state=states, **arguments), ours, strict=True):
+        np.testing.assert_allclose(theirs, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [GRU, BiGRU])
+def test_a_mask_on_the_inputs_holds_beside_a_state_and_lengths_too(kind):
+    """Keras passes a layer of several tensors no `mask`, which its own GRU then loses."""
+    layer = make(kind, 5, 3)
+    inputs, state = keras.Input([None, 3]), keras.Input([5])
+    lengths = keras.Input([], dtype="int32")
+    states = state if kind is GRU else [state, state]
+    outputs = layer(keras.layers.Masking()(inputs), states, lengths=lengths)
+    model = keras.Model([inputs, state, lengths], outputs)
+    padded_BTF = np.where(np.arange(6)[None, :, None] < np.array([6, 3])[:, None, None], X_BTF, np.float32(0))
+    given = STATE_BU if kind is GRU else [STATE_BU, STATE_BU]
+    expected = layer(X_BTF, initial_state=given, lengths=[5, 3])
+    np.testing.assert_allclose(model([padded_BTF, STATE_BU, np.array([5, 6])]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("return_state", [False, True])
+def test_the_layer_after_one_that_goes_backwards_reads_the_real_frames(return_state):
+    first, second = make(GRU, 4, 3, go_backwards=True, return_state=return_state), make(GRU, 5, 4)
+    padded_BTF = np.where(np.arange(6)[None, :, None] < np.array([6, 3])[:, None, None], X_BTF, np.float32(0))
+    masked = first(keras.layers.Masking()(padded_BTF))
+    by_mask_BTU = second(masked[0] if return_state else masked).numpy()
+    by_lengths = first(padded_BTF, lengths=[6, 3])
+    by_lengths_BTU = second(by_lengths[0] if return_state else by_lengths, lengths=[6, 3]).numpy()
+    for row, length in enumerate([6, 3]):
+        alone = first(X_BTF[row : row + 1, :length])
+        alone_TU = second(alone[0] if return_state else alone)[0]
+        # Under a mask the padding stands at the left of outputs in the order of processing, with lengths at the right.
+        np.testing.assert_allclose(by_mask_BTU[row, 6 - length :], alone_TU, atol=1e-6)
+        np.testing.assert_allclose(by_lengths_BTU[row, :length], alone_TU, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [GRU, BiGRU])
+def test_keras_runs_a_model_of_these_layers_without_xla(kind):
+    model = keras.Sequential([keras.Input([40, 3]), kind(4)])
+    assert not any(layer.supports_jit for layer in model.layers)
+    with pytest.warns(UserWarning, match="Model doesn't support `jit_compile=True`"):
+        model.compile("sgd", "mse", jit_compile=True)
+    assert model.jit_compile is False
+    model.train_on_batch(np.zeros([1, 40, 3], "float32"), np.zeros([1, 40, 4 if kind is GRU else 8], "float32"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -12,6 +13,37 @@ UPDATE_GATES = ("keep", "write")
 
 #: An initializer, a regularizer or a constraint, as Keras accepts it: its name, its configuration or the object.
 KerasObject: TypeAlias = str | dict[str, Any] | Callable[..., Any] | None
+
+
+def read_units(units: Any) -> int:
+    """The width of a state, from a caller.
+
+    Raises:
+        ValueError: it is no integer of 1 or more.
+    """
+    try:
+        number = 0 if isinstance(units, bool) else operator.index(units)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"units is {units!r}; expected an integer of 1 or more.")
+    return number
+
+
+def refuse_other_values(argument: str, given: Any, *, only: Any, instead: str) -> None:
+    """Checks an argument of a Keras layer that has one value here.
+
+    Args:
+        argument: its name.
+        given: the caller's value.
+        only: the value.
+        instead: what to do in place of giving another.
+
+    Raises:
+        ValueError: the caller's value is another one.
+    """
+    if given is not only and given != only:
+        raise ValueError(f"{argument} is {given!r}; this layer has {only!r} only: {instead}.")
 
 
 @keras.saving.register_keras_serializable(package="speechgru")
@@ -70,6 +102,7 @@ class GRUCell(keras.layers.GRUCell):
         dropout: share of the inputs dropped, 0 <= dropout < 1.
         recurrent_dropout: share of the state dropped in the recurrent products, 0 <= recurrent_dropout < 1.
         seed: seed of the dropout masks.
+        activation, recurrent_activation: tanh and the logistic function, by any name that Keras has for them.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -94,6 +127,8 @@ class GRUCell(keras.layers.GRUCell):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
+        activation: KerasObject = "tanh",
+        recurrent_activation: KerasObject = "sigmoid",
         **kwargs: Any,
     ) -> None:
         if update_gate not in UPDATE_GATES:
@@ -101,8 +136,15 @@ class GRUCell(keras.layers.GRUCell):
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0.0 <= rate < 1.0:
                 raise ValueError(f"{name} is {rate!r}; expected a number with 0 <= {name} < 1.")
+        for name, given, own in (
+            ("activation", activation, "tanh"),
+            ("recurrent_activation", recurrent_activation, "sigmoid"),
+        ):
+            if keras.activations.get(given) is not keras.activations.get(own):
+                # The fused, cuDNN and portable forms are derived for these two functions.
+                refuse_other_values(name, given, only=own, instead="keras.layers.GRU has others")
         super().__init__(
-            units,
+            read_units(units),
             reset_after=reset_after,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -137,9 +179,10 @@ class GRUCell(keras.layers.GRUCell):
     def call(
         self, inputs: KerasTensor, states: KerasTensor | list[KerasTensor], training: bool = False
     ) -> tuple[KerasTensor, KerasTensor | list[KerasTensor]]:
-        inputs_BF = inputs
+        # Numbers of any dtype, as in `keras.layers.GRUCell`: masks and states of an integer's dtype would be rounded.
+        inputs_BF = self._as_floats(inputs)
         nested = isinstance(states, (list, tuple))  # keras.layers.RNN gives a list, and expects one back
-        given_BU: KerasTensor = states[0] if nested else states
+        given_BU = self._as_floats(states[0] if nested else states)
         h_BU = ops.cast(given_BU, self.variable_dtype)
         if training and self.dropout > 0:
             inputs_BF = inputs_BF * self.get_dropout_mask(inputs_BF)
@@ -172,6 +215,10 @@ class GRUCell(keras.layers.GRUCell):
         keep = z if self.update_gate == "keep" else 1 - z
         new_BU = ops.cast(keep * h_BU + (1 - keep) * candidate, given_BU.dtype)
         return new_BU, [new_BU] if nested else new_BU
+
+    def _as_floats(self, numbers: KerasTensor) -> KerasTensor:
+        is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(numbers.dtype))
+        return numbers if is_float else ops.cast(numbers, self.variable_dtype)
 
     def _product(self, rows: KerasTensor, matrix: KerasTensor) -> KerasTensor:
         """rows x matrix, computed in the policy's compute dtype and given in that of the variables."""
@@ -212,6 +259,6 @@ class GRUCell(keras.layers.GRUCell):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        # The fused, cuDNN and portable forms are derived for these two functions only, so they are no arguments here.
+        # They have one value each, see `__init__`.
         del config["activation"], config["recurrent_activation"]
         return {**config, "update_gate": self.update_gate}

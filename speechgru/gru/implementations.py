@@ -33,26 +33,38 @@ class Frames:
     has_mask: bool
 
     @classmethod
-    def read(cls, inputs_BTF: tf.Tensor, *, lengths: Any = None, mask: Any = None, name: str) -> Frames:
+    def read(cls, inputs: Any, *, dtype: str, lengths: Any = None, mask: Any = None, name: str) -> Frames:
         """Reads the arguments of a call.
 
         Args:
-            inputs_BTF: the inputs; padding may hold anything.
+            inputs: [B, T, F], floats, integers or booleans; padding may hold anything.
+            dtype: what the layer computes in; the inputs are cast to it, as `keras.layers.GRU` does with numbers of any
+                dtype. (Left as integers, they would make integers of the weights beside them.)
             lengths: [B] integers, real frames a row, or None.
             mask: [B, T] booleans, False at frames to skip, or None; with lengths, both must hold.
-            name: the layer's, for the message.
+            name: the layer's, for the messages.
 
         Raises:
-            ValueError: a length is outside 0..T; checked where the values are known, in eager execution.
+            ValueError: the inputs are no dense array of numbers, lengths are no integers, a shape is another one, or a
+                length is outside 0..T, as far as that is known: in a graph, shapes where they are, and no values.
         """
-        valid_BT = None if mask is None else tf.cast(mask, tf.bool)
-        lengths_B = None if lengths is None else tf.convert_to_tensor(lengths)
+        inputs_BTF = _read_inputs(inputs, dtype=dtype, name=name)
+        valid_BT = None if mask is None else tf.cast(fitted(mask, "mask", inputs_BTF, width=None, name=name), tf.bool)
+        lengths_B = None if lengths is None else _read_lengths(lengths, inputs_BTF, name=name)
         if lengths_B is not None:
-            num_frames = tf.shape(inputs_BTF)[1]
-            _check_lengths(lengths_B, num_frames, name)
-            in_length_BT = tf.range(num_frames, dtype=lengths_B.dtype)[tf.newaxis] < lengths_B[:, tf.newaxis]
+            in_length_BT = tf.range(tf.shape(inputs_BTF)[1])[tf.newaxis] < lengths_B[:, tf.newaxis]
             valid_BT = in_length_BT if valid_BT is None else valid_BT & in_length_BT
         return cls(inputs_BTF, valid_BT, lengths_B, mask is not None)
+
+    def reversed(self, outputs_BTX: tf.Tensor) -> tf.Tensor:
+        """Outputs in the order in which a backward direction computed them.
+
+        With lengths they stay at the beginning of each row, so that its length holds for them too. With a mask real
+        frames may stand anywhere, and all of T is reversed, as Keras does; the mask must then be reversed as well.
+        """
+        if self.lengths_B is None or self.has_mask:
+            return outputs_BTX[:, ::-1]
+        return tf.reverse_sequence(outputs_BTX, self.lengths_B, seq_axis=1, batch_axis=0)
 
     @functools.cached_property
     def inputs_BTF(self) -> tf.Tensor:
@@ -78,15 +90,72 @@ class Frames:
         return self.given_BTF.shape[0] or tf.shape(self.given_BTF)[0]
 
 
-def _check_lengths(lengths_B: tf.Tensor, num_frames: tf.Tensor, name: str) -> None:
-    if not tf.executing_eagerly() or tf.size(lengths_B) == 0:
-        return
-    low, high = int(tf.reduce_min(lengths_B)), int(tf.reduce_max(lengths_B))
-    if low < 0 or high > int(num_frames):
-        raise ValueError(
-            f"{name}: lengths from {low} to {high} for inputs of {int(num_frames)} frames; "
-            "expected 0 <= length <= frames. Lengths count the frames of this layer's input."
+def _read_inputs(inputs: Any, *, dtype: str, name: str) -> tf.Tensor:
+    if isinstance(inputs, (tf.RaggedTensor, tf.SparseTensor)):
+        kind, way = (
+            ("ragged", ", lengths=inputs.row_lengths()") if isinstance(inputs, tf.RaggedTensor) else ("sparse", "")
         )
+        dense = "inputs.to_tensor()" if kind == "ragged" else "tf.sparse.to_dense(inputs)"
+        raise ValueError(f"{name}: inputs are {kind}; expected a dense tensor [B, T, F]: call it on {dense}{way}.")
+    inputs_BTF = tf.convert_to_tensor(inputs)
+    if not (inputs_BTF.dtype.is_floating or inputs_BTF.dtype.is_integer or inputs_BTF.dtype.is_bool):
+        raise ValueError(f"{name}: inputs are {inputs_BTF.dtype.name}; expected real numbers.")
+    return tf.cast(inputs_BTF, dtype)
+
+
+def _read_lengths(lengths: Any, inputs_BTF: tf.Tensor, *, name: str) -> tf.Tensor:
+    lengths_B = tf.convert_to_tensor(lengths)
+    if not lengths_B.dtype.is_integer:
+        # A float under a 16-bit policy has been rounded by Keras before it comes here: 257 frames would be 256.
+        raise ValueError(
+            f"{name}: lengths are {lengths_B.dtype.name}; expected integers (keras.Input(shape=(), dtype='int32'))."
+        )
+    lengths_B = fitted(tf.cast(lengths_B, tf.int32), "lengths", inputs_BTF, width=0, name=name)
+    if tf.executing_eagerly() and tf.size(lengths_B) > 0:
+        low, high, num_frames = int(tf.reduce_min(lengths_B)), int(tf.reduce_max(lengths_B)), inputs_BTF.shape[1]
+        if low < 0 or high > num_frames:
+            raise ValueError(
+                f"{name}: lengths from {low} to {high} for inputs of {num_frames} frames; "
+                "expected 0 <= length <= frames. Lengths count the frames of this layer's input."
+            )
+    return lengths_B
+
+
+def fitted(tensor: Any, what: str, inputs_BTF: tf.Tensor, *, width: int | None, name: str) -> tf.Tensor:
+    """What comes beside the inputs of a call, with one row for each of theirs.
+
+    One row for all would be repeated in silence, and code that is compiled reads beyond the end of what is too short.
+
+    Args:
+        tensor: [B], [B, T] or [B, width].
+        what: what it is called.
+        inputs_BTF: the inputs.
+        width: numbers a row; 0 for a tensor [B], None for one number a frame.
+        name: the layer's.
+
+    Raises:
+        ValueError: its shape is another one, as far as shapes are known.
+    """
+    tensor = tf.convert_to_tensor(tensor)
+    batch, num_frames = inputs_BTF.shape[:2]
+    beside = [] if width == 0 else [num_frames if width is None else width]
+    expected = tf.TensorShape([batch, *beside])
+    if not tensor.shape.is_compatible_with(expected):
+        meaning = {0: "[B]", None: "[B, T]"}.get(width, "[B, units]")
+        hint = " Lengths are passed by keyword: lengths=..." if what == "initial_state" else ""
+        raise ValueError(
+            f"{name}: {what} of shape {tuple(tensor.shape)} beside inputs of shape {tuple(inputs_BTF.shape)}; "
+            f"expected {tuple(expected)}, {meaning}.{hint}"
+        )
+    if expected.is_fully_defined():
+        # A caller's tensor may not know its shape; loops need one that stays as it is from turn to turn.
+        tensor.set_shape(expected)
+        return tensor
+    rows, frames = tf.unstack(tf.shape(inputs_BTF)[:2])
+    sizes = [rows] if width == 0 else [rows, frames if width is None else width]
+    # The reshape checks the sizes when the graph runs. From a state of one row TensorFlow would conclude that there is
+    # one row, and a loop would give back more; the slice, of everything, ends that.
+    return tf.slice(tf.reshape(tensor, sizes), [0] * len(sizes), sizes)
 
 
 def zeroed(tensor_BTX: tf.Tensor, valid_BT: tf.Tensor | None) -> tf.Tensor:

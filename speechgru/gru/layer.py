@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from speechgru.gru.cell import GRUCell
-from speechgru.gru.implementations import Frames
 from speechgru.gru.sequence import SequenceLayer, last_output
 
 MERGE_MODES = ("concat", "sum", "ave", "mul", None)
@@ -68,22 +67,27 @@ class GRU(SequenceLayer):
         units: width of the state.
         return_sequences: whether to return the output of every frame, or of the last real one. (Keras: False.)
         return_state: whether to return the final state as well.
-        go_backwards: process from the last frame to the first and return outputs in that order, as Keras does.
+        go_backwards: process from the last frame to the first and return outputs in that order, as Keras does. Under
+            a mask the padding of the outputs stands at the left, and the mask that the next layer reads with it; with
+            lengths it stays at the right, so that they hold for the outputs too.
         implementation: see above.
         recompute: "fused" only: keep the states alone for the backward pass (less memory, more time). Outside training
             it is always so.
         **kwargs: the keyword arguments of `GRUCell` (reset_after, update_gate, use_bias, dropout, recurrent_dropout,
-            seed, initializers, ...) and of `keras.layers.Layer`.
+            seed, initializers, ...) and of `keras.layers.Layer`. Those of `keras.layers.GRU` that have one value here
+            (stateful=False, unroll=False, activation="tanh", ...) are accepted with it.
 
-    Call arguments:
-        inputs: [B, T, F].
-        lengths: [B] integers, real frames a row, 0 <= length <= T; they are checked where they are known (eagerly).
-        mask: [B, T] booleans, False at frames to skip; together with lengths, both must hold.
+    Call arguments, those of `keras.layers.GRU` in its order, then:
+        inputs: [B, T, F], of any dtype of real numbers.
         initial_state: [B, U]; zeros where None.
+        mask: [B, T] booleans, False at frames to skip; together with lengths, both must hold.
         training: whether dropout is active.
+        lengths: by keyword, [B] integers, real frames a row, 0 <= length <= T; they are checked where they are known
+            (eagerly).
+        inputs_mask: the mask that Keras itself gives along with masked inputs where there is a state or lengths too.
 
     Raises:
-        ValueError: an argument is out of range, or implementation="cudnn" or "compiled" cannot run.
+        ValueError: an argument is out of range or of another shape, or implementation="cudnn" or "compiled" cannot run.
         NotImplementedError: "compiled" or "fused" is differentiated twice.
 
     Sources: see `GRUCell`; Appleyard et al. 2016, arXiv:1604.01946 (products hoisted out of the loop).
@@ -101,27 +105,40 @@ class GRU(SequenceLayer):
     def call(
         self,
         inputs: tf.Tensor,
-        lengths: Any = None,
-        mask: Any = None,
         initial_state: Any = None,
+        mask: Any = None,
         training: bool = False,
+        *,
+        lengths: Any = None,
+        inputs_mask: Any = None,
     ) -> Any:
-        if isinstance(initial_state, (list, tuple)):
-            (initial_state,) = initial_state
-        frames = Frames.read(inputs, lengths=lengths, mask=mask, name=self.name)
+        frames = self._read(inputs, lengths=lengths, masks=[mask, inputs_mask])
         outputs_BTU, (final_BU,) = self._run(
-            frames, self.cells, backwards=[self.go_backwards], initial_states=[initial_state], training=training
+            frames,
+            self.cells,
+            backwards=[self.go_backwards],
+            initial_states=self._states(initial_state),
+            training=training,
         )
         if not self.return_sequences:
             outputs = last_output(final_BU, frames)
         else:
-            outputs = outputs_BTU[:, ::-1] if self.go_backwards else outputs_BTU
+            outputs = frames.reversed(outputs_BTU) if self.go_backwards else outputs_BTU
         return (outputs, final_BU) if self.return_state else outputs
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         batch, num_frames = input_shape[0], input_shape[1]
         outputs = (batch, num_frames, self.units) if self.return_sequences else (batch, self.units)
         return (outputs, (batch, self.units)) if self.return_state else outputs
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        masks = super().compute_mask(inputs, mask)
+        output_mask = masks[0] if isinstance(masks, list) else masks
+        if not self.go_backwards or output_mask is None:
+            return masks
+        # Outputs are in the order of processing, so right padding stands at the left of them.
+        output_mask = keras.ops.flip(output_mask, axis=1)
+        return [output_mask, *masks[1:]] if isinstance(masks, list) else output_mask
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "go_backwards": self.go_backwards}
@@ -177,18 +194,20 @@ class BiGRU(SequenceLayer):
     def call(
         self,
         inputs: tf.Tensor,
-        lengths: Any = None,
-        mask: Any = None,
         initial_state: Any = None,
+        mask: Any = None,
         training: bool = False,
+        *,
+        lengths: Any = None,
+        inputs_mask: Any = None,
     ) -> Any:
-        if initial_state is None:
-            initial_state = [None, None]
-        if len(initial_state) != 2:
-            raise ValueError(f"initial_state has {len(initial_state)} tensors; expected 2: forward and backward.")
-        frames = Frames.read(inputs, lengths=lengths, mask=mask, name=self.name)
+        frames = self._read(inputs, lengths=lengths, masks=[mask, inputs_mask])
         outputs_BTY, states = self._run(
-            frames, self.cells, backwards=[False, True], initial_states=initial_state, training=training
+            frames,
+            self.cells,
+            backwards=[False, True],
+            initial_states=self._states(initial_state),
+            training=training,
         )
         if not self.return_sequences:
             merged = self._merge(*(last_output(state, frames) for state in states))

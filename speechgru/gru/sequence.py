@@ -9,14 +9,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from speechgru.gru.cell import GRUCell
-from speechgru.gru.implementations import IMPLEMENTATIONS, Direction, Frames, choose, run
+from speechgru.gru.cell import GRUCell, read_units, refuse_other_values
+from speechgru.gru.implementations import IMPLEMENTATIONS, Direction, Frames, choose, fitted, run
 
 _CELL_ARGUMENTS = tuple(
     name
     for name, parameter in inspect.signature(GRUCell.__init__).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY
 )
+
+#: Arguments of `keras.layers.GRU` (the last one of Keras 2's) that have one value here, and what to do instead.
+_ONLY_VALUES: dict[str, tuple[Any, str]] = {
+    "stateful": (False, "carry the state along by return_state and initial_state"),
+    "unroll": (False, "leave it out, the loops are fast as they are"),
+    "use_cudnn": ("auto", "name an implementation, such as implementation='cudnn'"),
+    "zero_output_for_mask": (True, "outputs are zeros at frames that are masked out"),
+    "time_major": (False, "transpose the inputs to [B, T, F]"),
+}
 
 
 class SequenceLayer(keras.layers.Layer):
@@ -30,11 +39,16 @@ class SequenceLayer(keras.layers.Layer):
     Args:
         units: width of each direction's state.
         return_sequences, return_state, implementation, recompute: see `GRU`.
-        **kwargs: the keyword arguments of `GRUCell` and of `keras.layers.Layer`.
+        **kwargs: the keyword arguments of `GRUCell` and of `keras.layers.Layer`; and those of `keras.layers.GRU` that
+            have one value here, with that value.
 
     Raises:
-        ValueError: implementation is none of `IMPLEMENTATIONS`.
+        ValueError: implementation is none of `IMPLEMENTATIONS`, or an argument has a value that there is not here.
     """
+
+    #: What `keras.layers.Bidirectional` asks a layer for.
+    stateful = False
+    states = None
 
     def __init__(
         self,
@@ -48,14 +62,20 @@ class SequenceLayer(keras.layers.Layer):
     ) -> None:
         if implementation not in IMPLEMENTATIONS:
             raise ValueError(f"implementation is {implementation!r}; expected one of {IMPLEMENTATIONS}.")
+        for argument, (value, instead) in _ONLY_VALUES.items():
+            refuse_other_values(argument, kwargs.pop(argument, value), only=value, instead=instead)
         self._cell_arguments = {name: kwargs.pop(name) for name in _CELL_ARGUMENTS if name in kwargs}
         super().__init__(**kwargs)
-        self.units = units
+        self.units = read_units(units)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.implementation = implementation
         self.recompute = recompute
         self.supports_masking = True
+        # XLA has no compiled code, and needs to know how many frames a slice has; `keras.layers.GRU` says so too. Keras
+        # then runs the model without it, where it would else choose it by itself on a GPU.
+        self.supports_jit = False
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def _make_cell(self, name: str, seed_offset: int = 0) -> GRUCell:
         arguments = dict(self._cell_arguments)
@@ -69,8 +89,15 @@ class SequenceLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def build(self, input_shape: Sequence[int | None]) -> None:
+        if input_shape[-1] is None:
+            raise ValueError(
+                f"{self.name}: inputs of shape {tuple(input_shape)}; expected [B, T, F] with a known F, on which the "
+                "weights depend."
+            )
         for cell in self.cells:
             cell.build(input_shape)
+        # Compiled code would read beyond the end of inputs that are narrower than the weights.
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
         self.built = True
 
     def explain(self, *, has_mask: bool = False) -> str:
@@ -105,11 +132,18 @@ class SequenceLayer(keras.layers.Layer):
         Returns:
             outputs_BTU, aligned with the inputs; final_state_BU.
         """
-        frames = Frames.read(inputs, lengths=lengths, name=self.name)
+        frames = Frames.read(inputs, dtype=self.compute_dtype, lengths=lengths, name=self.name)
         outputs_BTU, (final_BU,) = self._run(
             frames, [cell], backwards=[backwards], initial_states=[initial_state], training=training
         )
         return outputs_BTU, final_BU
+
+    def _read(self, inputs: Any, *, lengths: Any, masks: Sequence[Any]) -> Frames:
+        """The arguments of a call. Masks are None, or must hold together; Keras may give the same one twice."""
+        mask, *others = [mask for mask in masks if mask is not None] or [None]
+        for other in others:
+            mask = mask if other is mask else tf.cast(mask, tf.bool) & tf.cast(other, tf.bool)
+        return Frames.read(inputs, dtype=self.compute_dtype, lengths=lengths, mask=mask, name=self.name)
 
     def _run(
         self,
@@ -137,13 +171,19 @@ class SequenceLayer(keras.layers.Layer):
         """The state before the first frame, [B, U]."""
         # The state has the variables' dtype whatever the policy: 8 bits of mantissa would lose small updates.
         if initial_state is None:
-            state_BU = tf.zeros([frames.batch, self.units], self.variable_dtype)
-        else:
-            state_BU = tf.cast(initial_state, self.variable_dtype)
-        if frames.inputs_BTF.shape[0] is not None:
-            # A caller's state may not know its shape; loops need one that stays as it is from turn to turn.
-            state_BU.set_shape([frames.inputs_BTF.shape[0], self.units])
-        return state_BU
+            return tf.zeros([frames.batch, self.units], self.variable_dtype)
+        state_BU = tf.cast(initial_state, self.variable_dtype)
+        return fitted(state_BU, "initial_state", frames.given_BTF, width=self.units, name=self.name)
+
+    def _states(self, initial_state: Any) -> list[Any]:
+        """The argument `initial_state` as one state or None for each cell."""
+        if initial_state is None:
+            return [None] * len(self.cells)
+        states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        if len(states) != len(self.cells):
+            expected = "1" if len(self.cells) == 1 else f"{len(self.cells)}: forward and backward"
+            raise ValueError(f"{self.name}: initial_state has {len(states)} tensors; expected {expected}.")
+        return states
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         del inputs
@@ -161,7 +201,7 @@ class SequenceLayer(keras.layers.Layer):
             "return_state": self.return_state,
             "implementation": self.implementation,
             "recompute": self.recompute,
-            **{name: cell_config[name] for name in _CELL_ARGUMENTS},
+            **{name: cell_config[name] for name in _CELL_ARGUMENTS if name in cell_config},
         }
 
 
