@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ _HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
 #: The logarithm of no probability. Finite: the difference of two infinities would be NaN.
 _NEVER = -1e30
+#: The kernel sums probabilities of float32, which below e^-87.3 are 0: a path over one of them would be no path.
+_LEAST_OF_KERNEL = -80.0
 #: Padded steps and labels are rounded up to these, so that XLA compiles few programs and not one a batch.
 _STEP_MULTIPLE, _LABEL_MULTIPLE = 64, 16
 
@@ -46,7 +49,9 @@ def ctc_loss(
             second for every new shape; steps and labels are padded to multiples of 64 and 16, so that shapes come
             back. `op` is TensorFlow's C++ kernel over sparse labels, which compiles nothing and is itself some fifteen
             times faster than the dense path that `keras.losses.CTC` takes; it exists on CPUs and GPUs only, and not
-            under `jit_compile=True`. `auto` is `op` where there is a GPU, else `compiled`, or `xla` without Numba.
+            under `jit_compile=True`. To it a label below a probability of some e^-87 is impossible: a batch with a
+            needed one near that is computed as `xla` does it, by operations. `auto` is `op` where there is a GPU,
+            else `compiled`, or `xla` without Numba.
 
     Returns:
         `loss_B`, float32, in nats; infinite, with a gradient of zeros, where a row's steps cannot spell its labels
@@ -166,6 +171,30 @@ def _run_kernel(
 
 
 def _op_loss(logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor) -> tf.Tensor:
+    operands = [logits_BSV, num_steps_B, labels_BL, num_labels_B]
+    # Rare, and then needed: a model that is sure of a wrong label learns most from the row, and the kernel would give
+    # an infinite loss, for which training drops the whole batch.
+    return tf.cond(
+        _least_log_prob(*operands) < _LEAST_OF_KERNEL,
+        lambda: _summed_loss(*operands, function=_loss_and_gradient_by_operations),
+        lambda: _kernel_loss(*operands),
+    )
+
+
+def _least_log_prob(
+    logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
+) -> tf.Tensor:
+    """The least log-probability of a batch, among those that its rows' paths are made of: blanks and own labels."""
+    num_steps, num_labels = tf.shape(logits_BSV)[1], tf.shape(labels_BL)[1]
+    own_BL = tf.where(tf.sequence_mask(num_labels_B, num_labels), labels_BL, BLANK_ID)
+    own_BSL = tf.gather(logits_BSV, tf.pad(own_BL, [[0, 0], [0, 1]], constant_values=BLANK_ID), axis=2, batch_dims=1)
+    least_BS = tf.reduce_min(own_BSL, axis=2) - tf.reduce_logsumexp(logits_BSV, axis=2)
+    return tf.reduce_min(tf.where(tf.sequence_mask(num_steps_B, num_steps), least_BS, 0.0))
+
+
+def _kernel_loss(
+    logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
+) -> tf.Tensor:
     # The kernel refuses a row without labels. Such a row gets a stand-in label here and its own formula below: the
     # only path that spells nothing is all blanks.
     is_empty_B = tf.equal(num_labels_B, 0)
@@ -192,9 +221,22 @@ def _xla_loss(
     logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
 ) -> tf.Tensor:
     num_steps, num_labels = tf.shape(logits_BSV)[1], tf.shape(labels_BL)[1]
-    # One label at least, so that every shape has a label axis to work on.
-    labels_BL = tf.pad(labels_BL, [[0, 0], [0, -num_labels % _LABEL_MULTIPLE + tf.cast(num_labels == 0, tf.int32)]])
+    labels_BL = tf.pad(labels_BL, [[0, 0], [0, -num_labels % _LABEL_MULTIPLE]])
     logits_BSV = tf.pad(logits_BSV, [[0, 0], [0, -num_steps % _STEP_MULTIPLE], [0, 0]])
+    return _summed_loss(logits_BSV, num_steps_B, labels_BL, num_labels_B, function=_loss_and_gradient_by_xla)
+
+
+def _summed_loss(
+    logits_BSV: tf.Tensor,
+    num_steps_B: tf.Tensor,
+    labels_BL: tf.Tensor,
+    num_labels_B: tf.Tensor,
+    *,
+    function: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+) -> tf.Tensor:
+    """The loss by `_loss_and_gradient`, in one of its two forms."""
+    # One label at least, so that every shape has a label axis to work on.
+    labels_BL = tf.pad(labels_BL, [[0, 0], [0, tf.cast(tf.shape(labels_BL)[1] == 0, tf.int32)]])
 
     # The loop yields the gradient in closed form. Automatic differentiation would keep every state of every step and
     # run a second loop backwards, where the backward recursion already runs beside the forward one.
@@ -202,21 +244,12 @@ def _xla_loss(
     def loss(logits_BSV: tf.Tensor) -> tuple[tf.Tensor, Any]:
         # Stopped, or an eager tape would have the loop inside made ready for a gradient of its own.
         stopped_BSV = tf.stop_gradient(logits_BSV)
-        loss_B, gradient_BSV = _loss_and_gradient(stopped_BSV, num_steps_B, labels_BL, num_labels_B)
+        loss_B, gradient_BSV = function(stopped_BSV, num_steps_B, labels_BL, num_labels_B)
         return loss_B, lambda upstream_B: upstream_B[:, None, None] * gradient_BSV
 
     return loss(logits_BSV)
 
 
-@tf.function(
-    jit_compile=True,
-    input_signature=[
-        tf.TensorSpec([None, None, None], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None, None], tf.int32),
-        tf.TensorSpec([None], tf.int32),
-    ],
-)
 def _loss_and_gradient(
     logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -301,6 +334,16 @@ def _loss_and_gradient(
     by_class_BSV += blank_BS1 * tf.one_hot(BLANK_ID, classes)
     gradient_BSV = tf.where(is_step_BS[:, :, None], tf.exp(log_probs_BSV) - by_class_BSV, 0.0)
     return -(total_B + end_B), gradient_BSV
+
+
+_SIGNATURE = [
+    tf.TensorSpec([None, None, None], tf.float32),
+    tf.TensorSpec([None], tf.int32),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None], tf.int32),
+]
+_loss_and_gradient_by_xla = tf.function(_loss_and_gradient, input_signature=_SIGNATURE, jit_compile=True)
+_loss_and_gradient_by_operations = tf.function(_loss_and_gradient, input_signature=_SIGNATURE)
 
 
 def _log_sum_exp(*terms: tf.Tensor) -> tf.Tensor:

@@ -53,12 +53,22 @@ def padded(rows):
     )
 
 
-def loss_and_gradient(logits_BSV, num_steps_B, labels_BL, num_labels_B, *, implementation, upstream_B=None):
-    logits_BSV = tf.convert_to_tensor(logits_BSV)
+def loss_and_gradient_tensors(logits_BSV, num_steps_B, labels_BL, num_labels_B, *, implementation, upstream_B=None):
     with tf.GradientTape() as tape:
         tape.watch(logits_BSV)
         loss_B = ctc_loss(logits_BSV, num_steps_B, labels_BL, num_labels_B, implementation=implementation)
-    gradient_BSV = tape.gradient(loss_B, logits_BSV, output_gradients=upstream_B)
+    return loss_B, tape.gradient(loss_B, logits_BSV, output_gradients=upstream_B)
+
+
+def loss_and_gradient(logits_BSV, num_steps_B, labels_BL, num_labels_B, *, implementation, upstream_B=None):
+    loss_B, gradient_BSV = loss_and_gradient_tensors(
+        tf.convert_to_tensor(logits_BSV),
+        num_steps_B,
+        labels_BL,
+        num_labels_B,
+        implementation=implementation,
+        upstream_B=upstream_B,
+    )
     return loss_B.numpy(), gradient_BSV.numpy()
 
 
@@ -148,6 +158,35 @@ def test_it_stays_exact_over_many_steps_and_unlikely_labels(implementation):
     )
     np.testing.assert_allclose(loss_B, theirs_B.detach(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(gradient_BSV, leaf_BSV.grad, atol=5e-4)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("depth", [60.0, 79.5, 86.0, 88.0, 104.0, 300.0, 1e4])
+def test_labels_that_are_as_good_as_impossible_have_their_loss_and_gradient(implementation, depth, in_graph):
+    """TensorFlow's kernel sums probabilities of float32, and below e^-87.3 there is none."""
+    logits_BSV = np.random.default_rng(0).normal(size=[4, 5, 3]).astype(np.float32)
+    rows = [(5, [1, 2]), (4, [1]), (5, []), (3, [2, 1])]
+    logits_BSV[0, :, 2] -= depth  # a label that is needed, all along
+    logits_BSV[1, 1:3] -= np.array([0.0, depth, 0.0], np.float32)  # one that is not needed at these steps
+    logits_BSV[2, :, 0] -= depth  # blanks, where there is nothing else
+    labels = padded(rows)
+    run = tf.function(loss_and_gradient_tensors) if in_graph else loss_and_gradient_tensors
+    loss_B, gradient_BSV = run(tf.constant(logits_BSV), *map(tf.constant, labels), implementation=implementation)
+    for row, (steps, row_labels) in enumerate(rows):
+        expected, gradient_SV = brute_force(logits_BSV[row, :steps].astype(np.float64), row_labels)
+        np.testing.assert_allclose(loss_B[row], expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(gradient_BSV[row, :steps], gradient_SV, atol=2e-5 + 1e-6 * depth)
+        assert not np.any(gradient_BSV[row, steps:])
+
+
+def test_the_kernel_runs_where_it_is_exact(monkeypatch):
+    """Fails when every batch goes the long way round."""
+    from speechgru import ctc
+
+    monkeypatch.setattr(ctc, "_summed_loss", lambda *a, **k: pytest.fail("the kernel is exact for these logits"))
+    loss_B, _ = loss_and_gradient(*ragged_batch(0), implementation="op")
+    assert np.isfinite(loss_B).all()
 
 
 def test_logits_that_are_no_number_give_a_loss_that_is_none():
