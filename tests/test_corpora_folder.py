@@ -437,6 +437,33 @@ def test_recordings_that_are_added_move_no_other(tmp_path):
     assert not all(first[split] <= other[split] for split in first), "another seed is another split"
 
 
+@pytest.mark.parametrize("speakers", [0, 7])
+def test_folds_hold_each_recording_but_tests_out_once(tmp_path, speakers):
+    rows = [f"{index}.wav,yes" + (f",s{index % speakers}" if speakers else "") for index in range(21)]
+    for index in range(21):
+        write_audio(tmp_path / "mine" / f"{index}.wav", seconds=0.1)
+    source = write_table(tmp_path / "mine", ["file,text" + (",speaker" if speakers else ""), *rows])
+    manifests = prepare("folder", tmp_path / "out", source=source, folds=5)
+    held_out = Counter()
+    every = names(manifests["train"]) | names(manifests["dev"])
+    for fold in range(1, 6):
+        train, dev = (read_manifest(tmp_path / "out" / f"fold{fold}" / f"{split}.jsonl") for split in ("train", "dev"))
+        assert {u.utterance_id for u in train} == every - {u.utterance_id for u in dev} != set()
+        assert not speakers or not {u.speaker for u in train} & {u.speaker for u in dev}
+        held_out.update(u.utterance_id for u in dev)
+    assert held_out == Counter(every)
+    notes = json.loads((tmp_path / "out" / "prepared.json").read_text())["notes"]
+    assert any(f"by {'speakers' if speakers else 'recordings'}; train once with each" in note for note in notes)
+
+
+@pytest.mark.parametrize("folds", [1, -2, True, 2.0])
+def test_a_number_of_folds_that_is_none_is_refused(tmp_path, folds):
+    with pytest.raises(CorpusError, match=r"folds must be a number from 2 on, such as 5, or 0 for none"):
+        prepare("folder", tmp_path / "out", source=tmp_path, folds=folds)
+    with pytest.raises(CorpusError, match=r"folds is 30, and there are 16 recordings beside test"):
+        prepare("folder", tmp_path / "out", source=write_sidecars(tmp_path / "mine", 18), folds=30)
+
+
 def test_an_odd_share_is_said(tmp_path):
     source = tmp_path / "mine"
     rows = ["file,text,speaker"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from speechgru.audio.reading import read_header
 from speechgru.corpora.layouts import Found, read_layout, some
-from speechgru.corpora.splits import SPLITS, divide
+from speechgru.corpora.splits import SPLITS, deal_folds, divide
 from speechgru.errors import AudioError, CorpusError, ManifestError
 from speechgru.files import write_json
 from speechgru.progress import Progress, silent
@@ -44,6 +44,7 @@ def prepare(
     speaker_folders: bool = False,
     word_folders: bool = False,
     skip_missing: bool = False,
+    folds: int = 0,
 ) -> dict[str, Path]:
     """Writes manifests of the recordings in a folder, split at random but always alike.
 
@@ -63,6 +64,8 @@ def prepare(
         speaker_folders: whether the first folders below the source are named after who speaks in them.
         word_folders: whether a recording's text is the name of the folder that it lies in.
         skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
+        folds: for few recordings: as many pairs of train and dev in fold1, fold2, ...; each recording but test's is in
+            dev once.
 
     Returns:
         The manifests by split; each holds at least one utterance. Beside them `prepared.json` has the settings,
@@ -82,6 +85,8 @@ def prepare(
             raise CorpusError(f"folder: {split}_share must be a fraction between 0 and 1, got {share!r}")
     if dev_share + test_share >= 1:
         raise CorpusError(f"folder: dev_share {dev_share} and test_share {test_share} leave nothing for train")
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 0 or folds == 1:
+        raise CorpusError(f"folder: folds must be a number from 2 on, such as 5, or 0 for none, got {folds!r}")
     source = _require_folder(source)
     found = read_layout(
         source,
@@ -101,6 +106,8 @@ def prepare(
     splits, notes = _split(utterances, source, shares, seed=seed, before=before)
     if found.left_out:
         notes.append(f"left out: {_count_reasons(found.left_out)}; {NOTES_NAME} names them")
+    if folds:
+        notes.append(_write_folds(out, utterances, splits["test"], source, folds, seed=seed))
     manifests = {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in SPLITS}
     write_json(out / NOTES_NAME, settings | {"notes": [*found.notes, *notes], "left_out": found.left_out})
     return manifests
@@ -171,14 +178,8 @@ def _split(
     utterances: Sequence[Utterance], source: Path, shares: dict[str, float], *, seed: int, before: dict[str, str]
 ) -> tuple[dict[str, list[Utterance]], list[str]]:
     """The utterances by split, and what there is to be reported about it."""
+    units, by_speaker = _units(utterances, source)
     speakers = {utterance.speaker for utterance in utterances}
-    by_speaker = None not in speakers and len(speakers) >= _MIN_SPEAKERS
-    units = [
-        utterance.speaker
-        if by_speaker and utterance.speaker is not None
-        else Path(utterance.audio_filepath).relative_to(source).as_posix()
-        for utterance in utterances
-    ]
     notes = []
     dealt: dict[str, set[str]] = {}
     for utterance, unit in zip(utterances, units, strict=True):
@@ -213,6 +214,45 @@ def _split(
     else:
         notes.append(f"split by recording, because {len(speakers)} speakers cannot fill three splits")
     return splits, notes
+
+
+def _units(utterances: Sequence[Utterance], source: Path) -> tuple[list[str], bool]:
+    """What is dealt as one, of each utterance: its speaker where all are known and enough, else its file."""
+    speakers = {utterance.speaker for utterance in utterances}
+    by_speaker = None not in speakers and len(speakers) >= _MIN_SPEAKERS
+    units = [
+        utterance.speaker
+        if by_speaker and utterance.speaker is not None
+        else Path(utterance.audio_filepath).relative_to(source).as_posix()
+        for utterance in utterances
+    ]
+    return units, by_speaker
+
+
+def _write_folds(
+    out: Path, utterances: Sequence[Utterance], test: Sequence[Utterance], source: Path, num_folds: int, *, seed: int
+) -> str:
+    """Writes a folder a fold, with its train and its dev; returns what there is to be reported about it.
+
+    Raises:
+        CorpusError: there is less to deal than folds.
+    """
+    all_units, by_speaker = _units(utterances, source)
+    apart = {each.audio_filepath for each in test}
+    kept = [pair for pair in zip(utterances, all_units, strict=True) if pair[0].audio_filepath not in apart]
+    sizes = Counter(unit for _, unit in kept)
+    what = "speakers" if by_speaker else "recordings"
+    if len(sizes) < num_folds:
+        raise CorpusError(f"folder: folds is {num_folds}, and there are {len(sizes)} {what} beside test; ask for fewer")
+    fold_of = deal_folds(sizes, num_folds, seed=seed)
+    for fold in range(1, num_folds + 1):
+        for split, is_dev in (("train", False), ("dev", True)):
+            lines = [each for each, unit in kept if (fold_of[unit] == fold) == is_dev]
+            write_manifest(out / f"fold{fold}" / f"{split}.jsonl", lines)
+    return (
+        f"fold1 to fold{num_folds} each have a train and a dev of their own, by {what}; train once with each, and the "
+        "mean of the dev scores is of all recordings but test's"
+    )
 
 
 def _percentages(shares: dict[str, float]) -> str:

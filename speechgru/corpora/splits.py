@@ -56,6 +56,29 @@ def divide(
     return split_of | dict.fromkeys(order, "train")
 
 
+def deal_folds(sizes: Mapping[str, int], num_folds: int, *, seed: int) -> dict[str, int]:
+    """Deals units to folds of about equally many recordings: the largest first, each to the smallest fold so far.
+
+    Args:
+        sizes: how many recordings each unit has; as many units as folds, or more.
+        num_folds: folds.
+        seed: another seed, another order among units of one size.
+
+    Returns:
+        The fold of every unit, from 1; each fold has a unit.
+
+    Example:
+        >>> sorted(deal_folds({"ada": 3, "bob": 2, "eve": 1}, 2, seed=0).items())
+        [('ada', 1), ('bob', 2), ('eve', 2)]
+    """
+    totals = dict.fromkeys(range(1, num_folds + 1), 0)
+    fold_of = {}
+    for unit in sorted(sizes, key=lambda unit: (-sizes[unit], _hash(unit, seed))):
+        fold_of[unit] = min(totals, key=totals.__getitem__)
+        totals[fold_of[unit]] += sizes[unit]
+    return fold_of
+
+
 def _hash(unit: str, seed: int) -> bytes:
     # One form of accented letters, because a Mac writes names in another.
     return hashlib.sha256(f"{seed}\0{unicodedata.normalize('NFC', unit)}".encode()).digest()
