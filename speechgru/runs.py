@@ -87,7 +87,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The weights with the lowest dev WER so far."""
+        """The weights with the best dev score so far."""
         return self.checkpoints / "best.npz"
 
     @property
@@ -103,6 +103,17 @@ class RunFolder:
         """The states to resume from, the newest first."""
         return sorted(self.checkpoints.glob("step_" + "[0-9]" * 8 + ".npz"), reverse=True)
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the folder holds a run with a checkpoint, be it damaged: one that another run must not overwrite."""
+        kept = (*self.checkpoints.glob("[!.]*.npz"), *self.checkpoints.glob("[!.]*.damaged"))
+        return self.config.exists() and bool(kept)
+
+    @property
+    def last_step(self) -> int:
+        """Steps done at the newest checkpoint; 0 where there is none."""
+        return max((int(path.stem.removeprefix("step_")) for path in self.list_checkpoints()), default=0)
+
     def require(self) -> RunFolder:
         """This folder, when it holds a run.
 
@@ -114,6 +125,27 @@ class RunFolder:
                 f"{self.path}: not a run folder ({self.config.name} is missing); `speechgru train` makes one"
             )
         return self
+
+    def require_weights(self, *, newest: bool = False) -> Path:
+        """The file of the weights that are used: the best ones.
+
+        Args:
+            newest: whether the newest checkpoint will do where no dev score has chosen weights yet.
+
+        Raises:
+            BundleError: there are none.
+        """
+        if self.best.exists():
+            return self.best
+        checkpoints = self.list_checkpoints()
+        if not checkpoints:
+            raise BundleError(f"{self.best}: no such checkpoint; train the run first")
+        if newest:
+            return checkpoints[0]
+        raise BundleError(
+            f"{self.path}: has a checkpoint after {self.last_step:,} steps, and no dev score has chosen weights yet; "
+            "resume the training with the same command (`speechgru evaluate` scores that checkpoint)"
+        )
 
     def append_history(self, record: dict[str, Any]) -> None:
         """Adds one line to the history.
@@ -141,6 +173,14 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{self.rejection}: is damaged ({error}); calibrate the run again") from error
         return record
+
+    def read_provenance(self) -> dict[str, Any]:
+        """What `provenance` holds; empty where it is missing or damaged."""
+        try:
+            record = json.loads(self.provenance.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def cut_history(self, step: int) -> None:
         """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`)."""

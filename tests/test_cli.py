@@ -277,7 +277,7 @@ def test_training_packages_that_are_not_there_are_reported(mistaken, manifest, t
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     for name in ours.keys() - {"speechgru.cli", "speechgru.errors"}:
         monkeypatch.delitem(sys.modules, name)
-    message = mistaken("export", tmp_path, "--out", tmp_path / "b")
+    message = mistaken("listen", manifest, "--out", tmp_path / "b")
     # The import that failed has put modules of its own into their packages: the tests to come need the first ones.
     monkeypatch.undo()
     for name, module in ours.items():

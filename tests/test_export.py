@@ -90,7 +90,9 @@ def exported(tones, tmp_path_factory):
 def test_an_open_run_is_loaded_and_traced_once_for_scores_pages_and_export(run, tones, tmp_path, monkeypatch):
     folder, manifest = run, tones / "dev.jsonl"
     plain, loaded = evaluate(folder, manifest), []
-    monkeypatch.setattr(trained_run, "load_run", lambda path: loaded.append(path) or load_run(path))
+    monkeypatch.setattr(
+        trained_run, "load_run", lambda path, **options: loaded.append(path) or load_run(path, **options)
+    )
     trained = TrainedRun(folder)
     assert loaded == [], "nothing is loaded before it is asked for"
     record = evaluate(trained, manifest)

@@ -52,6 +52,21 @@ def test_a_missing_checkpoint_is_named(tmp_path):
         load_checkpoint(tmp_path / "none.npz")
 
 
+def test_the_weights_of_a_run_are_the_best_ones_or_where_that_will_do_the_newest(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    for newest in (False, True):
+        with pytest.raises(BundleError, match=r"best\.npz: no such checkpoint; train the run first"):
+            folder.require_weights(newest=newest)
+    for step in (20, 250):
+        folder.checkpoint(step).write_bytes(b"")
+    with pytest.raises(BundleError, match=r"a checkpoint after 250 steps.*resume the training with the same command"):
+        folder.require_weights()
+    assert folder.require_weights(newest=True) == folder.checkpoint(250)
+    folder.best.write_bytes(b"")
+    assert folder.require_weights() == folder.require_weights(newest=True) == folder.best
+
+
 def test_a_flipped_byte_is_refused_or_means_nothing(checkpoint, arrays, tmp_path):
     """Bytes that say when and by what the file was written may change; no number may."""
     content = checkpoint.read_bytes()

@@ -11,7 +11,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.decoding import Hypothesis, Word
 from speechgru.errors import UserError
 from speechgru.runs import RunFolder, save_checkpoint
-from speechgru.scoring.evaluation import error_rates, evaluate, score
+from speechgru.scoring.evaluation import FEW_UTTERANCES, error_rates, evaluate, score
 from speechgru.scoring.predictions import Decoded
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
@@ -66,7 +66,13 @@ def test_a_record_is_json_and_its_rates_are_errors_over_words():
 
 def test_the_rates_that_training_keeps_are_those_of_the_record():
     record = score(make_decoded(ROWS), name="dev", resamples=0)
-    assert error_rates(make_decoded(ROWS)) == {"wer": record["wer"], "cer": record["cer"]}
+    few = error_rates(make_decoded(ROWS))
+    assert (few["wer"], few["cer"]) == (record["wer"], record["cer"])
+    for rate in ("wer", "cer"):
+        low, high = few[f"{rate}_interval"]
+        assert low < few[rate] < high, "of few utterances it is shown how little they are"
+    many = make_decoded(ROWS * (FEW_UTTERANCES // len(ROWS) + 1))
+    assert error_rates(many) == {"wer": record["wer"], "cer": record["cer"]}
 
 
 def test_slices_hold_every_error_once():

@@ -23,7 +23,7 @@ from tones import (  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
 from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
-from speechgru.errors import AudioError, BundleError, ConfigError, TextError, UserError  # noqa: E402
+from speechgru.errors import AudioError, BundleError, ConfigError, ManifestError, TextError, UserError  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
@@ -120,6 +120,14 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(tones_con
 def test_resuming_with_another_configuration_is_refused_and_names_the_keys(tones_config, copied):
     with pytest.raises(ConfigError, match=r"model\.units \(16 there, 8 now\).*another --run"):
         training.train(tones_config("model.units=8"), copied)
+
+
+def test_a_start_that_fails_leaves_no_folder_behind(tones_config, tmp_path):
+    with pytest.raises(ManifestError, match=r"nowhere\.jsonl: no such manifest"):
+        training.train(tones_config("data.train=nowhere.jsonl"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"utterances cannot be used"):
+        training.train(tones_config("text.characters=a"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_without_a_manifest_says_which_key(tones_config, tmp_path):
@@ -280,8 +288,11 @@ def test_a_run_from_before_texts_had_rules_keeps_those_of_its_day(tones_config, 
 
     assert load_run(run.path)[0].text == config.text
     assert training.train(config, run.path).steps == 1
+    run.config.write_text(newer.sub("", run.config.read_text()))
     with pytest.raises(ConfigError, match=r"text\.normalization \('NFKC' there, 'NFC' now\)"):
-        training.train(tones_config(*BRIEF, "train.max_steps=1"), run.path)
+        training.train(tones_config(*BRIEF, "train.max_steps=1", "text.normalization=NFC"), run.path)
+    assert training.train(tones_config(*BRIEF, "train.max_steps=1"), run.path).steps == 1, "the same command as then"
+    assert load_run(run.path)[0].text == config.text
 
 
 def test_weight_decay_leaves_biases_alone(whole):

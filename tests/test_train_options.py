@@ -14,11 +14,15 @@ import keras  # noqa: E402
 from tones import assert_same_weights, history_of, make_config, weights_of  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
+from speechgru.config import RunConfig, save_config  # noqa: E402
+from speechgru.config.resuming import resume  # noqa: E402
 from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.train.failures import advice_on_memory  # noqa: E402
+from speechgru.train.monitor import choose_monitor, describe_dev  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.utterances.negatives import add_negatives  # noqa: E402
 
@@ -160,6 +164,43 @@ def test_a_run_is_counted_in_epochs_stops_when_its_time_is_over_and_resumes_when
     assert (end["kind"], end["reason"], end["epoch"]) == ("end", "max_epochs", 0.625)
 
 
+def test_a_run_of_constant_rate_is_lengthened_to_what_it_would_have_been(tones_config, tmp_path):
+    """An evaluation is due at its former end, so that nothing at all differs."""
+    common = ("train.schedule=constant", "train.warmup_steps=1", "train.evaluate_every_steps=2", "train.patience=9")
+    long = tones_config(*common, "train.max_steps=4")
+    training.train(long, tmp_path / "long")
+    assert training.train(tones_config(*common, "train.max_steps=2"), tmp_path / "run").ended == "max_steps"
+    said = []
+    result = training.train(long, tmp_path / "run", progress=lambda *words: said.append(words[-1]))
+    assert (result.steps, result.ended) == (4, "max_steps")
+    assert any("train.max_steps (2 there, 4 now)" in note for note in said)
+    assert_same_weights(tmp_path / "long", tmp_path / "run")
+    assert "max_steps: 4" in RunFolder(tmp_path / "run").config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_claimed", "advice"),
+    [
+        ((), False, "raise train.accumulate (now 1), which computes it in parts, or lower data.max_duration_seconds"),
+        ((), True, "in parts to the same result; the same command then resumes the run from its last checkpoint"),
+        (("model.normalization=batch",), True, "lower data.max_duration_seconds (now 30) or train.batch_size (now 8)"),
+        (("train.accumulate=8",), False, "lower data.max_duration_seconds (now 30) or train.batch_size (now 8)"),
+        (("train.accumulate=8",), True, "in another --run; the last checkpoint of this one is intact"),
+        (("train.batch_frames=4000",), False, "data.max_duration_seconds (now 30) and then train.batch_frames (4,000)"),
+    ],
+)  # fmt: skip
+def test_advice_on_memory_can_be_followed_as_it_is_written(tones_config, tmp_path, overrides, is_claimed, advice):
+    folder, config = RunFolder(tmp_path / "run"), tones_config(*overrides)
+    folder.checkpoints.mkdir(parents=True)
+    save_config(folder.config, config)
+    if is_claimed:
+        folder.checkpoint(4).write_bytes(b"")
+    found = advice_on_memory(folder, config)
+    assert advice in found
+    if "raise train.accumulate" in found and is_claimed:
+        assert resume(folder, tones_config(*overrides, "train.accumulate=2")).notes == ()
+
+
 def test_patience_ends_a_run_and_plateaus_lower_its_learning_rate(tones_config, tmp_path):
     """By a learning rate too small to change a word: the first score is the best, and none is lower."""
     config = tones_config(
@@ -182,23 +223,78 @@ def test_a_score_is_progress_only_where_it_is_lower():
     state, scales, best, since = TrainingState(), [], [], []
     for step, wer in enumerate([0.9, 0.5, 0.5, 0.6, 0.6, 0.6, 0.4, 0.7, 0.4], start=1):
         state.step = step
-        best.append(state.record_score(wer, settings=settings))
+        best.append(state.record_score(wer, wer, settings=settings))
         scales.append(state.plateau_scale)
         since.append(state.evaluations_since_best)
-    assert best == [True, True, True, False, False, False, True, False, True], "the later of two equal ones"
+    assert best == [True, True, False, False, False, False, True, False, False], "the earlier of two equal ones"
     assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
     assert since == [0, 0, 1, 2, 3, 4, 0, 1, 2]
-    assert (state.best_wer, state.best_step) == (0.4, 9)
+    assert (state.best_wer, state.best_step) == (0.4, 7)
+
+
+def test_characters_decide_where_words_do_not():
+    """Mandarin's word error rate stays at 100 % while characters are learnt; and of equal ones they decide anywhere."""
+    for monitor in ("wer", "cer"):
+        state = TrainingState()
+        best = [
+            state.record_score(1.0, cer, settings=TrainConfig(), monitor=monitor) for cer in (0.88, 0.6, 0.6, 0.36, 0.4)
+        ]
+        assert best == [True, True, False, True, False]
+        assert (state.best_wer, state.best_cer, state.evaluations_since_best) == (1.0, 0.36, 1)
+    by_words, by_characters = TrainingState(), TrainingState()
+    for wer, cer in ((0.5, 0.2), (0.4, 0.3), (0.4, 0.25), (0.6, 0.1)):
+        by_words.record_score(wer, cer, settings=TrainConfig(), monitor="wer")
+        by_characters.record_score(wer, cer, settings=TrainConfig(), monitor="cer")
+    assert (by_words.best_wer, by_words.best_cer) == (0.4, 0.25)
+    assert (by_characters.best_wer, by_characters.best_cer) == (0.6, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("references", "monitor"),
+    [
+        (["turn on the lights"], "wer"),
+        (["включи свет"], "wer"),
+        (["불을 켜 줘"], "wer"),
+        (["打开灯"], "cer"),
+        (["打开 灯"], "cer"),
+        (["でんきをつけて"], "cer"),
+        (["ライトをオン"], "cer"),
+        (["เปิดไฟ"], "cer"),
+        (["ເປີດໄຟ"], "cer"),
+        (["បើកភ្លើង"], "cer"),
+        (["打开 wifi", "关闭 wifi"], "wer"),
+        (["打开客厅灯 wifi"], "cer"),
+        ([""], "wer"),
+        (["123"], "wer"),
+        ([], "wer"),
+    ],
+)
+def test_the_monitor_is_chosen_by_the_script(references, monitor):
+    assert choose_monitor(RunConfig(), references) == monitor
+    words = RunConfig.model_validate({"text": {"unit": "word"}})
+    assert choose_monitor(words, references) == "wer", "words that are labels stand apart"
+    for asked in ("wer", "cer"):
+        assert choose_monitor(RunConfig.model_validate({"train": {"monitor": asked}}), references) == asked
+
+
+def test_a_dev_set_that_is_too_small_or_none_is_said():
+    (said,) = describe_dev(["yes no yes no"] * 3)
+    assert said.startswith("the dev set has 3 utterances with 12 words, too few") and "folds=5" in said
+    (said,) = describe_dev(None)
+    assert said.startswith("there is no dev set (data.dev)") and "goes unseen" in said
+    assert describe_dev(["yes"] * 20) == []
 
 
 def test_with_negatives_the_fewest_misses_are_best_and_then_the_lower_rate():
     settings, state = TrainConfig(), TrainingState()
     scores = [(0.9, 1.0), (0.2, 0.5), (0.3, 0.4), (0.1, 0.6), (0.25, 0.4), (0.25, 0.4)]
-    best = [state.record_score(wer, settings=settings, misses=misses) for wer, misses in scores]
-    assert best == [True, True, True, False, True, True]
+    best = [state.record_score(wer, wer, settings=settings, misses=misses) for wer, misses in scores]
+    assert best == [True, True, True, False, True, False]
     assert (state.best_wer, state.best_misses, state.evaluations_since_best) == (0.25, 0.4, 1)
-    old = {key: value for key, value in state.as_record().items() if key != "best_misses"}
-    assert TrainingState.from_record(old, where="old").best_misses is None, "from before there were negatives"
+    old = {key: value for key, value in state.as_record().items() if key not in ("best_misses", "best_cer")}
+    state = TrainingState.from_record(old, where="old")
+    assert state.best_misses is state.best_cer is None, "from before there were negatives and tie-breaks"
+    assert state.record_score(0.25, 0.25, settings=settings) and not state.record_score(0.25, 0.25, settings=settings)
 
 
 def test_a_run_with_negatives_learns_silence_and_records_its_misses(tones, tones_config, tmp_path):
@@ -229,7 +325,7 @@ def test_a_run_with_negatives_learns_silence_and_records_its_misses(tones, tones
 def test_only_the_plateaus_schedule_has_plateaus(schedule):
     settings, state = TrainConfig(schedule=schedule, plateau_patience=1), TrainingState()
     for _ in range(5):
-        state.record_score(0.5, settings=settings)
+        state.record_score(0.5, 0.5, settings=settings)
     assert (state.plateau_scale, state.evaluations_since_best) == (1.0, 4)
 
 
@@ -343,8 +439,11 @@ def test_a_stop_that_is_no_number_of_steps_is_refused(tones_config, tmp_path, st
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.dev=null", "train.schedule=plateau"], r"train\.schedule waits for a better dev WER, but data\.dev"),
-        (["data.dev=null", "train.patience=3"], r"train\.patience waits for a better dev WER, but data\.dev names no"),
+        (["data.dev=null", "train.schedule=plateau"], r"train\.schedule waits for a better dev score, but data\.dev"),
+        (
+            ["data.dev=null", "train.patience=3"],
+            r"train\.patience waits for a better dev score, but data\.dev names no",
+        ),
         (["train.accumulate=9"], r"accumulate \(9\) must not exceed batch_size \(8\)"),
         (["train.schedule=noam", "train.warmup_steps=0"], r"set warmup_steps to at least 1"),
         (["train.optimizer=adagrad"], r"train\.optimizer"),

@@ -251,6 +251,17 @@ def test_the_reason_for_the_end_is_that_of_the_last_end_record():
     assert History([train_record(100)]).end(max_steps=None).startswith("no end is recorded")
 
 
+def test_a_run_that_characters_decide_shows_their_rate_first_and_where_it_may_lie(tmp_path):
+    best = dev_record(100, 1.0, best=True, cer=0.36, cer_interval=[0.2, 0.5], wer_interval=[0.8, 1.0])
+    history = [session_record(0, monitor="cer"), best]
+    page = page_of(write_run(tmp_path / "run", history))
+    assert "Best dev CER 36.0 % at step 100, WER 100.0 %; 95 % interval 20.0 % to 50.0 %" in page.text
+    noted = [session_record(step, notes=["chosen for 24 utterances"]) for step in (0, 50)]
+    page = page_of(write_run(tmp_path / "older", [*noted, session_record(60), best]))
+    assert page.text.count("chosen for 24 utterances") == 1
+    assert "Best dev WER 100.0 % at step 100, CER 36.0 %; 95 % interval 80.0 % to 100.0 %" in page.text
+
+
 def test_the_best_is_the_last_that_was_marked():
     marked = [dev_record(10, 0.5, best=True), dev_record(20, 0.5, best=False), dev_record(30, math.nan, best=True)]
     assert History(marked).best["step"] == 10
@@ -348,7 +359,7 @@ def test_a_run_without_weights_explains_why_no_recording_is_drawn(spoken_run):
 
 
 def test_without_tensorflow_the_page_lacks_its_recordings_alone(spoken_run, monkeypatch):
-    def load_run(path):
+    def load_run(path, **options):
         raise ModuleNotFoundError("No module named 'tensorflow'")
 
     monkeypatch.setattr(trained_run, "load_run", load_run)
@@ -362,7 +373,7 @@ def test_dev_utterances_are_played_and_drawn(spoken_run, monkeypatch):
     from speechgru.model.build import build_model
     from speechgru.text import Vocabulary
 
-    def load_run(path):
+    def load_run(path, **options):
         overrides = ["model.units=8", "model.num_layers=1", "model.subsampling_channels=8"]
         config, vocabulary = load_config(path / "config.yaml", overrides), Vocabulary(" abc")
         model = build_model(config, len(vocabulary))

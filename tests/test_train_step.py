@@ -13,14 +13,19 @@ from losses import Losses  # noqa: E402
 from tones import make_config, weights_of  # noqa: E402
 
 from speechgru import train as training  # noqa: E402
+from speechgru.config import save_config  # noqa: E402
 from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.ctc import ctc_loss  # noqa: E402
 from speechgru.dataset import open_corpus, training_batches  # noqa: E402
+from speechgru.errors import BundleError  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
-from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
+from speechgru.scoring.trained_run import TrainedRun  # noqa: E402
+from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train.ahead import Ahead  # noqa: E402
+from speechgru.train.learner import Learner  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.train.step import TrainStep  # noqa: E402
 
@@ -111,6 +116,27 @@ def only_bench(tones, tmp_path_factory):
 def bench(only_bench):
     only_bench.reset()
     return only_bench
+
+
+def test_a_run_without_a_dev_score_is_evaluated_by_what_its_newest_checkpoint_would_ship(tones_config, tmp_path):
+    """The running average of what is trained, and the rest as it is: nothing else would have been scored there."""
+    config = tones_config("train.ema=0.5", 'train.freeze=["subsampling"]', "model.normalization=batch")
+    vocabulary = Vocabulary("ab")
+    learner = Learner(config, len(vocabulary), form="samples", strategy=tf.distribute.get_strategy())
+    for place, variable in enumerate([*learner.model.variables, *learner.step.averages]):
+        variable.assign(tf.fill(variable.shape, tf.cast(place, variable.dtype)))
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    save_config(folder.config, config)
+    vocabulary.save(folder.vocabulary)
+    save_checkpoint(folder.checkpoint(20), learner.arrays(), {"step": 20})
+    with pytest.raises(BundleError, match="no dev score has chosen weights yet"):
+        load_run(folder.path)
+    learner.ship()
+    trained = TrainedRun(folder.path, newest=True)
+    for found, expected in zip(trained.model.variables, learner.shipped.variables, strict=True):
+        np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    assert trained.note.startswith("the weights are those of step_00000020.npz, the newest checkpoint")
 
 
 def test_a_prepared_batch_gives_the_same_step_to_the_bit(bench):

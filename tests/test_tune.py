@@ -9,6 +9,7 @@ import pytest
 
 from speechgru.config.load import known_keys, load_config
 from speechgru.errors import BundleError, ConfigError, UserError
+from speechgru.files import write_json
 from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.journal import Journal
 from speechgru.tune.results import best_of, front_of
@@ -584,8 +585,52 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
     folder.path.mkdir()
     _require_same_sweep(folder, load_sweep(write_sweep()))
     _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
+    _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 6}"), ["train.accumulate=2"]))
+    write_json(folder.trial("0000").outcome, {"status": "completed"})
     with pytest.raises(ConfigError, match=r"holds another sweep: seed \(0 there, 3 now\)\. budget\.trials"):
         _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
+
+
+def test_a_sweep_in_which_no_trial_came_to_a_checkpoint_is_begun_anew(write_sweep, tmp_path):
+    from speechgru.tune.chief import _require_same_sweep
+
+    folder, loaded = SweepFolder(tmp_path / "sweep"), load_sweep(write_sweep())
+    _require_same_sweep(folder, loaded)
+
+    def failed():
+        write_json(folder.trial("0000").outcome, {"status": "failed", "reason": "unknown characters"})
+        folder.journal.write_text("")
+        return loaded
+
+    assert not _require_same_sweep(folder, failed()) and folder.journal.exists(), "a sweep that was killed is resumed"
+    assert _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
+    assert not folder.journal.exists() and not folder.trials.exists()
+    assert _require_same_sweep(folder, failed()), "and back"
+    failed()
+    write_json(folder.status, {"ended": "all trials are done"})
+    assert _require_same_sweep(folder, loaded), "what was amiss may have lain in the corpus"
+
+
+def test_a_sweep_from_before_a_key_is_resumed_by_the_same_file(write_sweep, tmp_path):
+    from speechgru.tune.chief import _require_same_sweep
+
+    folder, loaded = SweepFolder(tmp_path / "sweep"), load_sweep(write_sweep())
+    _require_same_sweep(folder, loaded)
+    write_json(folder.trial("0000").outcome, {"status": "completed"})
+    stored = json.loads(folder.definition.read_text())
+    del stored["configuration"]["train"]["quiet_start_ms"]
+    write_json(folder.definition, stored)
+    assert not _require_same_sweep(folder, loaded)
+    with pytest.raises(ConfigError, match=r"holds another sweep: train\.quiet_start_ms"):
+        _require_same_sweep(folder, load_sweep(write_sweep(), ["train.quiet_start_ms=50.0"]))
+
+
+def test_a_search_for_characters_keeps_the_weights_by_characters(write_sweep):
+    values = {"model.units": 8}
+    by_characters = write_sweep(rest="objective: cer\nbudget: {trials: 6}")
+    assert load_sweep(by_characters).configure(values).train.monitor == "cer"
+    assert load_sweep(by_characters, ["train.monitor=wer"]).configure(values).train.monitor == "wer"
+    assert load_sweep(write_sweep()).configure(values).train.monitor == "auto"
 
 
 def test_what_the_parameters_alone_rule_out_is_refused_before_it_is_trained(write_sweep, tmp_path):

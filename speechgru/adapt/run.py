@@ -297,7 +297,7 @@ def _require_same_recordings(folder: RunFolder, key: str, trained: TrainedRun, o
     Raises:
         ConfigError: it learnt from others.
     """
-    if folder.config.exists() and len(_records_of(folder.path / FOLDS_NAME, key)) < options.folds:
+    if folder.is_claimed and len(_records_of(folder.path / FOLDS_NAME, key)) < options.folds:
         raise ConfigError(
             f"{folder.path}: holds an adaptation to other recordings, or of {trained.folder.path} as it was before; "
             "give another --run"
@@ -310,7 +310,7 @@ def _require_own_folder(folder: RunFolder, config: RunConfig) -> None:
     Raises:
         ConfigError: it holds another run.
     """
-    if not folder.config.exists():
+    if not folder.is_claimed:
         return
     stored = load_config(folder.config, stored=True).model_dump()
     lengths = ("train.max_steps", "train.evaluate_every_steps")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +73,13 @@ def run_command(command: Callable[[], Any]) -> None:
 def print_error(message: str) -> None:
     """Prints a user's mistake on one line of standard error."""
     err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Prints what a person should know before long work, where the bars would cut it; elsewhere progress has it."""
+    if err.is_terminal:
+        for note in notes:
+            err.print(escape(note), style="yellow", soft_wrap=True, highlight=False)
 
 
 def _fail(message: str) -> None:

@@ -252,9 +252,12 @@ def shard(
         raise UserError("packing needs manifests and --out; `speechgru shard --help` shows an example")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
+    from speechgru.utterances import read_manifest
 
-    verb = needs_training_packages(lambda: import_module("speechgru.shards.pack").shard)
     settings = load_config(config) if config else RunConfig()
+    for manifest in manifests:  # before TensorFlow is loaded, which takes seconds
+        read_manifest(manifest)
+    verb = needs_training_packages(lambda: import_module("speechgru.shards.pack").shard)
     with show_progress(quiet=as_json) as progress:
         summary = verb(manifests, out, config=settings, form=form, shard_megabytes=shard_megabytes, progress=progress)
     if as_json:
@@ -310,9 +313,11 @@ def listen(
     """
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
+    from speechgru.utterances import read_manifest
 
-    verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
     settings = load_config(config) if config else RunConfig()
+    read_manifest(manifest)  # before TensorFlow is loaded, which takes seconds
+    verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
     with show_progress() as progress:
         page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)

@@ -18,6 +18,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.errors import UserError
+from speechgru.runs import RunFolder
 
 
 @app.command()
@@ -105,6 +106,7 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
+    RunFolder(start).require().require_weights()  # before TensorFlow is loaded, which takes seconds
     module = needs_training_packages(lambda: import_module("speechgru.adapt"))
     options = module.AdaptOptions(
         folds=folds,

@@ -71,6 +71,14 @@ def calibrate(
         silence=silence,
         scorers=scorer or (),
     )
+    # Before TensorFlow is loaded, which takes seconds.
+    from speechgru.runs import RunFolder
+    from speechgru.runtime import is_bundle
+    from speechgru.utterances import read_manifest
+
+    if not is_bundle(run_or_bundle):
+        RunFolder(run_or_bundle).require().require_weights()
+    read_manifest(dev)
     verb = needs_training_packages(lambda: import_module("speechgru.export.calibration").calibrate)
     with show_progress(quiet=as_json) as progress:
         record = verb(

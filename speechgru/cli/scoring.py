@@ -85,30 +85,30 @@ def evaluate(
         scorers=scorer or (),
         threshold=threshold,
     )
-    from speechgru.runtime import is_bundle
-
-    if not is_bundle(run_or_bundle):
-        needs_training_packages(lambda: import_module("tensorflow"))
     from speechgru.scoring.evaluation import evaluate as verb
 
     with show_progress(quiet=as_json) as progress:
-        record = verb(
-            run_or_bundle,
-            manifest,
-            form=form,
-            slices=slices or ("speaker", "duration"),
-            batch_size=batch_size,
-            decoding=decoding,
-            negatives=negatives or (),
-            false_accepts_per_hour=false_accepts_per_hour,
-            misses=None if misses is None else misses / 100,
-            progress=progress,
+        record = needs_training_packages(  # of a run; and only once all is there
+            lambda: verb(
+                run_or_bundle,
+                manifest,
+                form=form,
+                slices=slices or ("speaker", "duration"),
+                batch_size=batch_size,
+                decoding=decoding,
+                negatives=negatives or (),
+                false_accepts_per_hour=false_accepts_per_hour,
+                misses=None if misses is None else misses / 100,
+                progress=progress,
+            )
         )
     if report is not None:
         import_module("speechgru.scoring.page").report_evaluation(record, report)
     if as_json:
         print_json(record)
         return
+    if "note" in record:
+        terminal.print(record["note"], style="yellow", soft_wrap=True)
     table = Table("measure", "value", title=record["name"])
     interval = describe_interval(record["wer_interval"])
     for name, value in {

@@ -18,9 +18,12 @@ from speechgru.cli.console import (
     needs_training_packages,
     print_error,
     print_json,
+    print_notes,
     show_progress,
     terminal,
 )
+from speechgru.cli.decoding import describe_interval
+from speechgru.runs import RunFolder
 
 
 @app.command(context_settings={"ignore_unknown_options": False})
@@ -36,19 +39,35 @@ def train(
 
     Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
     """
+    from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
+    from speechgru.config.resuming import resume
 
     settings = load_config(config, overrides or ())
+    # Before TensorFlow is loaded, which takes seconds.
+    require_files(settings)
+    said = resume(RunFolder(run), settings).notes
+    print_notes(said)
     verb = needs_training_packages(lambda: import_module("speechgru.train").train)
     with show_progress() as progress:
         result = verb(settings, run, progress=progress)
-    best = "no dev manifest" if result.best_wer is None else f"best dev WER {result.best_wer:.2%}"
+    best = "no dev manifest"
+    if result.best_wer is not None:
+        from speechgru.train.monitor import describe_score
+
+        best = f"best dev {describe_score(result.best_wer, result.best_cer, monitor=result.monitor, digits=2)}"
+        if result.best_interval is not None:
+            interval = describe_interval(result.best_interval)
+            best += f" (95 % interval {interval}: {result.num_dev} dev utterances)"
     terminal.print(
         f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {best}, "
         f"{result.num_parameters:,} parameters, {result.num_train:,} utterances; ended by {result.ended}",
         soft_wrap=True,
     )
     terminal.print(f"{result.run / 'report' / 'training.html'} shows it all", soft_wrap=True)
+    for note in result.notes:
+        if note not in said:
+            terminal.print(note, style="yellow", soft_wrap=True)
     if result.num_skipped:
         terminal.print(
             f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
@@ -166,6 +185,7 @@ def report(
 
     Example: `speechgru report runs/first --out training.html`
     """
+    RunFolder(run).require()  # before TensorFlow is loaded, which takes seconds
     # A GPU may be busy with the very training that is shown, and three recordings need none.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # Drawing, too, needs what comes with the training packages.

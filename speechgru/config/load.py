@@ -49,7 +49,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     path = Path(path)
     document, origins = read_yaml(path, missing="no such configuration file; start from one in configs/")
     if stored:
-        for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0})):
+        for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0, "monitor": "wer"})):
             if isinstance(document.get(section), dict):
                 document[section] = before | document[section]
     else:

@@ -277,6 +277,7 @@ class TrainConfig(_Section):
     ema: Rate = 0.0
     ctc: Literal["auto", "compiled", "op", "xla"] = "auto"
     max_dropped_in_a_row: Count = 10
+    monitor: Literal["auto", "wer", "cer"] = "auto"
     evaluate_every_steps: Count = 250
     false_accepts_per_hour: NonNegative = 1.0
     checkpoint_every_steps: Count = 250
@@ -352,7 +353,7 @@ class RunConfig(_Section):
         }
         for key, waits in waiting.items():
             if waits and self.data.dev is None:
-                raise ValueError(f"{key} waits for a better dev WER, but data.dev names no manifest")
+                raise ValueError(f"{key} waits for a better dev score, but data.dev names no manifest")
         if self.data.min_duration_seconds >= self.data.max_duration_seconds:
             raise ValueError("data.min_duration_seconds must be below data.max_duration_seconds")
         return self

@@ -63,6 +63,8 @@ def calibrate(
     path = Path(path)
     if path.is_file() and (path.parent / "bundle.json").is_file():
         raise BundleError(f"{path}: is part of the bundle {path.parent}; calibrate that")
+    if not is_bundle(path):
+        RunFolder(path).require().require_weights()  # a threshold is of weights that stay
     record = evaluate(
         path,
         dev,

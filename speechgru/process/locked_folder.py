@@ -23,8 +23,9 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
     """Keeps other processes out of a folder while the block runs; a killed process's lock is gone with it.
 
     Args:
-        path: the folder; made when it is missing. `.lock` and `.holder` lie in it meanwhile: which process holds the
-            lock is in a file of its own, as some systems let nobody read a locked one.
+        path: the folder; made when it is missing, and removed again where nothing was written into it. `.lock` and
+            `.holder` lie in it meanwhile: which process holds the lock is in a file of its own, as some systems let
+            nobody read a locked one.
         activity: what the process does in the folder, as in "is training here"; completes the message.
         advice: what to do when another process holds it; ends the message.
 
@@ -32,6 +33,7 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
         UserError: another process works there, or the folder cannot be written.
     """
     folder = Path(path)
+    is_new = not folder.exists()
     lock, holder = filelock.FileLock(folder / ".lock", timeout=0), folder / ".holder"
     with room_for(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,9 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
             with contextlib.suppress(OSError):  # Windows keeps an open file; filelock removes it there
                 name.unlink()
         lock.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # something was done in it
+                folder.rmdir()
 
 
 def _read_holder(path: Path) -> str:

@@ -24,6 +24,8 @@ from speechgru.utterances.manifest import Utterance, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
 _FIELDS = ("speaker", "duration", "offset")
+#: Up to so many utterances a training's score has its interval.
+FEW_UTTERANCES = 100
 #: Confusions of each kind that a record keeps.
 _MOST_CONFUSIONS = 50
 
@@ -61,11 +63,11 @@ def evaluate(
 
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
-        (`DecodingOptions.as_record`), the record of `score`, `commands`: where a grammar was used and lines of the
-        manifest have `intent` and `slots`, of these lines `num_commands`, `num_accepted` (intent and every slot right,
-        and not rejected), `acceptance` with `acceptance_interval` (95 %, Wilson), and `wrong_slots`: how often each
-        slot was wrong where the intent was right; else None. And where there are negatives `negatives` (the manifests)
-        and `rejection` (`score_rejection`).
+        (`DecodingOptions.as_record`), `note` where the weights are not a run's best, the record of `score`, `commands`:
+        where a grammar was used and lines of the manifest have `intent` and `slots`, of these lines `num_commands`,
+        `num_accepted` (intent and every slot right, and not rejected), `acceptance` with `acceptance_interval` (95 %,
+        Wilson), and `wrong_slots`: how often each slot was wrong where the intent was right; else None. And where there
+        are negatives `negatives` (the manifests) and `rejection` (`score_rejection`).
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -87,7 +89,7 @@ def evaluate(
             f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
         )
     elif (path / "config.yaml").is_file():
-        trained = trained or TrainedRun(path)
+        trained = trained or TrainedRun(path, newest=True)
         decoding = decoding.with_grammar_of(trained.grammar)
         judged = _open_run(trained, decoding, batch_size)
     else:
@@ -111,6 +113,8 @@ def evaluate(
         "manifest": str(manifest.absolute()),
         "decoding": decoding.as_record() | {"threshold": judged.options.as_record()["threshold"]},
     }
+    if trained is not None and trained.note is not None:
+        record["note"] = trained.note
     record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
     record["commands"] = _score_commands(decoded) if decoding.grammar else None
     if negatives:
@@ -124,19 +128,24 @@ def evaluate(
     return record
 
 
-def error_rates(decoded: Decoded) -> dict[str, float | None]:
+def error_rates(decoded: Decoded) -> dict[str, Any]:
     """The two numbers of `score` that a training run keeps, `wer` and `cer`, at a fraction of its time.
 
-    Both are None where no reference holds a word.
+    Both are None where no reference holds a word. Of few utterances `wer_interval` and `cer_interval` show how little
+    they are (95 %, `metrics.error_interval`).
     """
     pairs = [
         (example.text, hypothesis.text)
         for example, hypothesis in zip(decoded.examples, decoded.hypotheses, strict=True)
     ]
-    return {
-        "wer": metrics.total(metrics.word_errors(*pair) for pair in pairs).rate,
-        "cer": metrics.total(metrics.character_errors(*pair) for pair in pairs).rate,
+    counts = {
+        "wer": [metrics.word_errors(*pair) for pair in pairs],
+        "cer": [metrics.character_errors(*pair) for pair in pairs],
     }
+    rates: dict[str, Any] = {name: metrics.total(each).rate for name, each in counts.items()}
+    if len(pairs) <= FEW_UTTERANCES:
+        rates |= {f"{name}_interval": metrics.error_interval(each) for name, each in counts.items()}
+    return rates
 
 
 def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequence[str] = ()) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import DecodingOptions, Hypothesis, Predictor, decode
@@ -47,25 +49,40 @@ class Decoded:
         return sum(self.durations)
 
 
-def load_run(path: str | Path, *, implementation: str = "auto") -> tuple[RunConfig, Vocabulary, Any]:
+def load_run(
+    path: str | Path, *, implementation: str = "auto", newest: bool = False
+) -> tuple[RunConfig, Vocabulary, Any]:
     """A run's configuration, vocabulary and Keras model with its best weights.
 
     Args:
         path: the run folder.
         implementation: how the GRU layers run.
+        newest: whether the newest checkpoint's weights will do where no dev score has chosen any yet.
 
     Raises:
         BundleError: the folder holds no run, or none that reached a checkpoint.
     """
-    from speechgru.model.build import build_model
-
     folder = RunFolder(Path(path)).require()
     config = load_config(folder.config, stored=True)
+    file = folder.require_weights(newest=newest)
     vocabulary = Vocabulary.load(folder.vocabulary)
-    arrays, _ = load_checkpoint(folder.best)
+    arrays, _ = load_checkpoint(file)
+    # Before it TensorFlow is not needed, which takes seconds to load.
+    from speechgru.model.build import build_model
+
     model = build_model(config, len(vocabulary), implementation=implementation)
-    restore_variables(model.variables, arrays, "model", where=folder.best)
+    restore_variables(model.variables, arrays, "model", where=file)
+    if file != folder.best and config.train.ema:
+        _restore_averages(model, arrays, config, where=file)
     return config, vocabulary, model
+
+
+def _restore_averages(model: Any, arrays: dict[str, np.ndarray], config: RunConfig, *, where: Path) -> None:
+    """Gives a model the running averages of a checkpoint: it has one of each variable that is trained."""
+    layers = model.encoder.layers_with_weights
+    frozen = {id(variable) for name in config.train.freeze for variable in layers[name].variables}
+    trained = [variable for variable in model.trainable_variables if id(variable) not in frozen]
+    restore_variables(trained, arrays, "average", where=where)
 
 
 def decode_recordings(

@@ -85,6 +85,11 @@ class ScoringSet(Sequence[Examined]):
         return len(self._utterances) - sum(isinstance(result, Problem) for result in list(self._results.values()))
 
     @property
+    def references(self) -> list[str]:
+        """The normalised transcripts of all lines, be their recordings usable or not; nothing is read for them."""
+        return list(self._references)
+
+    @property
     def problems(self) -> list[dict[str, Any]]:
         """A record of each utterance that cannot be read, in the manifest's order."""
         return [result.as_record(self.manifest) for result in self._all_results() if isinstance(result, Problem)]

@@ -28,6 +28,7 @@ class TrainedRun:
 
     Args:
         run: the run folder.
+        newest: whether the newest checkpoint's weights will do where no dev score has chosen any yet.
 
     Raises:
         BundleError: it is not a run folder; or, from whatever loads the weights, it has none yet.
@@ -40,8 +41,20 @@ class TrainedRun:
         report_run(trained, "report.html", evaluations=[scores])
     """
 
-    def __init__(self, run: str | Path):
-        self.folder = RunFolder(Path(run)).require()
+    def __init__(self, run: str | Path, *, newest: bool = False):
+        self.folder, self._newest = RunFolder(Path(run)).require(), newest
+
+    @functools.cached_property
+    def note(self) -> str | None:
+        """Which weights these are, where they are not the best ones.
+
+        Raises:
+            BundleError: the run has none yet.
+        """
+        file = self.folder.require_weights(newest=self._newest)
+        if file == self.folder.best:
+            return None
+        return f"the weights are those of {file.name}, the newest checkpoint: no dev score has chosen any yet"
 
     @property
     def config(self) -> RunConfig:
@@ -81,7 +94,7 @@ class TrainedRun:
 
     @functools.cached_property
     def _loaded(self) -> tuple[RunConfig, Vocabulary, Any]:
-        return load_run(self.folder.path)
+        return load_run(self.folder.path, newest=self._newest)
 
 
 def open_run(run: str | Path | TrainedRun) -> TrainedRun:

@@ -30,12 +30,10 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru import lengths
+from speechgru.config.corpus_files import SUMMARY_NAME as SUMMARY_NAME
 from speechgru.errors import AudioError
 
 Form = Literal["samples", "features"]
-
-#: The file that shows that a folder holds finished shards.
-SUMMARY_NAME = "shards.json"
 
 #: One record in an index: the place and size of its payload in bytes, its lengths, and the payload's CRC-32.
 INDEX_DTYPE = np.dtype(

@@ -59,13 +59,23 @@ def begin(
     if resumed or job.workers.count > 1:
         learner.restore(arrays, where=where or "the chief's state")
     state = TrainingState.from_record(record, where=where)
-    max_minutes = job.config.train.max_minutes
-    if state.ended == "max_minutes" and (max_minutes is None or max_minutes > state.seconds / 60.0):
-        state.ended = None  # more time was given
+    if _is_lengthened(state, job):
+        state.ended = None
     if job.workers.is_chief:
         job.folder.cut_history(state.step if resumed else -1)
         checkpoints.undo_stop()
     return state, resumed
+
+
+def _is_lengthened(state: TrainingState, job: TrainingJob) -> bool:
+    """Whether a run that has ended was given more steps, time or patience since."""
+    settings = job.config.train
+    if state.ended == "max_minutes":
+        return settings.max_minutes is None or settings.max_minutes > state.seconds / 60.0
+    if state.ended == "patience":
+        return settings.patience is None or state.evaluations_since_best < settings.patience
+    # A cosine is at its end, even where the corpus has grown since.
+    return state.ended in ("max_steps", "max_epochs") and state.step < job.num_steps and settings.schedule != "cosine"
 
 
 def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) -> None:

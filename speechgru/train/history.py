@@ -99,6 +99,12 @@ class History:
             best_step=None if self.best is None else self.best["step"],
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What the sessions had to say of the corpus and of the run's settings, each once."""
+        said = [record.get("notes") for record in self.of_kind("session")]
+        return list(dict.fromkeys(str(note) for notes in said if isinstance(notes, list) for note in notes))
+
     def unlearnt(self) -> dict[tuple[str, str], list[str]]:
         """The utterances that were met and not learnt from: by name and reason, at which steps and what was amiss."""
         met: dict[tuple[str, str], list[str]] = {}

@@ -12,6 +12,7 @@ from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.text import Vocabulary
+from speechgru.train.monitor import Monitor
 from speechgru.train.strategies import Workers
 
 
@@ -27,6 +28,7 @@ class TrainingJob:
         dev: what to score; None without a dev manifest, and in processes that do not score.
         workers: the processes that train together.
         negatives: recordings without a command, which the best weights are chosen by too; scored where `dev` is.
+        monitor: the error rate of `dev` that decides first which weights are the best.
         grammar: of the commands, where `data.grammar` names one: what counts as accepted in a negative.
         num_steps: steps of the complete run, where its learning rate schedule ends.
     """
@@ -39,6 +41,7 @@ class TrainingJob:
     workers: Workers
     negatives: tuple[ScoringSet, ...] = ()
     grammar: Grammar | None = None
+    monitor: Monitor = "wer"
     num_steps: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from speechgru.decoding import Predictor
 from speechgru.progress import Progress
 from speechgru.train.job import TrainingJob
+from speechgru.train.monitor import describe_score
 from speechgru.train.state import TrainingState
 from speechgru.train.step import Outcome
 from speechgru.train.tensorboard import TensorBoardWriter
@@ -104,7 +105,8 @@ class TrainingLog:
         """Reports a step as progress, with its loss and the speed so far."""
         notes = [f"loss {outcome.loss:.2f}"]
         if state.best_wer is not None:
-            notes.append(f"best dev WER {state.best_wer:.1%}")
+            score = describe_score(state.best_wer, state.best_cer, monitor=self._job.monitor)
+            notes.append(f"best dev {score}")
         if state.best_misses is not None:
             notes.append(f"{state.best_misses:.1%} missed")
         if state.timed_steps:

@@ -232,9 +232,11 @@ class TrainingLoop:
     def _diagnose(self, reason: str, names: Sequence[str]) -> str:
         settings = self._job.config.train
         what = {"loss": "the loss", "gradient": "the gradient (the loss is finite)"}[reason]
-        advice = [f"lower train.learning_rate (now {settings.learning_rate:g}) or lengthen train.warmup_steps"]
+        # With a checkpoint the folder is this configuration's.
+        where = " in another --run" if self._job.folder.is_claimed else ""
+        advice = [f"lower train.learning_rate (now {settings.learning_rate:g}) or lengthen train.warmup_steps{where}"]
         if settings.precision == "mixed_float16":
-            advice.append("set train.precision to mixed_bfloat16 or float32")
+            advice.append(f"set train.precision to mixed_bfloat16 or float32{where}")
         advice.append(f"look at the recordings of the last such batch: {', '.join(names[:_NAMED])}")
         return (
             f"{self._job.folder.path}: {what} of {settings.max_dropped_in_a_row} steps in a row, up to step "
@@ -279,7 +281,13 @@ class TrainingLoop:
         """
         state, settings = self.state, self._job.config.train
         scores = self._job.workers.share_json(self._score() if self._job.workers.is_chief else None)
-        is_best = state.record_score(scores["wer"], settings=settings, misses=scores.get("misses"))
+        is_best = state.record_score(
+            scores["wer"],
+            scores["cer"],
+            settings=settings,
+            monitor=self._job.monitor,
+            misses=scores.get("misses"),
+        )
         state.seconds = self._seconds()
         if self._job.workers.is_chief:
             marks = {"at_stop": True} if at_stop else {}

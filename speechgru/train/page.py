@@ -26,6 +26,7 @@ from speechgru.scoring.sections import (
 from speechgru.scoring.trained_run import TrainedRun, open_run
 from speechgru.train.charts import curves
 from speechgru.train.history import History, is_finite, read_lines, utterances_of
+from speechgru.train.monitor import monitor_in
 from speechgru.train.page_recordings import Recordings, recognise
 from speechgru.train.page_tables import (
     configuration,
@@ -84,7 +85,7 @@ def report_run(
     skipped, skipped_notes = _read(folder.skipped)
     provenance, provenance_notes = _read_object(folder.provenance)
     recordings = recognise(trained, picture_manifest or config.data.dev, most=num_pictures)
-    notes = [*notes, *history_notes, *skipped_notes, *provenance_notes, *recordings.notes]
+    notes = [*notes, *history.notes, *history_notes, *skipped_notes, *provenance_notes, *recordings.notes]
     progress_html, lead = _progress(history, config), _lead(history, config)
     facts_html = _facts(history, config, recordings.num_parameters)
     if evaluations:
@@ -159,10 +160,16 @@ def _progress(history: History, config: RunConfig) -> str:
     """How far the training came, in large numbers."""
     best, most = history.best, config.train.max_steps
     if best is not None:
-        at = f"at step {html.count(best['step'])}"
-        if is_finite(best.get("cer")):
-            at += f", CER {html.percent(best['cer'])}"
-        numbers = [("Best dev WER", html.percent(best["wer"]), at)]
+        at, monitor = f"at step {html.count(best['step'])}", monitor_in(history.records)
+        if not is_finite(best.get(monitor)):
+            monitor = "wer"
+        other = "cer" if monitor == "wer" else "wer"
+        if is_finite(best.get(other)):
+            at += f", {other.upper()} {html.percent(best[other])}"
+        interval = best.get(f"{monitor}_interval")
+        if isinstance(interval, list) and len(interval) == 2 and all(map(is_finite, interval)):
+            at += f"; 95 % interval {html.percent(interval[0])} to {html.percent(interval[1])}"
+        numbers = [(f"Best dev {monitor.upper()}", html.percent(best[monitor]), at)]
     else:
         numbers = [("Best dev WER", html.MISSING, "not scored yet" if config.data.dev else "no dev manifest")]
     of_all = f"of {html.count(most)}" if html.is_number(most) else ""

@@ -127,7 +127,7 @@ def process_table(history: History) -> str:
     sessions = history.of_kind("session")
     if not sessions:
         return ""
-    known = ("kind", "step", "epoch", "seconds", "resumed", "workers")
+    known = ("kind", "step", "epoch", "seconds", "resumed", "workers", "notes")
     extra = list(dict.fromkeys(key for record in sessions for key in record if key not in known))
     return html.table(
         ["Process", "From step", "After", "Replicas", *map(html.heading_of, extra)],
@@ -178,6 +178,8 @@ def provenance_list(provenance: Record) -> str:
     """The command, seed, commit, versions and host of a run."""
     facts = []
     for key, value in provenance.items():
+        if key == "corpus":  # digests, for programs
+            continue
         is_command = key == "command" and isinstance(value, list)
         shown = shlex.join(map(str, value)) if is_command else _in_words(value)
         facts.append((html.heading_of(key), str(value) if key == "seed" else shown))

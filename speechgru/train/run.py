@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import keras
 import tensorflow as tf
 
 from speechgru import jsonlines
-from speechgru.audio.in_graph import error_of
-from speechgru.config.differences import find_differences
-from speechgru.config.load import load_config, save_config
+from speechgru.config.corpus_files import digests_of, require_files
+from speechgru.config.load import save_config
+from speechgru.config.resuming import Resumption, resume, with_keys
 from speechgru.config.sections import RunConfig
+from speechgru.config.sizing import choose_by_size, describe_choice
 from speechgru.dataset import Corpus, open_corpus
 from speechgru.decoding import GrammarConstraint, Spelling
-from speechgru.errors import AudioError, ConfigError, UserError
+from speechgru.errors import UserError
 from speechgru.files import room_for, write_json
 from speechgru.grammar import Grammar
 from speechgru.process.locked_folder import locked_folder
@@ -30,34 +31,16 @@ from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.text import Vocabulary
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
+from speechgru.train.failures import errors_told
 from speechgru.train.job import TrainingJob
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
 from speechgru.train.loop import TrainingLoop
+from speechgru.train.monitor import Monitor, choose_monitor, describe_dev, interval_of
 from speechgru.train.page import report_run
 from speechgru.train.strategies import Workers, choose_strategy
 from speechgru.utterances.examination import Problem, read_usable
 from speechgru.utterances.manifest import read_manifest
-
-#: Keys that change nothing about what is computed, so that a resumed run may have other values.
-_MAY_CHANGE = (
-    "data.num_workers",
-    "data.grammar",
-    "train.max_minutes",
-    "train.checkpoint_every_steps",
-    "train.keep_last",
-    "train.show_examples",
-)
-
-#: What TensorFlow raises when a process of the cluster is gone.
-_PEER_GONE = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.CancelledError,
-    tf.errors.InternalError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +69,10 @@ class TrainingResult:
         steps: steps done in all.
         ended: why it ended: `max_steps`, `max_epochs`, `max_minutes`, `patience`, `callback` or `stop_after`.
         best_wer: dev WER of the best weights, a fraction; None where there was no dev manifest.
+        best_cer: their dev CER; None there too.
+        monitor: which of the two the best weights were chosen by, `wer` or `cer`.
+        best_interval: where that rate may lie at 95 %; None where the dev set is no small one.
+        num_dev: utterances of the dev set that were scored; None without one.
         best_step: its step.
         num_train: utterances trained on.
         num_skipped: utterances left out of train and dev, listed in `skipped.jsonl`.
@@ -97,12 +84,18 @@ class TrainingResult:
         num_parameters: weights.
         padding_share: the share of the batches that was padding.
         wait_share: the share of the steps' time that they waited for their batch.
+        notes: what a person should know: what the corpus's size has chosen, a dev set that is too small, a run that was
+            lengthened or whose corpus lies elsewhere.
     """
 
     run: Path
     steps: int
     ended: str
     best_wer: float | None
+    best_cer: float | None
+    monitor: Monitor
+    best_interval: tuple[float, float] | None
+    num_dev: int | None
     best_step: int
     num_train: int
     num_skipped: int
@@ -112,6 +105,7 @@ class TrainingResult:
     num_parameters: int
     padding_share: float
     wait_share: float
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -167,15 +161,19 @@ def train(
         Interrupted: a signal came; the state is kept.
     """
     folder = RunFolder(Path(run))
-    if not config.data.train:
-        raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
+    if opened is None:
+        require_files(config)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     with Interruption(advice="the run resumes from its last checkpoint") as interruption:
         workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
-        claim = _claimed(folder, config, command) if workers.is_chief else contextlib.nullcontext()
-        with claim, _errors_told(folder, config, workers):
-            return _train(
+        held = _held(folder) if workers.is_chief else contextlib.nullcontext()
+        with held, errors_told(folder, config, workers):
+            resumption = resume(folder, config) if workers.is_chief else Resumption(config, {}, ())
+            config = with_keys(config, workers.share_json(dict(resumption.kept)))
+            for note in resumption.notes:
+                progress("resuming", 1, 1, note)
+            result = _train(
                 folder,
                 config,
                 workers,
@@ -184,7 +182,9 @@ def train(
                 stop_after=stop_after,
                 callbacks=callbacks,
                 opened=opened,
+                command=command,
             )
+        return dataclasses.replace(result, notes=(*resumption.notes, *result.notes))
 
 
 def _train(
@@ -197,9 +197,15 @@ def _train(
     stop_after: int | float | None,
     callbacks: Sequence[keras.callbacks.Callback],
     opened: Opened | None,
+    command: Sequence[str] | None,
 ) -> TrainingResult:
+    notes: list[str] = []
+    sized: dict[str, Any] = {}
     if opened is None:
         corpus, vocabulary, problems = open_corpus(config, progress=progress)
+        sized = choose_by_size(config, len(corpus))
+        config = with_keys(config, sized)
+        notes += [describe_choice(sized, len(corpus))] if sized else []
     else:
         corpus, vocabulary, problems = opened.corpus, opened.vocabulary, list(opened.problems)
     _require_readable(config)
@@ -221,6 +227,11 @@ def _train(
             problems += negatives[-1].problems
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
+        if opened is None:
+            notes += describe_dev(None if dev is None else dev.references)
+        for note in notes:
+            progress("beginning", 1, 1, note)
+        _write_beginning(folder, config, command, sized=sized)
         vocabulary.save(folder.vocabulary)
         _keep_grammar(folder, config, vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
@@ -234,6 +245,7 @@ def _train(
         workers=workers,
         negatives=tuple(negatives),
         grammar=grammar,
+        monitor=workers.share_json(choose_monitor(config, dev.references) if dev is not None else "wer"),
     )
     stop_step = job.stop_step(stop_after)
     learner = opened.learner if opened else None
@@ -242,7 +254,9 @@ def _train(
     checkpoints = Checkpoints(folder, keep_last=config.train.keep_last)
     state, resumed = begin(job, learner, checkpoints=checkpoints, progress=progress)
     if state.ended is None:
-        log.record(state, "session", resumed=resumed, replicas=workers.num_replicas, seconds=state.seconds)
+        log.record(
+            state, "session", resumed=resumed, replicas=workers.num_replicas, monitor=job.monitor, seconds=state.seconds
+        )
     loop = TrainingLoop(
         job,
         learner,
@@ -260,17 +274,17 @@ def _train(
             _report(folder, workers)
         raise
     _report(folder, workers)
-    infeasible = {
-        name
-        for record in (folder.read_history() if workers.is_chief else ())
-        if record["kind"] == "infeasible"
-        for name in record["utterances"]
-    }
+    history = folder.read_history() if workers.is_chief else []
+    infeasible = {name for record in history if record["kind"] == "infeasible" for name in record["utterances"]}
     return TrainingResult(
         run=folder.path,
         steps=state.step,
         ended=state.ended or "",
         best_wer=state.best_wer,
+        best_cer=state.best_cer,
+        monitor=job.monitor,
+        best_interval=interval_of(history, job.monitor),
+        num_dev=None if dev is None else len(dev),
         best_step=state.best_step,
         num_train=len(corpus),
         num_skipped=len(problems),
@@ -280,6 +294,7 @@ def _train(
         num_parameters=learner.model.count_params(),
         padding_share=state.padding_share,
         wait_share=state.wait_share,
+        notes=tuple(notes),
     )
 
 
@@ -304,28 +319,25 @@ def _report(folder: RunFolder, workers: Workers) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> Iterator[None]:
-    """Holds the run folder against other processes; makes it, or finds in it a run of this very configuration."""
+def _held(folder: RunFolder) -> Iterator[None]:
+    """Holds the run folder against other processes."""
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="is training here", advice=advice):
         with room_for(folder.path):
             for left_half_written in folder.checkpoints.glob(".*.npz"):  # by a process that was killed
                 left_half_written.unlink()
-        _require_same_config(folder, config, command)
         yield
 
 
-def _require_same_config(folder: RunFolder, config: RunConfig, command: Sequence[str] | None) -> None:
-    if folder.config.exists():
-        stored, given = load_config(folder.config, stored=True).model_dump(), config.model_dump()
-        changed = find_differences(stored, given, may_differ=_MAY_CHANGE)
-        if changed:
-            raise ConfigError(
-                f"{folder.path}: holds a run of another configuration: {'; '.join(map(str, changed))}; "
-                "give the same values to resume it, or another --run"
-            )
-    else:
-        write_json(folder.provenance, make_provenance(seed=config.train.seed, command=command))
+def _write_beginning(
+    folder: RunFolder, config: RunConfig, command: Sequence[str] | None, *, sized: Mapping[str, Any]
+) -> None:
+    """Writes the configuration, and of a run that begins now where it comes from and what its size has chosen."""
+    known = folder.read_provenance()
+    if not folder.is_claimed:
+        known = make_provenance(seed=config.train.seed, command=command) | {"sized": sorted(sized)}
+    if known and "corpus" not in known:
+        write_json(folder.provenance, known | {"corpus": digests_of(config)})
     save_config(folder.config, config)
 
 
@@ -354,29 +366,3 @@ def _require_same_corpus(workers: Workers, facts: Sequence[int | str]) -> None:
             f"worker {workers.index} can use {facts[0]:,} utterances with {len(facts) - 1} labels, the chief "
             f"{chiefs[0]:,} with {len(chiefs) - 1}; every machine needs the same manifests and recordings"
         )
-
-
-@contextlib.contextmanager
-def _errors_told(folder: RunFolder, config: RunConfig, workers: Workers) -> Iterator[None]:
-    """Turns what TensorFlow raises for a user's reasons into the user's errors."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"{folder.path}: the memory does not hold a batch; raise train.accumulate (now {config.train.accumulate}), "
-            f"which computes it in parts to the same result, or lower data.max_duration_seconds (now "
-            f"{config.data.max_duration_seconds:g}). The last checkpoint is intact"
-        ) from error
-    except tf.errors.OpError as error:
-        message = error_of(error)
-        if message is not None:
-            raise AudioError(
-                f"{message} (it could be read when training started; the run resumes from its last checkpoint once it "
-                "is there again)"
-            ) from error
-        if workers.count > 1 and isinstance(error, _PEER_GONE):
-            raise UserError(
-                f"{folder.path}: another of the {workers.count} workers has ended or cannot be reached; start all of "
-                "them again with the same commands, and the run resumes from its last checkpoint"
-            ) from error
-        raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from speechgru.config.sections import TrainConfig
 from speechgru.errors import BundleError
+from speechgru.train.monitor import Monitor, rank
 
 #: The first loss scale of mixed float16 (the loss is a sum over a batch), and steps without an overflow after which the
 #: scale doubles.
@@ -24,6 +25,7 @@ class TrainingState:
         epoch: passes over the corpus, a fraction of one included.
         seconds: seconds of training, earlier sessions included.
         best_wer: the dev WER of the best weights so far, a fraction; None before the first.
+        best_cer: their character error rate, which decides between equal ones; None in runs from before it did.
         best_misses: their share of missed dev utterances; None without negatives.
         best_step: its step.
         evaluations_since_best: dev evaluations since then.
@@ -48,6 +50,7 @@ class TrainingState:
     epoch: float = 0.0
     seconds: float = 0.0
     best_wer: float | None = None
+    best_cer: float | None = None
     best_misses: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
@@ -83,7 +86,7 @@ class TrainingState:
         Raises:
             BundleError: it has other fields.
         """
-        record = {"best_misses": None} | record  # what checkpoints from before there were negatives lack
+        record = {"best_misses": None, "best_cer": None} | record  # what older checkpoints lack
         if record.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise BundleError(f"{where}: the checkpoint is another version's; give another --run")
         return cls(**record)
@@ -112,28 +115,30 @@ class TrainingState:
         """Hours of audio per hour of training."""
         return self.timed_audio_seconds / self.trained if self.trained else 0.0
 
-    def record_score(self, wer: float, *, settings: TrainConfig, misses: float | None = None) -> bool:
+    def record_score(
+        self, wer: float, cer: float, *, settings: TrainConfig, monitor: Monitor = "wer", misses: float | None = None
+    ) -> bool:
         """Records a dev score.
 
         With negatives the best weights are those that miss the fewest commands at the confidence that keeps the asked
-        rate of false accepts, and of equal ones those with the lower WER. Only what is better than the best counts as
-        progress for `patience` and plateaus.
+        rate of false accepts. Of equal ones the monitored rate decides, and then the other one. Only what is better
+        than the best counts as progress for `patience` and plateaus.
 
         Args:
             wer: a fraction.
+            cer: likewise.
             settings: schedule and plateaus.
+            monitor: the rate that decides first.
             misses: the share of dev utterances that are missed; None without negatives.
 
         Returns:
-            Whether it is the best so far; of two equal ones the later is.
+            Whether it is the best so far; of two equal ones the earlier is, which has learnt less by heart.
         """
-        best_wer = math.inf if self.best_wer is None else self.best_wer
-        score, best = (misses or 0.0, wer), (self.best_misses or 0.0, best_wer)
-        is_lower = self.best_wer is None or score < best
-        is_best = is_lower or score == best
-        if is_best:
-            self.best_wer, self.best_misses, self.best_step = wer, misses, self.step
-        if is_lower:
+        if self.best_wer is not None:
+            best_cer = math.inf if self.best_cer is None else self.best_cer
+            best = rank(self.best_wer, best_cer, monitor=monitor, misses=self.best_misses)
+        if self.best_wer is None or rank(wer, cer, monitor=monitor, misses=misses) < best:
+            self.best_wer, self.best_cer, self.best_misses, self.best_step = wer, cer, misses, self.step
             self.evaluations_since_best = self.evaluations_since_plateau = 0
             return True
         self.evaluations_since_best += 1
@@ -141,7 +146,7 @@ class TrainingState:
         if settings.schedule == "plateau" and self.evaluations_since_plateau >= settings.plateau_patience:
             self.plateau_scale *= settings.plateau_factor
             self.evaluations_since_plateau = 0
-        return is_best
+        return False
 
     def handle_overflow(self) -> bool:
         """Lowers the loss scale after a gradient that was not finite.

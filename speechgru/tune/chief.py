@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechgru.config.corpus_files import SUMMARY_NAME
 from speechgru.config.differences import find_differences
+from speechgru.config.resuming import MAY_CHANGE_IN_A_SWEEP
+from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, Interrupted, UserError
 from speechgru.files import room_for, sha256_of, write_json
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
-from speechgru.shards.folder import SUMMARY_NAME
 from speechgru.tune.environment import (
     free_port,
     hidden_gpus,
@@ -100,7 +103,8 @@ def tune(
     folder = SweepFolder(Path(run).absolute())
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
-        _require_same_sweep(folder, loaded)
+        if _require_same_sweep(folder, loaded):
+            progress("resuming", 1, 1, "no trial of the sweep that was here came to a checkpoint; it is begun anew")
         return Chief(folder, loaded, workers=workers, listen=address, progress=progress).lead()
 
 
@@ -355,8 +359,18 @@ def _require_manifests(loaded: LoadedSweep) -> None:
             read_manifest(path, needs_text=False)
 
 
-def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> None:
-    """Whether the folder is new, or holds this very sweep on this very evaluation set."""
+def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:
+    """Whether the folder is new, or holds this very sweep on this very evaluation set.
+
+    A folder is claimed by its first trial that reached a checkpoint. One whose trials all failed before is begun anew,
+    with another definition, or with the same one once the sweep had ended: what was amiss may lie in the corpus.
+
+    Returns:
+        Whether such a sweep was removed.
+
+    Raises:
+        ConfigError: it holds another sweep, or something else.
+    """
     given = loaded.definition()
     given["evaluation_sha256"] = sha256_of(given["configuration"]["data"]["dev"])
     stored = read_json(folder.definition)
@@ -364,11 +378,27 @@ def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> None:
         if folder.journal.exists() or any(folder.path.glob("*.yaml")):
             raise ConfigError(f"{folder.path}: holds something else than a sweep; give another --run")
         write_json(folder.definition, given)
-        return
+        return False
     there, here = ({**sweep, **sweep["configuration"], "configuration": None} for sweep in (stored, given))
-    changed = find_differences(there, here)
+    # Keys that were not known when the sweep began, and are not set now, mean what was done then.
+    unknown = [
+        f"{section}.{key}"
+        for section, defaults in RunConfig().model_dump(mode="json").items()
+        for key, default in defaults.items()
+        if key not in there[section] and here[section][key] == default
+    ]
+    changed = find_differences(there, here, may_differ=(*MAY_CHANGE_IN_A_SWEEP, *unknown))
+    if not folder.is_claimed and (changed or (read_json(folder.status) or {}).get("ended") is not None):
+        with room_for(folder.path):
+            shutil.rmtree(folder.trials, ignore_errors=True)
+            folder.journal.unlink(missing_ok=True)
+        write_json(folder.definition, given)
+        return True
     if changed:
+        moved = any(difference.key.startswith("data.") for difference in changed)
         raise ConfigError(
             f"{folder.path}: holds another sweep: {'; '.join(map(str, changed))}. budget.trials and budget.minutes may "
             "change, all else must be the same to resume it. Give the sweep as it was, or another --run"
+            + (". If the corpus has moved, put a link to it where it was" if moved else "")
         )
+    return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import BundleError
+from speechgru.runs import RunFolder
 
 #: The exit code of a trial's process that found another one at its trial.
 BUSY = 75
@@ -66,6 +67,11 @@ class TrialFolder:
         """What came of the trial; None while it runs."""
         return read_json(self.outcome)
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the trial has reached a checkpoint or a score."""
+        return RunFolder(self.path).is_claimed or (self.read_outcome() or {}).get("status") == "completed"
+
 
 @dataclass(frozen=True)
 class SweepFolder:
@@ -121,9 +127,19 @@ class SweepFolder:
         """A file that a worker changes every few seconds."""
         return self.workers / f"{worker}.beat"
 
+    @property
+    def trials(self) -> Path:
+        """The trials' folders."""
+        return self.path / "trials"
+
     def trial(self, number: str) -> TrialFolder:
         """A trial's folder."""
-        return TrialFolder(self.path / "trials" / number)
+        return TrialFolder(self.trials / number)
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a trial has reached a checkpoint or a score, so that another sweep would lose something."""
+        return any(TrialFolder(path).is_claimed for path in self.trials.glob("*"))
 
 
 def read_json(path: Path) -> Any:

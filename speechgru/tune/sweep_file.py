@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from speechgru.config.load import find_paths, load_config
+from speechgru.config.resuming import with_keys
 from speechgru.config.sections import Count, NonNegativeInt, Positive, RunConfig
 from speechgru.config.strict_yaml import Origins, read_yaml
 from speechgru.errors import ConfigError
@@ -211,7 +212,10 @@ class LoadedSweep:
             ConfigError: the values do not go together.
         """
         chosen = [f"{key}={json.dumps(value)}" for key, value in _found(values, self.path.parent).items()]
-        return load_config(self._base, [*self._overrides, *chosen])
+        config = load_config(self._base, [*self._overrides, *chosen])
+        # A trial keeps the weights that the search is for, so that its score is theirs.
+        is_for_characters = self.sweep.objective.metric == "cer" and config.train.monitor == "auto"
+        return with_keys(config, {"train.monitor": "cer"}) if is_for_characters else config
 
     def definition(self) -> dict[str, Any]:
         """All that a sweep which is resumed must have in common with the one that began; JSON-ready."""

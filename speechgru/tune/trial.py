@@ -22,6 +22,8 @@ import filelock
 import numpy as np
 
 from speechgru import jsonlines
+from speechgru.config.load import load_config
+from speechgru.config.resuming import with_keys
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
 from speechgru.errors import Interrupted, UserError
@@ -122,6 +124,8 @@ def _run(folder: TrialFolder, plan: dict[str, Any], progress: Progress) -> dict[
     config = RunConfig.model_validate(plan["config"])
     if plan["go_on_from"] is not None:
         _resume_from(folder.path.parent / plan["go_on_from"], folder.path)
+        before = load_config(RunFolder(folder.path).config, stored=True).train.monitor  # of an earlier version's rung
+        config = with_keys(config, {"train.monitor": before})
     max_size_mb = plan["limits"].get("max_size_mb")
     if max_size_mb is not None:
         reason = reason_by_size(folder.path, config, form=plan["form"], max_size_mb=max_size_mb)
@@ -159,7 +163,7 @@ def _train_and_measure(
     run, epochs = folder.repeat(number), plan["stop_after_epochs"]
     trained = train(config, run, progress=progress, stop_after=None if epochs is None else float(epochs))
     started = time.monotonic()
-    # The evaluation of the weights that are kept: of two equal scores the later.
+    # The evaluation of the weights that are kept: the last that was the best so far.
     best = [record for record in RunFolder(run).read_history() if record["kind"] == "dev" and record["best"]][-1]
     part: dict[str, Any] = {
         "wer": trained.best_wer,
