@@ -1,6 +1,7 @@
 """The model's choices: normalisation over real steps, and precision that changes no weight and hardly a number."""
 
 import os
+import random
 import subprocess
 import sys
 
@@ -178,6 +179,22 @@ def test_two_replicas_share_the_statistics_of_one_batch():
         [sys.executable, "-c", _TWO_REPLICAS], capture_output=True, text=True, env=environment, check=False
     )
     assert "the same" in done.stdout, done.stderr[-2000:]
+
+
+def test_building_a_model_draws_its_weights_by_its_seed_and_leaves_the_callers_random_numbers():
+    def drawn():
+        return random.random(), np.random.random(), float(tf.random.uniform([])), float(keras.random.uniform([]))
+
+    keras.utils.set_random_seed(5)
+    expected = [drawn(), drawn()]
+    keras.utils.set_random_seed(5)
+    before = drawn()
+    first = build_model(small_config(), NUM_CLASSES).get_weights()
+    assert [before, drawn()] == expected
+    for one, other in zip(build_model(small_config(), NUM_CLASSES).get_weights(), first, strict=True):
+        np.testing.assert_array_equal(one, other)
+    other_seed = RunConfig.model_validate({**small_config().model_dump(), "train": {"seed": 1}})
+    assert np.abs(build_model(other_seed, NUM_CLASSES).get_weights()[0] - first[0]).max() > 0.01
 
 
 @pytest.mark.parametrize("direction", ["bidirectional", "forward"])

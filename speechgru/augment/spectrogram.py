@@ -75,8 +75,8 @@ def mask_frames(
 ) -> tf.Tensor:
     """SpecAugment's time masks: hides bands of frames behind zeros, the corpus's mean after normalisation.
 
-    Each mask's width is drawn from 0 to its share of the row's own frames, its place from all that fit; so an utterance
-    is masked the same whatever the padding and its batch mates.
+    Each mask's width is drawn from 0 to its share of the row's own frames, rounded down, its place from all that fit;
+    so an utterance is masked the same whatever the padding and its batch mates.
 
     Args:
         log_mel_BTM: normalised log-mel.
@@ -133,8 +133,11 @@ def mask_filters(
 def _bands(draws_BK2: tf.Tensor, sizes_B: tf.Tensor, padded: tf.Tensor, *, widest_share: Any) -> tf.Tensor:
     """A band for each draw in rows of such sizes: a boolean [B, padded], True inside a band."""
     sizes_B1 = tf.cast(sizes_B, tf.float32)[:, None]
+    # From 0 to as many as the share holds whole, all alike; a share of 10.4 would give 11 now and then. (The factor is
+    # for float32, in which 0.29 of 100 is a little less than 29.)
+    widest_B1 = tf.floor(widest_share * sizes_B1 * (1.0 + 1e-6))
     # A draw of 0, such as fills a row that has fewer bands than its mates, gives a band of no width.
-    widths_BK = tf.floor(draws_BK2[:, :, 0] * (widest_share * sizes_B1 + 1.0))
+    widths_BK = tf.floor(draws_BK2[:, :, 0] * (widest_B1 + 1.0))
     starts_BK = tf.floor(draws_BK2[:, :, 1] * (sizes_B1 - widths_BK + 1.0))
     positions = tf.cast(tf.range(padded), tf.float32)
     is_inside = tf.logical_and(

@@ -9,6 +9,7 @@ variables in the same order and draws the same dropout masks.
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -223,7 +224,7 @@ class AcousticModel(keras.Model):
 def build_model(
     config: RunConfig, num_classes: int, *, implementation: str = "auto", precision: str = "float32"
 ) -> AcousticModel:
-    """The whole recogniser with new weights, which `train.seed` draws.
+    """The whole recogniser with new weights, which `train.seed` draws. The caller's random numbers stay as they are.
 
     Args:
         config: the run's configuration.
@@ -238,5 +239,11 @@ def build_model(
     Raises:
         ValueError: no such precision.
     """
-    keras.utils.set_random_seed(config.train.seed)
-    return AcousticModel(config, num_classes, implementation=implementation, precision=precision)
+    # Where it is given no seed Keras draws one from Python's generator, which is the caller's; `set_random_seed` would
+    # also begin those of NumPy and TensorFlow anew.
+    state = random.getstate()
+    random.seed(config.train.seed)
+    try:
+        return AcousticModel(config, num_classes, implementation=implementation, precision=precision)
+    finally:
+        random.setstate(state)
