@@ -13,7 +13,9 @@ PACKAGE = ROOT / "speechgru"
 #: The floors from the ground up. A name stands for a module or for a whole room; the longest name that fits a module
 #: counts. A module imports from floors below its own, or from its own room on its own floor.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "jit", "lengths", "mel", "native", "philox", "processors", "progress", "ranges"}),
+    frozenset(
+        {"errors", "jit", "keras_backend", "lengths", "mel", "native", "philox", "processors", "progress", "ranges"}
+    ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
     frozenset({"audio", "jsonlines", "process", "text", "voices"}),
     frozenset({"grammar"}),

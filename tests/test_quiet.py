@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BUNDLE = Path(__file__).parent / "data" / "bundles" / "v3"
@@ -33,17 +34,75 @@ def test_a_recogniser_prints_nothing_unless_asked():
 
 
 def test_layers_are_imported_in_silence_and_need_nothing_of_keras_json(tmp_path):
-    pytest.importorskip("tensorflow", reason="needs the training packages (extra train)")
+    """And a file of Keras that holds them is read once they are imported; Keras's own message names their module."""
+    keras = pytest.importorskip("keras", reason="needs the training packages (extra train)")
+    from speechgru.gru import GRU
+
+    model = keras.Sequential([keras.Input([None, 3]), GRU(2)])
+    model.save(tmp_path / "model.keras")
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(
         '{"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_first"}'
     )
     code = (
-        "import numpy as np; from speechgru.gru import GRU; from speechgru.model.layers import ConvSubsampling;"
-        "layer = ConvSubsampling(factor=2, channels=3);"
-        "outputs, steps = layer(np.ones([1, 8, 5], np.float32), np.array([8], np.int32));"
+        "import sys, speechgru, keras, numpy as np\n"
+        "try: keras.saving.load_model(sys.argv[1])\n"
+        "except TypeError as error: hint = str(error)\n"
+        "print('speechgru.gru' in hint, 'make sure they are all imported' in hint)\n"
+        "import speechgru.gru\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "print(model(np.ones([1, 8, 3], np.float32)).numpy().sum())\n"
+        "from speechgru.model.layers import ConvSubsampling\n"
+        "layer = ConvSubsampling(factor=2, channels=3)\n"
+        "outputs, steps = layer(np.ones([1, 8, 5], np.float32), np.array([8], np.int32))\n"
         "print(tuple(outputs.shape), int(steps[0]))"
     )
-    out, err = run(code, KERAS_HOME=str(tmp_path / ".keras"), HOME=str(tmp_path))
-    assert out == "(1, 4, 3) 4\n"
+    out, err = run(code, tmp_path / "model.keras", KERAS_HOME=str(tmp_path / ".keras"), HOME=str(tmp_path))
+    hint, total, shapes = out.splitlines()
+    assert hint == "True True" and shapes == "(1, 4, 3) 4"
+    assert float(total) == pytest.approx(float(model(np.ones([1, 8, 3], np.float32)).numpy().sum()), abs=1e-5)
     assert err == ""
+
+
+@pytest.mark.parametrize("module", ["gru", "features", "model", "train", "tune.keras_tuner_adapter"])
+def test_another_backend_is_refused_before_keras_is_loaded_by_one_message(module, tmp_path):
+    """In a library's process; the command sets the backend itself. It needs no TensorFlow, and none is loaded."""
+    code = (
+        "import sys\n"
+        f"try: import speechgru.{module}\n"
+        "except ImportError as error: print(error)\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    asked = "speechgru needs Keras on TensorFlow; it is set to 'jax' by "
+    out, _ = run(code, KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path))
+    assert out == (
+        asked + "the environment variable KERAS_BACKEND: unset it, or set it to tensorflow, before Keras is imported\n"
+    )
+    if module == "gru":
+        (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+        out, _ = run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path))
+        assert out == (
+            f"{asked}{tmp_path / 'keras.json'}: "
+            "set the environment variable KERAS_BACKEND to tensorflow before Keras is imported\n"
+        )
+
+
+def test_a_backend_of_keras_that_is_loaded_already_counts(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from speechgru.keras_backend import require_tensorflow
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    loaded = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", loaded)
+    with pytest.raises(ImportError, match="it is set to 'torch' in this process: set the environment variable"):
+        require_tensorflow()
+    # The file counts where nothing else is said, as far as it can be read; Keras passes over one that is broken.
+    monkeypatch.delitem(sys.modules, "keras")
+    for text in ("{", "[]", '{"floatx": "float32"}', '{"backend": "tensorflow"}'):
+        (tmp_path / "keras.json").write_text(text)
+        require_tensorflow()
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    require_tensorflow()

@@ -37,6 +37,10 @@ True
 True
 """
 
+from speechgru.keras_backend import require_tensorflow
+
+require_tensorflow()
+
 from collections.abc import Callable
 from typing import Any
 

@@ -34,6 +34,10 @@ TensorShape([1, 3, 8])
 TensorShape([1, 3, 8])
 """
 
+from speechgru.keras_backend import require_tensorflow
+
+require_tensorflow()
+
 from speechgru.model.build import DIRECTIONS, AcousticModel, build_encoder, build_front_end, build_model
 from speechgru.model.direction import Direction, StreamSteps
 from speechgru.model.encoder import Encoder

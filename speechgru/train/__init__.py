@@ -49,6 +49,10 @@ True
 True
 """
 
+from speechgru.keras_backend import require_tensorflow
+
+require_tensorflow()
+
 from speechgru.train.feature_statistics import corpus_statistics
 from speechgru.train.optimizers import learning_rate_at, make_optimizer
 from speechgru.train.run import TrainingResult, train

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from speechgru.keras_backend import require_tensorflow
+
+require_tensorflow()
+
 import keras_tuner
 from keras_tuner import HyperParameters
 from keras_tuner.engine.base_tuner import BaseTuner
