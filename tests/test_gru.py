@@ -597,10 +597,13 @@ def test_a_mask_on_the_inputs_holds_beside_a_state_and_lengths_too(kind):
     states = state if kind is GRU else [state, state]
     outputs = layer(keras.layers.Masking()(inputs), states, lengths=lengths)
     model = keras.Model([inputs, state, lengths], outputs)
+    again = keras.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
     padded_BTF = np.where(np.arange(6)[None, :, None] < np.array([6, 3])[:, None, None], X_BTF, np.float32(0))
     given = STATE_BU if kind is GRU else [STATE_BU, STATE_BU]
     expected = layer(X_BTF, initial_state=given, lengths=[5, 3])
-    np.testing.assert_allclose(model([padded_BTF, STATE_BU, np.array([5, 6])]), expected, atol=1e-6)
+    for each in (model, again):
+        np.testing.assert_allclose(each([padded_BTF, STATE_BU, np.array([5, 6])]), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("return_state", [False, True])
