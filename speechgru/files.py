@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -48,6 +49,15 @@ def read_text(path: str | Path) -> str:
     return content.decode(coding)
 
 
+def split_lines(text: str) -> list[str]:
+    r"""The lines of a text, by the ends that files have: `str.splitlines` also ends one at U+2028 and form feeds.
+
+    >>> split_lines("one\r\ntwo\rthree\u2028and more\n")
+    ['one', 'two', 'three\u2028and more']
+    """
+    return [line.rstrip("\r\n") for line in io.StringIO(text, newline="")]
+
+
 @contextlib.contextmanager
 def room_for(path: str | Path) -> Iterator[None]:
     """Turns a full or failing disk under a block that writes into one clear error.
@@ -79,9 +89,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         The temporary path to write to, with the same suffix as `path`.
 
     Raises:
-        UserError: the folder cannot be made or written, or the disk is full.
+        UserError: the folder cannot be made or written, the disk is full, or the path is no file but a device or a
+            pipe, which a rename would replace.
     """
     path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise UserError(f"{path}: cannot be written (a device or a pipe, not a file); name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)

@@ -20,6 +20,8 @@ from speechgru.files import write_text
 Normalization = Literal["NFC", "NFKC"]
 Unit = Literal["character", "word"]
 
+#: Characters or words that a message names.
+_SHOWN = 6
 #: What was done before there was a key for it, where that is not the key's default.
 RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 
@@ -256,7 +258,10 @@ class Vocabulary:
         """
         entries = sorted({entry for text in texts for entry in _entries_of(text, unit)})
         if not entries:
-            raise TextError(f"no transcript holds a {unit}; a vocabulary needs at least one")
+            raise TextError(
+                f"no transcript holds a {unit}; a vocabulary needs at least one: give data.train recordings in which "
+                f"something is said, or name the {unit}s (text.{unit}s)"
+            )
         return cls(entries, unit=unit)
 
     def unknown(self, text: str) -> list[str]:
@@ -365,11 +370,23 @@ def describe_characters(entries: Sequence[str]) -> str:
 
     A single character comes with its code point, because several look alike, and one that has no look with its name.
     """
-    return f"{', '.join(map(_describe_entry, entries))} {'is' if len(entries) == 1 else 'are'}"
+    described = [*map(_describe_entry, entries[:_SHOWN])]
+    if len(entries) > _SHOWN:
+        described.append(f"and {len(entries) - _SHOWN:,} more")
+    return f"{', '.join(described)} {'is' if len(entries) == 1 else 'are'}"
+
+
+def quoted(text: str, *, most: int = 60) -> str:
+    """A text in quotes for a message; a long one by its beginning.
+
+    >>> quoted("turn on the light", most=10)
+    "'turn on...'"
+    """
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def _describe_entry(entry: str) -> str:
     if len(entry) != 1:
-        return repr(entry)
+        return quoted(entry)
     name = unicodedata.name(entry, "") if _INVISIBLE.match(entry) else ""
     return f"{entry!r} (U+{ord(entry):04X}{f', {name.lower()}' if name else ''})"

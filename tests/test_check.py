@@ -246,3 +246,11 @@ def test_the_synthetic_corpus_is_healthy(tiny_corpus):
     findings = check(list(tiny_corpus.values()))
     assert [found.problems for found in findings] == [[], [], []]
     assert sum(len(found.usable) for found in findings) == 60
+
+
+def test_negatives_alone_are_checked_though_nobody_says_a_word(tmp_path, write_wav, write_lines):
+    lines = [
+        {"audio_filepath": write_wav(tmp_path, "tv.wav").name, "duration": 1.0, "text": text} for text in ("", "?!")
+    ]
+    (found,) = check([write_lines(tmp_path / "negatives.jsonl", lines)])
+    assert len(found.usable) == 2 and found.problems == []

@@ -781,12 +781,65 @@ def test_a_sweep_in_which_no_trial_succeeded_ends_with_1_and_the_commonest_reaso
         assert "error: no trial succeeded; 2 of 3: a.wav: no such recording" in err and "3 failed" in out
 
 
-def test_a_mistake_of_ours_keeps_its_traceback():
-    def broken():
-        raise ZeroDivisionError
+@pytest.fixture
+def ended(capsys):
+    """Runs a function as a command; gives the exit code and what was printed on standard error."""
 
+    def ended(error):
+        def command():
+            raise error
+
+        with pytest.raises(SystemExit) as caught:
+            cli.run_command(command)
+        return caught.value.code, capsys.readouterr().err
+
+    return ended
+
+
+def test_a_fault_of_ours_is_one_line_with_how_to_report_it(ended, monkeypatch):
+    monkeypatch.delenv("SPEECHGRU_TRACEBACK", raising=False)
+    code, err = ended(ZeroDivisionError("a\nb [/red] " + 500 * "c "))
+    assert code == 70, "no verdict of a verb"
+    assert re.fullmatch(
+        rf"error: speechgru {re.escape(speechgru.__version__)} has a fault: ZeroDivisionError in \w+\.py:\d+: "
+        r"a b \[/red\] c .*\.\.\.\. Please report it with the command and what it prints with SPEECHGRU_TRACEBACK=1 "
+        r"before it\n",
+        err,
+    )
+    assert len(err) <= 400
+    monkeypatch.setenv("SPEECHGRU_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
-        cli.run_command(broken)
+        ended(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(36, "File name too long", "a" * 5000), f"{'a' * 80}...{'a' * 79}: file name too long"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (PermissionError(13, "Permission denied", b"caf\xe9"), "caf\\udce9: permission denied"),
+        (MemoryError(), "the memory does not suffice; end other programs, or give less at once"),
+    ],
+    ids=("name", "disk", "rights", "memory"),
+)
+def test_what_the_system_refuses_is_a_message(ended, error, message):
+    assert ended(error) == (2, f"error: {message}\n")
+
+
+def test_output_that_nobody_reads_ends_the_command_in_silence(tmp_path):
+    command = (
+        f"{sys.executable} -c 'from speechgru.cli import run_command\n"
+        "run_command(lambda: [print(k) for k in range(100_000)] and None)' | head -n 1; echo ${PIPESTATUS[0]}"
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("0\n141\n", "")
+
+
+def test_a_message_does_not_steer_the_terminal(ended):
+    assert ended(UserError("a\x1b[31m\x07\u202eb\u200c.wav: is empty")) == (
+        2,
+        "error: a\\x1b[31m\\x07\\u202eb\u200c.wav: is empty\n",
+    )
 
 
 def test_lines_of_progress_are_few(monkeypatch):

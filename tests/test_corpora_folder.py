@@ -484,3 +484,12 @@ def test_what_prepare_writes_moves_with_its_recordings(tmp_path):
     (tmp_path / "project").rename(tmp_path / "elsewhere")
     for utterance in read_manifest(tmp_path / "elsewhere" / "data" / "mine" / "train.jsonl"):
         assert Path(utterance.audio_filepath).is_file()
+
+
+def test_a_workbook_is_refused_by_name(tmp_path, write_wav):
+    write_wav(tmp_path, "a.wav")
+    (tmp_path / "transcripts.csv").write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(
+        CorpusError, match=r"transcripts\.csv: is a spreadsheet's own file, .*; save it as CSV in UTF-8"
+    ):
+        prepare("folder", tmp_path / "out", source=tmp_path)

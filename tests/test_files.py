@@ -143,3 +143,12 @@ def test_sha256_is_hashlibs_for_long_files_too(tmp_path):
     assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
     (tmp_path / "a").write_bytes(b"")
     assert sha256_of(tmp_path / "a") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_pipe_or_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: cannot be written \(a device or a pipe, not a file\); name a file"):
+        write_text(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -327,3 +327,10 @@ def test_the_household_grammar_is_drawn_as_its_weights_say():
     assert sorted(lengths) == list(range(1, 9)) and min(lengths.values()) > 0.5 * max(lengths.values())
     percents = [s.slots["percent"] for s in drawn if "percent" in s.slots]
     assert sum(percent % 10 == 0 for percent in percents) / len(percents) == pytest.approx(0.25 + 0.625 / 11, abs=0.1)
+
+
+def test_brackets_without_end_are_refused_and_do_not_end_the_process(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text("language: en\nintents: " + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(GrammarError, match=r"my\.yaml:2: is nested more than 100 levels deep; close its brackets"):
+        Grammar.load(path)

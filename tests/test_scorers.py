@@ -230,7 +230,10 @@ def test_a_users_file_scores_on_the_command_line(run, bundle, manifest, argument
             "scorer 'word_penalty.py': name a function of a Python file or module, such as scorers.py:",
         ),
         ("none.py:make", "none.py: no such file; name the Python file that holds the scorer"),
-        ("no_such_module:make", "scorer 'no_such_module:make': ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "no_such_module:make",
+            "scorer 'no_such_module:make': no module is named 'no_such_module'; name a file",
+        ),
         ("word_penalty.py:wrong", "scorer 'word_penalty.py:wrong': word_penalty.py has no function wrong"),
         ("word_penalty.py:BLANK_ID", "word_penalty.py has no function BLANK_ID"),
         ("word_penalty.py:make=much", "ValueError: could not convert string to float: 'much' ("),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
+import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +39,11 @@ err = Console(stderr=True, emoji=False)
 #: What a wrong argument raises. Typer has a click of its own since 0.26, an installed one before.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+#: The exit code of a fault of ours (`EX_SOFTWARE` of BSD's sysexits), and what shows its traceback.
+_FAULT, _TRACEBACK = 70, "SPEECHGRU_TRACEBACK"
+#: Marks that turn the direction of what follows them.
+_STEERING = ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
 
 
@@ -46,8 +55,10 @@ def main() -> None:
 def run_command(command: Callable[[], Any]) -> None:
     """Runs `command` and ends the process as a command should.
 
-    A user's mistake ends in one readable message and exit code 2, Ctrl-C in exit code 130, SIGTERM in 143, anything
-    else in its traceback: that one is ours.
+    A user's mistake, or a file that the system refuses, ends in one readable message and exit code 2, Ctrl-C in exit
+    code 130, SIGTERM in 143, output that nobody reads any more (`| head`) in 141. What is left is a fault of ours: one
+    line with how to report it, and exit code 70, which is no verdict of a verb. With the environment's
+    `SPEECHGRU_TRACEBACK` that one shows where it came from.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # a shell's or keras.json's is another project's
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
@@ -62,17 +73,66 @@ def run_command(command: Callable[[], Any]) -> None:
         sys.exit(interrupted.code)
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        # Nothing more can be written there, not even what Python would flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)
+    except OSError as error:
+        _fail(_describe_system(error))
+    except MemoryError:
+        _fail("the memory does not suffice; end other programs, or give less at once")
     except _UsageError as error:
         context, message = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
         if not message:  # no command was given: the help is printed already
             sys.exit(2)
         _fail(message + (f" (see `{context.command_path} --help`)" if context else ""))
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        print_error(_describe_fault(error))
+        sys.exit(_FAULT)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _describe_system(error: OSError) -> str:
+    """What the system says of a file, where nobody below knew more about it."""
+    name = error.filename if isinstance(error.filename, str | bytes) else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(name)}: {reason[:1].lower()}{reason[1:]}" if name else reason
+
+
+def _describe_fault(error: Exception) -> str:
+    """An error that is nobody's mistake: what, where, and how to report it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "speechgru" in Path(frame.filename).parts] or frames
+    where = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    reason = " ".join(str(error).split())
+    return (
+        f"speechgru {__version__} has a fault: {type(error).__name__}{where}{': ' * bool(reason)}{shorten(reason)}. "
+        f"Please report it with the command and what it prints with {_TRACEBACK}=1 before it"
+    )
+
+
+def shorten(text: str, *, most: int = 160) -> str:
+    """The beginning of a long text, for a message."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def print_error(message: str) -> None:
-    """Prints a user's mistake on one line of standard error."""
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    """Prints a user's mistake on one line of standard error; what would steer the terminal, as a name may, as text."""
+    err.print(f"[bold red]error:[/] {escape(_visible(message))}", soft_wrap=True, highlight=False)
+
+
+def _visible(message: str) -> str:
+    """A message for a terminal: control characters as Python writes them, but for ends of lines; no endless name."""
+
+    def steers(character: str) -> bool:
+        return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _STEERING
+
+    message = re.sub(r"\S{200,}", lambda name: f"{name[0][:80]}...{name[0][-80:]}", message)
+    return "".join(
+        ascii(character)[1:-1] if character != "\n" and steers(character) else character for character in message
+    )
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from speechgru.errors import ConfigError
+from speechgru.files import read_text
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +48,7 @@ def read_yaml(path: str | Path, *, missing: str) -> tuple[dict[str, Any], Origin
         ConfigError: no such file, or it is not YAML, not a mapping, or names a key twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except (OSError, UnicodeDecodeError) as error:

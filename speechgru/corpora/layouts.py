@@ -13,7 +13,7 @@ from typing import Any
 from speechgru.audio.finding import find_files, suffixes
 from speechgru.corpora.tables import read_table
 from speechgru.errors import CorpusError
-from speechgru.files import read_text
+from speechgru.files import read_text, split_lines
 
 #: The tables that are looked for first, by their names without the suffix; of others there must be one alone.
 _TABLES = ("transcripts", "metadata")
@@ -21,6 +21,8 @@ _TABLE_SUFFIXES = (".csv", ".tsv")
 #: Texts that are no transcript.
 _ABOUT = ("readme", "license", "licence", "changelog")
 _SHOWN = 5
+#: Characters of a name in a message; all of them together have twice as many.
+_LONG_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _is_text(name: str) -> bool:
 def _choose_table(source: Path, files: list[Path], name: str | None, *, has_texts: bool) -> Path | None:
     """The table to read; None where transcripts stand beside the recordings."""
     if name is not None:
-        if not (source / name).is_file():
+        if not os.path.isfile(source / name):
             raise CorpusError(f"{source / name}: no such table; name a file in {source}")
         return source / name
     tables = [path for path in files if path.parent == source and path.suffix.lower() in _TABLE_SUFFIXES]
@@ -160,7 +162,7 @@ def _read_sidecars(source: Path, audio: list[Path], texts: dict[str, Path], *, s
     for key, path in stems.items():
         if key not in texts:
             continue
-        lines = [line.strip() for line in _read_text(texts[key]).splitlines() if line.strip()]
+        lines = [line.strip() for line in split_lines(_read_text(texts[key])) if line.strip()]
         if skip_missing and not lines:
             found.left_out[str(path)] = "an empty transcript"
             continue
@@ -234,7 +236,7 @@ def _read_table(table: Path, audio: list[Path], *, skip_missing: bool) -> Found:
                 )
             found.left_out[str(path or where)] = "no transcript" if row.file else "no recording"
         elif path is None:
-            if (places.folder / os.path.expanduser(row.file)).is_file():
+            if os.path.isfile(os.path.join(places.folder, os.path.expanduser(row.file))):
                 raise CorpusError(f"{where}: {row.file} is not among the audio files below {places.folder}")
             missing.append(f"{row.file} (line {row.line})")
         elif path in entries:
@@ -273,7 +275,8 @@ class _Places:
         self._by_name: dict[str, list[Path]] = {}
         for path in audio:
             relative = path.relative_to(folder) if path.is_relative_to(folder) else path
-            for name in {path.name, path.stem, relative.with_suffix("").as_posix()}:
+            # Also without spaces around it, which no cell of a table keeps.
+            for name in {path.name, path.name.strip(), path.stem, relative.with_suffix("").as_posix()}:
                 self._by_name.setdefault(unicodedata.normalize("NFC", name), []).append(path)
 
     def find(self, name: str) -> Path | None:
@@ -292,7 +295,16 @@ class _Places:
 
 
 def some(items: Iterable[Path | str], folder: Path | None = None) -> str:
-    """The first few names, and how many more there are; paths relative to a folder."""
+    """The first few names, and how many more there are; paths relative to a folder.
+
+    A long name is shown by its two ends, and of long names fewer.
+    """
     names = [item.relative_to(folder).as_posix() if folder and isinstance(item, Path) else str(item) for item in items]
-    more = f" and {len(names) - _SHOWN:,} more ({len(names):,} in all)" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    shown: list[str] = []
+    for name in names[:_SHOWN]:
+        name = name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME // 2]}...{name[3 - _LONG_NAME // 2 :]}"
+        if shown and len(", ".join([*shown, name])) > 2 * _LONG_NAME:
+            break
+        shown.append(name)
+    more = f" and {len(names) - len(shown):,} more ({len(names):,} in all)" if len(names) > len(shown) else ""
+    return f"{', '.join(shown)}{more}"

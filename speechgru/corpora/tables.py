@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechgru.errors import CorpusError
-from speechgru.files import read_text
+from speechgru.files import read_text, split_lines
 
 #: What the columns are called elsewhere, in small letters and with `_` between words; the first that is there counts.
 _NAMES = {
@@ -74,6 +74,9 @@ def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name:
         [Row(line=2, file='a.wav', text='yes', speaker=None, extra={'room': 3})]
     """
     try:
+        with open(path, "rb") as stream:
+            if stream.read(4) == b"PK\x03\x04":
+                raise CorpusError(f"{path}: is a spreadsheet's own file, not a table of text; save it as CSV in UTF-8")
         text = unicodedata.normalize("NFC", read_text(path))
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
@@ -102,7 +105,7 @@ def _key(cell: str) -> str:
 
 def _delimiter(path: Path, text: str) -> str:
     """The character between cells: the one by which the first row names what is needed."""
-    head = next((line for line in text.splitlines() if line.strip() and not _is_excels(line)), "")
+    head = next((line for line in split_lines(text) if line.strip() and not _is_excels(line)), "")
     for delimiter in _DELIMITERS:
         names = {_key(cell) for cell in head.split(delimiter)}
         if names & set(_NAMES["file"]) and names & set(_NAMES["text"]):

@@ -16,7 +16,7 @@ from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.errors import UserError
-from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: `MODULE:FUNCTION[=ARGUMENT]`; the module's part may hold a colon itself (`C:\scorers.py`).
 _NAMED = re.compile(r"(?P<module>.+?):(?P<function>[A-Za-z_]\w*)(?:=(?P<argument>.*))?", re.DOTALL)
@@ -86,35 +86,38 @@ def load_scorer(named: str) -> CustomScorer:
     found = _NAMED.fullmatch(named)
     if found is None:
         raise UserError(
-            f"scorer {named!r}: name a function of a Python file or module, such as scorers.py:make or "
+            f"scorer {quoted(named)}: name a function of a Python file or module, such as scorers.py:make or "
             "package.module:make, and after = the argument it takes, if any"
         )
     module_name, function_name, argument = found["module"], found["function"], found["argument"]
-    with _one_message(named):
+    shown = quoted(named)
+    with _one_message(shown):
         module = _load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise UserError(f"scorer {named!r}: {module_name} has no function {function_name}")
+        raise UserError(f"scorer {shown}: {module_name} has no function {function_name}")
 
     def make(vocabulary: Vocabulary) -> PrefixScorer:
-        with _one_message(named):
+        with _one_message(shown):
             return function(vocabulary) if argument is None else function(vocabulary, argument)
 
     return CustomScorer(make, named)
 
 
 @contextlib.contextmanager
-def _one_message(named: str) -> Iterator[None]:
+def _one_message(shown: str) -> Iterator[None]:
     """Whatever a user's code raises as one message, with the place that raised it."""
     try:
         yield
     except UserError:
         raise
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"scorer {shown}: no module is named {quoted(error.name or '')}; name a file (FILE.py), or install it"
+        ) from error
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        raise UserError(
-            f"scorer {named!r}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
-        ) from error
+        raise UserError(f"scorer {shown}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})") from error
 
 
 def _load_file(path: Path) -> ModuleType:

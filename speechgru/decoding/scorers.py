@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from speechgru.errors import TextError, UserError
-from speechgru.text import BLANK_ID, Vocabulary, describe_characters
+from speechgru.text import BLANK_ID, Vocabulary, describe_characters, quoted
 
 
 class PrefixScorer(ABC):
@@ -165,13 +165,14 @@ class Spelling:
         normalized = self.normalize(text)
         if not normalized and text:
             raise TextError(
-                f"{self.where(text)}{kind} {text!r} holds no word: the text rules leave nothing of it; take it out"
+                f"{self.where(text)}{kind} {quoted(text)} holds no word: the text rules leave nothing of it; take it "
+                "out"
             )
         unknown = self.vocabulary.unknown(normalized)
         if unknown:
-            rewritten = f", {normalized!r} by the text rules" if normalized != text else ""
+            rewritten = f", {quoted(normalized)} by the text rules" if normalized != text else ""
             raise TextError(
-                f"{self.where(text)}{kind} {text!r}{rewritten}: {describe_characters(unknown)} not among the "
+                f"{self.where(text)}{kind} {quoted(text)}{rewritten}: {describe_characters(unknown)} not among the "
                 f"{self.vocabulary.unit}s that this recogniser writes; write it with those, or take it out"
             )
         return normalized

@@ -14,6 +14,9 @@ from speechgru.errors import GrammarError
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+#: Levels of lists and mappings; a grammar has ten or so.
+_MOST_LEVELS = 100
+
 
 class Located(str):
     """A text with the place that it was read from, `file:line`, for messages."""
@@ -115,12 +118,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _construct(text: str, name: str) -> Any:
+    _refuse_depth(text, name)
     loader = _GrammarLoader(text)
     loader.name_of_file = name
     try:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def _refuse_depth(text: str, name: str) -> None:
+    """Refuses what ends the process in libyaml's loader, which composes each level in a call of its own."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_LEVELS:
+            where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
+            raise GrammarError(f"{where}: is nested more than {_MOST_LEVELS} levels deep; close its brackets")
 
 
 def _merge(together: dict[str, Any], more: Mapping[str, Any], name: str) -> None:

@@ -87,6 +87,10 @@ class RecordingFolder:
             write_text(self.prompts_file, "".join(f"{text}\n" for text in prompts))
         return prompts
 
+    def num_prompts(self, *, least: int) -> int:
+        """How many prompts there will be where `open` is asked for `least`."""
+        return max(least, len(self.read_prompts()) if self.prompts_file.exists() else 0)
+
     def read_prompts(self) -> list[str]:
         """The prompts, as they are in the folder.
 

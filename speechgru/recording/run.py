@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechgru.progress import Progress, silent
 from speechgru.recording.corpus import PromptGrammar, RecordingFolder, missing_prompts
-from speechgru.recording.from_folder import keep_files
+from speechgru.recording.from_folder import keep_files, match_files
 from speechgru.recording.microphone import Microphone
 from speechgru.recording.prompts import words_left
 from speechgru.recording.session import Ask, Tell, record_prompts
@@ -69,6 +69,8 @@ def record(
         UserError: no microphone, no such folder, files that belong to no prompt, or the folder cannot be written.
     """
     folder = RecordingFolder(out, speaker=speaker)
+    if source is not None:  # before anything is written, so that a wrong folder claims no right one
+        match_files(Path(source), folder.num_prompts(least=num_prompts))
     prompts = folder.open(grammar, num_prompts=num_prompts, seed=seed)
     messages: list[str] = []
     if source is not None:

@@ -73,7 +73,7 @@ def transcribe(
 
 
 def files_of(recordings: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """Recordings, each folder replaced by those in and below it; one without any stays, and is the reader's error."""
+    """Recordings, each folder replaced by those in and below it; one without any stays, and is an error."""
     files: list[str | os.PathLike[str]] = []
     for path in recordings:
         files += (find_recordings(path) or [path]) if os.path.isdir(path) else [path]

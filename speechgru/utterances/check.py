@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.config.sections import RunConfig
-from speechgru.errors import UserError
+from speechgru.errors import TextError, UserError
 from speechgru.files import write_json
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
@@ -199,7 +199,16 @@ def _vocabularies(
         if _split_of(manifest) == 0
         for utterance in utterances
     ]
-    return [make_vocabulary(config, training or utterances) for utterances in lines]
+    return [_vocabulary_of(config, training or utterances) for utterances in lines]
+
+
+def _vocabulary_of(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
+    try:
+        return make_vocabulary(config, utterances)
+    except TextError:
+        if config.text.characters != "auto" and config.text.words != "auto":
+            raise
+        return Vocabulary("a")  # nothing is said in any of them, as in negatives, so that no label is asked for
 
 
 def _quarantined(found: Findings) -> Iterable[Utterance]:

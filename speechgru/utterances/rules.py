@@ -19,7 +19,7 @@ from speechgru.audio.band import missing_band
 from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING
 from speechgru.config.sections import CheckConfig
 from speechgru.errors import ConfigError
-from speechgru.text import describe_characters, invisible_characters
+from speechgru.text import describe_characters, invisible_characters, quoted
 from speechgru.utterances.case import Case, HeldOut, Rule
 
 #: Of fewer utterances than this, none is called unusual.
@@ -72,12 +72,12 @@ def _unknown_entry(case: Case) -> str | None:
         return None
     given = case.config.text.words if unit == "word" else case.config.text.characters
     if given == "auto":
-        advice = f"which holds those of the training transcripts; spell {_shown(case.utterance.text)} with them"
+        advice = f"which holds those of the training transcripts; spell {quoted(case.utterance.text)} with them"
     else:
         more = "add them to the grammar" if given == "grammar" else f"add them to text.{unit}s"
         other = ", or give them a label together (text.unknown_words: label)" if unit == "word" else ""
         advice = (
-            f"spell {_shown(case.utterance.text)} with known {unit}s, {more}, {'' if other else 'or '}let those of the "
+            f"spell {quoted(case.utterance.text)} with known {unit}s, {more}, {'' if other else 'or '}let those of the "
             f"training transcripts be known (text.{unit}s: auto){other}"
         )
     return f"{describe_characters(unknown)} not in the vocabulary{', ' if given == 'auto' else '; '}{advice}"
@@ -98,7 +98,7 @@ def _too_few_steps(case: Case) -> str | None:
     smaller = "or model.subsampling_factor" + (" or augment.speed_share" if speed_share else "")
     return (
         f"{case.seconds:.3f} s{faster} give {steps} steps, too few for the {len(labels)} {case.vocabulary.unit}s of "
-        f"{case.text!r} (CTC needs {max(1, lengths.min_steps(labels))}); is the transcript another recording's, "
+        f"{quoted(case.text)} (CTC needs {max(1, lengths.min_steps(labels))}); is the transcript another recording's, "
         f"{smaller} too large?"
     )
 
@@ -115,8 +115,8 @@ def _silent(case: Case) -> str | None:
         return None
     level = f"its loudest sample is at {case.peak_db:.0f} dB" if case.measurement.peak else "all samples are the same"
     return (
-        f"is silent ({level}, check.silent_below_db is {case.config.check.silent_below_db:g}), but {case.text!r} is "
-        "said to be spoken; record it again"
+        f"is silent ({level}, check.silent_below_db is {case.config.check.silent_below_db:g}), but {quoted(case.text)} "
+        "is said to be spoken; record it again"
     )
 
 
@@ -186,7 +186,7 @@ def _invisible_characters(case: Case) -> str | None:
 def _empty_text(case: Case) -> str | None:
     if case.text or case.is_silent or case.measurement.peak is None:
         return None
-    what = f"{case.utterance.text!r} holds no word" if case.utterance.text.strip() else "its transcript is empty"
+    what = f"{quoted(case.utterance.text)} holds no word" if case.utterance.text.strip() else "its transcript is empty"
     return f"{what}, but something sounds ({case.peak_db:.0f} dB); write what is said, or leave it out"
 
 
@@ -216,7 +216,7 @@ def _text_lengths(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterato
         case = cases[index]
         yield (
             index,
-            f"its transcript of {len(case.text)} characters, {_shown(case.text)}, is too "
+            f"its transcript of {len(case.text)} characters, {quoted(case.text)}, is too "
             f"{'short' if distance > 0 else 'long'} for {case.seconds:.2f} s: such texts take about {usual:.2f} s "
             f"here ({abs(distance) / deviation:.1f} deviations, check.text_outlier_deviations is {most:g}); is it "
             "whole, and this recording's?",
@@ -260,7 +260,7 @@ def _conflicts(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[t
             if other is not None:
                 yield (
                     index,
-                    f"is the same recording as {_place(other)}, but {_shown(text)} here and {_shown(other.text)} "
+                    f"is the same recording as {_place(other)}, but {quoted(text)} here and {quoted(other.text)} "
                     "there; find out which is right",
                 )
 
@@ -279,10 +279,6 @@ def _leaks(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple
 
 def _place(case: Case) -> str:
     return f"line {case.utterance.line} ({case.utterance.utterance_id})"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 #: Problems in this order: the first one found is the line's. Comparisons too, each among the lines that those before it

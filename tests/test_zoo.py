@@ -1,0 +1,394 @@
+"""Whatever people bring: every verb ends in a right result or in one message, and leaves nothing half-written.
+
+The suite draws a zoo in which each form, name, text and table of `zoo` has its turn; `-m slow` draws more of them, and
+takes the verbs that need TensorFlow through it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zoo
+
+from speechgru.cli import console
+
+BUNDLE = Path(__file__).parent / "data" / "bundles" / "v3"
+RECORDINGS = 4
+#: Folders of the suite's zoo: so many that each of `zoo`'s forms is in one of them.
+DRAWS = -(-max(len(zoo.FORMS), len(zoo.NAMES), len(zoo.TEXTS), RECORDINGS * len(zoo.LAYOUTS)) // RECORDINGS)
+WIDE_DRAWS = 200
+
+pytestmark = pytest.mark.skipif(not zoo.can_write_names(), reason="no such names on this system")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def messages(self) -> list[str]:
+        return [line.removeprefix("error: ") for line in self.err.splitlines() if line.startswith("error: ")]
+
+    @property
+    def record(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def speechgru(monkeypatch, capsys, tmp_path):
+    """Runs a verb in this process, in `tmp_path`, and holds what is right of every verb, however it ends."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPEECHGRU_TRACEBACK", raising=False)
+
+    def run(*arguments, changes=None) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, arguments)])
+        before = contents_of(tmp_path)
+        with pytest.raises(SystemExit) as caught:
+            console.main()
+        out, err = capsys.readouterr()
+        ended = Ended(caught.value.code or 0, out, err)
+        what = " ".join(map(str, arguments))[:300], err[-2000:]
+        assert ended.code in (0, 1, 2), what
+        assert "Traceback" not in out + err, what
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", err), what
+        for message in ended.messages:
+            assert len(message.replace(f"{tmp_path}{os.sep}", "")) <= 400, what
+        if ended.code == 2:
+            # `transcribe` has one for each recording that it cannot read.
+            assert len(ended.messages) == 1 or (arguments[0] == "transcribe" and ended.messages), what
+        after = contents_of(tmp_path)
+        changed = {name for name in before if after.get(name) != before[name]}
+        assert changed <= {os.path.normpath(changes)} if changes and ended.code != 2 else not changed, (what, changed)
+        new = after.keys() - before.keys()
+        if ended.code == 2:
+            assert not new, what
+        for name in new:
+            assert not os.path.basename(name).startswith("."), (what, "a temporary file is left")
+            require_whole(tmp_path / name)
+        return ended
+
+    return run
+
+
+def contents_of(folder: Path) -> dict[str, str]:
+    """The files and folders below a folder, each file with a hash of its content."""
+    found = {}
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = os.path.join(place, name)
+            plain = os.path.isfile(path) and not os.path.islink(path)
+            found[os.path.relpath(path, folder)] = hashlib.sha1(Path(path).read_bytes()).hexdigest() if plain else ""
+    return found
+
+
+def require_whole(path: Path) -> None:
+    """A record that was written can be read to its end."""
+    if path.suffix in (".jsonl", ".json") and path.is_file():
+        content = path.read_bytes().decode("utf-8")
+        assert content == "" or content.endswith("\n")
+        # A manifest may have been given another name.
+        for text in content.split("\n")[:-1] if path.suffix == ".jsonl" or "quarantine" in path.name else [content]:
+            json.loads(text)
+    if path.suffix == ".html":
+        assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+@dataclass(frozen=True)
+class Cage:
+    """A folder of recordings.
+
+    Args:
+        forms: each recording's form, by its name in the folder.
+        texts: its text.
+        layout: how the texts are written down.
+    """
+
+    forms: dict[str, str]
+    texts: dict[str, str]
+    layout: str
+
+    @property
+    def readable(self) -> set[str]:
+        return {name for name, form in self.forms.items() if zoo.FORMS[form].is_read}
+
+    @property
+    def hidden(self) -> set[str]:
+        return {name for name, form in self.forms.items() if form in zoo.HIDDEN}
+
+    @property
+    def is_lawful(self) -> bool:
+        """Whether `prepare folder` has to read it."""
+        beside = self.layout == "texts beside"
+        breaks = any(sign in cell for cell in (*self.texts, *self.texts.values()) for sign in "\n\t")
+        return (
+            zoo.LAYOUTS[self.layout].is_read
+            and len(self.readable) == len(self.forms) >= 3
+            and all(map(zoo.is_utf8, self.texts))
+            and all(text.strip() for text in self.texts.values())
+            and (beside or not breaks)
+            and not (self.layout in ("Common Voice", "Excel") and any('"' in cell for cell in self.texts.values()))
+        )
+
+    def build(self, folder: Path) -> None:
+        folder.mkdir()
+        samples_N = zoo.samples_of(BUNDLE)
+        for name, form in self.forms.items():
+            zoo.FORMS[form].write(folder / name, samples_N)
+        zoo.LAYOUTS[self.layout].write(folder, list(self.texts.items()))
+
+
+def draw(number: int, *, seed: int) -> list[Cage]:
+    """Draws cages so that no value of an axis comes again before all of them came once."""
+    rng = random.Random(seed)
+
+    def turns(values):
+        pool = list(values)
+        while True:
+            order = list(pool)
+            rng.shuffle(order)
+            yield from order
+
+    good = turns(name for name, form in zoo.FORMS.items() if form.is_read)
+    bad = turns(name for name, form in zoo.FORMS.items() if not form.is_read)
+    names, texts = turns(zoo.NAMES.values()), turns(zoo.TEXTS.values())
+    lawful = turns(name for name, layout in zoo.LAYOUTS.items() if layout.is_read)
+    unlawful = turns(name for name, layout in zoo.LAYOUTS.items() if not layout.is_read)
+    cages = []
+    for place in range(number):
+        forms = [next(good) for _ in range(RECORDINGS)]
+        if place % 3 == 1:  # one fault at a time, so that no other one hides it
+            forms[-2:] = [next(bad), next(bad)]
+        layout = next(unlawful) if place % 3 == 2 else next(lawful)
+        # A text of two lines cannot stand beside a recording, and an empty one nowhere.
+        entries = {next(names) + zoo.FORMS[form].suffix: form for form in forms}
+        cages.append(Cage(entries, {name: next(texts) for name in entries}, layout))
+    return cages
+
+
+def bring(cage: Cage, speechgru, tmp_path: Path) -> None:
+    """Takes a folder through the verbs that need no TensorFlow."""
+    cage.build(tmp_path / "mine")
+    prepared = speechgru("prepare", "folder", "--source", "mine", "--out", "out")
+    assert prepared.code == 0 or not cage.is_lawful, (cage, prepared.err)
+    if prepared.code == 2:
+        prepared = speechgru("prepare", "folder", "--source", "mine", "--out", "out", "--skip-missing")
+    if prepared.code == 0:
+        lines = [
+            json.loads(line)
+            for split in ("train", "dev", "test")
+            for line in (tmp_path / "out" / f"{split}.jsonl").read_text(encoding="utf-8").split("\n")
+            if line
+        ]
+        # No text is changed but for its accents' form; the spaces around a cell or a line are nobody's.
+        found = {os.path.basename(line["audio_filepath"]): line["text"] for line in lines}
+        given = {name: unicodedata.normalize("NFC", text).strip() for name, text in cage.texts.items()}
+        assert found.keys() <= cage.readable | cage.hidden  # which reads headers
+        assert {name: text for name, text in given.items() if name in found} == found, cage
+        if cage.is_lawful:
+            assert found.keys() == cage.forms.keys()
+        manifests = [f"out/{split}.jsonl" for split in ("train", "dev", "test")]
+        checked = speechgru("check", *manifests, "--json", "--out", "clean", "--report", "doctor")
+        assert checked.code in (0, 1), checked.err
+        accusations = [entry for part in checked.record for entry in (*part["problems"], *part["suspicions"])]
+        # Law 9: what one verb has written no other refuses; and what nobody can read is named.
+        unreadable = {entry["audio_filepath"] for entry in accusations if entry["reason"] in zoo.UNREADABLE}
+        assert set(map(os.path.basename, unreadable)) == found.keys() & cage.hidden, (cage, accusations)
+        assert max((len(entry["message"].replace(str(tmp_path), "")) for entry in accusations), default=0) <= 400
+        scored = speechgru("evaluate", BUNDLE, "--manifest", manifests[0], "--json", "--report", "errors.html")
+        if not cage.hidden:
+            assert scored.code == 0 and scored.record["num_skipped"] == 0, (cage, scored.err)
+    ended = speechgru("transcribe", BUNDLE, "mine", "--json")
+    records = {os.path.basename(record["audio_filepath"]): record for record in ended.record}
+    for name, record in records.items():
+        form = zoo.FORMS[cage.forms[name]]
+        assert (record["error"] is None) == (form.is_read or cage.forms[name] in zoo.SILENT), (name, form, record)
+        assert record["text"] == "ab" or not form.is_exact or not form.is_read, (name, cage.forms[name], record)
+    assert ended.code == (2 if any(record["error"] for record in records.values()) else 0)
+
+
+@pytest.mark.parametrize("place", range(DRAWS))
+def test_a_folder_of_anything(place, speechgru, tmp_path):
+    bring(draw(DRAWS, seed=0)[place], speechgru, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", range(WIDE_DRAWS))
+def test_many_folders_of_anything(place, speechgru, tmp_path):
+    bring(draw(WIDE_DRAWS, seed=1)[place], speechgru, tmp_path)
+
+
+@pytest.mark.parametrize("name", zoo.LINES)
+def test_a_manifest_of_one_line(name, speechgru, tmp_path):
+    line, is_read = zoo.LINES[name]
+    zoo.FORMS["WAV, 16 bits"].write(tmp_path / "a.wav", zoo.samples_of(BUNDLE))
+    (tmp_path / "m.jsonl").write_bytes(line + "\n".encode("utf-16-le" if line.startswith(b"\xff\xfe") else "utf-8"))
+    checked = speechgru("check", "m.jsonl", "--json", "--out", "clean.jsonl", "--report", "doctor")
+    assert (checked.code != 2) == is_read, checked.err
+    scored = speechgru("evaluate", BUNDLE, "--manifest", "m.jsonl", "--json")
+    assert scored.code == 0 if checked.code == 0 else scored.code in (0, 2)
+    if checked.code != 2:
+        speechgru("check", "m.jsonl")
+        (part,) = checked.record
+        assert (scored.code == 0) == (not set(part["counts"]) & set(zoo.UNREADABLE)), (part, scored.err)
+        # What is left out can be put right and read again.
+        assert speechgru("check", "clean.quarantine.jsonl", "--json").code == (1 if part["problems"] else 2)
+    else:
+        assert re.match(r"m\.jsonl(:1)?: ", checked.messages[0]) and re.match(r"m\.jsonl(:1)?: ", scored.messages[0])
+
+
+#: A command with an odd thing in one place; `THING` is that place.
+COMMANDS = (
+    "check THING",
+    "check m.jsonl --config THING",
+    "check m.jsonl --out THING",
+    "check m.jsonl other/n.jsonl --out THING",
+    "check m.jsonl --report THING",
+    "prepare folder --source THING --out out",
+    "prepare folder --source mine --out THING",
+    "prepare folder --source mine --out out --table THING",
+    "prepare fsdd --source THING --out out",
+    "prepare speechocean762 --source THING --out out",
+    "prepare commands --grammar THING --out out",
+    "evaluate THING --manifest m.jsonl",
+    "evaluate BUNDLE --manifest THING",
+    "evaluate BUNDLE --manifest m.jsonl --report THING",
+    "evaluate BUNDLE --manifest m.jsonl --slice THING",
+    "evaluate BUNDLE --manifest m.jsonl --phrases p.txt --negatives THING",
+    "evaluate BUNDLE --manifest m.jsonl --hotwords THING",
+    "evaluate BUNDLE --manifest m.jsonl --phrases THING",
+    "evaluate BUNDLE --manifest m.jsonl --grammar-file THING",
+    "evaluate BUNDLE --manifest m.jsonl --scorer THING",
+    "evaluate BUNDLE --manifest m.jsonl --scorer THING:f",
+    "inspect THING",
+    "transcribe THING mine/0.wav",
+    "transcribe BUNDLE THING",
+    "transcribe BUNDLE THING --stream",
+    "transcribe BUNDLE mine/0.wav --form THING",
+    "transcribe BUNDLE mine/0.wav --hotword THING",
+    "transcribe BUNDLE mine/0.wav --hotword ab=THING",
+    "grammar check THING",
+    "negatives add THING --to negatives.jsonl",
+    "negatives add mine/0.wav --to THING",
+    "record --out me --grammar THING --prompts 3 --from mine",
+    "record --out THING --grammar g.yaml --prompts 3 --from mine",
+    "record --out me --grammar g.yaml --from THING",
+)
+#: What needs TensorFlow.
+TRAINING_COMMANDS = (
+    "calibrate THING --dev m.jsonl --negatives m.jsonl",
+    "calibrate BUNDLE --dev THING --negatives m.jsonl",
+    "calibrate BUNDLE --dev m.jsonl --phrases p.txt --negatives THING",
+    "evaluate THING --manifest m.jsonl",
+    "shard THING --out shards",
+    "shard m.jsonl --config c.yaml --out THING",
+    "shard m.jsonl --out shards --config THING",
+    "shard --verify THING",
+    "listen THING --out listen",
+    "listen m.jsonl --config THING --out listen",
+    "train THING --run run",
+    "train c.yaml --run THING data.train=nowhere.jsonl",
+    "train c.yaml --run run data.train=THING",
+    "train c.yaml --run run data.dev=THING",
+    "train c.yaml --run run augment.noise_manifest=THING augment.noise_probability=1",
+    "report THING",
+    "export THING --out bundle",
+    "tune THING --run sweep",
+    "adapt THING --recordings mine --run adapted",
+    "join THING --chief 127.0.0.1:1",
+)
+#: What people put in the wrong place: a name relative to the test's folder.
+THINGS = {
+    "nothing there": "nowhere",
+    "a folder": "things/folder",
+    "an empty file": "things/empty",
+    "bytes": "things/bytes",
+    "a text": "things/text",
+    "UTF-16": "things/utf16",
+    "JSON": "things/list.json",
+    "deep YAML": "things/deep.yaml",
+    "YAML of itself": "things/itself.yaml",
+    "a recording": "mine/0.wav",
+    "a manifest": "m.jsonl",
+    "a place below a file": "m.jsonl/a/b",
+    "an endless name": "n" * 5000,
+    "a name that does not fit": "n" * 300 + "/a",
+    "not UTF-8": os.fsdecode(b"caf\xe9"),
+    "a dangling link": "things/dangling",
+    "a link to itself": "things/loop",
+    "two lines": "a\nb",
+    "markup": "[/red]",
+    "a device": os.devnull,
+    "no name": "",
+}
+
+
+@pytest.fixture
+def things(tmp_path):
+    """A folder in which every command would succeed, with odd things beside."""
+    for number in range(3):
+        zoo.FORMS["WAV, 16 bits"].write(_made(tmp_path / "mine") / f"{number}.wav", zoo.samples_of(BUNDLE))
+        (tmp_path / "mine" / f"{number}.txt").write_text("ab")
+    lines = [zoo.manifest_line(audio_filepath=f"mine/{number}.wav", duration=0.571) for number in range(3)]
+    (tmp_path / "m.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    (_made(tmp_path / "other") / "n.jsonl").write_text(lines[0].replace("mine", "../mine") + "\n")
+    (tmp_path / "p.txt").write_text("ab\n")
+    (tmp_path / "c.yaml").write_text("data: {sample_rate: 8000, train: m.jsonl}\n")
+    (tmp_path / "g.yaml").write_text("language: en\nintents: {A: {data: [{sentences: [ab, a]}]}}\n")
+    folder = _made(tmp_path / "things")
+    (folder / "folder").mkdir()
+    (folder / "empty").write_bytes(b"")
+    (folder / "bytes").write_bytes(bytes(range(256)) * 20)
+    (folder / "text").write_text("turn on the \x1b[31m light\n")
+    (folder / "utf16").write_text("turn on\n", encoding="utf-16")
+    (folder / "list.json").write_text("[1, 2]\n")
+    (folder / "deep.yaml").write_text("[" * 100_000)
+    (folder / "itself.yaml").write_text("a: &a [*a]\n")
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "loop").symlink_to("loop")
+    return tmp_path
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def mistake(command: str, speechgru, folder: Path) -> None:
+    """Puts each odd thing into a command: it works, or is refused by name, and nothing is there that was not before."""
+    before = contents_of(folder)
+    for name, thing in THINGS.items():
+        if thing == os.devnull and re.search("--(out|report|run|to) THING", command):
+            continue  # test_files.py looks at what may become of devices
+        words = [str(BUNDLE) if word == "BUNDLE" else word.replace("THING", thing) for word in command.split()]
+        ended = speechgru(*words, changes=thing)
+        assert ended.code != 2 or thing not in ("nowhere", "things/bytes") or thing in ended.err, (command, name)
+        for made in sorted(contents_of(folder).keys() - before.keys(), reverse=True):
+            (os.rmdir if os.path.isdir(folder / made) else os.remove)(folder / made)
+        for changed in (path for path, content in contents_of(folder).items() if content != before[path]):
+            assert changed == os.path.normpath(thing), (command, name)
+            before[changed] = contents_of(folder)[changed]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_odd_thing_in_any_place(command, speechgru, things):
+    mistake(command, speechgru, things)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", TRAINING_COMMANDS)
+def test_an_odd_thing_in_any_place_of_what_trains(command, speechgru, things):
+    pytest.importorskip("tensorflow", reason="needs the training packages (extra train)")
+    mistake(command, speechgru, things)
