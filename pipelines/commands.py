@@ -6,7 +6,7 @@
 The grammar's sentences are spoken by every voice engine that is installed but those kept for the test (--test-engines),
 and the model starts from the base, which knows letters and 117 people (`train.start_from: base`). With --people, the
 training part of speechocean762, it goes on learning from them, and the voices say their sentences too: what is no word
-of the grammar has one label, <unk>, whoever speaks. Run it again and finished stages are skipped.
+of the grammar is spelt, whoever speaks. Run it again and finished stages are skipped.
 """
 
 from __future__ import annotations

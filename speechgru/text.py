@@ -7,6 +7,7 @@ with `unit="word"` one whole word or command.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +29,9 @@ RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 #: The label of the CTC blank.
 BLANK_ID = 0
 
-#: The entry of a vocabulary of words that stands for every word that it lacks. No transcript holds it as it is written:
-#: the text rules take its marks away.
-UNKNOWN_WORD = "<unk>"
+#: What begins the entries of a vocabulary of words that spell the words that it lacks: a word's first letter (as in
+#: SentencePiece's pieces) and each further one (as in WordPiece's).
+FIRST_LETTER, FURTHER_LETTER = "\u2581", "##"
 
 _BLANK_LINE = "<blank>"
 _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
@@ -206,8 +207,8 @@ class Vocabulary:
     Args:
         entries: characters or words in label order, from label 1; each a different one.
         unit: `character`: every entry is one character, and a space between words is one too. `word`: every entry is
-            a word without white space, for commands and other small, closed sets; texts are split at spaces. Where
-            `UNKNOWN_WORD` is an entry, any other word of a transcript has its label.
+            a word without white space, for commands and other small, closed sets; texts are split at spaces. Entries of
+            a letter behind `FIRST_LETTER` or `FURTHER_LETTER` (`with_letters`) spell any other word.
 
     Raises:
         TextError: an entry is not one character or word, or stands twice.
@@ -215,6 +216,9 @@ class Vocabulary:
     Example:
         >>> Vocabulary(["lights", "off", "on"], unit="word").encode("lights on")
         [1, 3]
+        >>> with_letters = Vocabulary.with_letters(["lights"], "ade")
+        >>> with_letters.encode("lights dead"), with_letters.decode([1, 3, 7, 5, 6])
+        ([1, 3, 7, 5, 6], 'lights dead')
     """
 
     def __init__(self, entries: Sequence[str], *, unit: Unit = "character"):
@@ -233,6 +237,10 @@ class Vocabulary:
             twice = sorted({entry for entry in self.entries if self.entries.count(entry) > 1})
             raise TextError(f"the vocabulary holds {', '.join(map(repr, twice))} more than once")
         self._labels = {entry: label for label, entry in enumerate(self.entries, start=1)}
+        self._first_letters, self._further_letters = (
+            {entry[-1]: label for entry, label in self._labels.items() if _is_letter(entry, mark, unit)}
+            for mark in (FIRST_LETTER, FURTHER_LETTER)
+        )
 
     @property
     def characters(self) -> tuple[str, ...]:
@@ -265,13 +273,41 @@ class Vocabulary:
         return cls(entries, unit=unit)
 
     def unknown(self, text: str) -> list[str]:
-        """The entries of a normalised text that the vocabulary lacks, each once, in order of appearance."""
+        """The characters or words of a normalised text that are no entry, each once, in order of appearance."""
         return [entry for entry in dict.fromkeys(_entries_of(text, self.unit)) if entry not in self._labels]
 
+    @classmethod
+    def with_letters(cls, words: Iterable[str], letters: Iterable[str]) -> Vocabulary:
+        """A vocabulary of words, and of letters that spell any other word, both in the given order."""
+        letters = list(letters)
+        return cls(
+            [*words, *(mark + letter for mark in (FIRST_LETTER, FURTHER_LETTER) for letter in letters)], unit="word"
+        )
+
     @property
-    def labels_unknown_words(self) -> bool:
-        """Whether a transcript may hold any word: those that are no entry have the label of `UNKNOWN_WORD`."""
-        return self.unit == "word" and UNKNOWN_WORD in self._labels
+    def words(self) -> tuple[str, ...]:
+        """The entries that are words, without those that spell others; none in a vocabulary of characters."""
+        return tuple(entry for entry in self.entries if self.letter_of(entry) is None) if self.unit == "word" else ()
+
+    @property
+    def letters(self) -> str:
+        """The letters that other words are spelt with; empty where there are none."""
+        return "".join(self._first_letters)
+
+    def letter_of(self, entry: str) -> str | None:
+        """The letter that an entry of a vocabulary of words spells other words with; None for a word."""
+        is_one = any(_is_letter(entry, mark, self.unit) for mark in (FIRST_LETTER, FURTHER_LETTER))
+        return entry[-1] if is_one else None
+
+    def unwritable(self, text: str) -> list[str]:
+        """The entries of a normalised text that have no label, and that cannot be spelt either; in order, each once."""
+        return [entry for entry in self.unknown(text) if self._spell(entry) is None]
+
+    def _spell(self, word: str) -> list[int] | None:
+        """The labels of a word that is no entry, letter by letter; None where a letter is missing."""
+        if word[0] not in self._first_letters or not self._further_letters.keys() >= set(word[1:]):
+            return None
+        return [self._first_letters[word[0]], *(self._further_letters[letter] for letter in word[1:])]
 
     def encode(self, text: str, *, where: str = "transcript") -> list[int]:
         """Turns a normalised text into labels.
@@ -281,35 +317,47 @@ class Vocabulary:
             where: the utterance's name, for the message.
 
         Raises:
-            TextError: a character or word is not in the vocabulary, which has no entry for unknown words; names it and
-                `where`.
+            TextError: a character or word is not in the vocabulary, and cannot be spelt; names it and `where`.
         """
-        if self.labels_unknown_words:
-            other = self._labels[UNKNOWN_WORD]
-            return [self._labels.get(entry, other) for entry in _entries_of(text, self.unit)]
-        unknown = self.unknown(text)
-        if unknown:
+        unwritable = self.unwritable(text)
+        if unwritable:
             raise TextError(
-                f"{where}: {describe_characters(unknown)} not in the vocabulary; "
+                f"{where}: {describe_characters(unwritable)} not in the vocabulary; "
                 f"spell the transcript with known {self.unit}s or train with a vocabulary that has them"
             )
-        return [self._labels[entry] for entry in _entries_of(text, self.unit)]
+        labels: list[int] = []
+        for entry in _entries_of(text, self.unit):
+            labels += [self._labels[entry]] if entry in self._labels else self._spell(entry) or []
+        return labels
 
     def decode(self, labels: Iterable[int]) -> str:
         """Turns labels (no blanks, repeats already merged) into text: characters joined, or words with spaces."""
-        return (" " if self.unit == "word" else "").join(self.entries[label - 1] for label in labels)
+        entries = [self.entries[label - 1] for label in labels]
+        if self.unit == "character":
+            return "".join(entries)
+        letters = [self.letter_of(entry) for entry in entries]
+        spans = self.word_spans(labels)
+        return " ".join("".join(letters[k] or entries[k] for k in range(*span)) for span in spans)
 
     def word_spans(self, labels: Sequence[int]) -> list[tuple[int, int]]:
         """Where the words of a label sequence are: for each the place of its first label and the one after its last.
 
-        A word entry is a word of its own; characters are words between spaces.
+        A word entry is a word of its own; letters are one together, from the first of a word up to the next entry that
+        is no further letter; characters are words between spaces.
 
         Example:
             >>> Vocabulary(" abc").word_spans([2, 3, 1, 1, 4])
             [(0, 2), (4, 5)]
         """
         if self.unit == "word":
-            return [(place, place + 1) for place in range(len(labels))]
+            further, spelling = set(self._further_letters.values()), set(self._first_letters.values())
+            spelling |= further
+            begins = [
+                place
+                for place, label in enumerate(labels)
+                if label not in further or not place or labels[place - 1] not in spelling
+            ]
+            return list(itertools.pairwise([*begins, len(labels)]))
         gaps = [place for place, label in enumerate(labels) if self.entries[label - 1] == " "]
         edges = zip([-1, *gaps], [*gaps, len(labels)], strict=True)
         return [(before + 1, after) for before, after in edges if after > before + 1]
@@ -359,6 +407,10 @@ class Vocabulary:
             return cls([" " if line == _SPACE_LINE else line for line in lines[1:]])
         except TextError as error:
             raise TextError(f"{path}: {error}") from error
+
+
+def _is_letter(entry: str, mark: str, unit: Unit) -> bool:
+    return unit == "word" and len(entry) == len(mark) + 1 and entry.startswith(mark)
 
 
 def _entries_of(text: str, unit: Unit) -> Sequence[str]:

@@ -35,7 +35,7 @@ from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.export import export
 from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring import TrainedRun
-from speechgru.text import UNKNOWN_WORD, Vocabulary
+from speechgru.text import Vocabulary
 from speechgru.train import train
 from speechgru.utterances.examination import Examined, make_vocabulary
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
@@ -360,14 +360,15 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
     assert room.AdaptOptions(steps=16).lengths == (0, 1, 2, 4, 8, 16)
 
 
-def test_an_adaptation_keeps_the_words_of_the_run_and_the_label_of_all_others(base, me, tmp_path):
+def test_an_adaptation_keeps_the_words_of_the_run_and_the_letters_of_all_others(base, me, tmp_path):
     folder = RunFolder(shutil.copytree(base, tmp_path / "run"))
-    known = "ab"[: len(RunFolder(base).vocabulary.read_text().split()) - 2]  # the last label is for all other words
-    words = Vocabulary([*known, UNKNOWN_WORD], unit="word")
+    num_entries = len(Vocabulary.load(folder.vocabulary).entries)
+    words = Vocabulary.with_letters(["ab", "b", "c"][: num_entries % 2 or 2], "xyz"[: (num_entries - 1) // 2])
+    assert len(words.entries) == num_entries, "as many as the weights are for"
     words.save(folder.vocabulary)
     document = yaml.safe_load(folder.config.read_text())
-    document["text"] |= {"unit": "word", "words": list(known), "unknown_words": "label"}
+    document["text"] |= {"unit": "word", "words": list(words.words), "unknown_words": "spell", "characters": "auto"}
     folder.config.write_text(yaml.safe_dump(document))
     config = configure(TrainedRun(folder.path), me, AdaptOptions())
-    assert (config.text.words, config.text.unknown_words) == (tuple(known), "label")
+    assert (config.text.words, config.text.unknown_words) == (words.words, "spell")
     assert make_vocabulary(config, ()) == words

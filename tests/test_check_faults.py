@@ -384,16 +384,14 @@ def test_characters_are_unknown_where_no_word_holds_them(tmp_path, make_speech, 
     assert found.facts.unknown_characters == set("amp")
     assert "'lamp' is not in the vocabulary" in found.problems[0].message
     assert (
-        "add them to text.words, let those of the training transcripts be known (text.words: auto), or give them "
+        "add them to text.words, let those of the training transcripts be known (text.words: auto), or let letters "
         in (found.problems[0].message)
     )
     (found,) = check([manifest], config=configure(text={"unit": "word"}))
     assert found.problems == [] and found.facts.unknown_characters == set()
 
 
-def test_other_words_than_those_of_the_grammar_are_left_out_or_have_a_label_together(
-    tmp_path, make_speech, write_lines
-):
+def test_other_words_than_those_of_the_grammar_are_left_out_or_spelt(tmp_path, make_speech, write_lines):
     grammar = tmp_path / "grammar.yaml"
     grammar.write_text("language: en\nintents: {Switch: {data: [{sentences: ['Lights (on|off)']}]}}")
     lines = [{"text": "lights on"}, {"text": "good morning lights"}]
@@ -402,20 +400,24 @@ def test_other_words_than_those_of_the_grammar_are_left_out_or_have_a_label_toge
         soundfile.write(tmp_path / f"{number}.wav", make_speech(1.0, seed=number), RATE)
     manifest = write_lines(tmp_path / "said.jsonl", lines)
     data = {"grammar": str(grammar), "train": [str(manifest)]}
-    text = {"unit": "word", "words": "grammar"}
+    text = {"unit": "word", "words": "grammar", "characters": "auto"}
+    with pytest.raises(
+        ConfigError, match=r"text\.words is grammar, but data\.grammar names none; set it to the grammar"
+    ):
+        make_vocabulary(configure(text=text), ())
     utterances = read_manifest(manifest)
     config = configure(data=data, text=text)
     vocabulary = make_vocabulary(config, utterances)
     assert vocabulary.entries == ("lights", "off", "on")
     usable, problems = examine(utterances, config=config, vocabulary=vocabulary)
     assert [problem.reason for problem in problems] == ["unknown word"]
-    assert "add them to the grammar" in problems[0].message and "text.unknown_words: label" in problems[0].message
+    assert "add them to the grammar" in problems[0].message and "text.unknown_words: spell" in problems[0].message
 
-    config = configure(data=data, text=text | {"unknown_words": "label"})
+    config = configure(data=data, text=text | {"unknown_words": "spell"})
     vocabulary = make_vocabulary(config, utterances)
-    assert vocabulary.entries == ("lights", "off", "on", "<unk>")
+    assert (vocabulary.words, vocabulary.letters) == (("lights", "off", "on"), "dgimnor")
     usable, problems = examine(utterances, config=config, vocabulary=vocabulary)
-    assert not problems and [one.labels for one in usable] == [(1, 3), (4, 4, 1)]
+    assert not problems and [one.labels for one in usable] == [(1, 3), (*vocabulary.encode("good morning"), 1)]
     (found,) = check([manifest], config=config)
     assert found.counts == {} and found.facts.as_record()["unknown_words"] == 2
 

@@ -187,8 +187,7 @@ def test_an_override_mends_a_wrong_value(load):
             "text: {words: grammar}",
             "text: words are given, but unit is character; set unit to word, or words to auto",
         ),
-        ("text: {unit: word, words: grammar}", "text.words is grammar, but data.grammar names none; set it to the"),
-        ("text: {unit: word, unknown_words: label}", "text: unknown_words is label, but with words: auto every word"),
+        ("text: {unit: word, unknown_words: spell}", "text: unknown_words is spell, but with words: auto every word"),
         (
             "text: {unit: word, words: [up, on]}",
             "text.words: holds the YAML boolean true; put words such as yes, no, on",

@@ -115,7 +115,7 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     for record in json.loads((out / "transcripts.json").read_text()):
         assert record["text"] in ("", "lights on", "lights off")
         assert record["intent"] == ("Light" if record["text"] else None)
-    assert (out / "run" / "vocabulary.txt").read_text().split("\n")[1:] == ["lights", "off", "on", "<unk>", ""]
+    assert (out / "run" / "vocabulary.txt").read_text().split("\n")[1:] == ["lights", "off", "on", ""]
 
 
 def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):

@@ -163,18 +163,31 @@ def test_whole_words_can_be_the_labels():
     )
 
 
-def test_words_that_are_no_entry_have_a_label_together_where_there_is_one():
-    vocabulary = Vocabulary(["lights", "on", "<unk>"], unit="word")
-    assert vocabulary.labels_unknown_words and not Vocabulary("<unk>").labels_unknown_words
-    assert vocabulary.encode("please lights on now") == [3, 1, 2, 3]
-    assert vocabulary.decode([3, 1, 2, 3]) == "<unk> lights on <unk>"
-    # What a user asks for is still judged by the words that can be written.
-    assert vocabulary.unknown("please lights on now") == ["please", "now"]
+def test_words_that_are_no_entry_are_spelt_where_there_are_letters():
+    vocabulary = Vocabulary.with_letters(["lights", "on", "a"], "adn")
+    assert vocabulary.entries[3:] == ("\u2581a", "\u2581d", "\u2581n", "##a", "##d", "##n")
+    assert vocabulary.words == ("lights", "on", "a") and vocabulary.letters == "adn"
+    labels = vocabulary.encode("dad lights a and on")
+    assert labels == [5, 7, 8, 1, 3, 4, 9, 8, 2]
+    assert vocabulary.decode(labels) == "dad lights a and on"
+    assert vocabulary.word_spans(labels) == [(0, 3), (3, 4), (4, 5), (5, 8), (8, 9)]
+    # What a user asks for is still judged by the words that have a label.
+    assert vocabulary.unknown("dad lights off") == ["dad", "off"] and vocabulary.unwritable("dad lights off") == ["off"]
+    with pytest.raises(TextError, match=r"a\.wav: 'off' is not in the vocabulary"):
+        vocabulary.encode("dad off", where="a.wav")
 
 
-def test_no_transcript_spells_the_unknown_word():
-    assert normalize_text("<unk>") == "unk"
-    assert Vocabulary(["unk", "<unk>"], unit="word").encode(normalize_text("<unk>")) == [1]
+def test_further_letters_without_a_first_one_are_a_word():
+    vocabulary = Vocabulary.with_letters(["on"], "ad")
+    assert vocabulary.decode([4, 5, 1, 5, 2, 2, 5]) == "ad on d a ad"
+    assert vocabulary.word_spans([]) == [] and vocabulary.decode([]) == ""
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=4), max_size=6).map(" ".join))
+def test_what_is_spelt_is_read_again(text):
+    vocabulary = Vocabulary.with_letters(["a", "ab", "cab"], "abc")
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert len(vocabulary.word_spans(vocabulary.encode(text))) == len(text.split())
 
 
 def test_the_same_entries_as_characters_and_as_words_are_different_vocabularies():

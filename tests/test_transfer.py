@@ -103,6 +103,20 @@ def test_words_share_nothing_with_characters_but_the_blank(source):
         np.testing.assert_array_equal(weight[..., 1:], made[..., 1:])
 
 
+def test_letters_that_spell_what_is_no_word_take_over_their_characters(source):
+    path, model_there = source
+    vocabulary = Vocabulary.with_letters(["a", "lamp"], "cz")
+    model = build(vocabulary)
+    fresh = model.encoder.logits.layer.get_weights()
+    transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
+    assert (transferred.num_kept, transferred.entries_new) == (2, ("a", "lamp", "\u2581z", "##z"))
+    last_there, last = weights_by_layer(model_there)["logits"], weights_by_layer(model)["logits"]
+    for weight, weight_there, made in zip(last, last_there, fresh, strict=True):
+        # Labels here: blank, a, lamp, first c, first z, further c, further z; there: blank, space, a, b, c.
+        np.testing.assert_array_equal(weight[..., [0, 3, 5]], weight_there[..., [0, 4, 4]])
+        np.testing.assert_array_equal(weight[..., [1, 2, 4, 6]], made[..., [1, 2, 4, 6]])
+
+
 def test_a_model_of_another_shape_is_refused_with_every_key_and_both_values(source):
     path, _ = source
     config = small_config(sample_rate=16000, features={"deltas": 1}, model={"units": 7, "normalization": "layer"})

@@ -14,7 +14,6 @@ from speechgru.errors import ConfigError, UserError
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.shards.folder import read_summary
 from speechgru.shards.records import SUMMARY_NAME
-from speechgru.text import UNKNOWN_WORD
 from speechgru.utterances.manifest import read_manifest
 
 #: Lengths that cross-validation compares, beside none: each half of the next.
@@ -126,11 +125,8 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
         # The run's own copy: the file that it was trained with may be gone.
         "data.grammar": str(trained.folder.grammar) if trained.folder.grammar.is_file() else None,
         # What auto stands for: the person's texts must not change the vocabulary.
-        **(
-            {"text.words": [entry for entry in vocabulary.entries if entry != UNKNOWN_WORD]}
-            if is_word
-            else {"text.characters": "".join(vocabulary.entries)}
-        ),
+        **({"text.words": list(vocabulary.words)} if is_word else {}),
+        "text.characters": vocabulary.letters if is_word else "".join(vocabulary.entries),
         "augment.ramp_epochs": 0.0,
         "train.start_from": str(trained.folder.path),
         "train.precision": "float32",

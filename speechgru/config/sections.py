@@ -84,7 +84,7 @@ class TextConfig(_Section):
     unit: Literal["character", "word"] = "character"
     characters: str = "auto"
     words: Literal["auto", "grammar"] | tuple[str, ...] = "auto"
-    unknown_words: Literal["refuse", "label"] = "refuse"
+    unknown_words: Literal["refuse", "spell"] = "refuse"
     normalization: Literal["NFC", "NFKC"] = "NFC"
     lowercase: bool = True
     remove_punctuation: bool = True
@@ -119,9 +119,9 @@ class TextConfig(_Section):
     @pydantic.model_validator(mode="after")
     def _words_that_transcripts_can_hold(self) -> TextConfig:
         if self.words == "auto":
-            if self.unknown_words == "label":
+            if self.unknown_words == "spell":
                 raise ValueError(
-                    "unknown_words is label, but with words: auto every word of the training transcripts is known; "
+                    "unknown_words is spell, but with words: auto every word of the training transcripts is known; "
                     "set words to grammar or to a list, with unit: word"
                 )
             return self
@@ -314,11 +314,6 @@ class RunConfig(_Section):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunConfig:
-        if self.text.words == "grammar" and self.data.grammar is None:
-            raise ValueError(
-                "text.words is grammar, but data.grammar names none; set it to the grammar's file, such as the "
-                "grammar.json that prepare commands writes beside the manifests, or set text.words to auto"
-            )
         nyquist = self.data.sample_rate / 2
         f_max = self.f_max_hz
         if f_max > nyquist:

@@ -47,8 +47,8 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
 
     Every layer's weights are taken over, the corpus statistics of the front end (which the other weights expect, so
     they must not be computed anew) and moving averages included. The last layer keeps those of the entries that both
-    vocabularies have, and of the blank; the other entries stay as the model was made. Words and characters have
-    nothing in common but the blank.
+    vocabularies have, and of the blank; the other entries stay as the model was made. Letters that spell what is no
+    word take those of their characters; whole words and characters have nothing in common.
 
     Args:
         source: the other run's folder, or `base` for the one that is kept with the package.
@@ -74,9 +74,14 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
     )
     for weight, weight_there in zip(weights, weights_there, strict=True):
         weight.assign(weight_there.numpy())
-    labels_there: dict[str, int] = {}
-    if vocabulary.unit == vocabulary_there.unit:
-        labels_there = _labels(vocabulary_there)
+    labels_there = _labels(vocabulary_there)
+    if vocabulary.unit != vocabulary_there.unit:
+        letters = {entry: vocabulary.letter_of(entry) for entry in vocabulary.entries}
+        labels_there = {
+            entry: labels_there[letter]
+            for entry, letter in letters.items()
+            if letter is not None and letter in labels_there
+        }
     entries_new = tuple(entry for entry in vocabulary.entries if entry not in labels_there)
     pairs = [(label, labels_there[entry]) for entry, label in _labels(vocabulary).items() if entry in labels_there]
     columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)

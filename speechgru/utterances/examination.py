@@ -14,10 +14,10 @@ from typing import Any
 
 from speechgru.audio.reading import Recording, read_recording
 from speechgru.config.sections import RunConfig
-from speechgru.errors import AudioError
+from speechgru.errors import AudioError, ConfigError
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
-from speechgru.text import UNKNOWN_WORD, Vocabulary
+from speechgru.text import Vocabulary
 from speechgru.utterances import rules
 from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.manifest import Utterance
@@ -122,9 +122,11 @@ class Judgement:
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
     """The configured characters or words; those of the training transcripts where `auto`, or of the grammar.
 
-    Where `text.unknown_words` is `label`, the last entry stands for all other words.
+    Where `text.unknown_words` is `spell`, letters follow the words: `text.characters`, or where they are `auto` those
+    of the training transcripts' other words.
 
     Raises:
+        ConfigError: the words are those of the grammar, and there is none.
         GrammarError: the words are those of the grammar, and it cannot be read.
         TextError: the transcripts or the grammar hold none.
     """
@@ -133,10 +135,21 @@ def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocab
     if entries == "auto":
         return Vocabulary.from_texts((text.normalize(utterance.text) for utterance in utterances), unit=text.unit)
     if entries == "grammar" and text.unit == "word":
-        assert config.data.grammar is not None  # RunConfig sees to it
-        spoken = Grammar.load(config.data.grammar).words()
-        entries = Vocabulary.from_texts(map(text.normalize, spoken), unit="word").entries
-    return Vocabulary([*entries, *([UNKNOWN_WORD] if text.unknown_words == "label" else [])], unit=text.unit)
+        if config.data.grammar is None:
+            raise ConfigError(
+                "text.words is grammar, but data.grammar names none; set it to the grammar's file, such as the "
+                "grammar.json that prepare commands writes beside the manifests, or set text.words to auto"
+            )
+        texts = Grammar.load(config.data.grammar).words()
+        entries = Vocabulary.from_texts(map(text.normalize, texts), unit="word").entries
+    if text.unknown_words != "spell":
+        return Vocabulary(entries, unit=text.unit)
+    letters: Iterable[str] = text.characters
+    if letters == "auto":
+        known = set(entries)
+        spoken = {word for utterance in utterances for word in text.normalize(utterance.text).split()}
+        letters = sorted({letter for word in spoken - known for letter in word})
+    return Vocabulary.with_letters(entries, (letter for letter in letters if letter != " "))
 
 
 def examine(

@@ -90,7 +90,9 @@ class Facts:
 
 def _known_characters(vocabulary: Vocabulary) -> set[str]:
     """The characters that words or texts of a vocabulary are spelt with, the space between words among them."""
-    return set("".join(vocabulary.entries)) | ({" "} if vocabulary.unit == "word" else set())
+    if vocabulary.unit == "character":
+        return set(vocabulary.entries)
+    return {" ", *"".join(vocabulary.words), *vocabulary.letters}
 
 
 def gather_facts(cases: Sequence[Case]) -> Facts:
@@ -118,8 +120,7 @@ def gather_facts(cases: Sequence[Case]) -> Facts:
     num_unknown_words = 0
     if cases:
         vocabulary = cases[0].vocabulary
-        if not vocabulary.labels_unknown_words:
-            unknown = frozenset(characters) - _known_characters(vocabulary)
+        unknown = frozenset(characters) - _known_characters(vocabulary)
         if vocabulary.unit == "word":
             known = frozenset(vocabulary.entries)
             num_unknown_words = sum(count * sum(w not in known for w in text.split()) for text, count in texts.items())

@@ -67,15 +67,15 @@ def _unknown_word(case: Case) -> str | None:
 
 
 def _unknown_entry(case: Case) -> str | None:
-    unknown, unit = case.vocabulary.unknown(case.text), case.vocabulary.unit
-    if not unknown or case.vocabulary.labels_unknown_words:
+    unknown, unit = case.vocabulary.unwritable(case.text), case.vocabulary.unit
+    if not unknown:
         return None
     given = case.config.text.words if unit == "word" else case.config.text.characters
     if given == "auto":
         advice = f"which holds those of the training transcripts; spell {quoted(case.utterance.text)} with them"
     else:
         more = "add them to the grammar" if given == "grammar" else f"add them to text.{unit}s"
-        other = ", or give them a label together (text.unknown_words: label)" if unit == "word" else ""
+        other = ", or let letters spell them (text.unknown_words: spell)" if unit == "word" else ""
         advice = (
             f"spell {quoted(case.utterance.text)} with known {unit}s, {more}, {'' if other else 'or '}let those of the "
             f"training transcripts be known (text.{unit}s: auto){other}"
