@@ -122,6 +122,7 @@ def test_what_cannot_be_searched_is_an_error_that_names_the_key(mistaken, space,
         ("budgets: {trials: 3}", "unknown key budgets; did you mean budget?"),
         ("tuner: best\nbudget: {trials: 3}", ":14: tuner.kind"),
         ("tuner: hyperband", "budget.epochs is missing"),
+        ("tuner: hyperband\nbudget: {epochs: 2}", "budget.epochs 2 is below tuner.factor 3: hyperband would"),
         ("tuner: {kind: random, initial_points: 3}\nbudget: {trials: 3}", "belongs to bayesian"),
         ("tuner: grid", "train.learning_rate: a grid needs a step"),
         ("objective: {metric: wer, direction: max}\nbudget: {trials: 3}", "objective.direction"),
@@ -395,6 +396,70 @@ def test_hyperband_goes_on_with_the_better_trials(write_sweep, tmp_path):
     for choice in later:
         past = done.chosen[choice["go_on_from"]]
         assert past["values"] == choice["values"] and past["stop_after_epochs"] < choice["stop_after_epochs"]
+
+
+def rungs(search):
+    """How many trials were completed after each number of epochs."""
+    ended = {event["trial"]: event["status"] for event in search.oracle._journal.events if event["event"] == "ended"}
+    done = [c["stop_after_epochs"] for number, c in search.chosen.items() if ended[number] == "completed"]
+    return {epochs: done.count(epochs) for epochs in sorted(set(done))}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kind", ["refused", "failed"])
+def test_in_hyperband_others_take_the_places_of_refused_and_failed_trials(write_sweep, tmp_path, kind, workers):
+    """A third of the space was enough that nothing went on."""
+    loaded = load_sweep(write_sweep(rest="tuner: hyperband\nbudget: {epochs: 9}"))
+    is_large = lambda values: values["train.learning_rate"] > 1e-2  # noqa: E731
+    options = {"refuse": lambda values: "too large" if is_large(values) else None} if kind == "refused" else {}
+    options |= {"fail": is_large} if kind == "failed" else {}
+    undisturbed = Search(loaded, tmp_path / "u.jsonl", tuner=loaded.sweep.tuner, trials=None)
+    whole = Search(loaded, tmp_path / "w.jsonl", tuner=loaded.sweep.tuner, trials=None, **options)
+    assert undisturbed.run(workers) and whole.run(workers)
+    events = whole.oracle._journal.events
+    assert sum(event.get("status") == kind for event in events) >= 3
+    assert rungs(whole) == rungs(undisturbed)
+    assert whole.oracle.ended == "hyperband has finished all its brackets"
+    lines = (tmp_path / "w.jsonl").read_text().splitlines(keepends=True)
+    for cut in (7, len(lines) // 2, len(lines)):
+        (tmp_path / f"cut{cut}.jsonl").write_text("".join(lines[:cut]))
+        again = Search(loaded, tmp_path / f"cut{cut}.jsonl", tuner=loaded.sweep.tuner, trials=None, **options)
+        assert again.oracle.num_redrawn == 0
+        if workers == 1:
+            assert again.run() and drawn(again.oracle) == drawn(whole.oracle)
+
+
+def test_a_later_rungs_failed_trial_is_not_promoted_again(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep(rest="tuner: hyperband\nbudget: {epochs: 9}"))
+    seen = []
+
+    def fail(values):
+        seen.append(repr(values))
+        return seen.count(seen[-1]) == 2 and len(set(seen)) < len(seen) < 16
+
+    done = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, trials=None, fail=fail)
+    assert done.run()
+    failed = [e["trial"] for e in done.oracle._journal.events if e.get("status") == "failed"]
+    promoted = [choice["go_on_from"] for choice in done.chosen.values() if choice["go_on_from"]]
+    assert failed and len(promoted) == len(set(promoted))
+    assert 9 in rungs(done)
+
+
+def test_a_sweep_in_which_every_trial_fails_ends(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep(rest="tuner: hyperband\nbudget: {epochs: 9}"))
+    done = Search(loaded, tmp_path / "f.jsonl", tuner=loaded.sweep.tuner, trials=None, fail=lambda values: True)
+    assert done.run()
+    assert len(done.chosen) < 60
+
+
+def test_a_journal_from_before_trials_left_their_brackets_is_replayed_as_it_was(write_sweep, tmp_path):
+    loaded = load_sweep(write_sweep(rest="tuner: hyperband\nbudget: {epochs: 9}"))
+    options = {"tuner": loaded.sweep.tuner, "trials": None, "fail": lambda values: values["model.units"] < 17}
+    before = Search(loaded, tmp_path / "b.jsonl", **options)
+    before.oracle.makes_room = lambda number, status: False
+    assert before.run()
+    again = Search(loaded, tmp_path / "b.jsonl", **options)
+    assert again.oracle.num_redrawn == 0 and drawn(again.oracle) == drawn(before.oracle)
 
 
 def test_refused_trials_do_not_use_up_the_budget(write_sweep, tmp_path):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +51,24 @@ def save_model(graphs: Graphs, path: Path, *, sample_rate: int, with_audio: bool
             return {"log_probs": recognize(samples=samples_N[None])["log_probs"]}
 
         signatures[AUDIO] = recognize_audio.get_concrete_function()
-    tf.saved_model.save(graphs, str(path), signatures=signatures)
+    # TensorFlow takes no name that is not UTF-8.
+    with tempfile.TemporaryDirectory() as folder:
+        made = os.path.join(folder, "saved_model")
+        tf.saved_model.save(graphs, made, signatures=signatures)
+        shutil.move(made, path)
     return list(signatures)
+
+
+@contextlib.contextmanager
+def _plain_name(path: str | Path) -> Iterator[str]:
+    """A path to the same folder for TensorFlow, which reads `[`, `]`, a backslash and others as patterns of names."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = os.path.join(folder, "saved_model")
+        try:
+            os.symlink(os.path.abspath(path), plain, target_is_directory=True)
+        except OSError:  # Windows wants a right for it
+            shutil.copytree(path, plain)
+        yield plain
 
 
 class SavedModelPredictor:
@@ -58,7 +79,8 @@ class SavedModelPredictor:
     """
 
     def __init__(self, path: str | Path):
-        self._loaded = tf.saved_model.load(str(path))  # kept: its functions do not keep their weights
+        with _plain_name(path) as plain:
+            self._loaded = tf.saved_model.load(plain)  # kept: its functions do not keep their weights
         self._one, self._batch = (self._loaded.signatures[name] for name in (RECOGNIZE, BATCH))
 
     def log_probs(self, samples_N: np.ndarray) -> np.ndarray:

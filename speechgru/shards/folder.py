@@ -79,7 +79,7 @@ def _fill_shard(
 ) -> None:
     end = 0
     try:
-        writer = tf.io.TFRecordWriter(os.fspath(path))
+        writer = tf.io.TFRecordWriter(os.fsencode(path))  # a name need not be UTF-8
     except tf.errors.OpError as error:
         raise OSError(_reason(error)) from error
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ class TensorBoardWriter:
         self._audio_is_shown = False
         self._writer: Any = None
         with self._writing():
-            self._writer = tf.summary.create_file_writer(str(logs))
+            self._writer = tf.summary.create_file_writer(os.fsencode(logs))  # a name need not be UTF-8
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Adds the numbers of a history record to the curves `kind/key`; text, lists, None and truth values have none.

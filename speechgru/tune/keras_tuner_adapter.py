@@ -49,7 +49,13 @@ _OF_ORACLES = (
 UNDOCUMENTED_NAMES: dict[str, tuple[str, ...]] = {
     "RandomSearchOracle": _OF_ORACLES,
     "GridSearchOracle": _OF_ORACLES,
-    "HyperbandOracle": _OF_ORACLES,
+    "HyperbandOracle": (
+        *_OF_ORACLES,
+        "_brackets",  # those that are not full; the trials of each of their rounds
+        "_get_num_brackets",  # how many there are
+        "_get_size",  # how many trials a round of a bracket has
+        "_remove_completed_brackets",  # forgets those whose last round is full
+    ),
     "BayesianOptimizationOracle": (
         *_OF_ORACLES,
         "_duplicate",  # whether values were tried
@@ -153,6 +159,9 @@ class AdaptedOracle(_Oracle):
         trial.status = _STATUSES[status]
         super().end_trial(trial)
 
+    def leave_bracket(self, number: str) -> None:
+        """Frees the place of a trial for another one; a search without brackets has no places."""
+
     def trial_of(self, worker: str) -> Trial | None:
         """The trial that a worker has; None where it has none."""
         return self.ongoing_trials.get(worker)
@@ -199,6 +208,36 @@ class AdaptedBayesianOracle(AdaptedOracle):
     def draw_evenly(self) -> dict[str, Any]:
         """Untried values drawn evenly, in the form of `populate_space`."""
         return self._random_populate_space()
+
+
+class AdaptedHyperbandOracle(AdaptedOracle):
+    """The same for Hyperband, whose brackets a trial without a score can leave.
+
+    keras-tuner promotes a round's best once more of its trials are completed than will be dropped, so that a round with
+    enough failed ones waits for ever.
+    """
+
+    _brackets: list[dict[str, Any]]
+
+    @property
+    def first_round_size(self) -> int:
+        """Trials of the largest first round."""
+        return self._get_size(self._get_num_brackets() - 1, 0)
+
+    def leave_bracket(self, number: str) -> None:
+        """Takes a trial out of its round, and those that it went on from out of theirs: others fill their places."""
+        leaving = {number}
+        for bracket in self._brackets:
+            for entries in reversed(bracket["rounds"]):
+                leaving |= {entry["past_id"] for entry in entries if entry["id"] in leaving}
+                entries[:] = [entry for entry in entries if entry["id"] not in leaving]
+
+    def _remove_completed_brackets(self) -> None:
+        """Forgets brackets whose last round is full, once its trials have ended: until then one may leave."""
+        running = set(self.unfinished)
+        kept = [bracket for bracket in self._brackets if any(each["id"] in running for each in bracket["rounds"][-1])]
+        super()._remove_completed_brackets()
+        self._brackets = [*kept, *(bracket for bracket in self._brackets if bracket not in kept)]
 
 
 class AdaptedTuner(BaseTuner):

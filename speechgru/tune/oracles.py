@@ -24,6 +24,7 @@ from speechgru.tune.keras_tuner_adapter import (
     RESUMED_TRIAL_KEY,
     STOP_EPOCH_KEY,
     AdaptedBayesianOracle,
+    AdaptedHyperbandOracle,
     AdaptedOracle,
     BayesianOptimizationOracle,
     GridSearchOracle,
@@ -105,6 +106,7 @@ class JournaledOracle(AdaptedOracle):
         #: While the journal is replayed: the values of the trial that begins.
         self._replayed: dict[str, Any] | None = None
         self._refused: set[str] = set()
+        self._num_completed, self._num_left_failed = 0, 0
         self._began: dict[str, float] = {}
         self._durations: list[float] = []
         self._owners: dict[str, str] = {}
@@ -155,7 +157,8 @@ class JournaledOracle(AdaptedOracle):
             elif event["event"] == "moved":
                 self._owners[number] = event["worker"]
             else:
-                self._apply_end(number, event["status"], event["score"])
+                # Journals from before trials left their brackets say of none that it did.
+                self._apply_end(number, event["status"], event["score"], has_left=event.get("left", False))
                 if event["status"] != "refused":
                     self._durations.append(event["seconds"] - self._began[number])
             self._seconds_before = event["seconds"]
@@ -249,18 +252,28 @@ class JournaledOracle(AdaptedOracle):
 
     def _record_end(self, number: str) -> None:
         outcome = self._hooks.read_outcome(number)
+        has_left = self.makes_room(number, outcome["status"])
         self._journal.append(
             {"event": "ended", "trial": number, "seconds": self.seconds}
             | {key: outcome.get(key) for key in ("status", "score")}
+            | ({"left": True} if has_left else {})
         )
         if outcome["status"] != "refused":
             self._durations.append(self.seconds - self._began[number])
-        self._apply_end(number, outcome["status"], outcome.get("score"))
+        self._apply_end(number, outcome["status"], outcome.get("score"), has_left=has_left)
 
-    def _apply_end(self, number: str, status: str, score: float | None) -> None:
+    def makes_room(self, number: str, status: str) -> bool:
+        """Whether another trial takes the place of one that has ended so."""
+        return False
+
+    def _apply_end(self, number: str, status: str, score: float | None, *, has_left: bool) -> None:
         if status == "refused":
             self._refused.add(number)
+        self._num_completed += status == "completed"
+        self._num_left_failed += has_left and status == "failed"
         self.finish_trial(number, status=status, score=score)
+        if has_left:
+            self.leave_bracket(number)
         if number in self.unassigned:
             self.unassigned.remove(number)
 
@@ -330,10 +343,19 @@ class BayesianSearch(JournaledOracle, AdaptedBayesianOracle, BayesianOptimizatio
         return populated
 
 
-class HyperbandSearch(JournaledOracle, HyperbandOracle):
-    """Many trials for a short time; the best of them are trained longer."""
+class HyperbandSearch(JournaledOracle, AdaptedHyperbandOracle, HyperbandOracle):
+    """Many trials for a short time; the best of them are trained longer.
+
+    Of trials that were refused or failed nothing can be trained longer, and others take their places. Where most fail
+    there is no end to that: once as many failed as a first round has, and more than were completed, they stay.
+    """
 
     exhausted = "hyperband has finished all its brackets"
+
+    def makes_room(self, number: str, status: str) -> bool:
+        if status == "failed":
+            return self._num_left_failed < max(self.first_round_size, self._num_completed)
+        return status == "refused"
 
 
 def make_oracle(

@@ -167,6 +167,11 @@ class Sweep(_Section):
         kind, budget = self.tuner.kind, self.budget
         if kind == "hyperband" and budget.epochs is None:
             raise ValueError("budget.epochs is missing: hyperband gives its last trials this many epochs, others fewer")
+        if kind == "hyperband" and budget.epochs is not None and budget.epochs < self.tuner.factor:
+            raise ValueError(
+                f"budget.epochs {budget.epochs:g} is below tuner.factor {self.tuner.factor}: hyperband would train "
+                f"every trial to its end and drop none; raise budget.epochs, or use tuner: random"
+            )
         if kind == "hyperband" and self.repeats > 1:
             raise ValueError("repeats must be 1 with hyperband, which continues with a trial's weights")
         if kind in ("random", "bayesian") and budget.trials is None and budget.minutes is None:
