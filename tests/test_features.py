@@ -123,6 +123,41 @@ def test_it_is_float32_under_every_precision_policy():
         keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float64"])
+def test_samples_of_every_dtype_give_what_they_give_everywhere_else(dtype):
+    """Law 10. Integers were taken for floats: an int16 recording's log-mel was off by 20.8."""
+    from speechgru.audio.samples import checked_samples
+
+    rng, info = np.random.default_rng(0), np.iinfo(dtype) if "int" in dtype else None
+    if info is None:
+        samples_BN = rng.uniform(-0.9, 0.9, [2, 600]).astype(dtype)
+    else:
+        samples_BN = rng.integers(info.min, info.max, [2, 600], dtype=dtype, endpoint=True)
+    layer, num_samples_B = small_layer(), np.array([600, 350])
+    floats_BN = np.stack([checked_samples(samples_N) for samples_N in samples_BN])
+    np.testing.assert_array_equal(layer(samples_BN, num_samples_B)[0], layer(floats_BN, num_samples_B)[0])
+
+
+@pytest.mark.parametrize(
+    ("samples_BN", "num_samples", "message"),
+    [
+        (np.zeros([2, 600], np.int64), [600, 350], "samples are int64; expected floats in .* 8, 16 or 32 bits"),
+        (np.zeros([2, 600], bool), [600, 350], "samples are bool; expected floats"),
+        (np.zeros([2, 600], np.complex64), [600, 350], "samples are complex64; expected floats"),
+        (np.zeros([600], np.float32), [600], "expected ndim=2, found ndim=1"),
+        (np.zeros([2, 1, 600], np.float32), [600, 350], "expected ndim=2, found ndim=3"),
+        (np.zeros([2, 600], np.float32), [600], r"num_samples of shape \(1,\) beside .* \(2, 600\); expected \(2,\)"),
+        (np.zeros([2, 600], np.float32), [[600], [350]], r"num_samples of shape \(2, 1\) beside"),
+        (np.zeros([2, 600], np.float32), 600, r"num_samples of shape \(\) beside"),
+        (np.zeros([2, 600], np.float32), [601, 350], "num_samples from 350 to 601 for rows of 600 samples; expected 0"),
+        (np.zeros([2, 600], np.float32), [600, -1], "num_samples from -1 to 600 for rows of 600 samples"),
+    ],
+)
+def test_samples_that_it_cannot_have_are_refused_by_one_message(samples_BN, num_samples, message):
+    with pytest.raises(ValueError, match=message):
+        small_layer()(samples_BN, np.array(num_samples))
+
+
 @pytest.mark.parametrize("spectrum", ["power", "magnitude"])
 def test_it_is_differentiable_beside_digital_silence(spectrum):
     samples_BN = np.random.default_rng(0).normal(size=[1, 1600]).astype(np.float32)

@@ -394,6 +394,8 @@ def test_explain_names_what_keeps_cudnn_from_running_beside_a_gpu(monkeypatch, a
         (GRU, {"implementation": "fast"}, "implementation is 'fast'; expected one of"),
         (GRU, {"update_gate": "hold"}, "update_gate is 'hold'; expected one of"),
         (GRU, {"dropout": 1.5}, "dropout is 1.5; expected a number"),
+        (GRUCell, {"dropout": "0.1"}, "dropout is '0.1'; expected a number"),
+        (GRU, {"recurrent_dropout": None}, "recurrent_dropout is None; expected a number"),
         (BiGRU, {"merge_mode": "stack"}, "merge_mode is 'stack'; expected one of"),
         (BiGRU, {"recurrent_dropout": -0.1}, "recurrent_dropout is -0.1; expected a number"),
     ],

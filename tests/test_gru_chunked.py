@@ -98,8 +98,11 @@ def test_its_gradient_reaches_every_weight_and_equals_that_of_the_slow_way():
 def test_what_windows_that_overlap_do_not_allow_is_refused(arguments):
     with pytest.raises(ValueError, match="windows that overlap allow"):
         ChunkedBiGRU(UNITS, chunk_steps=4, **arguments)
-    with pytest.raises(ValueError, match="chunk_steps must be at least 1, got 0"):
-        ChunkedBiGRU(UNITS, chunk_steps=0)
+    for wrong in (0, 2.0, "2", True):
+        with pytest.raises(ValueError, match=f"chunk_steps is {wrong!r}; expected an integer of 1 or more"):
+            ChunkedBiGRU(UNITS, chunk_steps=wrong)
+    with pytest.raises(ValueError, match="4 windows of 3 rows; expected as many windows for each length"):
+        ChunkedBiGRU(UNITS, chunk_steps=2)(np.zeros([4, 3, 2], np.float32), np.array([4, 4, 2]))
 
 
 @pytest.mark.parametrize(

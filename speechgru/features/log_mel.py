@@ -106,6 +106,7 @@ class LogMel(keras.layers.Layer):
             sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, f_min=self.f_min, f_max=self.f_max, mel_scale=mel_scale
         )
         self._bands = cut_into_bands(self.filters_FM)
+        self.input_spec = keras.layers.InputSpec(ndim=2)
 
     def num_frames(self, num_samples: lengths.Lengths) -> lengths.Lengths:
         """Frames made of `num_samples` samples, by `lengths.num_frames`."""
@@ -115,13 +116,20 @@ class LogMel(keras.layers.Layer):
         """Computes log-mel.
 
         Args:
-            samples: `samples_BN`, floats in [-1, 1].
-            num_samples: `num_samples_B`, integers.
+            samples: `samples_BN`, floats in [-1, 1], or integers of 8, 16 or 32 bits, which are scaled by their type
+                (unsigned ones lie around its middle), as everywhere.
+            num_samples: `num_samples_B`, integers, 0 <= num_samples <= N; checked where they are known (eagerly).
 
         Returns:
             `log_mel_BTM` float32 and `num_frames_B` int32.
+
+        Raises:
+            ValueError: the samples are of another type, or there are not as many numbers of samples as rows, or one is
+                below 0 or above N.
         """
-        samples_BN, num_samples_B = tf.cast(samples, tf.float32), tf.cast(num_samples, tf.int32)
+        samples_BN = _scaled(tf.convert_to_tensor(samples), name=self.name)
+        num_samples_B = tf.cast(num_samples, tf.int32)
+        _check_num_samples(num_samples_B, samples_BN, name=self.name)
         padded = tf.shape(samples_BN)[1]
         num_frames_B = self.num_frames(num_samples_B)
         if self.preemphasis:
@@ -204,3 +212,32 @@ class LogMel(keras.layers.Layer):
             "log_floor",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _scaled(samples_BN: tf.Tensor, *, name: str) -> tf.Tensor:
+    """Samples as float32, integers scaled by their type as `audio.samples` scales those of files and arrays."""
+    dtype = samples_BN.dtype
+    if dtype.is_floating:
+        return tf.cast(samples_BN, tf.float32)
+    if not dtype.is_integer or dtype.size > 4:
+        raise ValueError(
+            f"{name}: samples are {dtype.name}; expected floats in [-1, 1], or integers of 8, 16 or 32 bits"
+        )
+    full_scale = 2.0 ** (8 * dtype.size - 1)
+    # float32 holds 24 bits: what has more is scaled before it is rounded.
+    exact_BN = tf.cast(samples_BN, tf.float32 if dtype.size < 4 else tf.float64)
+    return tf.cast((exact_BN - (full_scale if dtype.is_unsigned else 0.0)) / full_scale, tf.float32)
+
+
+def _check_num_samples(num_samples_B: tf.Tensor, samples_BN: tf.Tensor, *, name: str) -> None:
+    if not num_samples_B.shape.is_compatible_with([samples_BN.shape[0]]):
+        raise ValueError(
+            f"{name}: num_samples of shape {tuple(num_samples_B.shape)} beside samples of shape "
+            f"{tuple(samples_BN.shape)}; expected ({samples_BN.shape[0]},), one number for each row."
+        )
+    if tf.executing_eagerly() and tf.size(num_samples_B) > 0:
+        low, high, padded = int(tf.reduce_min(num_samples_B)), int(tf.reduce_max(num_samples_B)), samples_BN.shape[1]
+        if low < 0 or high > padded:
+            raise ValueError(
+                f"{name}: num_samples from {low} to {high} for rows of {padded} samples; expected 0 to {padded}."
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -15,18 +16,18 @@ UPDATE_GATES = ("keep", "write")
 KerasObject: TypeAlias = str | dict[str, Any] | Callable[..., Any] | None
 
 
-def read_units(units: Any) -> int:
-    """The width of a state, from a caller.
+def read_size(argument: str, given: Any) -> int:
+    """A caller's number of something, such as units.
 
     Raises:
         ValueError: it is no integer of 1 or more.
     """
     try:
-        number = 0 if isinstance(units, bool) else operator.index(units)
+        number = 0 if isinstance(given, bool) else operator.index(given)
     except TypeError:
         number = 0
     if number < 1:
-        raise ValueError(f"units is {units!r}; expected an integer of 1 or more.")
+        raise ValueError(f"{argument} is {given!r}; expected an integer of 1 or more.")
     return number
 
 
@@ -134,7 +135,7 @@ class GRUCell(keras.layers.GRUCell):
         if update_gate not in UPDATE_GATES:
             raise ValueError(f"update_gate is {update_gate!r}; expected one of {UPDATE_GATES}.")
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0.0 <= rate < 1.0:
+            if not isinstance(rate, numbers.Real) or not 0.0 <= rate < 1.0:
                 raise ValueError(f"{name} is {rate!r}; expected a number with 0 <= {name} < 1.")
         for name, given, own in (
             ("activation", activation, "tanh"),
@@ -144,7 +145,7 @@ class GRUCell(keras.layers.GRUCell):
                 # The fused, cuDNN and portable forms are derived for these two functions.
                 refuse_other_values(name, given, only=own, instead="keras.layers.GRU has others")
         super().__init__(
-            read_units(units),
+            read_size("units", units),
             reset_after=reset_after,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,

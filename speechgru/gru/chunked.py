@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from speechgru import lengths as length_arithmetic
-from speechgru.gru.cell import GRUCell
+from speechgru.gru.cell import GRUCell, read_size
 from speechgru.gru.sequence import SequenceLayer
 
 
@@ -103,12 +103,11 @@ class ChunkedBiGRU(SequenceLayer):
         training: whether a backward pass is likely (there is no dropout).
 
     Raises:
-        ValueError: chunk_steps is below 1, or one of these is given.
+        ValueError: chunk_steps is no integer of 1 or more, one of these is given, or N is no multiple of B.
     """
 
     def __init__(self, units: int, *, chunk_steps: int, **kwargs: Any) -> None:
-        if chunk_steps < 1:
-            raise ValueError(f"chunk_steps must be at least 1, got {chunk_steps}.")
+        chunk_steps = read_size("chunk_steps", chunk_steps)
         # A step is computed in several windows: masks of dropout would differ among them, and a stream has no last one.
         only: dict[str, Any] = {"merge_mode": "concat", "return_sequences": True, "return_state": False}
         only |= {"dropout": 0.0, "recurrent_dropout": 0.0}
@@ -128,6 +127,11 @@ class ChunkedBiGRU(SequenceLayer):
     def call(self, inputs: tf.Tensor, lengths: tf.Tensor, training: bool = False) -> tf.Tensor:
         windows_NWF, num_steps_B = inputs, lengths
         chunk, window_steps, width = self.chunk_steps, windows_NWF.shape[1], windows_NWF.shape[2]
+        if windows_NWF.shape[0] and num_steps_B.shape[0] and windows_NWF.shape[0] % num_steps_B.shape[0]:
+            raise ValueError(
+                f"{self.name}: {windows_NWF.shape[0]} windows of {num_steps_B.shape[0]} rows; "
+                "expected as many windows for each length."
+            )
         batch = num_steps_B.shape[0] or tf.shape(num_steps_B)[0]
         num_windows = tf.shape(windows_NWF)[0] // batch
         lengths_N = window_lengths(num_steps_B, num_windows=num_windows, chunk_steps=chunk, window_steps=window_steps)

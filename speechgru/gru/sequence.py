@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from speechgru.gru.cell import GRUCell, read_units, refuse_other_values
+from speechgru.gru.cell import GRUCell, read_size, refuse_other_values
 from speechgru.gru.implementations import IMPLEMENTATIONS, Direction, Frames, choose, fitted, run
 
 _CELL_ARGUMENTS = tuple(
@@ -66,7 +66,7 @@ class SequenceLayer(keras.layers.Layer):
             refuse_other_values(argument, kwargs.pop(argument, value), only=value, instead=instead)
         self._cell_arguments = {name: kwargs.pop(name) for name in _CELL_ARGUMENTS if name in kwargs}
         super().__init__(**kwargs)
-        self.units = read_units(units)
+        self.units = read_size("units", units)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.implementation = implementation
