@@ -944,3 +944,21 @@ def test_real_readings(shared_data):
         assert 0.05 < np.abs(recording.samples_N).max() < 1.5
         segment = read_recording(path, sample_rate=8000, offset=1.0, duration=2.0)
         np.testing.assert_allclose(segment.samples_N[200:-200], recording.samples_N[8200:23800], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+def test_a_channel_is_read_as_it_is_alone(tmp_path, make_speech, name):
+    samples_NC = np.stack([make_speech(1.5, seed=seed) for seed in range(3)], axis=1)
+    soundfile.write(tmp_path / name, samples_NC, 16000)
+    apart_NC, _ = soundfile.read(tmp_path / name, dtype="float32")
+    for channel in (1, 2, 3):
+        recording = read_recording(tmp_path / name, channel=channel)
+        np.testing.assert_array_equal(recording.samples_N, apart_NC[:, channel - 1])
+        assert recording.num_channels == 3 and not recording.mixing.cancels
+        blocks = [block.samples_N for block in read_blocks(tmp_path / name, channel=channel)]
+        np.testing.assert_array_equal(np.concatenate(blocks), apart_NC[:, channel - 1])
+        segment = read_recording(tmp_path / name, channel=channel, offset=0.5, duration=0.25)
+        np.testing.assert_allclose(segment.samples_N, apart_NC[8000:12000, channel - 1], atol=1e-6)
+    for channel in (0, 4):
+        with pytest.raises(AudioError, match=f"has 3 channels, and number {channel} was asked for; choose one from 1"):
+            read_recording(tmp_path / name, channel=channel)

@@ -392,3 +392,19 @@ def test_an_odd_thing_in_any_place(command, speechgru, things):
 def test_an_odd_thing_in_any_place_of_what_trains(command, speechgru, things):
     pytest.importorskip("tensorflow", reason="needs the training packages (extra train)")
     mistake(command, speechgru, things)
+
+
+def test_one_channel_of_a_recording_whose_channels_cancel(speechgru, tmp_path):
+    zoo.FORMS["WAV, one channel inverted"].write(tmp_path / "a.wav", zoo.samples_of(BUNDLE))
+    zoo.FORMS["WAV, 16 bits"].write(tmp_path / "mono.wav", zoo.samples_of(BUNDLE))
+    ended = speechgru("transcribe", BUNDLE, "a.wav", "--json")
+    assert ended.record[0]["text"] == "" and "a.wav: its channels cancel each other" in ended.err
+    assert "transcribe one of them (--channel 1)" in ended.err
+    for channel in (1, 2):
+        (record,) = speechgru("transcribe", BUNDLE, "a.wav", "--json", "--channel", channel).record
+        assert (record["text"], record["num_channels"], record["notes"]) == ("ab", 2, [])
+    ended = speechgru("transcribe", BUNDLE, "a.wav", "mono.wav", "--json", "--channel", 2)
+    assert ended.code == 2 and [record["error"] is None for record in ended.record] == [True, False]
+    assert ended.messages == [
+        "mono.wav: has 1 channel, and number 2 was asked for; choose one from 1 to 1, or none to average them"
+    ]

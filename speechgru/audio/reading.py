@@ -46,7 +46,7 @@ class Recording:
         samples_N: float32 in [-1, 1], one channel.
         sample_rate: Hz, after resampling.
         source_rate: Hz, as in the file.
-        num_channels: channels in the file; more than one were averaged.
+        num_channels: channels in the file; more than one were averaged, where none was chosen.
         mixing: what averaging left of their power.
     """
 
@@ -115,7 +115,12 @@ class Header:
 
 
 def read_recording(
-    path: str | os.PathLike[str], *, sample_rate: int | None = None, offset: float = 0.0, duration: float | None = None
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: int | None = None,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
 ) -> Recording:
     """Reads a recording, or a segment of one without decoding the rest.
 
@@ -126,17 +131,19 @@ def read_recording(
         sample_rate: Hz to resample to; None keeps the file's.
         offset: seconds at which to start.
         duration: seconds to read; None reads to the end. A segment that ends beyond the file is an error.
+        channel: the one to read, from 1 on; None averages them.
 
     Returns:
-        The samples, channels averaged.
+        The samples, channels averaged or the one that was asked for.
 
     Raises:
         AudioError: the file is missing, empty, damaged, truncated or no recording; names it, the reason and the fix.
     """
     path = os.fsdecode(path)
     with _opened(path) as (stream, header):
+        _refuse_channel(header, channel)
         start, count = header.segment(offset, duration)
-        samples_N, mixing = _read(stream, header, start, count)
+        samples_N, mixing = _read(stream, header, start, count, channel)
     if len(samples_N) < count:
         _refuse_missing(header, found=len(samples_N), promised=count)
     require_sound(samples_N, path=path)
@@ -145,7 +152,7 @@ def read_recording(
     return Recording(samples_N, sample_rate or header.sample_rate, header.sample_rate, header.num_channels, mixing)
 
 
-def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
+def read_blocks(path: str | os.PathLike[str], *, channel: int | None = None) -> Iterator[Recording]:
     """Reads a recording block by block, so that hours of it take the memory of a minute.
 
     The blocks, one after the other, are the samples that `read_recording` gives at the file's own rate. There is one
@@ -154,7 +161,7 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
     file has it, compressed.
 
     Args:
-        path: as in `read_recording`.
+        path, channel: as in `read_recording`.
 
     Yields:
         Recordings of a million samples of all channels together, the last one of the rest.
@@ -164,13 +171,14 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[Recording]:
     """
     path = os.fsdecode(path)
     with _opened(path) as (stream, header):
+        _refuse_channel(header, channel)
         size, done = max(1, _BLOCK // header.num_channels), 0
         if not header.is_counted:
             size = header.num_samples  # what a seek finds there is a guess
         while True:
             count = min(size, header.num_samples - done)
             # Where a stream cannot seek it stands behind the block before.
-            samples_N, mixing = _read(stream, header, done if stream.seekable() else 0, count)
+            samples_N, mixing = _read(stream, header, done if stream.seekable() else 0, count, channel)
             if len(samples_N) < count:
                 _refuse_missing(header, found=done + len(samples_N), promised=header.num_samples)
             require_sound(samples_N, path=path)
@@ -410,8 +418,16 @@ def _refuse_rate(header: Header) -> None:
         )
 
 
-def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarray, Mixing]:
-    """Reads samples and averages the channels, block by block: a damaged header may promise billions."""
+def _refuse_channel(header: Header, channel: int | None) -> None:
+    if channel is not None and not 1 <= channel <= header.num_channels:
+        raise AudioError(
+            f"{header.path}: has {header.num_channels} channel{'s' * (header.num_channels > 1)}, and number {channel} "
+            f"was asked for; choose one from 1 to {header.num_channels}, or none to average them"
+        )
+
+
+def _read(stream: Any, header: Header, start: int, count: int, channel: int | None = None) -> tuple[np.ndarray, Mixing]:
+    """Reads samples and averages the channels, or chooses one: block by block, as a header may promise billions."""
     skip, block = 0, max(1, _BLOCK // header.num_channels)
     if header.encoding.startswith("MPEG"):
         # soundfile seeks after each read, and after a seek an MP3's first frame comes without what it borrows from
@@ -425,7 +441,7 @@ def _read(stream: Any, header: Header, start: int, count: int) -> tuple[np.ndarr
     left, blocks, mixing = skip + count, [], Mixing()
     while True:
         samples_NC = stream.read(min(block, left), dtype="float32", always_2d=True)
-        mixed_N, of_block = mix(samples_NC)
+        mixed_N, of_block = mix(samples_NC if channel is None else samples_NC[:, channel - 1 : channel])
         blocks.append(mixed_N)
         mixing += of_block
         left -= len(samples_NC)

@@ -48,6 +48,9 @@ def transcribe(
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it is spoken, at the pace of speaking.")
     ] = False,
+    channel: Annotated[
+        int | None, typer.Option(min=1, help="Of recordings with several, the one to transcribe; else their average.")
+    ] = None,
     endpoint: Annotated[
         float | None, typer.Option(help="With --stream: an utterance ends after this many seconds of silence.")
     ] = None,
@@ -81,10 +84,12 @@ def transcribe(
     )
     if stream:
         rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
-        records = [_transcribe_live(bundle, path, form, decoding, rule, quiet=as_json) for path in files_of(audio)]
+        records = [
+            _transcribe_live(bundle, path, form, decoding, rule, channel, quiet=as_json) for path in files_of(audio)
+        ]
     else:
         with show_progress(quiet=as_json) as progress:
-            records = verb(bundle, audio, form=form, decoding=decoding, progress=progress)
+            records = verb(bundle, audio, form=form, decoding=decoding, channel=channel, progress=progress)
     failed = [record for record in records if record["error"] is not None]
     if as_json:
         print_json(records)
@@ -128,7 +133,14 @@ def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -
 
 
 def _transcribe_live(
-    bundle: Path, path: str | os.PathLike[str], form: str | None, decoding: Any, endpoint: Any, *, quiet: bool
+    bundle: Path,
+    path: str | os.PathLike[str],
+    form: str | None,
+    decoding: Any,
+    endpoint: Any,
+    channel: int | None,
+    *,
+    quiet: bool,
 ) -> dict[str, Any]:
     """One recording at the pace of speaking: on a terminal its text grows in a line, elsewhere a change is a line."""
     from rich.live import Live
@@ -160,6 +172,7 @@ def _transcribe_live(
                 form=form,
                 decoding=decoding,
                 endpoint=endpoint,
+                channel=channel,
             )
         except AudioError as error:
             return failed_record(path, error)

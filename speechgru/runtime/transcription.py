@@ -15,7 +15,7 @@ import numpy as np
 
 from speechgru.audio.band import BandMeter, missing_band
 from speechgru.audio.finding import find_recordings
-from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING, Mixing
+from speechgru.audio.mixing import CANCELLING, Mixing
 from speechgru.audio.reading import Recording, read_blocks, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.errors import AudioError
@@ -32,6 +32,7 @@ def transcribe(
     *,
     form: str | None = None,
     decoding: DecodingOptions | None = None,
+    channel: int | None = None,
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Transcribes recordings of any format, rate, channel count and length, each read block by block.
@@ -43,6 +44,7 @@ def transcribe(
         recordings: audio files, and folders, which stand for the recordings in and below them.
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases, a grammar; greedy when None.
+        channel: of recordings with several, the one to transcribe, from 1 on; None averages them.
         progress: called after each recording.
 
     Returns:
@@ -65,7 +67,7 @@ def transcribe(
     records = []
     for done, path in enumerate(files, start=1):
         try:
-            records.append(_transcribe_file(recognizer, path, decoding))
+            records.append(_transcribe_file(recognizer, path, decoding, channel))
         except AudioError as error:
             records.append(failed_record(path, error))
         progress("transcribing", done, len(files), "")
@@ -95,9 +97,9 @@ def failed_record(path: str | os.PathLike[str], error: AudioError) -> dict[str, 
 
 
 def _transcribe_file(
-    recognizer: Recognizer, path: str | os.PathLike[str], decoding: DecodingOptions | None
+    recognizer: Recognizer, path: str | os.PathLike[str], decoding: DecodingOptions | None, channel: int | None
 ) -> dict[str, Any]:
-    reading = _Reading(path)
+    reading = _Reading(path, channel)
     started = time.perf_counter()
     hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
     seconds = time.perf_counter() - started - reading.seconds
@@ -126,6 +128,7 @@ def transcribe_live(
     form: str | None = None,
     decoding: DecodingOptions | None = None,
     endpoint: EndpointRule | None = None,
+    channel: int | None = None,
     real_time: bool = True,
 ) -> dict[str, Any]:
     """Transcribes a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
@@ -137,6 +140,7 @@ def transcribe_live(
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases; greedy when None.
         endpoint: when an utterance is over; None takes all as one.
+        channel: as in `transcribe`.
         real_time: whether to wait until a piece would have been spoken; False continues at once.
 
     Returns:
@@ -150,7 +154,7 @@ def transcribe_live(
         BundleError, TextError, AudioError: as `transcribe`.
     """
     recognizer = Recognizer(bundle, form=form)
-    recording = read_recording(path)
+    recording = read_recording(path, channel=channel)
     stream = recognizer.stream(recording.sample_rate, decoding, endpoint=endpoint)
     size = max(1, round(_PIECE_SECONDS * recording.sample_rate))
     ended: list[Hypothesis] = []
@@ -201,13 +205,14 @@ class _Reading:
 
     Args:
         path: the audio file.
+        channel: the one to read; None averages them.
 
     Raises:
         AudioError: its beginning cannot be read; `blocks` raises it for the rest.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self._recordings = read_blocks(path)
+    def __init__(self, path: str | os.PathLike[str], channel: int | None = None):
+        self._recordings = read_blocks(path, channel=channel)
         self._first = next(self._recordings)
         self.source_rate, self.num_channels = self._first.source_rate, self._first.num_channels
         self.band, self.mixing = BandMeter(self.source_rate), Mixing()
@@ -232,7 +237,7 @@ class _Reading:
 def _notes(recognizer: Recognizer, band: BandMeter, mixing: Mixing) -> list[str]:
     """What of a recording's sound will cost errors, a sentence without its subject each."""
     if mixing.cancels:
-        return [f"{CANCELLING}; {UNDO_CANCELLING}"]
+        return [f"{CANCELLING}; transcribe one of them (--channel 1)"]
     f_max_hz = (recognizer.metadata.get("features") or {}).get("f_max_hz") or recognizer.sample_rate / 2
     highest_hz = band.highest_hz()
     missing = missing_band(highest_hz, f_max_hz=f_max_hz)
