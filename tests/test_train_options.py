@@ -21,8 +21,10 @@ from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
+from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train.failures import advice_on_memory  # noqa: E402
 from speechgru.train.monitor import choose_monitor, describe_dev  # noqa: E402
+from speechgru.train.run import _require_same_vocabulary  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.utterances.negatives import add_negatives  # noqa: E402
 
@@ -199,6 +201,23 @@ def test_advice_on_memory_can_be_followed_as_it_is_written(tones_config, tmp_pat
     assert advice in found
     if "raise train.accumulate" in found and is_claimed:
         assert resume(folder, tones_config(*overrides, "train.accumulate=2")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [("abc", r"lost 'c'"), ("a", r"has new 'b'"), ("cb", r"lost 'c' and has new 'a'"), ("ba", "in another order")],
+)
+def test_a_run_whose_corpus_gives_other_labels_now_is_not_resumed(tones_config, tmp_path, before, change):
+    """Its checkpoint would fit where there are as many, and every letter would stand for another."""
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    save_config(folder.config, tones_config())
+    Vocabulary(before).save(folder.vocabulary)
+    _require_same_vocabulary(folder, Vocabulary("ab"))
+    folder.checkpoint(4).write_bytes(b"")
+    with pytest.raises(ConfigError, match=rf"\({change}\).*another --run with train\.start_from="):
+        _require_same_vocabulary(folder, Vocabulary("ab"))
+    _require_same_vocabulary(folder, Vocabulary(before))
 
 
 def test_patience_ends_a_run_and_plateaus_lower_its_learning_rate(tones_config, tmp_path):

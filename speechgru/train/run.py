@@ -19,7 +19,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.config.sizing import choose_by_size, describe_choice
 from speechgru.dataset import Corpus, open_corpus
 from speechgru.decoding import GrammarConstraint, Spelling
-from speechgru.errors import UserError
+from speechgru.errors import ConfigError, UserError
 from speechgru.files import room_for, write_json
 from speechgru.grammar import Grammar
 from speechgru.process.locked_folder import locked_folder
@@ -165,7 +165,9 @@ def train(
         require_files(config)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with Interruption(advice="the run resumes from its last checkpoint") as interruption:
+    with Interruption(
+        advice="the same command resumes the run from its last checkpoint, if it has one"
+    ) as interruption:
         workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
         held = _held(folder) if workers.is_chief else contextlib.nullcontext()
         with held, errors_told(folder, config, workers):
@@ -231,6 +233,7 @@ def _train(
             notes += describe_dev(None if dev is None else dev.references)
         for note in notes:
             progress("beginning", 1, 1, note)
+        _require_same_vocabulary(folder, vocabulary)
         _write_beginning(folder, config, command, sized=sized)
         vocabulary.save(folder.vocabulary)
         _keep_grammar(folder, config, vocabulary)
@@ -339,6 +342,28 @@ def _write_beginning(
     if known and "corpus" not in known:
         write_json(folder.provenance, known | {"corpus": digests_of(config)})
     save_config(folder.config, config)
+
+
+def _require_same_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:
+    """Whether the labels are still those that the run has learnt: a corpus or a grammar may give others since.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if not folder.is_claimed or not folder.vocabulary.is_file():
+        return
+    before = Vocabulary.load(folder.vocabulary)
+    if before == vocabulary:
+        return
+    gone, new = sorted({*before.entries} - {*vocabulary.entries}), sorted({*vocabulary.entries} - {*before.entries})
+    changes = [
+        f"{what} {', '.join(map(repr, found[:8]))}" for what, found in (("lost", gone), ("has new", new)) if found
+    ]
+    raise ConfigError(
+        f"{folder.path}: the corpus or grammar gives other labels than the run has learnt ("
+        f"{' and '.join(changes) or 'in another order'}); bring back what it was trained on, or give another --run "
+        f"with train.start_from={folder.path}, which may have other labels"
+    )
 
 
 def _require_readable(config: RunConfig) -> None:
