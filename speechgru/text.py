@@ -332,6 +332,7 @@ class Vocabulary:
 
     def decode(self, labels: Iterable[int]) -> str:
         """Turns labels (no blanks, repeats already merged) into text: characters joined, or words with spaces."""
+        labels = list(labels)
         entries = [self.entries[label - 1] for label in labels]
         if self.unit == "character":
             return "".join(entries)

@@ -156,7 +156,8 @@ OPTIONS = DecodingOptions(beam_width=4, phrases=Phrases(["ab", "ba"]))
 
 
 def test_long_negatives_are_decoded_in_parts(recordings):
-    negatives = negative_set(recordings / "noise.jsonl", sample_rate=8000)
+    negatives, num_commands = negative_set(recordings / "noise.jsonl", sample_rate=8000)
+    assert num_commands == 0
     assert [example.text for example in negatives] == [""] * 5
     assert [example.num_samples for example in negatives] == [8000, 64000, 64000, 64000, 8000]
 
@@ -170,6 +171,16 @@ def test_a_bundle_is_scored_on_negatives(recordings):
     assert (rejection["num_commands"], rejection["num_wrong"], rejection["num_negatives"]) == (1, 0, 5)
     assert rejection["negative_seconds"] == 26.0 and rejection["chosen"]["num_misses"] == 0
     assert record["negatives"] == [str(recordings / "noise.jsonl")]
+
+
+def test_a_command_among_the_negatives_is_no_negative(recordings, write_lines, tmp_path):
+    lines = [json.loads(line) for line in (recordings / "noise.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["audio_filepath"] = str(recordings / line["audio_filepath"])
+    lines[0]["text"], lines[1]["text"] = "Ab.", "abba"
+    negatives = write_lines(tmp_path / "noise.jsonl", lines)
+    found = evaluate(BUNDLE, recordings / "dev.jsonl", decoding=OPTIONS, negatives=[negatives], misses=0.0)["rejection"]
+    assert (found["num_commands_left_out"], found["num_negatives"], found["negative_seconds"]) == (1, 4, 25.0)
 
 
 def test_without_a_closed_set_there_are_no_false_accepts(recordings):

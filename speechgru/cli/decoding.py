@@ -60,6 +60,7 @@ Misses = Annotated[
 def rejection_table(rejection: dict[str, Any]) -> Table:
     """Thresholds by what they do: the one for the asked rate, the one in use, and some shares of misses."""
     number, wrong = rejection["num_commands"], rejection["num_wrong"]
+    left_out = rejection.get("num_commands_left_out", 0)
     table = Table(
         whole_column("threshold for"),
         whole_column("margin"),
@@ -67,6 +68,7 @@ def rejection_table(rejection: dict[str, Any]) -> Table:
         "misses",
         title=f"{number:,} {'command' if number == 1 else 'commands'}, {wrong:,} recognised wrongly, against "
         f"{rejection['negative_seconds'] / 3600:.2f} h of negatives (95 % intervals)",
+        caption=f"{left_out:,} of the negatives are commands, and left out" if left_out else None,
     )
     asked = rejection["asked"]
     if asked["misses"] is not None:

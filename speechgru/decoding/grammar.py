@@ -65,6 +65,11 @@ class GrammarConstraint(Scorer):
     def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
         return _compile(self, vocabulary, blank_id)
 
+    def holds(self, text: str) -> bool:
+        """Whether a text, by the text rules, is one of the sentences."""
+        assert self.grammar is not None
+        return _parser(self.grammar, self.normalize).first(self.normalize(text)) is not None
+
     def understood(self, hypothesis: Hypothesis) -> Hypothesis:
         """A hypothesis with the intent and the slots of its text; as it is where the text has no meaning."""
         assert self.grammar is not None

@@ -170,6 +170,15 @@ class DecodingOptions:
             return self
         return dataclasses.replace(self, grammar=dataclasses.replace(self.grammar, grammar=grammar))
 
+    def is_command(self, text: str) -> bool:
+        """Whether a text is one that these options allow: a sentence of the grammar, or one of the phrases.
+
+        Of options that were prepared for a recogniser. Sequences of phrases are not looked for.
+        """
+        if isinstance(self.grammar, GrammarConstraint):
+            return self.grammar.holds(text)
+        return isinstance(self.phrases, Phrases) and text in self.phrases.texts
+
     def understood(self, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         """Hypotheses with the intents and slots of their texts, where a grammar gives texts a meaning."""
         if not isinstance(self.grammar, GrammarConstraint):

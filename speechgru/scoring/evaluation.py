@@ -56,7 +56,8 @@ def evaluate(
             as `snr`; numbers are put into bins of about equally many utterances.
         batch_size: utterances that a run computes at once; changes the time and no text.
         decoding: beam, hotwords, phrases, which go through the recogniser's text rules; greedy when None.
-        negatives: manifests of recordings that hold no command, whatever their lines say.
+        negatives: manifests of recordings that hold no command; lines whose text is a sentence of the grammar or one of
+            the phrases are left out.
         false_accepts_per_hour: that the chosen threshold allows; 1 where neither this nor `misses` is given.
         misses: the share of commands that the chosen threshold may miss, in its place.
         progress: called as utterances are done.
@@ -67,7 +68,8 @@ def evaluate(
         where a grammar was used and lines of the manifest have `intent` and `slots`, of these lines `num_commands`,
         `num_accepted` (intent and every slot right, and not rejected), `acceptance` with `acceptance_interval` (95 %,
         Wilson), and `wrong_slots`: how often each slot was wrong where the intent was right; else None. And where there
-        are negatives `negatives` (the manifests) and `rejection` (`score_rejection`).
+        are negatives `negatives` (the manifests) and `rejection` (`score_rejection`, and `num_commands_left_out` of the
+        negatives).
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -103,7 +105,14 @@ def evaluate(
             "(--phrases FILE) or their grammar"
         )
     # Before the long work: a manifest that cannot be read.
-    negative_sets = [negative_set(each, sample_rate=judged.sample_rate) for each in negatives]
+    negative_sets = [
+        negative_set(
+            each,
+            sample_rate=judged.sample_rate,
+            is_command=lambda text: judged.options.is_command(judged.text.normalize(text)),
+        )
+        for each in negatives
+    ]
     recordings = ScoringSet(manifest, sample_rate=judged.sample_rate, text=judged.text, needs_words=False)
     decoded = judged.decode(recordings, progress)
     record: dict[str, Any] = {
@@ -121,10 +130,10 @@ def evaluate(
         record["negatives"] = [str(Path(each).absolute()) for each in negatives]
         record["rejection"] = score_rejection(
             decoded,
-            [judged.decode(each, progress) for each in negative_sets],
+            [judged.decode(each, progress) for each, _ in negative_sets],
             asked=asked,
             threshold=judged.options.threshold,
-        )
+        ) | {"num_commands_left_out": sum(count for _, count in negative_sets)}
     return record
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from speechgru.scoring.recordings import ScoringSet, stated_seconds
@@ -15,8 +15,14 @@ from speechgru.utterances.manifest import Utterance, read_manifest
 _PIECE_SECONDS = 10.0
 
 
-def negative_set(manifest: str | Path, *, sample_rate: int, kept_bytes: int = 0) -> ScoringSet:
-    """The recordings of a manifest as negatives: what its lines say is spoken does not matter, and need not be there.
+def negative_set(
+    manifest: str | Path,
+    *,
+    sample_rate: int,
+    kept_bytes: int = 0,
+    is_command: Callable[[str], bool] = lambda text: False,
+) -> tuple[ScoringSet, int]:
+    """The recordings of a manifest as negatives; what is spoken need not be known.
 
     Recordings longer than 10 s are decoded in parts of equal length, 10 s at most.
 
@@ -24,12 +30,18 @@ def negative_set(manifest: str | Path, *, sample_rate: int, kept_bytes: int = 0)
         manifest: the recordings.
         sample_rate: Hz that the recogniser works at.
         kept_bytes: see `ScoringSet`.
+        is_command: whether a transcript is a command: to accept it is right, so such a recording is no negative.
+
+    Returns:
+        The negatives, and how many recordings were left out because a command is spoken in them.
 
     Raises:
         ManifestError: the manifest cannot be read.
     """
-    utterances = [part for utterance in read_manifest(manifest, needs_text=False) for part in _parts(utterance)]
-    return ScoringSet(
+    everything = read_manifest(manifest, needs_text=False)
+    negatives = [utterance for utterance in everything if not (utterance.text.strip() and is_command(utterance.text))]
+    utterances = [part for utterance in negatives for part in _parts(utterance)]
+    recordings = ScoringSet(
         manifest,
         sample_rate=sample_rate,
         text=TextRules(),
@@ -37,6 +49,7 @@ def negative_set(manifest: str | Path, *, sample_rate: int, kept_bytes: int = 0)
         needs_words=False,
         utterances=utterances,
     )
+    return recordings, len(everything) - len(negatives)
 
 
 def _parts(utterance: Utterance) -> Iterator[Utterance]:

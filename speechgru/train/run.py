@@ -213,20 +213,27 @@ def _train(
     _require_readable(config)
     dev: ScoringSet | None = None
     negatives: list[ScoringSet] = []
+    constraint: GrammarConstraint | None = None
     if config.data.dev is not None and workers.is_chief:
         dev = ScoringSet(
             config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
         )
         problems += dev.problems
+        if config.data.negatives and config.data.grammar is not None:
+            constraint = GrammarConstraint(Grammar.load(config.data.grammar), normalize=config.text.normalize)
         for manifest in config.data.negatives:
-            negatives.append(
-                negative_set(
-                    manifest,
-                    sample_rate=config.data.sample_rate,
-                    kept_bytes=KEPT_BYTES // len(config.data.negatives),
-                )
+            recordings, num_commands = negative_set(
+                manifest,
+                sample_rate=config.data.sample_rate,
+                kept_bytes=KEPT_BYTES // len(config.data.negatives),
+                is_command=(lambda text: False) if constraint is None else constraint.holds,
             )
-            problems += negatives[-1].problems
+            negatives.append(recordings)
+            problems += recordings.problems
+            if num_commands:
+                notes.append(
+                    f"{manifest}: {num_commands:,} of the negatives are sentences of the grammar, and left out"
+                )
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         if opened is None:
@@ -238,7 +245,6 @@ def _train(
         vocabulary.save(folder.vocabulary)
         _keep_grammar(folder, config, vocabulary)
         jsonlines.write_lines(folder.skipped, problems)
-    grammar = Grammar.load(config.data.grammar) if negatives and config.data.grammar is not None else None
     job = TrainingJob(
         folder,
         config,
@@ -247,7 +253,7 @@ def _train(
         dev=dev,
         workers=workers,
         negatives=tuple(negatives),
-        grammar=grammar,
+        grammar=None if constraint is None else constraint.grammar,
         monitor=workers.share_json(choose_monitor(config, dev.references) if dev is not None else "wer"),
     )
     stop_step = job.stop_step(stop_after)
