@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=None, help="folder that holds the recordings already")
     parser.add_argument("--out", type=Path, default=Path("build/fsdd-speakers"), help="folder for everything made")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the recipe of each run")
-    parser.add_argument("--also", type=Path, nargs="+", default=[], help="manifests that every run trains on too")
+    parser.add_argument("--also", type=Path, action="append", default=[], help="manifest that every run trains on too")
     parser.add_argument("--joined", type=int, default=5, help="digits in a connected string")
     parser.add_argument("--seed", type=int, default=0, help="seed of training")
     parser.add_argument("--speakers", nargs="+", default=None, help="only these, in this order")
