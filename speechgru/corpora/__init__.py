@@ -36,7 +36,7 @@ class Corpus:
         """The options that this corpus alone has, by name.
 
         >>> [option.name for option in CORPORA["folder"].options.values()]
-        ['dev_share', 'test_share', 'table', 'speaker_folders', 'word_folders', 'skip_missing']
+        ['dev_share', 'test_share', 'table', 'speaker_folders', 'word_folders', 'skip_missing', 'folds']
         """
         return options_of(self.prepare)
 

@@ -16,8 +16,9 @@ A predictor that knows no better than "no", and one recording of it:
 >>> decoded = decode_recordings(No(), recordings, vocabulary=Vocabulary("no "), step_seconds=0.04)
 >>> isinstance(decoded, Decoded), decoded.hypotheses[0].text
 (True, 'no')
->>> error_rates(decoded)
-{'wer': 0.5, 'cer': 0.6}
+>>> rates = error_rates(decoded)
+>>> rates["wer"], rates["cer"]
+(0.5, 0.6)
 >>> score(decoded, name="a recording")["wer"]
 0.5
 """
