@@ -1,7 +1,6 @@
 """Whatever people bring: every verb ends in a right result or in one message, and leaves nothing half-written.
 
-The suite draws a zoo in which each form, name, text and table of `zoo` has its turn; `-m slow` draws more of them, and
-takes the verbs that need TensorFlow through it.
+The suite draws a zoo in which each form, name, text and table of `zoo` has its turn; `-m slow` draws more of them.
 """
 
 from __future__ import annotations
@@ -286,29 +285,6 @@ COMMANDS = (
     "record --out THING --grammar g.yaml --prompts 3 --from mine",
     "record --out me --grammar g.yaml --from THING",
 )
-#: What needs TensorFlow.
-TRAINING_COMMANDS = (
-    "calibrate THING --dev m.jsonl --negatives m.jsonl",
-    "calibrate BUNDLE --dev THING --negatives m.jsonl",
-    "calibrate BUNDLE --dev m.jsonl --phrases p.txt --negatives THING",
-    "evaluate THING --manifest m.jsonl",
-    "shard THING --out shards",
-    "shard m.jsonl --config c.yaml --out THING",
-    "shard m.jsonl --out shards --config THING",
-    "shard --verify THING",
-    "listen THING --out listen",
-    "listen m.jsonl --config THING --out listen",
-    "train THING --run run",
-    "train c.yaml --run THING data.train=nowhere.jsonl",
-    "train c.yaml --run run data.train=THING",
-    "train c.yaml --run run data.dev=THING",
-    "train c.yaml --run run augment.noise_manifest=THING augment.noise_probability=1",
-    "report THING",
-    "export THING --out bundle",
-    "tune THING --run sweep",
-    "adapt THING --recordings mine --run adapted",
-    "join THING --chief 127.0.0.1:1",
-)
 #: What people put in the wrong place: a name relative to the test's folder.
 THINGS = {
     "nothing there": "nowhere",
@@ -384,13 +360,6 @@ def mistake(command: str, speechgru, folder: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_odd_thing_in_any_place(command, speechgru, things):
-    mistake(command, speechgru, things)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", TRAINING_COMMANDS)
-def test_an_odd_thing_in_any_place_of_what_trains(command, speechgru, things):
-    pytest.importorskip("tensorflow", reason="needs the training packages (extra train)")
     mistake(command, speechgru, things)
 
 
