@@ -181,6 +181,9 @@ def test_a_command_among_the_negatives_is_no_negative(recordings, write_lines, t
     negatives = write_lines(tmp_path / "noise.jsonl", lines)
     found = evaluate(BUNDLE, recordings / "dev.jsonl", decoding=OPTIONS, negatives=[negatives], misses=0.0)["rejection"]
     assert (found["num_commands_left_out"], found["num_negatives"], found["negative_seconds"]) == (1, 4, 25.0)
+    write_lines(negatives, lines[:1])
+    with pytest.raises(UserError, match="a command is spoken in each of its recordings, and none is a negative"):
+        evaluate(BUNDLE, recordings / "dev.jsonl", decoding=OPTIONS, negatives=[negatives])
 
 
 def test_without_a_closed_set_there_are_no_false_accepts(recordings):

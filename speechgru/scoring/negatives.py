@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from speechgru.errors import UserError
 from speechgru.scoring.recordings import ScoringSet, stated_seconds
 from speechgru.text import TextRules
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -37,9 +38,15 @@ def negative_set(
 
     Raises:
         ManifestError: the manifest cannot be read.
+        UserError: every recording is a command.
     """
     everything = read_manifest(manifest, needs_text=False)
     negatives = [utterance for utterance in everything if not (utterance.text.strip() and is_command(utterance.text))]
+    if not negatives:
+        raise UserError(
+            f"{manifest}: a command is spoken in each of its recordings, and none is a negative; name recordings of "
+            "something else"
+        )
     utterances = [part for utterance in negatives for part in _parts(utterance)]
     recordings = ScoringSet(
         manifest,
