@@ -185,6 +185,8 @@ def test_every_planted_fault_is_found_and_nothing_else_is_accused(planted):
     assert kinds >= set(suspicions()), "every suspicion is planted"
     for accusation in (*train.problems, *train.suspicions):
         assert accusation.message.startswith(f"{accusation.utterance.audio_filepath}: ")
+    (inverted,) = (found.message for found in train.problems if "you with that one" in found.utterance.text)
+    assert "is silent, since its channels cancel each other" in inverted and "remix 1" in inverted
     left_out = {"unreadable", "no samples", "too short", "too long", "unknown character", "too few steps"}
     left_out |= set(CONFIG.check.leave_out)
     assert {problem.utterance.line for problem in train.problems} == {

@@ -58,6 +58,7 @@ def test_the_defaults_are_greedy_and_descriptions_are_short():
     ("options", "message"),
     [
         ({"beam_width": 0}, "the beam width must be at least 1, got 0"),
+        ({"beam_width": 10**8}, "the beam width must be at most 10,000, got 100,000,000; 16 is usual"),
         ({"n_best": 2}, "2 hypotheses of a beam of 1"),
         ({"beam_width": 4, "n_best": 0}, "0 hypotheses of a beam of 4"),
         ({"hotwords": ["a"]}, "a beam width of 1 is greedy decoding"),

@@ -399,7 +399,8 @@ def _refuse(header: Header, stream: Any) -> None:
             raise AudioError(f"{path}: is truncated ({header.num_samples} of {promised} samples); copy it again")
         if header.container in ("WAV", "WAVEX") and not header.num_samples and containers.wav_is_unfinished(content):
             raise AudioError(
-                f"{path}: its header counts no samples, but bytes follow: the recorder did not end it; record it again"
+                f"{path}: its header counts no samples, but bytes follow: the recorder did not end it; mend the header "
+                "(`sox --ignore-length in.wav out.wav`), or record it again"
             )
         if header.container in ("WAV", "WAVEX", "AIFF") and header.num_samples:
             behind = containers.bytes_behind_data(content)

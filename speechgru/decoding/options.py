@@ -26,6 +26,8 @@ from speechgru.text import BLANK_ID, Vocabulary
 
 #: The beam of those who ask for what only a beam can do and name no width.
 USUAL_BEAM_WIDTH = 16
+#: A guard against slips of the keyboard: 100,000,000 looked like a hang.
+MAX_BEAM_WIDTH = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         if self.beam_width < 1:
             raise UserError(f"the beam width must be at least 1, got {self.beam_width}")
+        if self.beam_width > MAX_BEAM_WIDTH:
+            raise UserError(
+                f"the beam width must be at most {MAX_BEAM_WIDTH:,}, got {self.beam_width:,}; "
+                f"{USUAL_BEAM_WIDTH} is usual"
+            )
         if not 1 <= self.n_best <= self.beam_width:
             raise UserError(
                 f"{self.n_best} hypotheses of a beam of {self.beam_width}: a beam ends with no more texts than it is "

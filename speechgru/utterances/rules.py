@@ -113,6 +113,8 @@ def _channels_cancel(case: Case) -> str | None:
 def _silent(case: Case) -> str | None:
     if not case.is_silent or not case.text:  # silence is the right recording of an empty transcript
         return None
+    if case.measurement.channels_cancel:
+        return f"is silent, since {CANCELLING.split(':')[0]}; {UNDO_CANCELLING}"
     level = f"its loudest sample is at {case.peak_db:.0f} dB" if case.measurement.peak else "all samples are the same"
     return (
         f"is silent ({level}, check.silent_below_db is {case.config.check.silent_below_db:g}), but {quoted(case.text)} "
