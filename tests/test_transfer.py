@@ -157,14 +157,14 @@ def test_a_source_that_is_no_run_or_damaged_is_told_as_it_is(source, tmp_path):
         start_from(tmp_path / "missing", model, config=small_config(), vocabulary=LETTERS)
     folder = RunFolder(tmp_path)
     folder.config.write_bytes(RunFolder(path).config.read_bytes())
-    with pytest.raises(TextError, match="the vocabulary cannot be read"):
-        start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
-    LETTERS.save(folder.vocabulary)
     with pytest.raises(UserError, match="no such checkpoint; train the run first"):
         start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
     content = RunFolder(path).best.read_bytes()
     folder.best.parent.mkdir(exist_ok=True)
     folder.best.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TextError, match="the vocabulary cannot be read"):
+        start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
+    LETTERS.save(folder.vocabulary)
     with pytest.raises(BundleError, match="the checkpoint is damaged"):
         start_from(tmp_path, model, config=small_config(), vocabulary=LETTERS)
 

@@ -113,14 +113,16 @@ def with_keys(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def _require_free(folder: RunFolder) -> None:
-    """Whether no file of somebody else's would be overwritten; `provenance.json` shows that they are a run's.
+    """Whether no file of somebody else's would be overwritten.
+
+    `provenance.json` or a checkpoint shows that they are a run's.
 
     Raises:
         ConfigError: one would be.
     """
     own = (folder.config, folder.vocabulary, folder.grammar, folder.skipped, folder.history)
     found = [path.name for path in own if path.exists()]
-    if found and not folder.provenance.exists():
+    if found and not folder.provenance.exists() and not any(folder.checkpoints.glob("*.npz")):
         raise ConfigError(
             f"{folder.path}: holds {', '.join(found)}, and no run that wrote it; training would overwrite it, so give "
             "another --run"

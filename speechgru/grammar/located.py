@@ -130,11 +130,21 @@ def _construct(text: str, name: str) -> Any:
 def _refuse_depth(text: str, name: str) -> None:
     """Refuses what ends the process in libyaml's loader, which composes each level in a call of its own."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MOST_LEVELS:
-            where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
-            raise GrammarError(f"{where}: is nested more than {_MOST_LEVELS} levels deep; close its brackets")
+    line: int | None = None
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            line = event.start_mark.line if event.start_mark else None
+            if depth > _MOST_LEVELS:
+                break
+        else:
+            return
+    except yaml.MarkedYAMLError as error:  # the parser of newer releases has a limit of its own
+        if "nesting depth" not in str(error):
+            raise
+        line = error.problem_mark.line if error.problem_mark else None
+    where = name if line is None else f"{name}:{line + 1}"
+    raise GrammarError(f"{where}: is nested more than {_MOST_LEVELS} levels deep; close its brackets")
 
 
 def _merge(together: dict[str, Any], more: Mapping[str, Any], name: str) -> None:
