@@ -18,6 +18,7 @@ tf = pytest.importorskip("tensorflow", reason="shards are TFRecord files")
 from speechgru import lengths  # noqa: E402
 from speechgru.config.load import save_config  # noqa: E402
 from speechgru.config.sections import RunConfig  # noqa: E402
+from speechgru.dataset import open_corpus  # noqa: E402
 from speechgru.errors import AudioError, ConfigError, CorpusError, UserError  # noqa: E402
 from speechgru.files import sha256_of  # noqa: E402
 from speechgru.model.build import build_front_end  # noqa: E402
@@ -520,6 +521,19 @@ def test_words_are_packed_and_used_as_words(corpus, tmp_path):
         require_fit(shards, change(text={"unit": "word", "words": ["on"]}))
     with pytest.raises(ConfigError, match=r"text\.keep_punctuation \('' in the shards, '-' now\)"):
         require_fit(shards, change(text={"unit": "word", "keep_punctuation": "-"}))
+
+
+def test_shards_keep_the_letters_of_their_transcripts(corpus, tmp_path):
+    """A configuration alone does not know the letters of words that are spelt: they are those of what was packed."""
+    text = {"unit": "word", "words": ["on"], "unknown_words": "spell", "characters": "auto"}
+    pack(corpus, tmp_path / "s", change(text=text))
+    shards = Shards.open(tmp_path / "s")
+    assert shards.vocabulary.words == ("on",) and shards.vocabulary.letters
+    require_fit(shards, change(text=text))
+    opened = open_corpus(change(text=text, data={"train": [str(tmp_path / "s")]}))
+    assert opened[1] == shards.vocabulary
+    with pytest.raises(ConfigError, match=r"text\.characters"):
+        require_fit(shards, change(text=text | {"characters": "z"}))
 
 
 def test_shards_of_the_first_version_are_read_and_kept_with_the_rules_of_their_day(corpus, tmp_path):

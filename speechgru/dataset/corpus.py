@@ -183,7 +183,10 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
     manifests = [path for path in config.data.train if path not in packed]
     lines = {path: read_manifest(path) for path in manifests}
     held_out = read_manifest(config.data.dev) if config.data.dev and "leak" in config.check.leave_out else []
-    if packed and (config.text.words if config.text.unit == "word" else config.text.characters) == "auto":
+    text = config.text
+    # Letters that are those of the transcripts are known to the shards alone.
+    spells = text.unknown_words == "spell" and text.characters == "auto"
+    if packed and (spells or (text.words if text.unit == "word" else text.characters) == "auto"):
         vocabulary = _common_vocabulary(packed)
     else:
         vocabulary = make_vocabulary(config, [line for path in manifests for line in lines[path]])

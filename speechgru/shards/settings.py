@@ -39,8 +39,10 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
     there, here = ({key: _at(values, key) for key in sections} for values in (stored, given))
     unit = config.text.unit
     if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
-        for entries, values in ((shards.vocabulary.entries, there), (make_vocabulary(config, ()).entries, here)):
-            values[f"text.{unit}s"] = list(entries) if unit == "word" else "".join(entries)
+        for vocabulary, values in ((shards.vocabulary, there), (make_vocabulary(config, ()), here)):
+            values[f"text.{unit}s"] = list(vocabulary.words) if unit == "word" else "".join(vocabulary.entries)
+            if unit == "word" and config.text.characters != "auto":  # else those of the packed transcripts
+                values["text.characters"] = vocabulary.letters
     changed = [difference.describe(there="in the shards") for difference in find_differences(there, here)]
     if changed:
         raise ConfigError(
