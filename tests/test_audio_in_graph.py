@@ -72,6 +72,20 @@ def test_both_engines_give_the_samples_to_one_16_bit_step(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_both_engines_read_one_channel(tmp_path, write_wav, engine):
+    path = write_wav(tmp_path, "a.wav", seconds=0.5, num_channels=2)
+    rows = tf.data.Dataset.from_tensor_slices([0, 1, 2])
+    loaded = rows.map(
+        lambda channel: load_samples(str(path), 0.1, 0.3, channel=channel, sample_rate=16000, engine=engine)
+    )
+    for channel, samples_N in zip((None, 1, 2), loaded, strict=True):
+        expected_N = read_recording(path, offset=0.1, duration=0.3, channel=channel).samples_N
+        np.testing.assert_allclose(samples_N, expected_N, rtol=0, atol=ONE_STEP)
+    with pytest.raises(AudioError, match="has 2 channels, and number 3 was asked for; choose one from 1 to 2"):
+        load_samples(str(path), 0.0, -1.0, channel=3, sample_rate=16000, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_workers_beside_each_other_do_not_mix_up_their_files(tmp_path, engine):
     """tensorflow-io's own AudioIOTensor does: its calls share one resource."""
     paths = []

@@ -163,6 +163,16 @@ def planted(tmp_path_factory):
     interview = corpus.write(corpus.speech(6.0), "interview.wav")
     corpus.add(name=interview, text="it he was for on are", offset=0.0, duration=1.8)
     corpus.add(split="test", name=interview, text="as with his they at be", offset=3.0, duration=1.8)
+    call = corpus.write(np.stack([corpus.speech(1.8), corpus.speech(1.8)], axis=1), "call.wav")
+    corpus.add(name=call, text="with his they at be are", channel=1)
+    corpus.add(split="test", name=call, text="that you and of they at", channel=2)
+    corpus.add("no such channel", name=call, text="that you and of they at", channel=3)
+    mixed = corpus.write(np.stack([corpus.speech(1.8), corpus.speech(1.8)], axis=1), "mixed.wav")
+    corpus.add("leak", name=mixed, text="with his they had be are")
+    corpus.add(split="test", name=mixed, text="that you and of this at", channel=2)
+    opposite = corpus.speech(1.5)
+    opposite = corpus.write(np.stack([opposite, -opposite], axis=1), "opposite.wav")
+    corpus.add(name=opposite, text="one of the and that is", channel=2)
     corpus.healthy(8, speaker="ada")
 
     manifests = {split: write_lines(corpus.folder / f"{split}.jsonl", lines) for split, lines in corpus.lines.items()}
@@ -186,8 +196,16 @@ def test_every_planted_fault_is_found_and_nothing_else_is_accused(planted):
     for accusation in (*train.problems, *train.suspicions):
         assert accusation.message.startswith(f"{accusation.utterance.audio_filepath}: ")
     (inverted,) = (found.message for found in train.problems if "you with that one" in found.utterance.text)
-    assert "is silent, since its channels cancel each other" in inverted and "remix 1" in inverted
-    left_out = {"unreadable", "no samples", "too short", "too long", "unknown character", "too few steps"}
+    assert "is silent, since its channels cancel each other" in inverted and '"channel": 1' in inverted
+    left_out = {
+        "unreadable",
+        "no such channel",
+        "no samples",
+        "too short",
+        "too long",
+        "unknown character",
+        "too few steps",
+    }
     left_out |= set(CONFIG.check.leave_out)
     assert {problem.utterance.line for problem in train.problems} == {
         line for line, reasons in expected["train"].items() if reasons & left_out
@@ -248,7 +266,7 @@ def test_every_rule_has_one_function_and_a_meaning():
         assert (rule.judge is None) != (rule.compare is None), rule.name
         assert rule.level == "suspicion" or rule.judge is not None, f"{rule.name} compares, so it is a suspicion"
         assert meanings()[rule.name] == rule.meaning
-    assert list(meanings())[:2] == ["unreadable", "no samples"], "the gravest first"
+    assert list(meanings())[:3] == ["no such channel", "unreadable", "no samples"], "the gravest first"
 
 
 def test_a_suspicion_that_no_rule_has_is_refused_before_anything_is_read(planted):
@@ -336,7 +354,7 @@ def test_what_manifests_share_is_reported_and_not_accused(planted):
     assert shared["speakers"] == ["ada"]
     lines = [u for split in ("train", "test") for u in read_manifest(manifests[split])]
     assert shared["speakers_unknown"] == sum(u.speaker is None for u in lines) > 0
-    assert [os.path.basename(name) for name in shared["recordings"]] == ["interview.wav"]
+    assert [os.path.basename(name) for name in shared["recordings"]] == ["call.wav", "interview.wav"]
     train_texts = {CONFIG.text.normalize(u.text) for u in read_manifest(manifests["train"])}
     test_texts = [CONFIG.text.normalize(u.text) for u in read_manifest(manifests["test"])]
     assert shared["text_share"] == pytest.approx(np.mean([text in train_texts for text in test_texts]))

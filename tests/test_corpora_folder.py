@@ -147,7 +147,7 @@ def test_two_recordings_cannot_share_a_transcript(tmp_path):
         (["file,text", "9.wav,yes", "0.wav,no"], r"transcripts\.csv: 9\.wav \(line 2\): no such recording"),
         (["file,text", "0.wav,yes"], r"transcripts\.csv: 1\.wav, 2\.wav: recording without a row"),
         (["file,text", '0.wav,"yes'], r"transcripts\.csv:2: is not a proper table"),
-        (["file,text", "../x.wav,yes"], r"transcripts\.csv:2: \.\./x\.wav is not among the audio files"),
+        (["file,text", "../x.wav,yes"], r"transcripts\.csv:2: \.\./x\.wav is not among the files below"),
     ],
 )
 def test_mistakes_in_a_table_are_named_with_their_line(tmp_path, rows, message):
@@ -245,6 +245,51 @@ def test_further_columns_are_kept_as_fields(tmp_path):
     assert found["a.wav"].extra == {"room": "hall", "snr_db": 20, "code": "007"}
     assert found["b.wav"].extra == {"room": "bath", "snr_db": -3.5, "code": "008", "note": "loud"}
     assert found["c.wav"].duration == pytest.approx(0.2)
+
+
+def test_a_table_names_recordings_whatever_their_names_end_in(tmp_path):
+    source = write_recordings(tmp_path / "mine", NAMES)
+    for name in ("d.mat", "deep/cafe\u0301.part", "e"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes((source / "a.wav").read_bytes())
+    (source / "notes.md").write_text("ours")
+    rows = ["a.wav,yes", "b.wav,no", "c.wav,stop", "d.mat,go", "deep/caf\u00e9.part,left", "e,right"]
+    found = prepared(tmp_path, write_table(source, ["file,text", *rows]))
+    assert found.keys() == {*NAMES, "d.mat", "deep/cafe\u0301.part", "e"}
+    write_table(source, ["file,text", *rows, "notes.md,up"])
+    with pytest.raises(CorpusError, match=r"notes\.md: not audio that can be read"):
+        prepare("folder", tmp_path / "out", source=source)
+
+
+def test_a_column_names_the_channel_of_each_side_of_a_call(tmp_path):
+    source = write_recordings(tmp_path / "mine", NAMES)
+    soundfile.write(source / "call.wav", np.zeros((4000, 2)), 8000)
+    rows = ["file,text,channel", "call.wav,hello,2", "call.wav,who is there,1", "a.wav,yes,", "b.wav,no,1", "c.wav,a,"]
+    write_table(source, rows)
+    sides = [entry for entry in read_folder(source) if entry.audio_filepath.endswith("call.wav")]
+    assert [(entry.channel, entry.text) for entry in sides] == [(1, "who is there"), (2, "hello")]
+    manifests = prepare("folder", tmp_path / "out", source=source)
+    found = [line for path in manifests.values() for line in read_manifest(path)]
+    assert sorted(line.channel or 0 for line in found) == [0, 0, 1, 1, 2]
+    # Both sides of a call are one room: no part of it may be tested where another was learnt.
+    calls = [sum("call" in line.audio_filepath for line in read_manifest(path)) for path in manifests.values()]
+    assert sorted(calls) == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.wav,yes,2", r"transcripts.csv:3: .*a.wav: has 1 channel, and number 2 was asked for; it has one alone"),
+        ("a.wav,yes,0", r"transcripts.csv:3: channel must be a channel's number from 1 on, got 0; give another name"),
+        ("a.wav,yes,left", r"transcripts.csv:3: channel must be a channel's number from 1 on, got 'left'"),
+        ("b.wav,no,1", r"transcripts.csv:3: b.wav stands a second time; keep one row of it, or name its channels"),
+    ],
+)
+def test_a_channel_that_is_none_is_named_with_its_row(tmp_path, row, message):
+    source = write_recordings(tmp_path / "mine", NAMES)
+    write_table(source, ["file,text,channel", "b.wav,no,1", row, "c.wav,stop,"])
+    with pytest.raises(CorpusError, match=message):
+        prepare("folder", tmp_path / "out", source=source)
 
 
 def test_paths_below_a_relative_source_are_found_however_they_are_written(tmp_path, monkeypatch):

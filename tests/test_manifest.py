@@ -29,6 +29,7 @@ utterances = st.builds(
         st.sampled_from(["rate", "snr_db", "überhaupt"]), st.integers() | texts | st.none() | st.booleans(), max_size=3
     ),
     segment=st.booleans(),
+    channel=st.none() | st.integers(1, 65_535),
 )
 
 
@@ -36,7 +37,7 @@ utterances = st.builds(
 def test_what_is_written_is_read_again(tmp_path, given_utterances):
     path = write_manifest(tmp_path / "m.jsonl", given_utterances)
     expected = [
-        Utterance(u.audio_filepath, u.duration, u.text, u.speaker, u.offset, u.extra, line, u.segment)
+        Utterance(u.audio_filepath, u.duration, u.text, u.speaker, u.offset, u.extra, line, u.segment, u.channel)
         for line, u in enumerate(given_utterances, start=1)
     ]
     assert read_manifest(path) == expected
@@ -133,6 +134,16 @@ def test_an_offset_makes_a_segment_be_it_0(tmp_path, write_lines):
     assert Utterance("/a.wav", 1.0, "a", offset=2.0).segment, "without being given it"
 
 
+def test_a_line_may_name_a_channel(tmp_path, write_lines):
+    lines = [{"audio_filepath": "call.wav", "duration": 2.0, "text": "yes", "channel": 2}]
+    lines.append({"audio_filepath": "call.wav", "duration": 1.0, "text": "no", "channel": 1, "offset": 0.5})
+    given = read_manifest(write_lines(tmp_path / "m.jsonl", lines))
+    assert [utterance.channel for utterance in given] == [2, 1]
+    assert [utterance.utterance_id for utterance in given] == ["call.wav#2", "call.wav#1@0.500"]
+    assert not any(utterance.extra for utterance in given)
+    assert read_manifest(write_manifest(tmp_path / "again.jsonl", given)) == given
+
+
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path, write_lines):
     path = write_lines(tmp_path / "m.jsonl", ["", GOOD, "   ", {**GOOD, "text": "a\u2028b\u0085c"}, GOOD, ""])
     assert [utterance.line for utterance in read_manifest(path)] == [2, 4, 5]
@@ -171,6 +182,10 @@ def test_what_other_systems_editors_write_is_read(tmp_path, encode):
         ({**GOOD, "duration": -1}, "duration must be a number of seconds, 0 or more, got -1"),
         ({**GOOD, "offset": float("nan")}, "offset must be a number of seconds, 0 or more, got nan"),
         ({**GOOD, "offset": float("inf")}, "offset must be a number of seconds, 0 or more, got inf"),
+        ({**GOOD, "channel": 0}, "channel must be a channel's number from 1 on, got 0; give another name to a field"),
+        ({**GOOD, "channel": "left"}, "channel must be a channel's number from 1 on, got 'left'"),
+        ({**GOOD, "channel": True}, "channel must be a channel's number from 1 on, got True"),
+        ({**GOOD, "channel": 10**400}, "channel must be a channel's number from 1 on, got 1000000"),
         ({**GOOD, "duration": 10**400}, "duration must be a number of seconds, 0 or more, got 1000000000"),
         ({**GOOD, "offset": 10**12}, "offset must be a number of seconds, 0 or more, got 1000000000000"),
         ({**GOOD, "text": [1] * 500}, "..."),

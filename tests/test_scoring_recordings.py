@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import soundfile
 
+from speechgru.decoding import Hypothesis
 from speechgru.errors import AudioError, ManifestError, UserError
+from speechgru.scoring.predictions import transcribe_recordings
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.text import TextRules
 from speechgru.utterances import examination
@@ -124,3 +127,26 @@ def test_a_recording_that_is_gone_at_the_next_scoring_is_an_error(make_set, tmp_
     (tmp_path / "3.wav").unlink()
     with pytest.raises(AudioError, match=r"3\.wav: no such recording .* \(it could be read before\)"):
         samples_of(recordings)
+
+
+def test_cancelled_channels_are_named_and_a_chosen_one_is_scored(tmp_path, write_wav, write_lines, make_speech):
+    samples_N = make_speech(0.5, sample_rate=8000)
+    soundfile.write(tmp_path / "a.wav", np.stack([samples_N, -samples_N], axis=1), 8000)
+    line = {"audio_filepath": "a.wav", "duration": 0.5, "text": "yes"}
+    manifest = write_lines(tmp_path / "m.jsonl", [line, line | {"channel": 2}, line | {"channel": 3}])
+    recordings = ScoringSet(manifest, sample_rate=8000, text=TextRules())
+    silent_N, chosen_N = (samples_of(recordings)[line] for line in (0, 1))
+    assert np.abs(silent_N).max() < 1e-3
+    np.testing.assert_allclose(chosen_N, -samples_N, atol=1e-4)
+    assert [utterance.line for utterance in recordings.cancelled] == [1]
+    (problem,) = recordings.problems
+    assert problem["line"] == 3
+    assert problem["message"].endswith(
+        "a.wav: has 2 channels, and number 3 was asked for; choose one from 1 to 2, or none to average them"
+    )
+    decoded = transcribe_recordings(lambda batch: [Hypothesis()] * len(batch.lines), recordings)
+    (note,) = decoded.notes
+    assert note == (
+        f"{tmp_path / 'a.wav'} (line 1): its channels cancel each other, one of them is inverted: their average is "
+        'nearly silent; name one in the manifest\'s line ("channel": 1), or write it to a file of its own'
+    )

@@ -375,5 +375,26 @@ def test_one_channel_of_a_recording_whose_channels_cancel(speechgru, tmp_path):
     ended = speechgru("transcribe", BUNDLE, "a.wav", "mono.wav", "--json", "--channel", 2)
     assert ended.code == 2 and [record["error"] is None for record in ended.record] == [True, False]
     assert ended.messages == [
-        "mono.wav: has 1 channel, and number 2 was asked for; choose one from 1 to 1, or none to average them"
+        "mono.wav: has 1 channel, and number 2 was asked for; it has one alone, so leave the choice out"
     ]
+
+
+def test_a_manifest_names_the_channel_that_is_meant(speechgru, tmp_path):
+    zoo.FORMS["WAV, one channel inverted"].write(tmp_path / "a.wav", zoo.samples_of(BUNDLE))
+    lines = [zoo.manifest_line(duration=0, **more) for more in ({}, {"channel": 2}, {"channel": 3})]
+    for number, line in enumerate(lines, start=1):
+        (tmp_path / f"{number}.jsonl").write_text(line + "\n")
+    scored = [
+        speechgru("evaluate", BUNDLE, "--manifest", f"{number}.jsonl", "--json", "--report", f"{number}.html")
+        for number in (1, 2, 3)
+    ]
+    (note,) = scored[0].record["notes"]
+    assert note.startswith(f"{tmp_path / 'a.wav'} (line 1): its channels cancel each other, one of them is inverted")
+    assert "its channels cancel each other" in (tmp_path / "1.html").read_text(encoding="utf-8")
+    assert (scored[1].record["wer"], scored[1].record["notes"]) == (0.0, [])
+    assert scored[1].record["utterances"][0]["channel"] == 2
+    missing = "a.wav: has 2 channels, and number 3 was asked for; choose one from 1 to 2, or none to average them"
+    assert scored[2].code == 2 and scored[2].messages[0].endswith(missing)
+    checked = [speechgru("check", f"{number}.jsonl", "--json").record[0] for number in (1, 2, 3)]
+    assert [part["counts"] for part in checked] == [{"silent": 1}, {}, {"no such channel": 1}]
+    assert (checked[2]["problems"][0]["line"], checked[2]["problems"][0]["message"][-len(missing) :]) == (1, missing)

@@ -44,6 +44,7 @@ def record_of_texts(
                 "utterance_id": examined.utterance.utterance_id,
                 "audio_filepath": examined.utterance.audio_filepath,
                 "offset": examined.utterance.offset,
+                "channel": examined.utterance.channel,
                 "duration": duration,
                 "speaker": examined.utterance.speaker,
                 "reference": reference,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: Suffixes of recordings that libsndfile does not list: other names of what it reads, and what is converted first.
 _OTHERS = (
-    *(".aif", ".aifc", ".opus", ".oga", ".mp2", ".sph", ".wave"),
+    *(".aif", ".aifc", ".opus", ".oga", ".mp2", ".sf", ".snd", ".sph", ".wave"),
     *(".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3g2", ".aac", ".webm", ".weba", ".mka", ".mkv", ".wma", ".asf"),
     *(".amr", ".awb", ".wv", ".ape", ".tta", ".spx"),
 )

@@ -34,6 +34,7 @@ def load_samples(
     offset: tf.Tensor,
     duration: tf.Tensor,
     *,
+    channel: tf.Tensor | int = 0,
     sample_rate: int,
     engine: Engine = "auto",
 ) -> tf.Tensor:
@@ -48,11 +49,12 @@ def load_samples(
         path: string scalar.
         offset: float scalar, seconds at which to start.
         duration: float scalar, seconds to read; below 0 reads to the end.
+        channel: integer scalar, the channel to read, from 1 on; 0 averages them.
         sample_rate: Hz of the result.
         engine: `soundfile`; `tensorflow_io` for its decoding ops; `auto` for the faster one.
 
     Returns:
-        `samples_N`, float32 in [-1, 1], channels averaged.
+        `samples_N`, float32 in [-1, 1].
 
     Raises:
         tf.errors.OpError: inside a graph, the recording cannot be read; `error_of` takes the reader's message out.
@@ -69,7 +71,7 @@ def load_samples(
     if engine == "tensorflow_io":
         _import_tensorflow_io()
     read = functools.partial(readers[engine], sample_rate=sample_rate)
-    samples_N = tf.numpy_function(read, [path, offset, duration], tf.float32)
+    samples_N = tf.numpy_function(read, [path, offset, duration, channel], tf.float32)
     samples_N.set_shape([None])
     return samples_N
 
@@ -149,18 +151,24 @@ def _import_tensorflow_io() -> Any:
     return tensorflow_io
 
 
-def _arguments(path: bytes, offset: np.floating, duration: np.floating) -> tuple[str, float, float | None]:
+def _arguments(
+    path: bytes, offset: np.floating, duration: np.floating, channel: np.integer
+) -> tuple[str, float, float | None, int | None]:
     """What `numpy_function` hands over, as Python's own: eager code gives arrays, a graph bytes and scalars."""
-    return os.fsdecode(np.asarray(path).item()), float(offset), None if duration < 0 else float(duration)
+    seconds = None if duration < 0 else float(duration)
+    return os.fsdecode(np.asarray(path).item()), float(offset), seconds, int(channel) or None
 
 
-def _read_with_soundfile(path: bytes, offset: np.floating, duration: np.floating, *, sample_rate: int) -> np.ndarray:
-    name, start, seconds = _arguments(path, offset, duration)
-    return read_recording(name, sample_rate=sample_rate, offset=start, duration=seconds).samples_N
+def _read_with_soundfile(
+    path: bytes, offset: np.floating, duration: np.floating, channel: np.integer, *, sample_rate: int
+) -> np.ndarray:
+    name, start, seconds, number = _arguments(path, offset, duration, channel)
+    recording = read_recording(name, sample_rate=sample_rate, offset=start, duration=seconds, channel=number)
+    return recording.samples_N
 
 
 def _read_with_tensorflow_io(
-    path: bytes, offset: np.floating, duration: np.floating, *, sample_rate: int
+    path: bytes, offset: np.floating, duration: np.floating, channel: np.integer, *, sample_rate: int
 ) -> np.ndarray:
     """Decodes the whole file with one of tensorflow-io's ops and takes the segment.
 
@@ -169,8 +177,9 @@ def _read_with_tensorflow_io(
     need the samples' type, give no rate, and an op that fails inside a graph does not say which file. So the header
     is read first, and the op is called here, where its error can be caught and given the name.
     """
-    name, offset_seconds, seconds = _arguments(path, offset, duration)
+    name, offset_seconds, seconds, number = _arguments(path, offset, duration, channel)
     header = read_header(name)
+    header.require_channel(number)
     start, count = header.segment(offset_seconds, seconds)
     samples_NC = _decode_with_tensorflow_io(header)
     if samples_NC.shape != (header.num_samples, header.num_channels):
@@ -178,7 +187,8 @@ def _read_with_tensorflow_io(
             f"{name}: tensorflow-io finds {samples_NC.shape[0]} samples of {samples_NC.shape[1]} channels, the header "
             f"says {header.num_samples} of {header.num_channels}; use the engine soundfile"
         )
-    samples_N = samples_NC[start : start + count].mean(axis=1, dtype=np.float32)
+    chosen_NC = samples_NC[start : start + count, slice(None) if number is None else slice(number - 1, number)]
+    samples_N = chosen_NC.mean(axis=1, dtype=np.float32)
     require_sound(samples_N, path=name)
     if len(samples_N):
         samples_N = resample(samples_N, source_rate=header.sample_rate, sample_rate=sample_rate)

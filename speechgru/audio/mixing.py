@@ -12,7 +12,7 @@ _CANCELLED = 0.1
 
 #: What is wrong and how to mend it, as parts of a sentence that begins with the recording's name.
 CANCELLING = "its channels cancel each other, one of them is inverted: their average is nearly silent"
-UNDO_CANCELLING = "write one of them to a file of its own (sox in.wav out.wav remix 1)"
+UNDO_CANCELLING = 'name one in the manifest\'s line ("channel": 1), or write it to a file of its own'
 
 
 @dataclass(frozen=True)

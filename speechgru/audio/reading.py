@@ -87,6 +87,26 @@ class Header:
         """Whether the samples were counted. In layer II, or in MP3 inside WAV, a few frames too many are guessed."""
         return not self.encoding.startswith("MPEG") or (self.container, self.encoding) == ("MP3", "MPEG_LAYER_III")
 
+    def require_channel(self, channel: int | None) -> None:
+        """Refuses a channel that is not there.
+
+        Args:
+            channel: its number, from 1 on; None for the average of all.
+
+        Raises:
+            AudioError: names the channels that there are.
+        """
+        if channel is None or 1 <= channel <= self.num_channels:
+            return
+        if self.num_channels == 1:
+            choice = "it has one alone, so leave the choice out"
+        else:
+            choice = f"choose one from 1 to {self.num_channels}, or none to average them"
+        raise AudioError(
+            f"{self.path}: has {self.num_channels} channel{'s' * (self.num_channels > 1)}, and number {channel} was "
+            f"asked for; {choice}"
+        )
+
     def segment(self, offset: float, duration: float | None) -> tuple[int, int]:
         """The first sample and the number of samples of a segment.
 
@@ -141,7 +161,7 @@ def read_recording(
     """
     path = os.fsdecode(path)
     with _opened(path) as (stream, header):
-        _refuse_channel(header, channel)
+        header.require_channel(channel)
         start, count = header.segment(offset, duration)
         samples_N, mixing = _read(stream, header, start, count, channel)
     if len(samples_N) < count:
@@ -171,7 +191,7 @@ def read_blocks(path: str | os.PathLike[str], *, channel: int | None = None) -> 
     """
     path = os.fsdecode(path)
     with _opened(path) as (stream, header):
-        _refuse_channel(header, channel)
+        header.require_channel(channel)
         size, done = max(1, _BLOCK // header.num_channels), 0
         if not header.is_counted:
             size = header.num_samples  # what a seek finds there is a guess
@@ -416,14 +436,6 @@ def _refuse_rate(header: Header) -> None:
         raise AudioError(
             f"{header.path}: its header says {header.sample_rate} samples a second, expected {LOWEST_RATE} to "
             f"{HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
-        )
-
-
-def _refuse_channel(header: Header, channel: int | None) -> None:
-    if channel is not None and not 1 <= channel <= header.num_channels:
-        raise AudioError(
-            f"{header.path}: has {header.num_channels} channel{'s' * (header.num_channels > 1)}, and number {channel} "
-            f"was asked for; choose one from 1 to {header.num_channels}, or none to average them"
         )
 
 

@@ -107,8 +107,8 @@ def evaluate(
     if as_json:
         print_json(record)
         return
-    if "note" in record:
-        terminal.print(record["note"], style="yellow", soft_wrap=True)
+    for note in record["notes"]:
+        terminal.print(note, style="yellow", soft_wrap=True)
     table = Table("measure", "value", title=record["name"])
     interval = describe_interval(record["wer_interval"])
     for name, value in {

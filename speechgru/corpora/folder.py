@@ -146,11 +146,20 @@ def _measure(found: Found, source: Path, *, skip_broken: bool, progress: Progres
         except AudioError as error:
             broken[entry.audio] = str(error).removeprefix(f"{entry.audio}: ")
             continue
+        try:
+            header.require_channel(entry.channel)
+        except AudioError as error:
+            if not skip_broken:
+                raise CorpusError(f"{entry.where}: {error}") from error
+            broken[entry.audio] = str(error).removeprefix(f"{entry.audio}: ")
+            continue
         if not header.num_samples:
             broken[entry.audio] = "holds no samples"
             continue
         duration = header.num_samples / header.sample_rate
-        utterances.append(Utterance(str(entry.audio), duration, entry.text, entry.speaker, extra=entry.extra))
+        utterances.append(
+            Utterance(str(entry.audio), duration, entry.text, entry.speaker, extra=entry.extra, channel=entry.channel)
+        )
     if broken and not skip_broken:
         path, reason = next(iter(broken.items()))
         raise CorpusError(

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,16 @@ class Entry:
         text: what is said, as written.
         speaker: who speaks, where known.
         extra: further fields.
+        channel: the one that is meant, from 1 on; None for the average of all.
+        where: the row of the table that names it, for messages.
     """
 
     audio: Path
     text: str
     speaker: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    channel: int | None = None
+    where: str = ""
 
 
 @dataclass
@@ -96,7 +100,7 @@ def read_layout(
     has_texts = any(_key(path.with_suffix("")) in texts for path in audio)
     chosen = None if word_folders else _choose_table(source, files, table, has_texts=has_texts)
     if chosen is not None:
-        found = _read_table(chosen, audio, skip_missing=skip_missing)
+        found = _read_table(chosen, audio, files, skip_missing=skip_missing)
     elif word_folders or (not (has_texts or texts) and _are_words(source, audio)):
         found = _read_word_folders(source, audio)
     else:
@@ -217,13 +221,13 @@ def _with_speaker(entry: Entry, source: Path) -> Entry:
             "leave one out"
         )
     speaker = unicodedata.normalize("NFC", first) if below else None
-    return Entry(entry.audio, entry.text, speaker, entry.extra)
+    return replace(entry, speaker=speaker)
 
 
-def _read_table(table: Path, audio: list[Path], *, skip_missing: bool) -> Found:
-    places = _Places(table.parent, audio)
+def _read_table(table: Path, audio: list[Path], files: list[Path], *, skip_missing: bool) -> Found:
+    places = _Places(table.parent, audio, files)
     rows = read_table(table, is_recording=lambda name: places.find(name) is not None)
-    found, entries = Found([]), dict[Path, Entry]()
+    found, entries = Found([]), dict[tuple[Path, int | None], Entry]()
     missing: list[str] = []
     for row in rows:
         where = f"{table}:{row.line}"
@@ -237,13 +241,14 @@ def _read_table(table: Path, audio: list[Path], *, skip_missing: bool) -> Found:
             found.left_out[str(path or where)] = "no transcript" if row.file else "no recording"
         elif path is None:
             if os.path.isfile(os.path.join(places.folder, os.path.expanduser(row.file))):
-                raise CorpusError(f"{where}: {row.file} is not among the audio files below {places.folder}")
+                raise CorpusError(f"{where}: {row.file} is not among the files below {places.folder}")
             missing.append(f"{row.file} (line {row.line})")
-        elif path in entries:
-            raise CorpusError(f"{where}: {row.file} stands a second time; keep one row of it")
+        elif (path, row.channel) in entries:
+            raise CorpusError(f"{where}: {row.file} stands a second time; keep one row of it, or name its channels")
         else:
-            entries[path] = Entry(path, row.text, row.speaker, row.extra)
-    without = [path for path in audio if path not in entries and str(path) not in found.left_out]
+            entries[path, row.channel] = Entry(path, row.text, row.speaker, row.extra, row.channel, where)
+    listed = {path for path, _ in entries}
+    without = [path for path in audio if path not in listed and str(path) not in found.left_out]
     if skip_missing:
         found.left_out |= dict.fromkeys(missing, "no recording") | {str(path): "no transcript" for path in without}
     elif missing:
@@ -256,7 +261,8 @@ def _read_table(table: Path, audio: list[Path], *, skip_missing: bool) -> Found:
             f"{table}: {some(without, places.folder)}: recording without a row; add its row, remove the file, or "
             "leave these out (--skip-missing)"
         )
-    found.entries = [entries[path] for path in audio if path in entries]
+    places_of = {path: place for place, path in enumerate(files)}
+    found.entries = sorted(entries.values(), key=lambda entry: (places_of[entry.audio], entry.channel or 0))
     return found
 
 
@@ -265,12 +271,13 @@ class _Places:
 
     Args:
         folder: the table's.
-        audio: the recordings that there are.
+        audio: the recordings that there are, by their names.
+        files: all files: what a table names by its path is a recording, whatever its name ends in.
     """
 
-    def __init__(self, folder: Path, audio: list[Path]):
+    def __init__(self, folder: Path, audio: list[Path], files: list[Path]):
         self.folder = folder
-        self._by_path = {_key(path): path for path in audio}
+        self._by_path = {_key(path): path for path in files}
         self._by_real: dict[str, Path] | None = None
         self._by_name: dict[str, list[Path]] = {}
         for path in audio:

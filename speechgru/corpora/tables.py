@@ -13,6 +13,7 @@ from pathlib import Path
 
 from speechgru.errors import CorpusError
 from speechgru.files import read_text, split_lines
+from speechgru.utterances.manifest import fault_of_channel
 
 #: What the columns are called elsewhere, in small letters and with `_` between words; the first that is there counts.
 _NAMES = {
@@ -26,6 +27,8 @@ _NAMES = {
 _DELIMITERS = ",;\t|"
 #: Columns that are measured anew, and those that a row of a recording cannot have.
 _MEASURED, _REFUSED = ("duration", "length"), ("offset", "slots")
+#: The column of the channel's number.
+_CHANNEL = "channel"
 #: A number as JSON writes it: `7` and `0.5`, but not `007`, which is a name.
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 
@@ -40,6 +43,7 @@ class Row:
         text: its transcript; may be empty.
         speaker: who speaks, where the table has it.
         extra: its further columns, by their names in small letters; empty cells are left out.
+        channel: of a recording with several the one that is meant, from 1 on.
     """
 
     line: int
@@ -47,6 +51,7 @@ class Row:
     text: str
     speaker: str | None = None
     extra: dict[str, str | int | float] = field(default_factory=dict)
+    channel: int | None = None
 
 
 def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name: False) -> list[Row]:
@@ -63,7 +68,7 @@ def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name:
 
     Returns:
         The rows in order, empty ones passed over. Further columns whose cells are all numbers hold numbers; a column
-        `duration` is left out, because durations are measured.
+        `duration` is left out, because durations are measured. A column `channel` numbers channels.
 
     Raises:
         CorpusError: it is no such table; names file, line and fix.
@@ -180,7 +185,7 @@ def _rows(path: Path, lines: list[tuple[int, list[str]]], names: list[str]) -> l
                 'must stand in "quotes"'
             )
         entries.append((line, dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))))
-    further = [name for name in names if name and name not in (file, text, speaker, *_MEASURED)]
+    further = [name for name in names if name and name not in (file, text, speaker, _CHANNEL, *_MEASURED)]
     numeric = {name for name in further if all(_NUMBER.fullmatch(cells[name] or "0") for _, cells in entries)}
     return [
         Row(
@@ -189,9 +194,20 @@ def _rows(path: Path, lines: list[tuple[int, list[str]]], names: list[str]) -> l
             cells[text or "text"],
             cells[speaker] or None if speaker else None,
             {name: _number(cells[name]) if name in numeric else cells[name] for name in further if cells[name]},
+            _channel(cells.get(_CHANNEL), where=f"{path}:{line}"),
         )
         for line, cells in entries
     ]
+
+
+def _channel(cell: str | None, *, where: str) -> int | None:
+    if not cell:
+        return None
+    number = int(cell) if _NUMBER.fullmatch(cell) and "." not in cell else cell
+    fault = fault_of_channel(number)
+    if fault is not None:
+        raise CorpusError(f"{where}: {fault}")
+    return int(number)
 
 
 def _number(cell: str) -> int | float:

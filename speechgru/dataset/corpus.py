@@ -148,6 +148,7 @@ def recording_reader(utterances: Sequence[Utterance], *, config: RunConfig) -> C
     paths = tf.constant([utterance.audio_filepath for utterance in utterances])
     offsets = tf.constant([utterance.offset for utterance in utterances], tf.float64)
     durations = tf.constant([utterance.duration or -1.0 for utterance in utterances], tf.float64)
+    channels = tf.constant([utterance.channel or 0 for utterance in utterances], tf.int32)
 
     def read(index: tf.Tensor, *, start: tf.Tensor | float = 0.0, most_seconds: float = math.inf) -> tf.Tensor:
         duration = durations[index]
@@ -155,6 +156,7 @@ def recording_reader(utterances: Sequence[Utterance], *, config: RunConfig) -> C
             paths[index],
             offsets[index] + start,
             tf.minimum(duration, most_seconds) if most_seconds < math.inf else duration,
+            channel=channels[index],
             sample_rate=config.data.sample_rate,
             engine=config.data.audio_engine,
         )

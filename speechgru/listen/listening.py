@@ -79,6 +79,7 @@ def listen(
                 "utterance_id": utterance.utterance_id,
                 "audio_filepath": utterance.audio_filepath,
                 "offset": utterance.offset,
+                "channel": utterance.channel,
                 "duration": len(samples_N) / config.data.sample_rate,
                 "text": utterance.text,
                 "speaker": utterance.speaker,

@@ -73,7 +73,7 @@ def utterance_card(utterance: Mapping[str, Any], *, with_player: bool) -> str:
     Args:
         utterance: any of `utterance_id`, `reference`, `hypothesis`, `word_errors`, `words` (of the reference),
             `speaker`, `duration` (seconds), `confidence`, `hypothesis_words` (see `aligned`), and for the player
-            `audio_filepath` and `offset` (seconds).
+            `audio_filepath`, `offset` (seconds) and `channel`.
         with_player: whether the recording is put into the page.
     """
     errors, words = utterance.get("word_errors"), utterance.get("words")
@@ -105,7 +105,10 @@ def player(utterance: Mapping[str, Any]) -> str:
     """
     try:
         wav = read_wav(
-            utterance.get("audio_filepath"), offset=utterance.get("offset") or 0.0, duration=utterance.get("duration")
+            utterance.get("audio_filepath"),
+            offset=utterance.get("offset") or 0.0,
+            duration=utterance.get("duration"),
+            channel=utterance.get("channel"),
         )
     except AudioUnavailableError as error:
         return f'<p class="quiet">No player: {text(error)}.</p>'
@@ -118,17 +121,20 @@ class AudioUnavailableError(Exception):
     """A recording that cannot be put into the page; the message says why, for a reader of the page."""
 
 
-def read_wav(path: str | None, *, offset: float = 0.0, duration: float | None = None) -> bytes:
+def read_wav(
+    path: str | None, *, offset: float = 0.0, duration: float | None = None, channel: int | None = None
+) -> bytes:
     """A recording, or a segment of one, as a mono 16-bit WAV at its own sample rate.
 
     Args:
         path: the recording.
         offset: seconds into it at which the segment starts.
         duration: seconds of the segment; without, to the end.
+        channel: the one to play, from 1 on; without, their average.
 
     Raises:
-        AudioUnavailableError: it is missing, broken, empty or longer than `MAX_PLAYER_SECONDS`, or soundfile is not
-            installed.
+        AudioUnavailableError: it is missing, broken, empty, without that channel or longer than `MAX_PLAYER_SECONDS`,
+            or soundfile is not installed.
     """
     if not path:
         raise AudioUnavailableError("the evaluation names no recording")
@@ -146,10 +152,13 @@ def read_wav(path: str | None, *, offset: float = 0.0, duration: float | None = 
                 raise AudioUnavailableError(f"the recording is longer than {MAX_PLAYER_SECONDS:.0f} s")
             if length <= 0:
                 raise AudioUnavailableError("the recording has no samples")
+            if channel is not None and not 1 <= channel <= recording.channels:
+                raise AudioUnavailableError(f"the recording has no channel {channel}")
             recording.seek(start)
             samples_NC = recording.read(length, dtype="float32", always_2d=True)
             stream = io.BytesIO()
-            soundfile.write(stream, samples_NC.mean(axis=1), recording.samplerate, format="WAV", subtype="PCM_16")
+            samples_N = samples_NC.mean(axis=1) if channel is None else samples_NC[:, channel - 1]
+            soundfile.write(stream, samples_N, recording.samplerate, format="WAV", subtype="PCM_16")
     except (RuntimeError, OSError, ValueError, TypeError) as error:  # LibsndfileError is a RuntimeError
         raise AudioUnavailableError("the recording cannot be read") from error
     return stream.getvalue()

@@ -64,12 +64,12 @@ def evaluate(
 
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
-        (`DecodingOptions.as_record`), `note` where the weights are not a run's best, the record of `score`, `commands`:
-        where a grammar was used and lines of the manifest have `intent` and `slots`, of these lines `num_commands`,
-        `num_accepted` (intent and every slot right, and not rejected), `acceptance` with `acceptance_interval` (95 %,
-        Wilson), and `wrong_slots`: how often each slot was wrong where the intent was right; else None. And where there
-        are negatives `negatives` (the manifests) and `rejection` (`score_rejection`, and `num_commands_left_out` of the
-        negatives).
+        (`DecodingOptions.as_record`), `notes` for people, such as weights that are not a run's best, the record of
+        `score`, `commands`: where a grammar was used and lines of the manifest have `intent` and `slots`, of these
+        lines `num_commands`, `num_accepted` (intent and every slot right, and not rejected), `acceptance` with
+        `acceptance_interval` (95 %, Wilson), and `wrong_slots`: how often each slot was wrong where the intent was
+        right; else None. And where there are negatives `negatives` (the manifests) and `rejection` (`score_rejection`,
+        and `num_commands_left_out` of the negatives).
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -122,8 +122,7 @@ def evaluate(
         "manifest": str(manifest.absolute()),
         "decoding": decoding.as_record() | {"threshold": judged.options.as_record()["threshold"]},
     }
-    if trained is not None and trained.note is not None:
-        record["note"] = trained.note
+    record["notes"] = [*([] if trained is None or trained.note is None else [trained.note]), *decoded.notes]
     record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
     record["commands"] = _score_commands(decoded) if decoding.grammar else None
     if negatives:
@@ -222,6 +221,7 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
             "utterance_id": example.utterance.utterance_id,
             "audio_filepath": example.utterance.audio_filepath,
             "offset": example.utterance.offset,
+            "channel": example.utterance.channel,
             "duration": duration,
             "speaker": example.utterance.speaker,
             "reference": example.text,

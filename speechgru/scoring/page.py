@@ -88,7 +88,7 @@ def report_evaluation(
             picture_figures(pictures),
             lead=PICTURE_LEAD,
         ),
-        html.section("notes", "Notes", html.paragraphs(notes + _skipped(record))),
+        html.section("notes", "Notes", html.paragraphs(notes + list(record.get("notes") or ()) + _skipped(record))),
     ]
     return write_page(out, title or str(record.get("name") or "Evaluation"), sections)
 
@@ -396,6 +396,7 @@ def _pictures(record: Record, *, most: int, probe: Probe | None) -> tuple[list[d
                 sample_rate=probe.sample_rate,
                 offset=utterance.get("offset") or 0.0,
                 duration=utterance.get("duration"),
+                channel=utterance.get("channel"),
             )
         except UserError as error:
             notes.append(f"Not drawn: {error}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import DecodingOptions, Hypothesis, Predictor, decode
@@ -30,6 +31,7 @@ class Decoded:
         seconds: processing time, from samples to text.
         sample_rate: Hz, of `num_samples` of the examples.
         problems: records of the utterances that could not be read, and are scored by nobody.
+        notes: what a person should know about the recordings, a sentence each.
     """
 
     examples: list[Examined]
@@ -37,6 +39,7 @@ class Decoded:
     seconds: float
     sample_rate: int
     problems: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def durations(self) -> list[float]:
@@ -154,4 +157,15 @@ def transcribe_recordings(
         seconds=seconds,
         sample_rate=recordings.sample_rate,
         problems=recordings.problems,
+        notes=_notes_on(recordings),
     )
+
+
+def _notes_on(recordings: ScoringSet) -> list[str]:
+    """What of the sound was lost on its way to the recogniser."""
+    cancelled = recordings.cancelled
+    if not cancelled:
+        return []
+    first, more = cancelled[0], len(cancelled) - 1
+    others = f" and {more:,} more recording{'s' * (more > 1)}" if more else ""
+    return [f"{first.audio_filepath} (line {first.line}){others}: {CANCELLING}; {UNDO_CANCELLING}"]

@@ -76,6 +76,7 @@ class ScoringSet(Sequence[Examined]):
         self._left_bytes = kept_bytes
         self._samples: dict[int, np.ndarray] = {}
         self._results: dict[int, Examined | Problem] = {}
+        self._cancelled: set[int] = set()
         if needs_words and not any(self._references):
             raise UserError(f"{manifest}: no reference holds a word, so there is no word error rate; add transcripts")
 
@@ -98,6 +99,11 @@ class ScoringSet(Sequence[Examined]):
     def usable_lines(self) -> list[int]:
         """Where in the manifest the usable utterances stand, from 0: in the order of the set."""
         return [line for line, result in enumerate(self._all_results()) if isinstance(result, Examined)]
+
+    @property
+    def cancelled(self) -> list[Utterance]:
+        """The utterances whose channels cancel each other, as far as they were read by now."""
+        return [self._utterances[line] for line in sorted(self._cancelled)]
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -190,6 +196,8 @@ class ScoringSet(Sequence[Examined]):
                 raise AudioError(f"{read.message} (it could be read before)")
             self._results[line] = read
             return None
+        if read.mixing.cancels:
+            self._cancelled.add(line)
         if known is None:
             self._results[line] = Examined(utterance, self._references[line], (), len(read.samples_N))
         return read.samples_N

@@ -78,8 +78,8 @@ def score_rejection(
         - `in_use`: the same of the threshold in use, None without one;
         - `at_misses`: the false accepts at some shares of misses, `misses` and the point's fields;
         - `curve`: `threshold`, `false_accepts_per_hour` and `miss_rate` of the points that no other beats;
-        - `false_accepts`: the negatives with the highest margins, each with `audio_filepath`, `offset`, `duration`,
-          `hypothesis` and `margin`, and whether it is `accepted` at the chosen threshold.
+        - `false_accepts`: the negatives with the highest margins, each with `audio_filepath`, `offset`, `channel`,
+          `duration`, `hypothesis` and `margin`, and whether it is `accepted` at the chosen threshold.
 
     Raises:
         UserError: no command holds a word, or nothing constrains the search, so that nothing has a margin.
@@ -132,6 +132,7 @@ def score_rejection(
             {
                 "audio_filepath": example.utterance.audio_filepath,
                 "offset": example.utterance.offset,
+                "channel": example.utterance.channel,
                 "duration": example.utterance.duration,
                 "hypothesis": hypothesis.text,
                 "margin": margin,

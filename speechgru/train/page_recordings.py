@@ -76,6 +76,7 @@ def _card(utterance: Utterance, probe: Probe, config: RunConfig) -> str:
             "utterance_id": utterance.utterance_id,
             "audio_filepath": utterance.audio_filepath,
             "offset": utterance.offset,
+            "channel": utterance.channel,
             "duration": recording.duration,
             "speaker": utterance.speaker,
             "reference": reference,

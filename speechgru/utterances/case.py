@@ -81,15 +81,27 @@ class HeldOut:
             return same
         start, end = _span(case)
         spans = self._by_file.get(_file(case), ())
-        return next((there for low, high, there in spans if min(end, high) - max(start, low) > _ROUNDING_SECONDS), None)
+        return next(
+            (
+                there
+                for low, high, there in spans
+                if min(end, high) - max(start, low) > _ROUNDING_SECONDS and _same_channel(there, case.utterance)
+            ),
+            None,
+        )
 
     def shares_file(self, case: Case) -> bool:
-        """Whether it holds another part of the file of `case`."""
+        """Whether it holds another part or channel of the file of `case`."""
         return _file(case) in self._by_file
 
 
 def _file(case: Case) -> str:
     return os.path.normpath(case.name)
+
+
+def _same_channel(one: Utterance, other: Utterance) -> bool:
+    """Whether they may hold the same sound: an average holds that of all channels."""
+    return one.channel is None or other.channel is None or one.channel == other.channel
 
 
 def _span(case: Case) -> tuple[float, float]:

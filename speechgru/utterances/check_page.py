@@ -160,7 +160,13 @@ def _severity(reason: str) -> int:
 def _line_row(line: Record, *, with_player: bool) -> str:
     wrap = 'class="text" style="white-space: normal; overflow-wrap: anywhere"'
     offset, duration = line["offset"], line["duration"]
-    known = [f"at {offset:g} s" if offset else "", html.seconds(duration) if duration else "", line["speaker"] or ""]
+    channel = f"channel {line['channel']}" if line.get("channel") else ""
+    known = [
+        channel,
+        f"at {offset:g} s" if offset else "",
+        html.seconds(duration) if duration else "",
+        line["speaker"] or "",
+    ]
     facts = " \u00b7 ".join(fact for fact in known if fact)
     message = str(line["message"]).removeprefix(f"{line['audio_filepath']}: ")
     player_html = ""

@@ -271,13 +271,17 @@ def _accuse(case: Case, level: str) -> Iterator[Problem]:
 
 
 def read_utterance(utterance: Utterance, *, sample_rate: int) -> Recording:
-    """Reads what a manifest's line names: its segment of the file.
+    """Reads what a manifest's line names: its segment of the file, and its channel.
 
     Raises:
-        AudioError: it cannot be read, or the file ends before the end of the named segment.
+        AudioError: it cannot be read, the file ends before the end of the named segment, or lacks the channel.
     """
     return read_recording(
-        utterance.audio_filepath, sample_rate=sample_rate, offset=utterance.offset, duration=utterance.duration or None
+        utterance.audio_filepath,
+        sample_rate=sample_rate,
+        offset=utterance.offset,
+        duration=utterance.duration or None,
+        channel=utterance.channel,
     )
 
 

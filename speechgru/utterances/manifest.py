@@ -7,7 +7,8 @@
 `audio_filepath` is absolute or relative to the manifest's own folder, so that a corpus moves as one folder. NeMo's are
 relative to the working folder, and are found there where the manifest's own folder has none such.
 `duration` and the optional `offset` are seconds. A line with an `offset`, be it 0, names a segment of a recording; one
-without names a whole recording, whose duration it should give.
+without names a whole recording, whose duration it should give. Of a recording with several channels the optional
+`channel`, from 1 on, names the one that is meant, such as a side of a telephone call; without, they are averaged.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from speechgru.errors import ManifestError
 from speechgru.files import read_text
 from speechgru.jsonlines import write_lines
 
-_KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset")
+_KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset", "channel")
 #: A thousand years: what is longer is no number of seconds, and some of it no float.
 _MOST_SECONDS = 1e11
+#: What a WAV's header can count.
+_MOST_CHANNELS = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Utterance:
         extra: further fields of the line, kept as they are.
         line: 1-based line of the manifest it was read from; 0 when it was not read from one.
         segment: whether a part of a recording is meant: an offset was given, be it 0. True wherever it is not 0.
+        channel: the channel that is meant, from 1 on; None for the average of all.
     """
 
     audio_filepath: str
@@ -53,6 +57,7 @@ class Utterance:
     extra: dict[str, Any] = field(default_factory=dict)
     line: int = 0
     segment: bool = False
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         if self.offset:
@@ -60,8 +65,8 @@ class Utterance:
 
     @property
     def utterance_id(self) -> str:
-        """A short name for messages: the file's name, and the offset of a segment."""
-        name = os.path.basename(self.audio_filepath)
+        """A short name for messages: the file's name, the channel, and the offset of a segment."""
+        name = os.path.basename(self.audio_filepath) + (f"#{self.channel}" if self.channel else "")
         return f"{name}@{self.offset:.3f}" if self.offset else name
 
 
@@ -170,6 +175,9 @@ def _parse_line(line: str, number: int, *, path: Path, locate: Callable[[str], s
         value = record.get(key, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
             raise ManifestError(f"{where}: {key} must be a number of seconds, 0 or more, got {_shown(value)}")
+    fault = fault_of_channel(record.get("channel"))
+    if fault is not None:
+        raise ManifestError(f"{where}: {fault}")
     return Utterance(
         audio_filepath=locate(record["audio_filepath"]),
         duration=float(record["duration"]),
@@ -179,6 +187,22 @@ def _parse_line(line: str, number: int, *, path: Path, locate: Callable[[str], s
         extra={key: value for key, value in record.items() if key not in _KNOWN},
         line=number,
         segment="offset" in record,
+        channel=record.get("channel"),
+    )
+
+
+def fault_of_channel(channel: Any) -> str | None:
+    """What is wrong with a line's or a row's `channel`, in a sentence; None where it is one, or none is given.
+
+    >>> fault_of_channel("left")
+    "channel must be a channel's number from 1 on, got 'left'; give another name to a field about something else"
+    """
+    is_number = isinstance(channel, int) and not isinstance(channel, bool)
+    if channel is None or (is_number and 1 <= channel <= _MOST_CHANNELS):
+        return None
+    return (
+        f"channel must be a channel's number from 1 on, got {_shown(channel)}; give another name to a field about "
+        "something else"
     )
 
 
@@ -239,6 +263,8 @@ def _as_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
         record["speaker"] = utterance.speaker
     if utterance.segment:
         record["offset"] = round(utterance.offset, 6)
+    if utterance.channel is not None:
+        record["channel"] = utterance.channel
     return record | utterance.extra
 
 

@@ -43,7 +43,7 @@ class Measurement:
     Args:
         num_samples: samples at the rate that was asked for, after resampling.
         source_rate: Hz, as in the file.
-        num_channels: channels of the file; more than one were averaged.
+        num_channels: channels of the file; more than one were averaged, where the line names none.
         format: the file's form and that of its samples, such as `WAV PCM_16`.
         file_seconds: seconds of the whole file; None where only reading it all would show it.
         mean: the mean sample: 0 but for a fault of the device (DC offset).
@@ -96,7 +96,7 @@ def measure(utterance: Utterance, *, sample_rate: int) -> Measurement:
     except AudioError as error:
         return dataclasses.replace(found, error=str(error), ends_early=True)
     try:
-        recording = read_recording(path, offset=offset, duration=duration)
+        recording = read_recording(path, offset=offset, duration=duration, channel=utterance.channel)
     except AudioError as error:
         return dataclasses.replace(found, error=str(error))
     found = dataclasses.replace(found, channels_cancel=recording.mixing.cancels)
@@ -233,13 +233,14 @@ def _as_record(key: list[Any], measurement: Measurement) -> dict[str, Any]:
 
 
 def measurement_key(utterance: Utterance, *, sample_rate: int) -> list[Any]:
-    """What a measurement depends on: the segment, the rate, and the file's size and time of change."""
+    """What a measurement depends on: the segment, the channel, the rate, and the file's size and time of change."""
     try:
         status = os.stat(utterance.audio_filepath)
         size, changed = status.st_size, status.st_mtime_ns
     except (OSError, ValueError):
         size, changed = -1, -1
-    return [utterance.audio_filepath, utterance.offset, utterance.duration, sample_rate, size, changed]
+    key = [utterance.audio_filepath, utterance.offset, utterance.duration, sample_rate, size, changed]
+    return key if utterance.channel is None else [*key, utterance.channel]
 
 
 def _short(key: list[Any]) -> bytes:

@@ -27,6 +27,8 @@ _OUTLIER_UTTERANCES = 20
 #: Texts of one corpus are spoken with at least this spread around their usual length (natural logarithm): without it
 #: nothing but a corpus of equally long utterances would be accused.
 _LEAST_DEVIATION = 0.15
+#: Characters of another recording's name in a message.
+_LONG_NAME = 80
 #: An MP3's encoder pads, and programs differ about how much of that counts.
 _MP3_TOLERANCE_SECONDS = 0.1
 
@@ -36,6 +38,11 @@ _MP3_TOLERANCE_SECONDS = 0.1
 
 def _ends_early(case: Case) -> str | None:
     return case.measurement.error if case.measurement.ends_early else None
+
+
+def _no_such_channel(case: Case) -> str | None:
+    asked, there = case.utterance.channel, case.measurement.num_channels
+    return case.measurement.error or None if asked and there and asked > there else None
 
 
 def _unreadable(case: Case) -> str | None:
@@ -275,18 +282,24 @@ def _leaks(cases: Sequence[Case], held_out: Sequence[HeldOut]) -> Iterator[tuple
             there = others.find(case)
             if there is not None:
                 where = others.name + (f":{there.line}" if there.line else "")
-                yield index, f"is also in {where} ({there.utterance_id}); what is tested must not be trained on"
+                yield index, f"is also in {where} ({_short(there.utterance_id)}); what is tested must not be trained on"
                 break
 
 
 def _place(case: Case) -> str:
-    return f"line {case.utterance.line} ({case.utterance.utterance_id})"
+    return f"line {case.utterance.line} ({_short(case.utterance.utterance_id)})"
+
+
+def _short(name: str) -> str:
+    """A name in a message that names another one already: a long one by its two ends."""
+    return name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME // 2]}...{name[-_LONG_NAME // 2 :]}"
 
 
 #: Problems in this order: the first one found is the line's. Comparisons too, each among the lines that those before it
 #: left in. One name may stand for a problem and a suspicion.
 RULES: tuple[Rule, ...] = (
     Rule("duration mismatch", "problem", "the line gives another duration than the recording has", _ends_early),
+    Rule("no such channel", "problem", "the line names a channel that the recording lacks", _no_such_channel),
     Rule("unreadable", "problem", "missing, empty, damaged or truncated, or not a recording", _unreadable),
     Rule("no samples", "problem", "a recording without samples", _no_samples),
     Rule("too short", "problem", "below data.min_duration_seconds", _too_short),
