@@ -76,7 +76,7 @@ def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name:
     Example:
         >>> _ = Path("metadata.csv").write_text("file_name;transcription;room\\na.wav;yes;3\\n")
         >>> read_table(Path("metadata.csv"))
-        [Row(line=2, file='a.wav', text='yes', speaker=None, extra={'room': 3})]
+        [Row(line=2, file='a.wav', text='yes', speaker=None, extra={'room': 3}, channel=None)]
     """
     try:
         with open(path, "rb") as stream:
