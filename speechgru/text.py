@@ -29,6 +29,9 @@ RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 #: The label of the CTC blank.
 BLANK_ID = 0
 
+#: The entry that a vocabulary of words with letters (`Vocabulary.with_letters`) writes for any word that it lacks.
+UNKNOWN_WORD = "<unk>"
+
 #: What begins the entries of a vocabulary of words that spell the words that it lacks: a word's first letter (as in
 #: SentencePiece's pieces) and each further one (as in WordPiece's).
 FIRST_LETTER, FURTHER_LETTER = "\u2581", "##"
@@ -208,17 +211,21 @@ class Vocabulary:
         entries: characters or words in label order, from label 1; each a different one.
         unit: `character`: every entry is one character, and a space between words is one too. `word`: every entry is
             a word without white space, for commands and other small, closed sets; texts are split at spaces. Entries of
-            a letter behind `FIRST_LETTER` or `FURTHER_LETTER` (`with_letters`) spell any other word.
+            a letter behind `FIRST_LETTER` or `FURTHER_LETTER` spell any other word in the labels that training learns
+            from (`with_letters`). They come last, behind `UNKNOWN_WORD`, which is all that a model writes of such a
+            word: it has no class for letters, and `len` does not count them.
 
     Raises:
-        TextError: an entry is not one character or word, or stands twice.
+        TextError: an entry is not one character or word, stands twice, or is a letter in front of `UNKNOWN_WORD`.
 
     Example:
         >>> Vocabulary(["lights", "off", "on"], unit="word").encode("lights on")
         [1, 3]
         >>> with_letters = Vocabulary.with_letters(["lights"], "ade")
-        >>> with_letters.encode("lights dead"), with_letters.decode([1, 3, 7, 5, 6])
-        ([1, 3, 7, 5, 6], 'lights dead')
+        >>> with_letters.encode("lights dead"), with_letters.decode([1, 4, 8, 6, 7])
+        ([1, 4, 8, 6, 7], 'lights dead')
+        >>> len(with_letters), with_letters.decode([1, 2])
+        (3, 'lights <unk>')
     """
 
     def __init__(self, entries: Sequence[str], *, unit: Unit = "character"):
@@ -241,6 +248,11 @@ class Vocabulary:
             {entry[-1]: label for entry, label in self._labels.items() if _is_letter(entry, mark, unit)}
             for mark in (FIRST_LETTER, FURTHER_LETTER)
         )
+        spelling = {*self._first_letters.values(), *self._further_letters.values()}
+        #: The label of `UNKNOWN_WORD` where letters spell words; None where every entry is a model's to write.
+        self.unknown_label = self._labels.get(UNKNOWN_WORD) if spelling else None
+        if self.unknown_label is not None and spelling != set(range(self.unknown_label + 1, len(self.entries) + 1)):
+            raise TextError(f"the entries that spell other words must be the last, and come behind {UNKNOWN_WORD}")
 
     @property
     def characters(self) -> tuple[str, ...]:
@@ -248,8 +260,8 @@ class Vocabulary:
         return self.entries
 
     def __len__(self) -> int:
-        """The number of classes, blank included."""
-        return len(self.entries) + 1
+        """The number of a model's classes, blank included."""
+        return 1 + (len(self.entries) if self.unknown_label is None else self.unknown_label)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and (self.unit, self.entries) == (other.unit, other.entries)
@@ -278,16 +290,29 @@ class Vocabulary:
 
     @classmethod
     def with_letters(cls, words: Iterable[str], letters: Iterable[str]) -> Vocabulary:
-        """A vocabulary of words, and of letters that spell any other word, both in the given order."""
-        letters = list(letters)
-        return cls(
-            [*words, *(mark + letter for mark in (FIRST_LETTER, FURTHER_LETTER) for letter in letters)], unit="word"
-        )
+        """A vocabulary of words, and of letters that spell any other word for training, both in the given order.
+
+        Where there are no letters it is one of words alone.
+        """
+        each = tuple(dict.fromkeys(letters))
+        spelling = [mark + letter for mark in (FIRST_LETTER, FURTHER_LETTER) for letter in each]
+        words = [word for word in words if word != UNKNOWN_WORD or not spelling]
+        return cls([*words, *([UNKNOWN_WORD, *spelling] if spelling else [])], unit="word")
+
+    @property
+    def written(self) -> Vocabulary:
+        """What a model writes: the vocabulary without the letters that training alone knows."""
+        return self if self.unknown_label is None else Vocabulary(self.entries[: self.unknown_label], unit=self.unit)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The entries that are words, without those that spell others; none in a vocabulary of characters."""
-        return tuple(entry for entry in self.entries if self.letter_of(entry) is None) if self.unit == "word" else ()
+        """The entries that are words, `UNKNOWN_WORD` and what spells others left out; none where entries are
+        characters."""
+        if self.unit != "word":
+            return ()
+        if self.unknown_label is not None:
+            return self.entries[: self.unknown_label - 1]
+        return tuple(entry for entry in self.entries if self.letter_of(entry) is None)
 
     @property
     def letters(self) -> str:

@@ -362,9 +362,9 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
 
 def test_an_adaptation_keeps_the_words_of_the_run_and_the_letters_of_all_others(base, me, tmp_path):
     folder = RunFolder(shutil.copytree(base, tmp_path / "run"))
-    num_entries = len(Vocabulary.load(folder.vocabulary).entries)
-    words = Vocabulary.with_letters(["ab", "b", "c"][: num_entries % 2 or 2], "xyz"[: (num_entries - 1) // 2])
-    assert len(words.entries) == num_entries, "as many as the weights are for"
+    num_classes = len(Vocabulary.load(folder.vocabulary))
+    words = Vocabulary.with_letters(["a", "b", "ab", "ba", "aba", "bab"][: num_classes - 2], "xyab")
+    assert len(words) == num_classes, "as many as the weights are for"
     words.save(folder.vocabulary)
     document = yaml.safe_load(folder.config.read_text())
     document["text"] |= {"unit": "word", "words": list(words.words), "unknown_words": "spell", "characters": "auto"}

@@ -435,7 +435,7 @@ def test_other_words_than_those_of_the_grammar_are_left_out_or_spelt(tmp_path, m
 
     config = configure(data=data, text=text | {"unknown_words": "spell"})
     vocabulary = make_vocabulary(config, utterances)
-    assert (vocabulary.words, vocabulary.letters) == (("lights", "off", "on"), "dgimnor")
+    assert (vocabulary.words, vocabulary.letters) == (("lights", "off", "on"), "dfghilmnorst")
     usable, problems = examine(utterances, config=config, vocabulary=vocabulary)
     assert not problems and [one.labels for one in usable] == [(1, 3), (*vocabulary.encode("good morning"), 1)]
     (found,) = check([manifest], config=config)

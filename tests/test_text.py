@@ -165,10 +165,10 @@ def test_whole_words_can_be_the_labels():
 
 def test_words_that_are_no_entry_are_spelt_where_there_are_letters():
     vocabulary = Vocabulary.with_letters(["lights", "on", "a"], "adn")
-    assert vocabulary.entries[3:] == ("\u2581a", "\u2581d", "\u2581n", "##a", "##d", "##n")
+    assert vocabulary.entries[3:] == ("<unk>", "\u2581a", "\u2581d", "\u2581n", "##a", "##d", "##n")
     assert vocabulary.words == ("lights", "on", "a") and vocabulary.letters == "adn"
     labels = vocabulary.encode("dad lights a and on")
-    assert labels == [5, 7, 8, 1, 3, 4, 9, 8, 2]
+    assert labels == [6, 8, 9, 1, 3, 5, 10, 9, 2]
     assert vocabulary.decode(labels) == "dad lights a and on"
     assert vocabulary.word_spans(labels) == [(0, 3), (3, 4), (4, 5), (5, 8), (8, 9)]
     # What a user asks for is still judged by the words that have a label.
@@ -179,7 +179,7 @@ def test_words_that_are_no_entry_are_spelt_where_there_are_letters():
 
 def test_further_letters_without_a_first_one_are_a_word():
     vocabulary = Vocabulary.with_letters(["on"], "ad")
-    assert vocabulary.decode([4, 5, 1, 5, 2, 2, 5]) == "ad on d a ad"
+    assert vocabulary.decode([5, 6, 1, 6, 3, 3, 6]) == "ad on d a ad"
     assert vocabulary.word_spans([]) == [] and vocabulary.decode([]) == ""
 
 
@@ -188,6 +188,26 @@ def test_what_is_spelt_is_read_again(text):
     vocabulary = Vocabulary.with_letters(["a", "ab", "cab"], "abc")
     assert vocabulary.decode(vocabulary.encode(text)) == text
     assert len(vocabulary.word_spans(vocabulary.encode(text))) == len(text.split())
+
+
+def test_a_model_writes_words_and_one_label_for_any_other_and_no_letters():
+    vocabulary = Vocabulary.with_letters(["on", "off"], "on")
+    assert (len(vocabulary), vocabulary.unknown_label) == (4, 3)
+    assert vocabulary.written == Vocabulary(["on", "off", "<unk>"], unit="word")
+    assert vocabulary.decode([1, 3, 3]) == vocabulary.written.decode([1, 3, 3]) == "on <unk> <unk>"
+    assert vocabulary.encode("off <unk>") == [2, 3], "a transcript may say so itself"
+    plain = Vocabulary(["on", "<unk>"], unit="word")
+    assert (plain.unknown_label, plain.written, plain.words) == (None, plain, ("on", "<unk>"))
+    assert Vocabulary.with_letters(["on", "<unk>"], "") == plain
+    with pytest.raises(TextError, match=r"the entries that spell other words must be the last, and come behind <unk>"):
+        Vocabulary(["on", "\u2581o", "<unk>", "##o"], unit="word")
+
+
+def test_vocabularies_whose_letters_a_model_writes_are_still_read():
+    """As they were before letters had a head of their own."""
+    vocabulary = Vocabulary(["on", "\u2581a", "##d"], unit="word")
+    assert (len(vocabulary), vocabulary.words, vocabulary.letters) == (4, ("on",), "a")
+    assert vocabulary.decode([1, 2, 3]) == "on ad" and vocabulary.written == vocabulary
 
 
 def test_the_same_entries_as_characters_and_as_words_are_different_vocabularies():

@@ -122,7 +122,7 @@ def test_a_run_without_a_dev_score_is_evaluated_by_what_its_newest_checkpoint_wo
     """The running average of what is trained, and the rest as it is: nothing else would have been scored there."""
     config = tones_config("train.ema=0.5", 'train.freeze=["subsampling"]', "model.normalization=batch")
     vocabulary = Vocabulary("ab")
-    learner = Learner(config, len(vocabulary), form="samples", strategy=tf.distribute.get_strategy())
+    learner = Learner(config, vocabulary, form="samples", strategy=tf.distribute.get_strategy())
     for place, variable in enumerate([*learner.model.variables, *learner.step.averages]):
         variable.assign(tf.fill(variable.shape, tf.cast(place, variable.dtype)))
     folder = RunFolder(tmp_path / "run")

@@ -12,6 +12,7 @@ from speechgru.errors import BundleError, ConfigError, TextError, UserError
 from speechgru.model.build import build_model
 from speechgru.runs import RunFolder, save_checkpoint
 from speechgru.text import Vocabulary
+from speechgru.train.spelling import Spelling
 from speechgru.train.transfer import freeze, start_from
 
 LETTERS = Vocabulary(" abc")
@@ -103,18 +104,39 @@ def test_words_share_nothing_with_characters_but_the_blank(source):
         np.testing.assert_array_equal(weight[..., 1:], made[..., 1:])
 
 
-def test_letters_that_spell_what_is_no_word_take_over_their_characters(source):
+def test_the_head_that_learns_letters_takes_over_the_characters_of_the_other_run(source):
     path, model_there = source
     vocabulary = Vocabulary.with_letters(["a", "lamp"], "cz")
     model = build(vocabulary)
-    fresh = model.encoder.logits.layer.get_weights()
-    transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary)
-    assert (transferred.num_kept, transferred.entries_new) == (2, ("a", "lamp", "\u2581z", "##z"))
-    last_there, last = weights_by_layer(model_there)["logits"], weights_by_layer(model)["logits"]
-    for weight, weight_there, made in zip(last, last_there, fresh, strict=True):
-        # Labels here: blank, a, lamp, first c, first z, further c, further z; there: blank, space, a, b, c.
-        np.testing.assert_array_equal(weight[..., [0, 3, 5]], weight_there[..., [0, 4, 4]])
-        np.testing.assert_array_equal(weight[..., [1, 2, 4, 6]], made[..., [1, 2, 4, 6]])
+    spelling = Spelling(model, vocabulary, small_config().train)
+    fresh = spelling.layer.get_weights()
+    transferred = start_from(path, model, config=small_config(), vocabulary=vocabulary, spelling=spelling)
+    assert (transferred.num_kept, transferred.entries_new) == (0, ("a", "lamp", "<unk>"))
+    for weight, weight_there, made in zip(
+        spelling.layer.get_weights(), weights_by_layer(model_there)["logits"], fresh, strict=True
+    ):
+        # Labels here: blank, space, c, z; there: blank, space, a, b, c.
+        np.testing.assert_array_equal(weight[..., [0, 1, 2]], weight_there[..., [0, 1, 4]])
+        np.testing.assert_array_equal(weight[..., 3], made[..., 3])
+
+
+def test_the_head_that_learns_letters_is_taken_over_from_a_run_that_has_one(tmp_path):
+    config, there = small_config(), Vocabulary.with_letters(["lamp"], "ab")
+    model = build(there)
+    spelling = Spelling(model, there, config.train)
+    folder = RunFolder(tmp_path)
+    save_config(folder.config, config)
+    there.save(folder.vocabulary)
+    parts = {"model": model.variables, "spelling": spelling.layer.variables}
+    arrays = {f"{part}/{k}": variable.numpy() for part, held in parts.items() for k, variable in enumerate(held)}
+    save_checkpoint(folder.best, arrays, {"step": 1})
+    here = Vocabulary.with_letters(["lamp", "on"], "bx")
+    model_here = build(here)
+    own = Spelling(model_here, here, config.train)
+    transferred = start_from(tmp_path, model_here, config=config, vocabulary=here, spelling=own)
+    assert (transferred.num_kept, transferred.entries_new) == (2, ("on",)), "lamp and <unk>"
+    for weight, weight_there in zip(own.layer.get_weights(), spelling.layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight[..., [0, 1, 2]], weight_there[..., [0, 1, 3]])
 
 
 def test_a_model_of_another_shape_is_refused_with_every_key_and_both_values(source):

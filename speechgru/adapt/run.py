@@ -222,8 +222,14 @@ class _Workbench:
                 f"{config.data.train[-1]}: {len(found.usable)} recordings could be read a moment ago, and now "
                 f"{corpus.parts[-1].count}; do not change them while they are learnt from"
             )
-        learner = Learner(config, len(vocabulary), form=corpus.form, strategy=tf.distribute.get_strategy())
-        start_from(str(config.train.start_from), learner.model, config=config, vocabulary=vocabulary)
+        learner = Learner(config, vocabulary, form=corpus.form, strategy=tf.distribute.get_strategy())
+        start_from(
+            str(config.train.start_from),
+            learner.model,
+            config=config,
+            vocabulary=vocabulary,
+            spelling=learner.spelling,
+        )
         learner.start_averages()
         self._opened = Opened(corpus, vocabulary, problems, learner)
         self._start = learner.arrays()

@@ -274,6 +274,7 @@ class TrainConfig(_Section):
     weight_decay: NonNegative = 1e-3
     clip_norm: Positive = 5.0
     quiet_start_ms: NonNegative | None = None
+    spelling_weight: NonNegative = 0.3
     ema: Rate = 0.0
     ctc: Literal["auto", "compiled", "op", "xla"] = "auto"
     max_dropped_in_a_row: Count = 10

@@ -198,6 +198,7 @@ class _Steps:
 def _open_source(trained: TrainedRun, manifest: str | Path | None) -> _Source:
     """Reads the run and the list of recordings."""
     config, vocabulary, model = load_run(trained.folder.path, implementation="portable")
+    vocabulary = vocabulary.written  # letters that training learnt beside words are no part of the model
     examples = _examples(config, manifest)
     return _Source(trained.folder, config, vocabulary, model, trained.predictor, examples, trained.grammar)
 

@@ -85,7 +85,10 @@ def _restore_averages(model: Any, arrays: dict[str, np.ndarray], config: RunConf
     layers = model.encoder.layers_with_weights
     frozen = {id(variable) for name in config.train.freeze for variable in layers[name].variables}
     trained = [variable for variable in model.trainable_variables if id(variable) not in frozen]
-    restore_variables(trained, arrays, "average", where=where)
+    # Behind them stand those of the head that learns letters, if there is one (`train.spelling`).
+    beside = {f"average/{len(trained) + k}" for k in range(sum(name.startswith("spelling/") for name in arrays))}
+    own = {name: array for name, array in arrays.items() if name not in beside}
+    restore_variables(trained, own, "average", where=where)
 
 
 def decode_recordings(

@@ -82,7 +82,9 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
     config = job.config
     source = config.train.start_from
     if source is not None:
-        transfer = start_from(source, learner.model, config=config, vocabulary=job.vocabulary)
+        transfer = start_from(
+            source, learner.model, config=config, vocabulary=job.vocabulary, spelling=learner.spelling
+        )
         if transfer.num_new and "logits" in config.train.freeze:
             raise ConfigError(
                 f"train.freeze holds logits, but {transfer.num_new} labels are new to {transfer.source} and "

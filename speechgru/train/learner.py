@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.model.build import build_model
 from speechgru.runs import restore_variables
+from speechgru.text import Vocabulary
 from speechgru.train.optimizers import make_optimizer
-from speechgru.train.step import TrainStep
+from speechgru.train.spelling import Spelling
+from speechgru.train.step import TrainStep, trained_variables
 from speechgru.train.transfer import freeze
 
 
@@ -18,48 +23,54 @@ class Learner:
 
     Args:
         config: the run's configuration.
-        num_labels: entries of the vocabulary.
+        vocabulary: the labels.
         form: the corpus's, `samples` or `features`.
         strategy: how batches are shared.
 
     Attributes:
         model: the recogniser that is trained, in the precision of the configuration.
-        optimizer: built on the model's trainable variables.
+        spelling: the second head, where the vocabulary has letters beside words; else None.
+        optimizer: built on the trainable variables of both.
         step: one step of training, `TrainStep`.
         shipped: the recogniser that is scored and kept: the trained weights or their running average, in full
             precision. `ship` fills it.
     """
 
-    def __init__(self, config: RunConfig, num_labels: int, *, form: str, strategy: tf.distribute.Strategy):
+    def __init__(self, config: RunConfig, vocabulary: Vocabulary, *, form: str, strategy: tf.distribute.Strategy):
         settings = config.train
         with strategy.scope():
-            self.model = build_model(config, num_labels, precision=settings.precision)
+            self.model = build_model(config, len(vocabulary), precision=settings.precision)
             freeze(self.model, settings.freeze)
+            spells = vocabulary.unknown_label is not None
+            self.spelling = Spelling(self.model, vocabulary, settings) if spells else None
             self.optimizer = make_optimizer(settings)
-            self.optimizer.build(self.model.trainable_variables)
-        self.step = TrainStep(self.model, self.optimizer, config=config, form=form, strategy=strategy)
-        self.shipped = build_model(config, num_labels)
+            self.optimizer.build(trained_variables(self.model, self.spelling))
+        self.step = TrainStep(
+            self.model, self.optimizer, config=config, form=form, spelling=self.spelling, strategy=strategy
+        )
+        self.shipped = build_model(config, len(vocabulary))
 
     def start_averages(self) -> None:
         """Sets the running average to the weights as they stand: an average of one."""
-        for average, variable in zip(self.step.averages, self.model.trainable_variables, strict=False):
+        for average, variable in zip(self.step.averages, self.step.trained, strict=False):
             average.assign(variable.value)
 
     def ship(self) -> None:
         """Copies the trained weights, or where there is one their running average, to `shipped`."""
-        trained = self.model.trainable_variables
-        averaged = {id(variable): average for variable, average in zip(trained, self.step.averages, strict=False)}
-        for shipped, variable in zip(self.shipped.variables, self.model.variables, strict=True):
-            shipped.assign(averaged.get(id(variable), variable).numpy())
+        for shipped, variable in zip(self.shipped.variables, self._as_shipped(self.model.variables), strict=True):
+            shipped.assign(variable.numpy())
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The variables that a checkpoint holds: `model/k`, `optimizer/k` and `average/k`."""
+        """The variables that a checkpoint holds: `model/k`, `optimizer/k`, `average/k` and the second head's,
+        `spelling/k`."""
         parts = {"model": self.model.variables, "optimizer": self.optimizer.variables, "average": self.step.averages}
+        parts["spelling"] = self._spelling_variables
         return {f"{part}/{k}": variable.numpy() for part, held in parts.items() for k, variable in enumerate(held)}
 
     def shipped_arrays(self) -> dict[str, np.ndarray]:
-        """The variables that `best.npz` holds: `model/k` of `shipped`."""
-        return {f"model/{k}": variable.numpy() for k, variable in enumerate(self.shipped.variables)}
+        """The variables that `best.npz` holds: `model/k` of `shipped`, and `spelling/k` as they are beside it."""
+        parts = {"model": self.shipped.variables, "spelling": self._as_shipped(self._spelling_variables)}
+        return {f"{part}/{k}": variable.numpy() for part, held in parts.items() for k, variable in enumerate(held)}
 
     def restore(self, arrays: dict[str, np.ndarray], *, where: object) -> None:
         """Puts a checkpoint's arrays back.
@@ -74,3 +85,15 @@ class Learner:
         restore_variables(self.model.variables, arrays, "model", where=where)
         restore_variables(self.optimizer.variables, arrays, "optimizer", where=where)
         restore_variables(self.step.averages, arrays, "average", where=where)
+        restore_variables(self._spelling_variables, arrays, "spelling", where=where)
+
+    @property
+    def _spelling_variables(self) -> list[keras.Variable]:
+        return [] if self.spelling is None else self.spelling.layer.variables
+
+    def _as_shipped(self, variables: list[keras.Variable]) -> list[Any]:
+        """Of each variable its running average, where there is one, or itself."""
+        averaged = {
+            id(variable): average for variable, average in zip(self.step.trained, self.step.averages, strict=False)
+        }
+        return [averaged.get(id(variable), variable) for variable in variables]

@@ -258,7 +258,7 @@ def _train(
     )
     stop_step = job.stop_step(stop_after)
     learner = opened.learner if opened else None
-    learner = learner or Learner(config, len(vocabulary), form=corpus.form, strategy=workers.strategy)
+    learner = learner or Learner(config, vocabulary, form=corpus.form, strategy=workers.strategy)
     log = TrainingLog(job, progress=progress)
     checkpoints = Checkpoints(folder, keep_last=config.train.keep_last)
     state, resumed = begin(job, learner, checkpoints=checkpoints, progress=progress)

@@ -28,6 +28,7 @@ from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss
 from speechgru.dataset import Augmentation
 from speechgru.features.compiled import without_gradient
 from speechgru.model.build import AcousticModel
+from speechgru.train.spelling import Spelling
 
 #: What a batch holds of each utterance, by the corpus's form.
 INPUTS = {"samples": ("samples_BN", "num_samples_B"), "features": ("log_mel_BTM", "num_frames_B")}
@@ -62,9 +63,10 @@ class TrainStep:
 
     Args:
         model: the recogniser (`model.build_model`), made under the strategy's scope.
-        optimizer: built on the model's trainable variables, made under the scope too.
+        optimizer: built on `trained_variables`, made under the scope too.
         config: augmentation, clipping, the average's decay.
         form: the corpus's, `samples` or `features`.
+        spelling: the head that learns letters beside the model's words; None without one.
         strategy: how many replicas there are; the current one when None.
     """
 
@@ -75,20 +77,23 @@ class TrainStep:
         *,
         config: RunConfig,
         form: str,
+        spelling: Spelling | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ):
         self.model, self.optimizer, self._config, self._form = model, optimizer, config, form
         self.strategy = strategy or tf.distribute.get_strategy()
         self._front_end = model.front_end.from_log_mel if form == "features" else without_gradient(model.front_end)
-        self._encoder = model.encoder.model
+        self._encoder, self._spelling = model.encoder.model, spelling
+        #: The variables that a step changes, in the optimizer's order.
+        self.trained = trained_variables(model, spelling)
         self._augmentation = Augmentation(config)
         self._quiet_steps = round(config.quiet_start_ms / 1000 / config.step_seconds)
-        self._weights = [variable.value for variable in model.trainable_variables]
+        self._weights = [variable.value for variable in self.trained]
         with self.strategy.scope():
             # Each replica adds up its own; nothing travels before `reduce`.
             self._gradients = [_local(tf.zeros_like(weight)) for weight in self._weights]
             self._totals = _local(tf.zeros([2]))  # of the loss and of the utterances
-            #: The running average of the trainable weights, in their order; empty without `train.ema`.
+            #: The running average of `trained`, in their order; empty without `train.ema`.
             self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
         self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
         prepared = self._signature() if self._is_replicated else self._prepared_signature()
@@ -208,17 +213,23 @@ class TrainStep:
             batch = self._prepare_one(batch)
         features_BTD, num_frames_B = batch[_FEATURES], batch["num_frames_B"]
         with tf.GradientTape() as tape:
-            logits_BSV, num_steps_B = self._encoder([features_BTD, num_frames_B], training=True)
-            feasible_B = is_feasible(num_steps_B, batch["labels_BL"], batch["num_labels_B"])
-            loss_B = ctc_loss(
-                logits_BSV,
-                num_steps_B,
-                batch["labels_BL"],
-                batch["num_labels_B"],
-                implementation=self._config.train.ctc,
-            )
+            labels_BL, num_labels_B, others_loss_B = batch["labels_BL"], batch["num_labels_B"], None
+            if self._spelling is None:
+                logits_BSV, num_steps_B = self._encoder([features_BTD, num_frames_B], training=True)
+            else:
+                outputs_BSD, logits_BSV, num_steps_B = self._spelling.encoder(
+                    [features_BTD, num_frames_B], training=True
+                )
+                others_loss_B = self._spelling.loss(
+                    outputs_BSD, num_steps_B, labels_BL, num_labels_B, quiet_steps=self._quiet_steps
+                )
+                labels_BL, num_labels_B = self._spelling.words(labels_BL, num_labels_B)
+            feasible_B = is_feasible(num_steps_B, labels_BL, num_labels_B)
+            loss_B = ctc_loss(logits_BSV, num_steps_B, labels_BL, num_labels_B, implementation=self._config.train.ctc)
             if self._quiet_steps:
                 loss_B += quiet_start_loss(logits_BSV, num_steps_B, quiet_steps=self._quiet_steps)
+            if others_loss_B is not None:
+                loss_B += others_loss_B
             counted_B = feasible_B & (batch["weight_B"] > 0.0)
             loss = tf.reduce_sum(tf.where(counted_B, loss_B, 0.0))
             scaled = loss * loss_scale
@@ -248,7 +259,7 @@ class TrainStep:
             # Keras sums over the replicas itself, and each has the whole sum already.
             share = factor / self.strategy.num_replicas_in_sync
             gradients = [total.read_value() * share for total in self._gradients]
-            self.optimizer.apply(gradients, self.model.trainable_variables)
+            self.optimizer.apply(gradients, self.trained)
             if self.averages:
                 # Early on the average follows more closely: the first weights are noise that it should forget.
                 done = tf.cast(self.optimizer.iterations.value, tf.float32)
@@ -262,6 +273,11 @@ class TrainStep:
     def _forget(self) -> None:
         for total in (*self._gradients, self._totals):
             total.assign(tf.zeros_like(total.read_value()))
+
+
+def trained_variables(model: AcousticModel, spelling: Spelling | None) -> list[keras.Variable]:
+    """What training changes: the model's trainable variables, then those of the second head, if there is one."""
+    return [*model.trainable_variables, *([] if spelling is None else spelling.layer.trainable_variables)]
 
 
 _SCALAR = tf.TensorSpec([], tf.float32)

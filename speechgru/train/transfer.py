@@ -17,8 +17,10 @@ from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
 from speechgru.model.build import AcousticModel
+from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring.predictions import load_run
 from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.train.spelling import Spelling
 
 #: Sections that say what the weights mean, beside `data.sample_rate`, and the one key of them that does not.
 _SECTIONS = ("features", "model")
@@ -42,13 +44,20 @@ class Transferred:
     entries_new: tuple[str, ...]
 
 
-def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, vocabulary: Vocabulary) -> Transferred:
+def start_from(
+    source: str | Path,
+    model: AcousticModel,
+    *,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    spelling: Spelling | None = None,
+) -> Transferred:
     """Gives a model the best weights of another run.
 
     Every layer's weights are taken over, the corpus statistics of the front end (which the other weights expect, so
     they must not be computed anew) and moving averages included. The last layer keeps those of the entries that both
-    vocabularies have, and of the blank; the other entries stay as the model was made. Letters that spell what is no
-    word take those of their characters; whole words and characters have nothing in common.
+    vocabularies have, and of the blank; the other entries stay as the model was made. Whole words and characters have
+    nothing in common. The head that learns letters beside words takes over that of the other run, or its characters.
 
     Args:
         source: the other run's folder, or `base` for the one that is kept with the package.
@@ -56,6 +65,7 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
         config: its configuration. `data.sample_rate`, all of `features` and all of `model` but `dropout` must be the
             other run's; and a chunked model takes a bidirectional one's weights, or the other way.
         vocabulary: what it shall write.
+        spelling: the head that shall learn letters beside it; None without one.
 
     Returns:
         What was taken over, and what is new.
@@ -74,21 +84,17 @@ def start_from(source: str | Path, model: AcousticModel, *, config: RunConfig, v
     )
     for weight, weight_there in zip(weights, weights_there, strict=True):
         weight.assign(weight_there.numpy())
-    labels_there = _labels(vocabulary_there)
-    if vocabulary.unit != vocabulary_there.unit:
-        letters = {entry: vocabulary.letter_of(entry) for entry in vocabulary.entries}
-        labels_there = {
-            entry: labels_there[letter]
-            for entry, letter in letters.items()
-            if letter is not None and letter in labels_there
-        }
-    entries_new = tuple(entry for entry in vocabulary.entries if entry not in labels_there)
-    pairs = [(label, labels_there[entry]) for entry, label in _labels(vocabulary).items() if entry in labels_there]
+    labels = _labels(vocabulary)
+    labels_there = _labels(vocabulary_there) if vocabulary.unit == vocabulary_there.unit else {}
+    entries_new = tuple(entry for entry in labels if entry not in labels_there)
+    pairs = [(label, labels_there[entry]) for entry, label in labels.items() if entry in labels_there]
     columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)
     for weight, weight_there in zip(last.weights, last_there.weights, strict=True):
         values = weight.numpy()
         values[..., list(columns)] = weight_there.numpy()[..., list(columns_there)]
         weight.assign(values)
+    if spelling is not None:
+        _take_over_letters(spelling, source, vocabulary_there, last_there)
     return Transferred(source, num_kept=len(pairs), num_new=len(entries_new), entries_new=entries_new)
 
 
@@ -117,8 +123,19 @@ def freeze(model: AcousticModel, names: Sequence[str]) -> None:
         layers[name].trainable = False
 
 
+def _take_over_letters(spelling: Spelling, source: Path, vocabulary_there: Vocabulary, last_there: Any) -> None:
+    """Gives the second head what the other run knows of letters, if it knows any."""
+    if vocabulary_there.unit == "character":
+        kernel_DV, bias_V = last_there.get_weights()
+        spelling.take_over(kernel_DV, bias_V, vocabulary_there.entries)
+    elif vocabulary_there.unknown_label is not None:
+        arrays, _ = load_checkpoint(RunFolder(source).require_weights())
+        spelling.take_over(arrays["spelling/0"], arrays["spelling/1"], (" ", *vocabulary_there.letters))
+
+
 def _labels(vocabulary: Vocabulary) -> dict[str, int]:
-    return {entry: label for label, entry in enumerate(vocabulary.entries, start=BLANK_ID + 1)}
+    """The labels of a model's classes, by entry, without the blank."""
+    return {entry: label for label, entry in enumerate(vocabulary.written.entries, start=BLANK_ID + 1)}
 
 
 def _require_same_model(source: Path, config_there: RunConfig, config: RunConfig) -> None:

@@ -123,7 +123,7 @@ def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocab
     """The configured characters or words; those of the training transcripts where `auto`, or of the grammar.
 
     Where `text.unknown_words` is `spell`, letters follow the words: `text.characters`, or where they are `auto` those
-    of the training transcripts' other words.
+    of the training transcripts; and those of the words in any case.
 
     Raises:
         ConfigError: the words are those of the grammar, and there is none.
@@ -144,11 +144,11 @@ def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocab
         entries = Vocabulary.from_texts(map(text.normalize, texts), unit="word").entries
     if text.unknown_words != "spell":
         return Vocabulary(entries, unit=text.unit)
-    letters: Iterable[str] = text.characters
-    if letters == "auto":
-        known = set(entries)
-        spoken = {word for utterance in utterances for word in text.normalize(utterance.text).split()}
-        letters = sorted({letter for word in spoken - known for letter in word})
+    letters = sorted(set().union(*entries))
+    if text.characters == "auto":
+        letters = sorted(set(letters).union(*(text.normalize(utterance.text) for utterance in utterances)))
+    else:
+        letters = [*text.characters, *letters]
     return Vocabulary.with_letters(entries, (letter for letter in letters if letter != " "))
 
 
