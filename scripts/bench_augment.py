@@ -38,6 +38,7 @@ ROWS = {
     "clipping_probability": {"clipping_probability": 1.0},
     "transmission: telephone": {"transmission_probability": 1.0, "transmission_kinds": ("telephone",)},
     "transmission: mu_law": {"transmission_probability": 1.0, "transmission_kinds": ("mu_law",)},
+    "transmission: narrowband": {"transmission_probability": 1.0, "transmission_kinds": ("narrowband",)},
     "transmission: mp3": {"transmission_probability": 1.0, "transmission_kinds": ("mp3",)},
     "transmission: opus": {"transmission_probability": 1.0, "transmission_kinds": ("opus",)},
     "gain_db": {"gain_db": 6.0},

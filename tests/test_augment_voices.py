@@ -15,7 +15,7 @@ from augmenting import chain_of, energy, formants_of, pitch_of, seed, vowel  # n
 from speechgru.augment.codecs import CODECS, coded  # noqa: E402
 from speechgru.augment.prosody import Prosody, change_prosody, track_pitch  # noqa: E402
 from speechgru.augment.rooms import draw_direct_db, room_response  # noqa: E402
-from speechgru.augment.transmission import mu_law, overload, telephone  # noqa: E402
+from speechgru.augment.transmission import mu_law, narrowband, overload, telephone  # noqa: E402
 from speechgru.augment.voice import VoiceChange, change_voice  # noqa: E402
 
 RATE = 16000
@@ -279,6 +279,22 @@ def test_a_telephone_passes_its_band_and_nothing_else():
             assert (change_db[[0, 4]] < change_db[2] - 20).all()
             assert energy(out_N) == pytest.approx(energy(noise_N), rel=1e-3)
             assert np.correlate(out_N, noise_N, "full").argmax() == len(noise_N) - 1, "not delayed"
+
+
+def test_a_recording_at_8_khz_keeps_its_half_of_the_band_and_nothing_above():
+    noise_N = np.random.default_rng(0).normal(size=RATE).astype(np.float32)
+    edges_hz = np.array([20.0, 200, 3200, 4800, 8000])
+    ends = set()
+    for number in range(4):
+        out_N = narrowband(tf.constant(noise_N), seed(number), sample_rate=RATE).numpy()
+        low_db, middle_db, _, high_db = spectrum_db(out_N, edges_hz) - spectrum_db(noise_N, edges_hz)
+        assert low_db == pytest.approx(middle_db, abs=0.01) and high_db < middle_db - 70
+        assert energy(out_N) == pytest.approx(energy(noise_N), rel=1e-3)
+        assert np.correlate(out_N, noise_N, "full").argmax() == len(noise_N) - 1, "not delayed"
+        again_N, draws = augment(noise_N, number, transmission_probability=1.0, transmission_kinds=("narrowband",))
+        assert again_N.shape == noise_N.shape and draws["transmission_kind"] == 0
+        ends.add(round(float(spectrum_db(out_N, np.array([3300.0, 4100]))[0]), 2))
+    assert len(ends) == 4, "the edge is drawn"
 
 
 def test_mu_law_adds_noise_some_35_db_below_speech_and_keeps_8_khz():

@@ -17,6 +17,9 @@ _BAND_BEGINS_HZ = (200.0, 400.0)
 _BAND_ENDS_HZ = (3000.0, 3800.0)
 #: Order of the band's slopes: 48 dB an octave.
 _BAND_ORDER = 8
+#: Where a recording at 8 kHz ends, Hz: up to half its rate, less what the filter in front of it takes, steeply.
+_NARROW_ENDS_HZ = (3400.0, 4000.0)
+_NARROW_ORDER = 60
 #: What the filters ring for at most.
 _BAND_SECONDS = 0.03
 
@@ -48,6 +51,16 @@ def telephone(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int) -> tf.
     return _as_loud(_telephone_band(samples_N, seed, sample_rate=sample_rate), samples_N)
 
 
+def narrowband(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
+    """Speech that was recorded at 8 kHz: as it was up to an edge drawn below 4 kHz, and nothing above.
+
+    Arguments and answer are those of `telephone`.
+    """
+    ends_hz = tf.random.stateless_uniform([], seed, *_NARROW_ENDS_HZ)
+    narrow_N = _limit_band(samples_N, 0.0, ends_hz, sample_rate=sample_rate, order=_NARROW_ORDER)
+    return _as_loud(narrow_N, samples_N)
+
+
 def mu_law(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
     """Speech through a digital telephone: its band, and each sample as one of 255 steps of the mu-law at a drawn level.
 
@@ -76,14 +89,16 @@ def _telephone_band(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int) 
     return _limit_band(samples_N, begins_hz, ends_hz, sample_rate=sample_rate)
 
 
-def _limit_band(samples_N: tf.Tensor, begins_hz: Any, ends_hz: Any, *, sample_rate: int) -> tf.Tensor:
+def _limit_band(
+    samples_N: tf.Tensor, begins_hz: Any, ends_hz: Any, *, sample_rate: int, order: int = _BAND_ORDER
+) -> tf.Tensor:
     num_samples = tf.shape(samples_N)[0]
     length = fft_length(num_samples + int(_BAND_SECONDS * sample_rate))
     spectrum_F = tf.signal.rfft(samples_N, [length])
     frequencies_hz = tf.cast(tf.range(tf.size(spectrum_F)), tf.float32) * (sample_rate / tf.cast(length, tf.float32))
     # The amplitudes of two Butterworth filters, without their phase.
-    below_F = tf.pow(begins_hz / tf.maximum(frequencies_hz, 1.0), 2.0 * _BAND_ORDER)
-    above_F = tf.pow(frequencies_hz / ends_hz, 2.0 * _BAND_ORDER)
+    below_F = tf.pow(begins_hz / tf.maximum(frequencies_hz, 1.0), 2.0 * order)
+    above_F = tf.pow(frequencies_hz / ends_hz, 2.0 * order)
     gains_F = tf.math.rsqrt((1.0 + below_F) * (1.0 + above_F))
     return tf.signal.irfft(spectrum_F * tf.cast(gains_F, tf.complex64), [length])[:num_samples]
 
@@ -106,7 +121,7 @@ def transmitters(kinds: Sequence[str], *, sample_rate: int) -> list[Callable[[tf
         if kind in CODECS:
             require_codec(kind)
             return lambda samples_N, seed: _as_loud(send(samples_N, seed, kind, sample_rate=sample_rate), samples_N)
-        line = {"telephone": telephone, "mu_law": mu_law}[kind]
+        line = {"telephone": telephone, "mu_law": mu_law, "narrowband": narrowband}[kind]
         return lambda samples_N, seed: line(samples_N, seed, sample_rate=sample_rate)
 
     return [transmitter(kind) for kind in kinds]

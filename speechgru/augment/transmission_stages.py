@@ -61,7 +61,7 @@ class Transmission(SampleStage):
     seed_part: ClassVar[int] = 10
 
     transmission_probability: Share = 0.0
-    transmission_kinds: tuple[Literal["telephone", "mu_law", "mp3", "opus"], ...] = pydantic.Field(
+    transmission_kinds: tuple[Literal["telephone", "mu_law", "narrowband", "mp3", "opus"], ...] = pydantic.Field(
         default=("telephone", "mu_law"), strict=False
     )
 
@@ -103,5 +103,5 @@ class Transmission(SampleStage):
 
 
 def _listed(kinds: Any) -> str:
-    names = {"mu_law": "mu-law", "mp3": "MP3", "opus": "Opus"}
+    names = {"mu_law": "mu-law", "narrowband": "8 kHz", "mp3": "MP3", "opus": "Opus"}
     return ", ".join(names.get(kind, kind) for kind in kinds)
