@@ -58,6 +58,42 @@ def split_lines(text: str) -> list[str]:
     return [line.rstrip("\r\n") for line in io.StringIO(text, newline="")]
 
 
+def require_folder_place(path: str | Path) -> None:
+    """Refuses a place that no folder can be written to, to be asked before anything long is done.
+
+    Raises:
+        UserError: it is a file, or lies below one; names the path.
+    """
+    _require_place(Path(path))
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UserError(f"{path}: is a file; name a folder to write")
+
+
+def require_file_place(path: str | Path) -> None:
+    """Refuses a place that no file can be written to, to be asked before anything long is done.
+
+    Raises:
+        UserError: it is a folder, a device or a pipe, or lies below a file; names the path.
+    """
+    _require_place(Path(path))
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a folder; name a file to write")
+    _refuse_device(path)
+
+
+def _require_place(path: Path) -> None:
+    """Refuses a path below what is no folder."""
+    above = next((each for each in path.absolute().parents if os.path.lexists(each)), None)
+    if above is not None and not above.is_dir():
+        raise UserError(f"{path}: cannot be written, because {above} is a file; name another place")
+
+
+def _refuse_device(path: str | Path) -> None:
+    """Refuses what a rename would replace."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise UserError(f"{path}: cannot be written (a device or a pipe, not a file); name a file")
+
+
 @contextlib.contextmanager
 def room_for(path: str | Path) -> Iterator[None]:
     """Turns a full or failing disk under a block that writes into one clear error.
@@ -93,8 +129,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             pipe, which a rename would replace.
     """
     path = Path(path)
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise UserError(f"{path}: cannot be written (a device or a pipe, not a file); name a file")
+    _refuse_device(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)

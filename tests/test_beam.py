@@ -560,7 +560,7 @@ def test_nothing_allowed_fits_is_reported():
     assert (nothing.confidence, nothing.posterior) == (0.0, 0.0)
     only_a = Phrases(["a"], silence=False)
     assert decode(np.zeros((0, 4)), phrases=only_a)[0].confidence == 0.0
-    assert decode(np.zeros((0, 4)), phrases=["a"])[0].confidence == 1.0
+    assert decode(np.zeros((0, 4)), phrases=["a"])[0].confidence == 0.0
     impossible = np.full((3, 4), -np.inf)
     impossible[:, B] = 0.0
     assert decode(impossible, phrases=only_a)[0].score == -math.inf

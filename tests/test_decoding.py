@@ -120,6 +120,7 @@ def test_spaces_at_the_ends_stay_in_the_labels():
 
 def test_no_step_is_an_empty_hypothesis():
     assert decode(np.zeros((0, 4), np.float32)) == Hypothesis()
+    assert Hypothesis().confidence == 0.0, "nobody can be sure of what was not there"
 
 
 def test_blanks_alone_have_no_words_and_the_confidence_of_the_blank():

@@ -213,6 +213,25 @@ def test_any_file_is_a_manifest_or_one_readable_error(tmp_path, content):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "ending"),
+    [
+        ((2,), "got the keys a"),
+        ((2, 4), "got the keys a. Line 4 is not an utterance either"),
+        ((2, 3, 5), "got the keys a. The lines 3 and 5 are not utterances either"),
+        (range(2, 1003), ". 1,000 more lines are not utterances either: 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ..."),
+    ],
+)
+def test_all_lines_that_are_not_utterances_are_named_at_once(tmp_path, write_lines, wrong, ending):
+    lines = [{"a": 1} if number in wrong else GOOD for number in range(1, max(wrong) + 2)]
+    path = write_lines(tmp_path / "m.jsonl", lines)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert str(caught.value).startswith(f"{path}:2: lacks audio_filepath and duration and text;")
+    assert str(caught.value).endswith(ending)
+    assert len(str(caught.value)) < 400 + len(str(path))
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ManifestError, match=r"none\.jsonl: no such manifest; `speechgru prepare` writes manifests"):
         read_manifest(tmp_path / "none.jsonl")

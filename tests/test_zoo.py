@@ -215,6 +215,8 @@ def bring(cage: Cage, speechgru, tmp_path: Path) -> None:
         form = zoo.FORMS[cage.forms[name]]
         assert (record["error"] is None) == (form.is_read or cage.forms[name] in zoo.SILENT), (name, form, record)
         assert record["text"] == "ab" or not form.is_exact or not form.is_read, (name, cage.forms[name], record)
+        if cage.forms[name] in zoo.SILENT:
+            assert (record["confidence"], record["notes"]) == (0.0, ["holds no samples; record it again"])
     assert ended.code == (2 if any(record["error"] for record in records.values()) else 0)
 
 
@@ -398,3 +400,52 @@ def test_a_manifest_names_the_channel_that_is_meant(speechgru, tmp_path):
     checked = [speechgru("check", f"{number}.jsonl", "--json").record[0] for number in (1, 2, 3)]
     assert [part["counts"] for part in checked] == [{"silent": 1}, {}, {"no such channel": 1}]
     assert (checked[2]["problems"][0]["line"], checked[2]["problems"][0]["message"][-len(missing) :]) == (1, missing)
+
+
+#: Every command that writes, with inputs that are missing: what comes first is where the result shall go.
+WRITERS = (
+    "prepare folder --source nowhere --out FOLDER",
+    "prepare synthetic engine=nowhere --out FOLDER",
+    "check nowhere.jsonl --report FOLDER",
+    "check nowhere.jsonl nor-here.jsonl --out FOLDER",
+    "check nowhere.jsonl --out folder-of-manifests",
+    "shard nowhere.jsonl --out FOLDER",
+    "listen nowhere.jsonl --out FOLDER",
+    "train nowhere.yaml --run FOLDER",
+    "tune nowhere.yaml --run FOLDER",
+    "adapt nowhere --recordings nowhere --run FOLDER",
+    "record --grammar nowhere --out FOLDER",
+    "export nowhere --out FOLDER",
+    "report nowhere --out FILE",
+    "evaluate nowhere --manifest nowhere.jsonl --report FILE",
+    "negatives add nowhere.wav --to FILE",
+)
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_read(command, speechgru, tmp_path):
+    (tmp_path / "a file").write_text("mine")
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "folder-of-manifests" / "nowhere.jsonl").mkdir(parents=True)
+    kind = "folder" if "FOLDER" in command else "file"
+    odd = {"FOLDER": "a file", "FILE": "a folder"}
+    ended = speechgru(*(odd.get(word, word) for word in command.split()))
+    way_out = f"name a {kind} to write|several cleaned manifests need a folder"
+    assert ended.code == 2 and re.search(f"is a (file|folder); ({way_out})$", ended.messages[0]), ended.err
+    below = [os.path.join("a file", "x") if word in odd else word for word in command.split()]
+    ended = speechgru(*below)
+    assert "x" not in below[-1] or f"because {tmp_path / 'a file'} is a file" in ended.messages[0]
+
+
+@pytest.mark.parametrize("way", ["--word-folders", "--word_folders true", "--word-folders=true", "word_folders=true"])
+def test_a_switch_is_written_as_the_help_has_it(way, speechgru, tmp_path):
+    for number, word in enumerate(("on", "off", "up")):
+        path = tmp_path / "mine" / word / "1.wav"
+        path.parent.mkdir(parents=True)
+        zoo.FORMS["WAV, 16 bits"].write(path, zoo.samples_of(BUNDLE)[: 4000 + number])
+        path.with_suffix(".txt").write_text("what the folder does not say")
+    folder = ("prepare", "folder", "--source", "mine", "--seed", "1")
+    assert speechgru(*folder, *way.split(), "--out", "out").code == 0
+    assert "what the folder" not in (tmp_path / "out" / "train.jsonl").read_text()
+    assert speechgru(*folder, "--no-word-folders", "--out", "beside").code == 0
+    assert "what the folder" in (tmp_path / "beside" / "train.jsonl").read_text()

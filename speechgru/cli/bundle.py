@@ -19,6 +19,7 @@ from speechgru.cli.console import (
     terminal,
     whole_column,
 )
+from speechgru.files import require_folder_place
 from speechgru.grammar import describe_grammar
 from speechgru.runs import RunFolder
 
@@ -50,6 +51,7 @@ def export(
     Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
+    require_folder_place(out)
     RunFolder(run).require().require_weights()  # before TensorFlow is loaded, which takes seconds
     verb = needs_training_packages(lambda: import_module("speechgru.export").export)
     with show_progress(quiet=as_json) as progress:

@@ -23,6 +23,7 @@ from speechgru.cli.console import (
     whole_column,
 )
 from speechgru.errors import CorpusError, UserError
+from speechgru.files import require_folder_place
 
 #: Lines that a row of a table names.
 _MOST_LINES = 20
@@ -36,7 +37,10 @@ class _PrepareCommand(TyperCommand):
         from speechgru.voices import ENGINES
 
         super().format_help(ctx, formatter)
-        terminal.print("An option KEY=VALUE of a corpus may also be written --key VALUE.", highlight=False)
+        terminal.print(
+            "An option KEY=VALUE of a corpus may also be written --key VALUE, and KEY=true also --key alone.",
+            highlight=False,
+        )
         terminal.print()
         for corpus in CORPORA.values():
             terminal.print(f"{corpus.name}: {corpus.summary}", highlight=False)
@@ -97,21 +101,26 @@ def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list
     ['test_engines=piper', 'seed=1', 'joined=5']
     >>> _fold_flags(["--skip-missing", "--table", "a.csv"], switches=["skip_missing"])
     ['skip_missing=true', 'table=a.csv']
+    >>> _fold_flags(["--word-folders", "false", "--no-speaker-folders"], switches=["word_folders", "speaker_folders"])
+    ['word_folders=false', 'speaker_folders=false']
     """
-    folded, left = [], iter(arguments)
-    for argument in left:
+    folded, left = [], list(arguments)
+    while left:
+        argument = left.pop(0)
         if not argument.startswith("-"):
             folded.append(argument)
             continue
         name, separator, value = argument.lstrip("-").partition("=")
         key = name.replace("-", "_")
+        if not separator and key.startswith("no_") and key.removeprefix("no_") in switches:
+            folded.append(f"{key.removeprefix('no_')}=false")
+            continue
         if not separator and key in switches:
-            value = "true"
+            value = left.pop(0) if left and left[0].lower() in ("true", "false") else "true"
         elif not separator:
-            following = next(left, None)
-            if following is None:
+            if not left:
                 raise UserError(f"{argument} needs a value; `speechgru prepare --help` lists the options")
-            value = following
+            value = left.pop(0)
         folded.append(f"{key}={value}")
     return folded
 
@@ -254,8 +263,10 @@ def shard(
     from speechgru.config.sections import RunConfig
     from speechgru.utterances import read_manifest
 
+    # Before TensorFlow is loaded, which takes seconds.
+    require_folder_place(out)
     settings = load_config(config) if config else RunConfig()
-    for manifest in manifests:  # before TensorFlow is loaded, which takes seconds
+    for manifest in manifests:
         read_manifest(manifest)
     verb = needs_training_packages(lambda: import_module("speechgru.shards.pack").shard)
     with show_progress(quiet=as_json) as progress:
@@ -315,8 +326,10 @@ def listen(
     from speechgru.config.sections import RunConfig
     from speechgru.utterances import read_manifest
 
+    # Before TensorFlow is loaded, which takes seconds.
+    require_folder_place(out)
     settings = load_config(config) if config else RunConfig()
-    read_manifest(manifest)  # before TensorFlow is loaded, which takes seconds
+    read_manifest(manifest)
     verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
     with show_progress() as progress:
         page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)

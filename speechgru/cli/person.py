@@ -18,6 +18,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.errors import UserError
+from speechgru.files import require_folder_place
 from speechgru.runs import RunFolder
 
 
@@ -47,6 +48,7 @@ def record(
     from speechgru.recording import SoundDeviceMicrophone
     from speechgru.recording import record as verb
 
+    require_folder_place(out)
     stored = out / "grammar.json"
     if grammar is None and not stored.exists():
         raise UserError(f"{out}: holds no grammar yet; give the one to read from with --grammar")
@@ -106,7 +108,9 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
-    RunFolder(start).require().require_weights()  # before TensorFlow is loaded, which takes seconds
+    # Before TensorFlow is loaded, which takes seconds.
+    require_folder_place(run)
+    RunFolder(start).require().require_weights()
     module = needs_training_packages(lambda: import_module("speechgru.adapt"))
     options = module.AdaptOptions(
         folds=folds,

@@ -117,7 +117,10 @@ def add_negatives(
     Give it to `evaluate` and `calibrate` as negatives, and to training: as data.negatives, or as one of data.train.
     Example: `speechgru negatives add tv.wav door.wav --to data/negatives.jsonl`
     """
+    from speechgru.files import require_file_place
     from speechgru.utterances.negatives import add_negatives as verb
+
+    require_file_place(to)
 
     done = verb(recordings, to)
     if as_json:

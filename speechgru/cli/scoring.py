@@ -35,6 +35,7 @@ from speechgru.cli.decoding import (
     describe_interval,
     rejection_table,
 )
+from speechgru.files import require_file_place
 
 
 @app.command()
@@ -73,6 +74,8 @@ def evaluate(
     """
     from speechgru.decoding import options_from_lists
 
+    if report is not None:
+        require_file_place(report)
     decoding = options_from_lists(
         beam_width=beam_width,
         hotwords=hotword or (),

@@ -23,6 +23,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.decoding import describe_interval
+from speechgru.files import require_file_place, require_folder_place
 from speechgru.runs import RunFolder
 
 
@@ -43,6 +44,7 @@ def train(
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
 
+    require_folder_place(run)
     settings = load_config(config, overrides or ())
     # Before TensorFlow is loaded, which takes seconds.
     require_files(settings)
@@ -111,6 +113,7 @@ def tune(
     """
     from speechgru.tune.sweep_file import load_sweep
 
+    require_folder_place(run)
     loaded = load_sweep(sweep, overrides or ())
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").tune)
     with show_progress(quiet=as_json) as progress:
@@ -185,7 +188,10 @@ def report(
 
     Example: `speechgru report runs/first --out training.html`
     """
-    RunFolder(run).require()  # before TensorFlow is loaded, which takes seconds
+    # Before TensorFlow is loaded, which takes seconds.
+    if out is not None:
+        require_file_place(out)
+    RunFolder(run).require()
     # A GPU may be busy with the very training that is shown, and three recordings need none.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # Drawing, too, needs what comes with the training packages.

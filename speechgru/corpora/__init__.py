@@ -11,6 +11,7 @@ from typing import Any
 from speechgru.corpora import commands, folder, fsdd, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
+from speechgru.files import require_folder_place
 from speechgru.progress import Progress, silent
 
 __all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
@@ -113,6 +114,7 @@ def prepare(
 
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
+        UserError: `out` is a file.
 
     >>> import numpy as np, soundfile
     >>> Path("recordings").mkdir()
@@ -126,6 +128,7 @@ def prepare(
     chosen = find_corpus(corpus)
     for option in options:
         require_option(corpus, chosen.options, option)
+    require_folder_place(out)
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
     return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

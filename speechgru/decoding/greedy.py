@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,8 +70,8 @@ class BestPath:
 
     @property
     def blank_mean(self) -> float:
-        """The mean of the blank's log-probabilities over all steps; 0 without any."""
-        return self._blank_sum / max(self.num_steps, 1)
+        """The mean of the blank's log-probabilities over all steps; minus infinity without any."""
+        return self._blank_sum / self.num_steps if self.num_steps else -math.inf
 
     def feed(self, log_probs_SV: np.ndarray) -> np.ndarray:
         """Decodes some more steps.

@@ -44,7 +44,7 @@ class Hypothesis:
             path, a sum over all steps; for a beam see `beam_decode`.
         words: the words in order.
         confidence: 0 to 1, the geometric mean over all labels, spaces included, of their highest probability; for a
-            hypothesis without labels, of the blank over all steps (1 when there is no step at all). The same formula
+            hypothesis without labels, of the blank over all steps (0 when there is no step at all). The same formula
             for every decoder. 0 where a phrase list allowed no text at all.
         labels: the labels as found, repeats merged, blanks dropped.
         spans: for each label its first step and the step after its last, counted from the first of the utterance;
@@ -65,7 +65,7 @@ class Hypothesis:
     text: str = ""
     score: float = 0.0
     words: tuple[Word, ...] = ()
-    confidence: float = 1.0
+    confidence: float = 0.0
     labels: tuple[int, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
     posterior: float | None = None
@@ -98,7 +98,7 @@ def dress_labels(
         labels: columns, repeats merged, blanks dropped.
         spans: the first step and the step after the last of each.
         peaks: the highest log-probability of each in its span (`peaks_of`).
-        blank_mean: the mean of the blank's log-probabilities over all steps; 0 where there is no step.
+        blank_mean: the mean of the blank's log-probabilities over all steps; minus infinity where there is no step.
         score: what the search maximised.
         vocabulary: the characters or words of the columns.
         step_seconds: seconds from one step to the next.

@@ -103,7 +103,8 @@ def _transcribe_file(
     started = time.perf_counter()
     hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
     seconds = time.perf_counter() - started - reading.seconds
-    record = _record(path, reading, hypotheses[0], seconds, notes=_notes(recognizer, reading.band, reading.mixing))
+    notes = _notes(recognizer, reading.band, reading.mixing, duration=reading.duration)
+    record = _record(path, reading, hypotheses[0], seconds, notes=notes)
     record["window_seconds"] = recognizer.window_for(round(reading.duration * recognizer.sample_rate))
     if decoding is not None and decoding.n_best > 1:
         record["n_best"] = [
@@ -196,7 +197,8 @@ def transcribe_live(
     ]
     band = BandMeter(recording.source_rate)
     band.feed(recording.samples_N)
-    record = _record(path, recording, together, busy, notes=_notes(recognizer, band, recording.mixing))
+    notes = _notes(recognizer, band, recording.mixing, duration=recording.duration)
+    record = _record(path, recording, together, busy, notes=notes)
     return record | {"utterances": utterances, "busiest_seconds": busiest}
 
 
@@ -234,8 +236,10 @@ class _Reading:
             started = time.perf_counter()
 
 
-def _notes(recognizer: Recognizer, band: BandMeter, mixing: Mixing) -> list[str]:
+def _notes(recognizer: Recognizer, band: BandMeter, mixing: Mixing, *, duration: float) -> list[str]:
     """What of a recording's sound will cost errors, a sentence without its subject each."""
+    if not duration:
+        return ["holds no samples; record it again"]
     if mixing.cancels:
         return [f"{CANCELLING}; transcribe one of them (--channel 1)"]
     f_max_hz = (recognizer.metadata.get("features") or {}).get("f_max_hz") or recognizer.sample_rate / 2

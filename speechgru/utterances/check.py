@@ -14,7 +14,7 @@ from typing import Any
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import TextError, UserError
-from speechgru.files import write_json
+from speechgru.files import require_file_place, require_folder_place, write_json
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
 from speechgru.utterances.case import Case, HeldOut
@@ -117,6 +117,8 @@ def check(
     config = config or RunConfig()
     require_known(config.check)
     paths = [Path(manifest) for manifest in manifests]
+    if report is not None:
+        require_folder_place(report)
     targets = _targets(paths, out) if out is not None else []
     lines = [read_manifest(manifest) for manifest in paths]
     vocabularies = [vocabulary] * len(paths) if vocabulary else _vocabularies(config, paths, lines)
@@ -236,10 +238,14 @@ def _targets(manifests: Sequence[Path], out: str | Path) -> list[Path]:
     """Where each cleaned manifest goes; refused before the long reading, so that none of it is in vain."""
     out = Path(out)
     if len(manifests) == 1 and not out.is_dir():
+        require_file_place(out)
         return [out]
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; several cleaned manifests need a folder")
+    require_folder_place(out)
     targets = [out / manifest.name for manifest in manifests]
+    for target in targets:
+        require_file_place(target)
     written = Counter(path for target in targets for path in (target, _quarantine_of(target)))
     twice = [path.name for path, count in written.items() if count > 1]
     if twice:

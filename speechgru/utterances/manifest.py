@@ -17,7 +17,7 @@ import functools
 import json
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from speechgru.jsonlines import write_lines
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset", "channel")
 #: A thousand years: what is longer is no number of seconds, and some of it no float.
 _MOST_SECONDS = 1e11
+#: Faulty lines that a message lists behind the first one.
+_MOST_LINES = 10
 #: What a WAV's header can count.
 _MOST_CHANNELS = 65_535
 
@@ -81,7 +83,7 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
         The utterances in the file's order, with absolute audio paths.
 
     Raises:
-        ManifestError: the file is missing, empty, not UTF-8, or a line is not an utterance; names file, line and fix.
+        ManifestError: the file is missing, empty, not UTF-8, or lines are not utterances; names file, lines and fix.
     """
     path = Path(path)
     if path.is_dir():
@@ -95,14 +97,38 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     locate = _locator(path.absolute().parent)
-    utterances = [
-        _parse_line(line, number, path=path, locate=locate, needs_text=needs_text)
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    utterances: list[Utterance] = []
+    faults: dict[int, ManifestError] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                utterances.append(_parse_line(line, number, path=path, locate=locate, needs_text=needs_text))
+            except ManifestError as error:
+                faults[number] = error
+    if faults:
+        first, *others = faults
+        raise ManifestError(f"{faults[first]}{_and_others(others)}") from faults[first].__cause__
     if not utterances:
         raise ManifestError(f"{path}: holds no utterance; a manifest has one JSON object a line")
     return utterances
+
+
+def _and_others(lines: Sequence[int]) -> str:
+    """The further lines that are no utterances, for the end of the message about the first one.
+
+    >>> _and_others([5, 7])
+    '. The lines 5 and 7 are not utterances either'
+    """
+    if not lines:
+        return ""
+    *shown, last = map(str, lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        return f". {len(lines):,} more lines are not utterances either: {', '.join([*shown, last])}, ..."
+    return (
+        f". The lines {', '.join(shown)} and {last} are not utterances either"
+        if shown
+        else (f". Line {last} is not an utterance either")
+    )
 
 
 def _locator(folder: Path) -> Callable[[str], str]:
