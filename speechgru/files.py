@@ -49,6 +49,21 @@ def read_text(path: str | Path) -> str:
     return content.decode(coding)
 
 
+def describe_undecodable(error: UnicodeDecodeError) -> str:
+    """What is wrong with a text that `read_text` cannot read, as a clause for a message.
+
+    >>> try:
+    ...     b"one\\ncaf\\xe9".decode("utf-8")
+    ... except UnicodeDecodeError as error:
+    ...     describe_undecodable(error)
+    'is not UTF-8 text: the byte E9 in line 2 is none of it'
+    """
+    if error.encoding != "utf-8":
+        return f"begins with the mark of {error.encoding[:6].upper()} text, and is none"
+    line = error.object[: error.start].count(b"\n") + 1
+    return f"is not UTF-8 text: the byte {error.object[error.start]:02X} in line {line} is none of it"
+
+
 def split_lines(text: str) -> list[str]:
     r"""The lines of a text, by the ends that files have: `str.splitlines` also ends one at U+2028 and form feeds.
 

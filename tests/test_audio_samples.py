@@ -87,7 +87,7 @@ def test_other_holders_of_the_same_numbers_are_arrays_too(make_speech):
         (io.BytesIO(bytes(160)).getbuffer(), r"must be numbers, got memoryview"),
         ([0, 1200, -3000], r"of int64 \(Python's whole numbers too\) do not show their full scale; keep 16-bit"),
         (np.zeros(9, np.uint64), r"of uint64 .* keep 16-bit numbers as int16 \(np\.asarray\(samples, np\.int16\)\)"),
-        (np.array([0.0, 1200.0, -3000.0]), r"reach 3e\+03, and full scale is 1; keep 16-bit numbers as int16"),
+        (np.array([0.0, 1200.0, -3000.0]), r"reach 3,000, and full scale is 1; keep 16-bit numbers as int16"),
         (np.array([0.0, 12.0, -3.0]), r"reach 12, and full scale is 1; .*or divide them by 32768"),
         (np.array([0.0, 1e300]), "must be finite numbers; some are NaN or infinite"),
         (np.array([0.0, np.nan]), "must be finite numbers; some are NaN or infinite"),

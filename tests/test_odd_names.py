@@ -1,12 +1,16 @@
 """Recordings whose names are not UTF-8: each verb keeps them or names them, before anything long is done."""
 
+import io
 import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
+from speechgru.cli.console import Table
 from speechgru.corpora import prepare
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.files import write_json
@@ -71,3 +75,14 @@ def test_a_record_keeps_the_name_as_an_escape(tmp_path):
     name = os.fsdecode(b"caf\xe9")
     write_json(tmp_path / "a.json", {"run": name, "text": "é"})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"run": name, "text": "é"}
+
+
+def test_no_name_moves_the_borders_of_a_table():
+    table = Table("name", "", title=os.fsdecode(b"caf\xe9"))
+    for name in (os.fsdecode(b"caf\xe9"), "a\x1b[31mb", "a\tb", "\u202ea", "plain"):
+        table.add_row(name, "1")
+    stream = io.StringIO()
+    Console(file=stream, width=60).print(table)
+    title, *lines = stream.getvalue().encode("utf-8").decode().splitlines()
+    assert title.strip() == "caf\\udce9"
+    assert len({cell_len(line) for line in lines}) == 1

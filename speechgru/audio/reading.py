@@ -247,7 +247,7 @@ def require_sound(samples_N: np.ndarray, *, path: str) -> None:
     Raises:
         AudioError: some are not finite, or they are far outside [-1, 1].
     """
-    fault = fault_of(samples_N)
+    fault = fault_of(samples_N, advice="they are 16-bit numbers stored as floats, to be divided by 32768")
     if fault is not None:
         raise AudioError(f"{path}: its samples {fault}; write it again")
 

@@ -90,17 +90,19 @@ def scaled(array_N: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray((exact_N - middle) / full_scale, np.float32)
 
 
-def fault_of(samples_N: np.ndarray) -> str | None:
+def fault_of(samples_N: np.ndarray, *, advice: str = _CONVERT_WHOLE) -> str | None:
     """What is wrong with floats that should be in [-1, 1], as a verb and its object; None where nothing is.
 
     Args:
         samples_N: any float array.
+        advice: how 16-bit numbers become such floats where these come from.
     """
     loudest = float(np.abs(samples_N).max(initial=0.0))
     if not math.isfinite(loudest):
         return "must be finite numbers; some are NaN or infinite"
     if loudest > _LOUDEST or (loudest >= _LEAST_WHOLE and bool((samples_N == np.rint(samples_N)).all())):
-        return f"reach {loudest:.3g}, and full scale is 1; {_CONVERT_WHOLE}"
+        shown = f"{loudest:,.0f}" if loudest < 1e12 else f"{loudest:.3g}"
+        return f"reach {shown}, and full scale is 1; {advice}"
     return None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich.table
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -43,6 +44,17 @@ _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ 
 _FAULT, _TRACEBACK = 70, "SPEECHGRU_TRACEBACK"
 #: Marks that turn the direction of what follows them.
 _STEERING = ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+class Table(rich.table.Table):
+    """A table whose cells are names and texts of people: what would move its borders is shown as an escape."""
+
+    def __init__(self, *headers: Any, title: str | None = None, **options: Any) -> None:
+        super().__init__(*headers, title=None if title is None else _visible(title), **options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(_visible(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
 

@@ -9,9 +9,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from speechgru.cli.console import JsonFlag, app, err, print_error, print_json, show_progress, terminal, whole_column
+from speechgru.cli.console import (
+    JsonFlag,
+    Table,
+    app,
+    err,
+    print_error,
+    print_json,
+    show_progress,
+    terminal,
+    whole_column,
+)
 from speechgru.cli.decoding import (
     BeamWidth,
     GrammarFile,

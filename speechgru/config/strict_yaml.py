@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from speechgru.errors import ConfigError
-from speechgru.files import read_text
+from speechgru.files import describe_undecodable, read_text
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,8 +51,10 @@ def read_yaml(path: str | Path, *, missing: str) -> tuple[dict[str, Any], Origin
         text = read_text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     return parse_yaml(text, str(path))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from speechgru.corpora.planning import Sentence, check_whole, plan
 from speechgru.corpora.spoken import GRAMMAR_NAME, speak_corpus
 from speechgru.errors import CorpusError
+from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import read_manifest
@@ -119,11 +120,12 @@ def _texts_of(path: Path) -> list[str]:
         texts = [utterance.text for utterance in read_manifest(path)]
     else:
         try:
-            texts = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            texts = split_lines(read_text(path))
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from None
+        except OSError as error:
             raise CorpusError(
-                f"{path}: cannot be read ({reason}); name a manifest or a text file with --others"
+                f"{path}: cannot be read ({error.strerror}); name a manifest or a text file with --others"
             ) from None
     texts = [" ".join(text.split()) for text in texts if text.strip()]
     if not texts:

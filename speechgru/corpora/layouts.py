@@ -13,7 +13,7 @@ from typing import Any
 from speechgru.audio.finding import find_files, suffixes
 from speechgru.corpora.tables import read_table
 from speechgru.errors import CorpusError
-from speechgru.files import read_text, split_lines
+from speechgru.files import describe_undecodable, read_text, split_lines
 
 #: The tables that are looked for first, by their names without the suffix; of others there must be one alone.
 _TABLES = ("transcripts", "metadata")
@@ -182,7 +182,7 @@ def _read_text(path: Path) -> str:
     try:
         return unicodedata.normalize("NFC", read_text(path))
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
+        raise CorpusError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechgru.errors import CorpusError
-from speechgru.files import read_text, split_lines
+from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.utterances.manifest import fault_of_channel
 
 #: What the columns are called elsewhere, in small letters and with `_` between words; the first that is there counts.
@@ -84,7 +84,7 @@ def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name:
                 raise CorpusError(f"{path}: is a spreadsheet's own file, not a table of text; save it as CSV in UTF-8")
         text = unicodedata.normalize("NFC", read_text(path))
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
+        raise CorpusError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
     delimiter = _delimiter(path, text)

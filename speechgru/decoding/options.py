@@ -21,6 +21,7 @@ from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
+from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
 from speechgru.text import BLANK_ID, Vocabulary
 
@@ -337,12 +338,11 @@ def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float]:
 def _lines(path: str | Path, what: str) -> Iterator[tuple[str, str]]:
     """The lines of a text file that are not empty, each with its place."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+        lines = split_lines(read_text(path))
     except OSError as error:
         raise UserError(f"{path}: the list of {what}s cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        line = Path(path).read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: is not UTF-8 text; save the list of {what}s as UTF-8") from error
+        raise UserError(f"{path}: {describe_undecodable(error)}; save the list of {what}s as UTF-8") from error
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: holds no {what}; write one a line")
     return ((f"{path}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip())

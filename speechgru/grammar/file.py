@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from speechgru.errors import GrammarError
+from speechgru.grammar.brackets import fault_of_brackets
 from speechgru.grammar.located import read_grammar_files, where_of
 from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, can_be_nothing, nodes_in_use
 from speechgru.grammar.numbers import MAX_RANGE, NoWordsError, NumberWords, range_numbers
@@ -220,8 +221,8 @@ class _Reader:
             parsed = hassil.parse_sentence(str(template))
         except (hassil.parser.ParseError, AssertionError, IndexError) as error:
             raise GrammarError(
-                f"{self._where}: the template {str(template)!r} cannot be read ({error or 'empty brackets'}); "
-                "every ( [ { < needs its end"
+                f"{self._where}: the template {str(template)!r} cannot be read ({fault_of_brackets(str(template))}); "
+                "every ( [ { < needs its end, and something in it"
             ) from error
         return self._expression(parsed.expression, scope)
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from speechgru.errors import GrammarError
+from speechgru.files import describe_undecodable, read_text
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -96,11 +97,13 @@ def read_grammar_files(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         raise GrammarError(f"{path}: there is no such grammar; give a YAML file of sentence templates") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GrammarError(f"{path}: cannot be read as text ({error})") from error
+    except UnicodeDecodeError as error:
+        raise GrammarError(f"{path}: {describe_undecodable(error)}; save the grammar as UTF-8") from error
+    except OSError as error:
+        raise GrammarError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         document = json.loads(text) if path.suffix == ".json" else _construct(text, str(path))
     except yaml.MarkedYAMLError as error:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import ManifestError
-from speechgru.files import read_text
+from speechgru.files import describe_undecodable, read_text
 from speechgru.jsonlines import write_lines
 
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset", "channel")
@@ -93,7 +93,7 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; `speechgru prepare` writes manifests") from None
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: is not UTF-8 text ({error}); a manifest is JSON Lines in UTF-8") from error
+        raise ManifestError(f"{path}: {describe_undecodable(error)}; a manifest is JSON Lines in UTF-8") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     locate = _locator(path.absolute().parent)
