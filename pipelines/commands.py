@@ -2,11 +2,14 @@
 
     python pipelines/commands.py --grammar configs/grammars/household.yaml --out build/household
     python pipelines/commands.py --grammar configs/grammars/coffee.yaml --people ../shared/data/speechocean762 ...
+    python pipelines/commands.py --grammar my.yaml --recordings me --negatives tv.jsonl ...
 
 The grammar's sentences are spoken by every voice engine that is installed but those kept for the test (--test-engines),
 and the model starts from the base, which knows letters and 117 people (`train.start_from: base`). With --people, the
 training part of speechocean762, it goes on learning from them, and the voices say their sentences too: what is no word
-of the grammar is spelt, whoever speaks. Run it again and finished stages are skipped.
+of the grammar is spelt, whoever speaks. With --recordings, such as `speechgru record` makes, it then learns that
+person. With negatives, of which --people has some, it learns from which margin on to accept what it finds. Run it again
+and finished stages are skipped.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from speechgru.config.load import load_config
 from speechgru.corpora import prepare
 from speechgru.decoding import DecodingOptions
 from speechgru.grammar import Grammar
+from speechgru.runs import RunFolder
 
 CONFIG = Path(__file__).parents[1] / "configs" / "commands.yaml"
 SPLITS = ("train", "dev", "test")
@@ -47,6 +51,15 @@ def main() -> None:
     parser.add_argument("--test-engines", type=_names, default=None, help="engines that only the test is spoken by")
     parser.add_argument("--voices", type=Path, default=None, help="folder of more voices, for Piper and flite")
     parser.add_argument("--test", type=Path, action="append", default=[], help="manifest of people to score")
+    parser.add_argument("--recordings", type=Path, default=None, help="of a person to adapt to: a folder or manifest")
+    parser.add_argument(
+        "--negatives", type=Path, action="append", default=[],
+        help="manifest of recordings without a command, to choose the margin by; with --people their dev part too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--test-negatives", type=Path, action="append", default=[],
+        help="the same, on which false accepts are counted then; with --people their test part too",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     args = parser.parse_args()
@@ -55,6 +68,7 @@ def main() -> None:
     report, title = args.out / "report.html", f"Commands of {args.grammar.name}"
 
     train_manifests, shares, others = [corpus / "train.jsonl"], [], None
+    negatives, test_negatives = list(args.negatives), list(args.test_negatives)
     if args.people:
         story.stage(
             "find the people",
@@ -63,6 +77,8 @@ def main() -> None:
             outputs=[people / f"{split}.jsonl" for split in SPLITS],
         )
         others = people / "train.jsonl"
+        negatives.append(people / "dev.jsonl")
+        test_negatives.append(people / "test.jsonl")
         train_manifests, shares = [*train_manifests, others, corpus / "others" / "train.jsonl"], list(SHARES)
 
     # 1. The grammar's sentences, spoken. No person and no sentence is in two splits; an engine kept for the test speaks
@@ -101,7 +117,9 @@ def main() -> None:
     # 2. The corpus doctor: measured as it was spoken, and without a fault.
     story.check([*spoken.values()], config, clean=args.out / "clean", report=args.out / "check")
 
-    from speechgru.export import export  # TensorFlow takes seconds, and nothing so far needed it
+    from speechgru.adapt import adapt  # TensorFlow takes seconds, and nothing so far needed it
+    from speechgru.export import export
+    from speechgru.export.calibration import calibrate
     from speechgru.train import train
     from speechgru.train.page import report_run
 
@@ -113,27 +131,58 @@ def main() -> None:
         outputs=[run],
         resumes=True,
     )
-    best = run / "checkpoints" / "best.npz"
+    grammar = Grammar.load(corpus / "grammar.json")
+    ways = {"greedy": DecodingOptions(), "grammar": DecodingOptions(beam_width=BEAM_WIDTH, grammar=grammar)}
 
-    # 4. One folder for a device, the grammar in it.
+    # 4. A person's own voice, where it helps that person and harms nobody else.
+    if args.recordings:
+        adapted = args.out / "adapted"
+        story.stage(
+            "adapt to a person",
+            lambda progress: adapt(run, args.recordings, adapted, progress=progress),
+            inputs=[RunFolder(run).best, args.recordings],
+            outputs=[adapted / "report" / "adaptation.json"],
+            resumes=True,
+        )
+        adaptation = json.loads((adapted / "report" / "adaptation.json").read_text())
+        before, after = (adaptation["person"][side]["wer"] for side in ("before", "after"))
+        story.print(f"adapted  {adaptation['verdict']}: WER of the person {before:.1%} before, {after:.1%} expected")
+        if adaptation["verdict"] == "better":
+            run = adapted
+    best = RunFolder(run).best
+
+    # 5. From which margin on a text is accepted: chosen on unknown voices and on what is no command, kept by the run.
+    if negatives:
+        story.stage(
+            "choose what is accepted",
+            lambda progress: calibrate(run, spoken["dev"], negatives, decoding=ways["grammar"], progress=progress),
+            inputs=[best, spoken["dev"], *negatives, ways["grammar"].as_record()],
+            outputs=[RunFolder(run).rejection],
+        )
+
+    # 6. One folder for a device, the grammar in it.
     story.stage(
         "export to TFLite",
         lambda progress: export(story.open_run(run), bundle, quantize=FORMS, progress=progress),
-        inputs=[best, FORMS],
+        inputs=[best, FORMS, *([RunFolder(run).rejection] if negatives else [])],
         outputs=[bundle],
     )
 
-    # 5. Scores on whom no training met, free and with nothing but the grammar's sentences allowed.
-    grammar = Grammar.load(corpus / "grammar.json")
-    ways = {"greedy": DecodingOptions(), "grammar": DecodingOptions(beam_width=BEAM_WIDTH, grammar=grammar)}
+    # 7. Scores on whom no training met, free and with nothing but the grammar's sentences allowed, and what is accepted
+    #    that nobody said.
     scores = []
     for who, manifest in [*tests.items(), *((path.stem, path) for path in args.test)]:
         for way, decoding in ways.items():
             record = run / "report" / f"{manifest.stem}-{way}.json"
             name = f"{who}, {way}"
-            scores.append(story.evaluate(bundle, manifest, record, name=name, form="dynamic", decoding=decoding))
+            against = test_negatives if (manifest, way) == (spoken["test"], "grammar") else ()
+            scores.append(
+                story.evaluate(
+                    bundle, manifest, record, name=name, form="dynamic", decoding=decoding, negatives=against
+                )
+            )
 
-    # 6. A page, and what a device would make of three recordings.
+    # 8. A page, and what a device would make of three recordings.
     transcribed = args.out / "transcripts.json"
     transcripts = story.transcribe(bundle, spoken["test"], transcribed, count=3, decoding=ways["grammar"])
     story.stage(
@@ -145,6 +194,13 @@ def main() -> None:
         outputs=[report],
     )
     story.print_results(scores, transcripts)
+    rejection = next((record["rejection"] for record in scores if record.get("rejection")), None)
+    if rejection:
+        point = rejection["in_use"] or rejection["chosen"]
+        story.print(
+            f"accepted {point['false_accepts_per_hour']:.1f} an hour that nobody said, {point['miss_rate']:.1%} of the "
+            f"commands missed or wrong; {rejection['negative_seconds'] / 3600:.1f} h"
+        )
     for record in json.loads(transcribed.read_text()):
         slots = "  ".join(f"{name}={value}" for name, value in (record["slots"] or {}).items())
         story.print(f"intent      {record['intent']}  {slots}")

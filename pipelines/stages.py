@@ -159,8 +159,11 @@ class Story:
         name: str,
         form: str | None = None,
         decoding: DecodingOptions | None = None,
+        negatives: Sequence[Path] = (),
     ) -> dict[str, Any]:
         """Scores a run's best weights, or one form of a bundle, and gives the record, which is kept in `out`.
+
+        With manifests of `negatives` it counts there what is accepted that nobody said.
 
         Beside it stands a page of the same name that shows the errors.
         """
@@ -170,7 +173,13 @@ class Story:
         def work(progress: Progress) -> None:
             trained = self.open_run(recogniser) if best.exists() else None
             record = evaluate(
-                trained or recogniser, manifest, form=form, name=name, decoding=decoding, progress=progress
+                trained or recogniser,
+                manifest,
+                form=form,
+                name=name,
+                decoding=decoding,
+                negatives=negatives,
+                progress=progress,
             )
             write_json(out, record)
             report_evaluation(record, page, probe=trained and trained.probe)
@@ -184,6 +193,7 @@ class Story:
                 form,
                 name,
                 *([decoding.as_record()] if decoding else []),
+                *negatives,
             ],
             outputs=[out, page],
         )

@@ -106,8 +106,17 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     arguments = ["--grammar", grammar, "--out", out, "--utterances", 40, "--engines", "espeak"]
     # Steps enough to be silent: what an untrained model says of whole words is not what its 8-bit form says.
     long = ("train.max_steps=40", "train.evaluate_every_steps=20", "train.learning_rate=0.01")
+    noise_N = np.random.default_rng(0).normal(0.0, 0.1, 16000)
+    soundfile.write(tmp_path / "noise.wav", noise_N, 16000)
+    noise = tmp_path / "noise.jsonl"
+    noise.write_text(json.dumps({"audio_filepath": "noise.wav", "duration": 1.0, "text": ""}) + "\n")
+    arguments += ["--negatives", noise, "--test-negatives", noise]
     printed = tell("commands", *arguments, *TINY, "train.start_from=null", *long)
     assert printed.count("hypothesis") == 5 and printed.count("intent      ") == 3
+    assert "an hour that nobody said" in printed
+    threshold = json.loads((out / "run" / "rejection.json").read_text())["threshold"]
+    against = json.loads((out / "run" / "report" / "test-grammar.json").read_text())
+    assert against["negatives"] == [str(noise)] and against["rejection"]["in_use"]["threshold"] == threshold
     for name in ("report.html", "bundle/model.tflite", "run/grammar.json", "run/report/test-grammar.html"):
         assert (out / name).is_file(), name
     scores = [json.loads((out / "run" / "report" / f"test-{way}.json").read_text()) for way in ("greedy", "grammar")]
@@ -115,7 +124,8 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     for record in json.loads((out / "transcripts.json").read_text()):
         assert record["text"] in ("", "lights on", "lights off")
         assert record["intent"] == ("Light" if record["text"] else None)
-    assert (out / "run" / "vocabulary.txt").read_text().split("\n")[1:] == ["lights", "off", "on", ""]
+    assert (out / "run" / "vocabulary.txt").read_text().split("\n")[1:5] == ["lights", "off", "on", "<unk>"]
+    assert json.loads((out / "bundle" / "bundle.json").read_text())["entries"] == ["lights", "off", "on", "<unk>"]
 
 
 def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):
