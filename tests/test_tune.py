@@ -14,7 +14,7 @@ from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.journal import Journal
 from speechgru.tune.results import best_of, front_of
 from speechgru.tune.space import Dimension
-from speechgru.tune.sweep_file import Tuner, count_combinations, load_sweep
+from speechgru.tune.sweep_file import Tuner, count_combinations, first_round_size, load_sweep
 
 pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")
 
@@ -396,6 +396,21 @@ def test_hyperband_goes_on_with_the_better_trials(write_sweep, tmp_path):
     for choice in later:
         past = done.chosen[choice["go_on_from"]]
         assert past["values"] == choice["values"] and past["stop_after_epochs"] < choice["stop_after_epochs"]
+
+
+def test_hyperband_needs_a_space_that_fills_its_first_round(write_sweep, tmp_path):
+    for epochs, factor in ((9, 3), (3, 3), (10.5, 3), (27, 3), (50, 4), (8, 2)):
+        loaded = load_sweep(
+            write_sweep(rest=f"tuner: {{kind: hyperband, factor: {factor}}}\nbudget: {{epochs: {epochs}}}")
+        )
+        search = Search(loaded, tmp_path / f"{epochs}.jsonl", tuner=loaded.sweep.tuner, epochs=epochs)
+        assert first_round_size(epochs, factor) == search.oracle.first_round_size
+    small = "\n  model.units: {type: int, min: 8, max: %d}"
+    with pytest.raises(ConfigError, match=r"hyperband begins with 9 trials .* and the space has 8 combinations; use"):
+        load_sweep(write_sweep(small % 15, "tuner: hyperband\nbudget: {epochs: 9}"))
+    loaded = load_sweep(write_sweep(small % 24, "tuner: hyperband\nbudget: {epochs: 9}"))
+    done = Search(loaded, tmp_path / "small.jsonl", tuner=loaded.sweep.tuner, trials=None)
+    assert done.run() and rungs(done)[9] >= 1
 
 
 def rungs(search):

@@ -288,7 +288,35 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
             raise ConfigError(f"{where}: {key}: a grid needs a step, or type: choice; got a range without one")
         _check_conditions(key, dimension, sweep.space, where)
     _check_values(loaded, origins)
+    _check_rounds(loaded)
     return loaded
+
+
+def _check_rounds(loaded: LoadedSweep) -> None:
+    """Refuses hyperband in a space that does not fill its first round, of which it then drops and promotes none."""
+    sweep, epochs = loaded.sweep, loaded.sweep.budget.epochs
+    if sweep.tuner.kind != "hyperband" or epochs is None:
+        return
+    size, combinations = first_round_size(epochs, sweep.tuner.factor), count_combinations(loaded.dimensions)
+    if combinations is not None and combinations < size:
+        raise ConfigError(
+            f"{loaded.path}: hyperband begins with {size} trials (budget.epochs {epochs:g}, tuner.factor "
+            f"{sweep.tuner.factor}), and the space has {combinations} combinations; use tuner: grid, lower "
+            "budget.epochs, or search more values"
+        )
+
+
+def first_round_size(epochs: float, factor: int) -> int:
+    """The trials that hyperband begins its largest bracket with.
+
+    >>> first_round_size(9, 3)
+    9
+    """
+    num_brackets = 1
+    while epochs / factor**num_brackets >= 1:
+        num_brackets += 1
+    last_round = math.ceil(1 + math.log(epochs, factor)) / num_brackets
+    return math.ceil(last_round * factor ** (num_brackets - 1))
 
 
 def _found(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
