@@ -73,6 +73,11 @@ def split_lines(text: str) -> list[str]:
     return [line.rstrip("\r\n") for line in io.StringIO(text, newline="")]
 
 
+def for_soundfile(path: str | os.PathLike[str]) -> Any:
+    """A path as soundfile takes it: as bytes, because it does not take every name that a POSIX system allows."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
+
+
 def require_folder_place(path: str | Path) -> None:
     """Refuses a place that no folder can be written to, to be asked before anything long is done.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -160,6 +162,14 @@ def test_the_sounds_are_the_recordings_and_what_training_gets(manifest, tmp_path
             )
             played_N, _ = soundfile.read(page.parent / copy["audio"], dtype="float32")
             np.testing.assert_allclose(played_N, augmented_N / max(1, np.abs(augmented_N).max()), atol=1.1 / 32768)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
+def test_a_folder_whose_name_is_not_utf8_is_written(manifest, tmp_path):
+    page = listen(manifest, config=config_of(NOTHING), out=tmp_path / os.fsdecode(b"caf\xe9"), count=1, copies=1)
+    assert all(
+        (page.parent / name).is_file() for name in json.loads((page.parent / "listen.json").read_text())["files"]
+    )
 
 
 def test_what_is_too_loud_for_a_file_is_lowered_and_said_so(manifest, tmp_path):

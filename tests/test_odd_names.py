@@ -11,9 +11,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from speechgru.cli.console import Table
-from speechgru.corpora import prepare
+from speechgru.corpora import connected, prepare
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.files import write_json
+from speechgru.grammar import Grammar
+from speechgru.recording.corpus import RecordingFolder
 from speechgru.runtime.transcription import transcribe
 from speechgru.utterances import negatives
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
@@ -86,3 +88,16 @@ def test_no_name_moves_the_borders_of_a_table():
     title, *lines = stream.getvalue().encode("utf-8").decode().splitlines()
     assert title.strip() == "caf\\udce9"
     assert len({cell_len(line) for line in lines}) == 1
+
+
+def test_a_corpus_that_is_spoken_or_joined_names_such_a_folder_before_it_begins(tmp_path, monkeypatch):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    monkeypatch.setattr("speechgru.corpora.spoken._speak_all", None)
+    monkeypatch.setattr("speechgru.corpora.connected._read", None)
+    with pytest.raises(ManifestError, match=r"its name is not UTF-8, .*; rename the file or folder"):
+        prepare("synthetic", odd, utterances=30)
+    with pytest.raises(ManifestError, match=r"its name is not UTF-8, .*; rename the file or folder"):
+        connected.join([], odd, num_utterances=1, num_words=range(1, 2), sample_rate=8000, seed=[0])
+    with pytest.raises(ManifestError, match=r"its name is not UTF-8, .*; rename the file or folder"):
+        RecordingFolder(odd).open(Grammar.load("digits"), num_prompts=1)
+    assert not odd.exists()

@@ -220,6 +220,8 @@ def test_a_digest_is_of_the_utterances_and_not_of_where_they_lie(corpus, tmp_pat
     (tmp_path / "moved.jsonl").write_text("".join(json.dumps(line) + "\n" for line in moved))
     assert digest_of(tmp_path / "moved.jsonl") == digest_of(corpus / "train.jsonl") is not None
     assert digest_of(tmp_path / "none.jsonl") is None and digest_of(tmp_path) is None
+    (tmp_path / "moved.jsonl").write_text("".join(json.dumps(line | {"channel": 2}) + "\n" for line in moved))
+    assert digest_of(tmp_path / "moved.jsonl") != digest_of(corpus / "train.jsonl"), "another channel, another sound"
 
 
 def test_a_run_whose_start_has_moved_needs_it_no_more(begun, given, tmp_path):

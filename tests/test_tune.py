@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -689,6 +690,22 @@ def test_a_sweep_in_which_no_trial_came_to_a_checkpoint_is_begun_anew(write_swee
     failed()
     write_json(folder.status, {"ended": "all trials are done"})
     assert _require_same_sweep(folder, loaded), "what was amiss may have lain in the corpus"
+
+
+def test_a_sweep_whose_corpus_has_moved_names_a_way_out_that_works(write_sweep, tones, tmp_path):
+    from speechgru.tune.chief import _require_same_sweep
+
+    corpus, moved = tmp_path / "corpus", tmp_path / "moved"
+    shutil.copytree(tones, corpus)
+    keys = lambda place: [f"data.train={place / 'train.jsonl'}", f"data.dev={place / 'dev.jsonl'}"]  # noqa: E731
+    folder = SweepFolder(tmp_path / "sweep")
+    _require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
+    write_json(folder.trial("0000").outcome, {"status": "completed"})
+    corpus.rename(moved)
+    with pytest.raises(ConfigError, match=r"put a link to it where it was, and name it as before$"):
+        _require_same_sweep(folder, load_sweep(write_sweep(), keys(moved)))
+    corpus.symlink_to(moved)
+    assert not _require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
 
 
 def test_a_sweep_from_before_a_key_is_resumed_by_the_same_file(write_sweep, tmp_path):

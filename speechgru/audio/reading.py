@@ -20,6 +20,7 @@ from speechgru.audio import containers, foreign
 from speechgru.audio.mixing import Mixing, mix
 from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
 from speechgru.errors import AudioError
+from speechgru.files import for_soundfile
 
 #: A WAV header's way of saying "until the end of the file": written by programs that stream.
 #: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
@@ -317,9 +318,8 @@ def _open_native(path: str, head: bytes, stack: contextlib.ExitStack) -> tuple[A
     import soundfile
 
     unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
-    # As bytes, because soundfile does not take every name that a POSIX system allows.
-    given: Any = path if os.name == "nt" else os.fsencode(path)
-    stream = stack.enter_context(soundfile.SoundFile(given if unended is None else io.BytesIO(unended)))
+    given = for_soundfile(path) if unended is None else io.BytesIO(unended)
+    stream = stack.enter_context(soundfile.SoundFile(given))
     mended = _mend(path, stream)
     if mended is not None:
         stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))

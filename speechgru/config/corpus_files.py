@@ -66,6 +66,7 @@ def digest_of(path: str | Path) -> str | None:
     facts = [
         [str(line.get("audio_filepath")).replace("\\", "/").rpartition("/")[2]]
         + [line.get(key) for key in ("offset", "duration", "text")]
+        + [line[key] for key in ("channel",) if line.get(key) is not None]  # digests of before knew none
         for line in lines
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest() if facts else None

@@ -15,7 +15,7 @@ import numpy as np
 
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
-from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.manifest import Utterance, require_storable
 
 _PAUSE_SECONDS = (0.05, 0.3)
 _BARE_EDGE_SHARE = 0.2  # of the utterances start (end) with the word itself, as trimmed recordings do
@@ -53,9 +53,11 @@ def join(
 
     Raises:
         CorpusError: `folder` cannot be written or a recording cannot be read.
+        ManifestError: no manifest can hold the folder's name.
     """
     import soundfile
 
+    require_storable(str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob(_OWN_AUDIO):

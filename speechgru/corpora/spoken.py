@@ -26,7 +26,7 @@ from speechgru.files import write_text
 from speechgru.process import workers as processes
 from speechgru.processors import num_processors
 from speechgru.progress import Progress, silent
-from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.utterances.manifest import Utterance, require_storable, write_manifest
 from speechgru.utterances.measurement import (
     MEASUREMENTS_NAME,
     Measurement,
@@ -243,6 +243,7 @@ def speak_files(
     if not sentences or most >= _MOST:
         raise CorpusError(f"a split has 1 to {_MOST - 1} sentences, got {most}")
     audio = out / "audio"
+    require_storable(str(audio))
     try:
         audio.mkdir(parents=True, exist_ok=True)
         for path in _outdated(out, splits):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
-from speechgru.files import atomic_path, write_json
+from speechgru.files import atomic_path, for_soundfile, write_json
 from speechgru.listen.augmented import FrontEnd, Probe, count_frames, plain
 from speechgru.listen.page import Band, Picture, Version
 
@@ -113,7 +113,9 @@ class Writer:
             scaled_N = samples_N / peak if lowered else samples_N
             # 16 bits end one step below 1.
             scaled_N = np.clip(scaled_N, -1.0, 1.0 - 2.0**-15)
-            soundfile.write(temporary, scaled_N, self.config.data.sample_rate, format="WAV", subtype="PCM_16")
+            soundfile.write(
+                for_soundfile(temporary), scaled_N, self.config.data.sample_rate, format="WAV", subtype="PCM_16"
+            )
         file = f"{_AUDIO}/{name}.wav"
         return file, {
             "audio": file,

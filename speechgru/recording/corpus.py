@@ -20,9 +20,9 @@ import numpy as np
 
 from speechgru.audio.reading import read_header
 from speechgru.errors import CorpusError
-from speechgru.files import atomic_path, write_json, write_text
+from speechgru.files import atomic_path, for_soundfile, write_json, write_text
 from speechgru.recording.prompts import SentenceSource, choose_prompts
-from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, require_storable, write_manifest
 
 #: The folder's files.
 RECORDINGS_NAME, PROMPTS_NAME, GRAMMAR_NAME = "recordings.jsonl", "prompts.txt", "grammar.json"
@@ -71,8 +71,10 @@ class RecordingFolder:
 
         Raises:
             CorpusError: the folder has another grammar's recordings, or its prompts cannot be read.
+            ManifestError: no manifest can hold the folder's name.
             UserError: the folder cannot be written.
         """
+        require_storable(str(self.path.absolute()))
         self._grammar, record = grammar, json.loads(json.dumps(grammar.as_record()))
         stored = self.path / GRAMMAR_NAME
         if stored.exists() and self._read(stored) != record:
@@ -128,7 +130,7 @@ class RecordingFolder:
 
         path = self._audio(number, ".flac")
         with atomic_path(path) as temporary:
-            soundfile.write(temporary, samples_N, sample_rate, subtype="PCM_16")
+            soundfile.write(for_soundfile(temporary), samples_N, sample_rate, subtype="PCM_16")
         return self._enter(number, text, path, len(samples_N) / sample_rate)
 
     def keep_file(self, number: int, text: str, source: Path) -> Utterance:

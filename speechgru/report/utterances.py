@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speechgru.files import for_soundfile
 from speechgru.metrics.error_rates import AlignedPair, align
 from speechgru.report.html import is_number, seconds, text
 
@@ -143,7 +144,7 @@ def read_wav(
     except (ImportError, OSError) as error:  # OSError: the package without its library
         raise AudioUnavailableError("soundfile is not installed") from error
     try:
-        with soundfile.SoundFile(path) as recording:
+        with soundfile.SoundFile(for_soundfile(path)) as recording:
             start = round(offset * recording.samplerate)
             length = recording.frames - start
             if duration is not None:

@@ -399,6 +399,6 @@ def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:
         raise ConfigError(
             f"{folder.path}: holds another sweep: {'; '.join(map(str, changed))}. budget.trials and budget.minutes may "
             "change, all else must be the same to resume it. Give the sweep as it was, or another --run"
-            + (". If the corpus has moved, put a link to it where it was" if moved else "")
+            + (". If the corpus has moved, put a link to it where it was, and name it as before" if moved else "")
         )
     return False

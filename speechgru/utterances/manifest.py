@@ -274,7 +274,7 @@ def require_storable(path: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         raise ManifestError(
-            f"{path!a}: its name is not UTF-8, so that no manifest can hold it; rename the file"
+            f"{path!a}: its name is not UTF-8, so that no manifest can hold it; rename the file or folder"
         ) from error
 
 

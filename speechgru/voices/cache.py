@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechgru.files import atomic_path
+from speechgru.files import atomic_path, for_soundfile
 from speechgru.voices.engine import Engine, Voice
 
 #: Raised when speech is kept in another way, or an engine of ours speaks the same otherwise.
@@ -56,12 +56,12 @@ class SpeechCache:
         path = self._path(engine, text, voice, seed)
         with contextlib.suppress(OSError, soundfile.LibsndfileError):  # missing or damaged: spoken anew
             if path.is_file():
-                samples_N, sample_rate = soundfile.read(path, dtype="float32")
+                samples_N, sample_rate = soundfile.read(for_soundfile(path), dtype="float32")
                 os.utime(path)  # what is used stays
                 return samples_N, int(sample_rate)
         samples_N, sample_rate = engine.speak(text, voice, seed=seed)
         with contextlib.suppress(OSError, ValueError, soundfile.LibsndfileError), atomic_path(path) as temporary:
-            soundfile.write(temporary, samples_N, sample_rate, format="FLAC", subtype="PCM_16")
+            soundfile.write(for_soundfile(temporary), samples_N, sample_rate, format="FLAC", subtype="PCM_16")
         return samples_N, sample_rate
 
     def trim(self) -> None:
