@@ -127,10 +127,12 @@ def ours(config, *, form="features", ahead=False, **model_options):
 
     from speechgru.ctc import ctc_loss
     from speechgru.model.build import build_model
+    from speechgru.process.memory import keep_freed_memory
     from speechgru.train.ahead import Ahead
     from speechgru.train.optimizers import make_optimizer
     from speechgru.train.step import TrainStep
 
+    keep_freed_memory()  # of the peers as well
     model = build_model(config, CLASSES, **model_options)
     encoder, optimizer = model.encoder.model, make_optimizer(config.train)
     optimizer.build(model.trainable_variables)

@@ -1,19 +1,24 @@
-"""Signals, ordered threads and locked folders."""
+"""Signals, ordered threads, locked folders and freed memory."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import filelock
 import pytest
 
 from speechgru.errors import Interrupted, UserError
 from speechgru.process.locked_folder import locked_folder
+from speechgru.process.memory import keep_freed_memory
 from speechgru.process.ordered import map_in_order
 from speechgru.process.signals import Interruption, Stopped, exit_code
+
+ROOT = Path(__file__).parents[1]
 
 _HOLD = """
 import sys
@@ -166,3 +171,35 @@ def test_no_handler_is_set_outside_the_main_thread():
 
 def test_the_exit_status_is_that_of_the_signal_or_of_sigterm():
     assert (exit_code(signal.SIGINT), exit_code(None)) == (130, 143)
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+#: Prints the page faults of arrays that are made and freed again and again, some 24 MB each time.
+_FAULTS = """
+import resource, sys
+import numpy as np
+from speechgru.process.memory import keep_freed_memory
+if sys.argv[1:]:
+    assert keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [np.ones(750_000, np.float32) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(), faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library keeps what it likes")
+def test_freed_memory_is_kept_where_that_is_asked_for():
+    def faults(*arguments):
+        command = [sys.executable, "-c", _FAULTS, *arguments]
+        return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < 100 < 4000 < faults()
+
+
+def test_a_c_library_that_cannot_keep_freed_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    assert keep_freed_memory() is False

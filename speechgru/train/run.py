@@ -23,6 +23,7 @@ from speechgru.errors import ConfigError, UserError
 from speechgru.files import room_for, write_json
 from speechgru.grammar import Grammar
 from speechgru.process.locked_folder import locked_folder
+from speechgru.process.memory import keep_freed_memory
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
@@ -165,6 +166,7 @@ def train(
         require_files(config)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+    keep_freed_memory()
     with Interruption(
         advice="the same command resumes the run from its last checkpoint, if it has one"
     ) as interruption:
