@@ -89,18 +89,22 @@ class TrainStep:
         self._augmentation = Augmentation(config)
         self._quiet_steps = round(config.quiet_start_ms / 1000 / config.step_seconds)
         self._weights = [variable.value for variable in self.trained]
+        self._sizes = [math.prod(weight.shape) for weight in self._weights]
         with self.strategy.scope():
-            # Each replica adds up its own; nothing travels before `reduce`.
-            self._gradients = [_local(tf.zeros_like(weight)) for weight in self._weights]
-            self._totals = _local(tf.zeros([2]))  # of the loss and of the utterances
+            # The sums over the parts: of the gradient, one weight after the other in one row, so that a few operations
+            # do for all of them, then of the loss and the utterances. Each replica has its own; nothing travels before
+            # `reduce`.
+            self._sums = _local(tf.zeros([sum(self._sizes) + 2]))
             #: The running average of `trained`, in their order; empty without `train.ema`.
             self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
         self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
         prepared = self._signature() if self._is_replicated else self._prepared_signature()
         self._prepare = tf.function(self._prepare_one, input_signature=[self._signature()])
-        self._gather = tf.function(self._gather_all, input_signature=[[prepared] * self._num_local, _SCALAR])
+        self._gather = tf.function(self._gather_all, input_signature=[[prepared] * self._num_local, _SCALAR, _FLAG])
         self._reduce = tf.function(self._reduce_all, input_signature=[_SCALAR])
         self._apply = tf.function(self._apply_all, input_signature=[_SCALAR, _SCALAR])
+        #: Loss, utterances and norm of what the first replica here has gathered; None before the first part.
+        self._gathered: np.ndarray | None = None
 
     @property
     def _is_replicated(self) -> bool:
@@ -129,8 +133,9 @@ class TrainStep:
         """
         if not all(_FEATURES in batch for batch in batches):
             batches = self.prepare(batches)
-        results = self._gather(list(batches), tf.constant(loss_scale, tf.float32))
-        return [(loss_B.numpy(), feasible_B.numpy()) for loss_B, feasible_B in results]
+        results = self._gather(list(batches), tf.constant(loss_scale, tf.float32), tf.constant(self._gathered is None))
+        self._gathered = results[0][-1].numpy()
+        return [(loss_B.numpy(), feasible_B.numpy()) for loss_B, feasible_B, _ in results]
 
     def reduce(self, *, asked: int = 0, loss_scale: float = 1.0) -> Outcome:
         """Sums what was gathered over all replicas.
@@ -139,7 +144,11 @@ class TrainStep:
             asked: a number of this process that all get to know the sum of.
             loss_scale: what `gather` got.
         """
-        loss, utterances, total, norm = (float(part) for part in self._reduce(tf.constant(asked, tf.float32)))
+        if self._is_replicated:
+            *numbers, total = (float(part) for part in self._reduce(tf.constant(asked, tf.float32)))
+        else:
+            numbers, total = [0.0] * 3 if self._gathered is None else self._gathered.tolist(), asked
+        loss, utterances, norm = numbers
         count = max(1.0, utterances)
         return Outcome(
             loss=loss / count if utterances else math.nan,
@@ -159,11 +168,11 @@ class TrainStep:
         clip = min(1.0, self._config.train.clip_norm / max(outcome.gradient_norm, 1e-30))
         factor = clip / (max(1, outcome.num_utterances) * loss_scale)
         self._apply(tf.constant(factor, tf.float32), tf.constant(learning_rate, tf.float32))
+        self.drop()
 
-    @tf.function
     def drop(self) -> None:
-        """Forgets the gathered gradient: the weights stay as they are."""
-        self.strategy.run(self._forget)
+        """Forgets the gathered gradient: the next part is the first one. The weights stay as they are."""
+        self._gathered = None
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
         values, counts = INPUTS[self._form]
@@ -189,11 +198,13 @@ class TrainStep:
             "num_frames_B": tf.TensorSpec([None], tf.int32),
         }
 
-    def _gather_all(self, batches: list[Batch], loss_scale: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
-        def on_replica() -> tuple[tf.Tensor, tf.Tensor]:
+    def _gather_all(
+        self, batches: list[Batch], loss_scale: tf.Tensor, is_first: tf.Tensor
+    ) -> list[tuple[tf.Tensor, ...]]:
+        def on_replica() -> tuple[tf.Tensor, ...]:
             # Known while tracing: each replica's part of the graph is its own.
             number = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
-            return self._gather_one(batches[number % self._num_local], loss_scale)
+            return self._gather_one(batches[number % self._num_local], loss_scale, is_first)
 
         parts = [self.strategy.experimental_local_results(part) for part in self.strategy.run(on_replica)]
         return list(zip(*parts, strict=True))
@@ -208,7 +219,7 @@ class TrainStep:
         others = {name: part for name, part in batch.items() if name != values}
         return others | {_FEATURES: features_BTD, "num_frames_B": num_frames_B}
 
-    def _gather_one(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _gather_one(self, batch: Batch, loss_scale: tf.Tensor, is_first: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if self._is_replicated:
             batch = self._prepare_one(batch)
         features_BTD, num_frames_B = batch[_FEATURES], batch["num_frames_B"]
@@ -233,22 +244,20 @@ class TrainStep:
             counted_B = feasible_B & (batch["weight_B"] > 0.0)
             loss = tf.reduce_sum(tf.where(counted_B, loss_B, 0.0))
             scaled = loss * loss_scale
-        for total, gradient in zip(self._gradients, tape.gradient(scaled, self._weights), strict=True):
-            if gradient is not None:
-                total.assign_add(gradient)
-        self._totals.assign_add(tf.stack([loss, tf.math.count_nonzero(counted_B, dtype=tf.float32)]))
-        return loss_B, feasible_B
+        gradients = tape.gradient(scaled, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        numbers = tf.stack([loss, tf.math.count_nonzero(counted_B, dtype=tf.float32)])
+        part = tf.concat([*(tf.reshape(gradient, [-1]) for gradient in gradients), numbers], axis=0)
+        sums = tf.cond(is_first, lambda: part, lambda: self._sums.read_value() + part)
+        self._sums.assign(sums)
+        return loss_B, feasible_B, _loss_utterances_norm(sums)
 
     def _reduce_all(self, asked: tf.Tensor) -> Sequence[tf.Tensor]:
         def on_replica() -> tuple[tf.Tensor, ...]:
-            gradients = [total.read_value() for total in self._gradients]
-            numbers = tf.concat([self._totals.read_value(), [asked]], axis=0)
-            if self.strategy.num_replicas_in_sync > 1:
-                context = tf.distribute.get_replica_context()
-                *gradients, numbers = context.all_reduce(tf.distribute.ReduceOp.SUM, [*gradients, numbers])
-                for total, gradient in zip(self._gradients, gradients, strict=True):
-                    total.assign(gradient)
-            return (*tf.unstack(numbers), tf.linalg.global_norm(gradients))
+            context = tf.distribute.get_replica_context()
+            local = tf.concat([self._sums.read_value(), [asked]], axis=0)
+            sums = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
+            self._sums.assign(sums[:-1])
+            return (*tf.unstack(_loss_utterances_norm(sums[:-1])), sums[-1])
 
         return [self.strategy.experimental_local_results(part)[0] for part in self.strategy.run(on_replica)]
 
@@ -258,7 +267,9 @@ class TrainStep:
         def on_replica() -> None:
             # Keras sums over the replicas itself, and each has the whole sum already.
             share = factor / self.strategy.num_replicas_in_sync
-            gradients = [total.read_value() * share for total in self._gradients]
+            scaled = self._sums.read_value() * share
+            parts = tf.split(scaled, [*self._sizes, 2])[:-1]
+            gradients = [tf.reshape(part, weight.shape) for part, weight in zip(parts, self._weights, strict=True)]
             self.optimizer.apply(gradients, self.trained)
             if self.averages:
                 # Early on the average follows more closely: the first weights are noise that it should forget.
@@ -266,13 +277,13 @@ class TrainStep:
                 keep = tf.minimum(self._config.train.ema, done / (9.0 + done))
                 for average, weight in zip(self.averages, self._weights, strict=True):
                     average.assign_add((1.0 - keep) * (weight.read_value() - average.read_value()))
-            self._forget()
 
         self.strategy.run(on_replica)
 
-    def _forget(self) -> None:
-        for total in (*self._gradients, self._totals):
-            total.assign(tf.zeros_like(total.read_value()))
+
+def _loss_utterances_norm(sums: tf.Tensor) -> tf.Tensor:
+    """What `Outcome` is made of, [3], from a gradient that loss and utterances follow."""
+    return tf.concat([sums[-2:], [tf.linalg.global_norm([sums[:-2]])]], axis=0)
 
 
 def trained_variables(model: AcousticModel, spelling: Spelling | None) -> list[keras.Variable]:
@@ -280,7 +291,7 @@ def trained_variables(model: AcousticModel, spelling: Spelling | None) -> list[k
     return [*model.trainable_variables, *([] if spelling is None else spelling.layer.trainable_variables)]
 
 
-_SCALAR = tf.TensorSpec([], tf.float32)
+_SCALAR, _FLAG = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.bool)
 #: What a prepared batch has and another has not.
 _FEATURES = "features_BTD"
 
