@@ -41,7 +41,7 @@ def bits(seeds_B2: np.ndarray, count: int) -> np.ndarray:
 def uniform(seeds_B2: np.ndarray, count: int) -> np.ndarray:
     """`count` numbers in [0, 1) from each seed, float32 [B, count]: those of `tf.random.stateless_uniform`.
 
-    >>> (uniform(np.array([[1, 2]]), 100) < 1).all()
+    >>> bool((uniform(np.array([[1, 2]]), 100) < 1).all())
     True
     """
     return (bits(seeds_B2, count) & np.uint32(0x7FFFFF)).astype(np.float32) * np.float32(2**-23)

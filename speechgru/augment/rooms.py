@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from speechgru.augment.seeds import split_seed
-from speechgru.augment.spectra import SILENT_ENERGY, at_unit_energy, coloured_noise, fft_length
+from speechgru.augment.spectra import SILENT_ENERGY, at_unit_energy, coloured_noise, fft_length, powers_of_10
 
 #: Places, evenly apart on the mel scale, at which a made-up microphone's gain is drawn; straight lines between.
 _EQUALIZER_POINTS = 8
@@ -67,7 +67,7 @@ def room_response(
     _, noise_seed, corner_seed, times_seed, levels_seed, _ = split_seed(seed, 6)
     seconds = draw_reverb_seconds(seed, seconds_min=seconds_min, seconds_max=seconds_max)
     length = tf.maximum(2, tf.cast(tf.math.ceil(seconds * sample_rate), tf.int32))
-    decay_K = tf.pow(10.0, -3.0 * tf.cast(tf.range(length), tf.float32) / (seconds * sample_rate))
+    decay_K = powers_of_10(-3.0 * tf.cast(tf.range(length), tf.float32) / (seconds * sample_rate))
     corner_hz = tf.random.stateless_uniform([], corner_seed, *_CORNER_HZ)
     late_K = decay_K * coloured_noise(
         length,
@@ -127,9 +127,9 @@ def equalize(samples_N: tf.Tensor, seed: tf.Tensor, *, sample_rate: int, equaliz
     frequencies_hz = tf.cast(tf.range(tf.size(spectrum_F)), tf.float32) * (sample_rate / tf.cast(length, tf.float32))
     places_F = (_EQUALIZER_POINTS - 1) * tf.math.log1p(frequencies_hz / 700.0) / math.log1p(sample_rate / 2.0 / 700.0)
     points_P = tf.range(_EQUALIZER_POINTS, dtype=tf.float32)
-    weights_FP = tf.maximum(0.0, 1.0 - tf.abs(places_F[:, None] - points_P))
+    weights_PF = tf.maximum(0.0, 1.0 - tf.abs(places_F - points_P[:, None]))
     gains_db_P = equalizer_db * tf.random.stateless_uniform([_EQUALIZER_POINTS], seed, -1.0, 1.0)
-    gains_F = tf.pow(10.0, tf.linalg.matvec(weights_FP, gains_db_P) / 20.0)
+    gains_F = powers_of_10(tf.linalg.matvec(weights_PF, gains_db_P / 20.0, transpose_a=True))
     heard_N = tf.signal.irfft(spectrum_F * tf.cast(gains_F, tf.complex64), [length])[:num_samples]
     energy, heard_energy = tf.reduce_sum(tf.square(samples_N)), tf.reduce_sum(tf.square(heard_N))
     gain = tf.sqrt(energy / tf.maximum(heard_energy, SILENT_ENERGY))

