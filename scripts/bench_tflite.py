@@ -2,6 +2,7 @@
 
     python scripts/bench_tflite.py            # whole recordings and streams, lengths, sizes, memory: about ten minutes
     python scripts/bench_tflite.py --quick    # a step for every frame only, two lengths, few rounds
+    python scripts/bench_tflite.py --widths   # 2 layers of 32, 64, 128 and 256 units behind 40 mels: three minutes
 
 The model has 3 GRU layers of 256 behind 80 mels. All get the same log-mel frames of 4 s of sound and give the same
 log-probabilities: normalisation, subsampling convolution, layer normalisation, GRU layers, dense layer, log-softmax.
@@ -17,6 +18,10 @@ weights are random, no bias is 0. Before anything is timed, the float forms of a
 Streams: 4 s of sound call by call, the state handed on. Ours begin at samples, as a stream does: log-mel is in their
 time, and so is cutting the samples. ONNX Runtime gets windows of log-mel frames that were made and cut before, so that
 the ratio is to our disadvantage. A forward model answers every 0.1 s; a chunked one every 32 frames, 16 frames late.
+
+With `--widths` the models are those that this project trains: whole recordings from log-mel frames and streams from
+samples at each width, in float32 and with 8-bit weights, beside ONNX Runtime's faster form from frames. The figures are
+ratios of the processor's time, and the last line's `widths` has them by width.
 
 Libraries take turns within one process, so that a change of the machine's load meets all of them. A turn is a pause
 where the library changes (the threads of the one before may still spin), a call that does not count, and calls that do;
@@ -403,21 +408,16 @@ def windows_of(log_mel_TM, mean_M, geometry, num_calls):
     return [np.ascontiguousarray(padded_1TM[:, start : start + geometry.window_frames]) for start in starts]
 
 
-def streaming(direction, factor, folder, *, libraries, rounds, size):
-    """One model that streams; returns the answer's keys, and the row of the table of first results."""
-    config = make_config(factor, direction, size)
-    graphs = make_graphs(config)
-    folder = folder / direction
-    folder.mkdir()
+def stream_contestants(graphs, config, folder, *, forms, with_onnx):
+    """Those that stream the same recording, our files by form, and how far each is from the model."""
     geometry, samples_N = graphs.model.stream_geometry(), make_samples(SECONDS)
     num_calls = geometry.num_ready_calls(len(samples_N))
-    seconds = num_calls * geometry.chunk_samples / SAMPLE_RATE
-    ours = tflite_files(graphs.stream(), folder, "stream", ["none", "dynamic"])
+    ours = tflite_files(graphs.stream(), folder, "stream", forms)
     contestants = {
         f"ours {form}, from samples": Contestant("litert", stream_of_ours(path, graphs.model, samples_N))
         for form, path in ours.items()
     }
-    if "onnxruntime" in libraries:
+    if with_onnx:
         weights = weights_of(graphs, config)
         log_mel_TM = graphs.front_end_stages(samples_N)["log_mel"]
         windows = windows_of(log_mel_TM, weights.mean_M, geometry, num_calls)
@@ -429,8 +429,22 @@ def streaming(direction, factor, folder, *, libraries, rounds, size):
             contestants[name] = Contestant("onnxruntime", stream_of_onnx(path, windows, states))
     recognized = graphs.recognize()(samples=samples_N[None])["log_probs"][0].numpy()
     expected = recognized[: num_calls * geometry.chunk_steps]
-    exact = {"ours none, from samples", "onnxruntime float32"}
-    differences = compare_outputs(contestants, expected, exact=exact)
+    differences = compare_outputs(contestants, expected, exact={"ours none, from samples", "onnxruntime float32"})
+    return contestants, ours, differences
+
+
+def streaming(direction, factor, folder, *, libraries, rounds, size):
+    """One model that streams; returns the answer's keys, and the row of the table of first results."""
+    config = make_config(factor, direction, size)
+    graphs = make_graphs(config)
+    folder = folder / direction
+    folder.mkdir()
+    geometry, samples_N = graphs.model.stream_geometry(), make_samples(SECONDS)
+    num_calls = geometry.num_ready_calls(len(samples_N))
+    seconds = num_calls * geometry.chunk_samples / SAMPLE_RATE
+    contestants, ours, differences = stream_contestants(
+        graphs, config, folder, forms=["none", "dynamic"], with_onnx="onnxruntime" in libraries
+    )
     timings = take_turns(contestants, rounds)
     print_timings(
         f"Streams of a {direction} model, {FACTORS[factor]}: {num_calls} calls, {seconds:g} s of sound, "
@@ -486,6 +500,100 @@ def print_first_results(rows):
             *(f"{1e3 * row[key]:.2f}" for key in ("load", "first", "later")),
         )
     console.print(table)
+
+
+# -- widths ------------------------------------------------------------------------------------------------------------
+
+WIDTHS, WIDTHS_LAYERS, WIDTHS_MELS = (32, 64, 128, 256), 2, 40
+
+
+def over_widths(folder, *, rounds):
+    """The table of widths; returns the answer's `widths`."""
+    table = Table("units", "", title="Over widths, a step a frame", title_justify="left")
+    for column in (
+        "ours float32, processor ms",
+        "dynamic",
+        "onnxruntime",
+        "x float32",
+        "x dynamic",
+        "KiB",
+        "dynamic KiB",
+    ):
+        table.add_column(column, justify="right")
+    answer = {}
+    for units in WIDTHS:
+        size = {"num_layers": WIDTHS_LAYERS, "units": units}
+        answer[units] = {}
+        for name, contest in (
+            ("whole", contest_of_whole),
+            *((direction, contest_of_stream(direction)) for direction in STREAMS),
+        ):
+            own = folder / f"{units}-{name}"
+            own.mkdir()
+            timings, sizes, front_end = contest(size, own, rounds)
+            ours = {form: timings[f"ours {form}"].processor for form in ("none", "dynamic")}
+            theirs = min(timing.processor for peer, timing in timings.items() if peer.startswith("onnxruntime"))
+            ratios = {form: round(theirs / seconds, 3) for form, seconds in ours.items()}
+            answer[units][name] = {"float32": ratios["none"], "dynamic": ratios["dynamic"]}
+            if front_end is not None:
+                answer[units]["front_end_ms"] = round(1e3 * front_end, 3)
+            table.add_row(
+                str(units),
+                name,
+                *(f"{1e3 * seconds:.2f}" for seconds in (ours["none"], ours["dynamic"], theirs)),
+                *(f"{ratios[form]:.2f}" for form in ("none", "dynamic")),
+                *(f"{sizes[form] / 2**10:.0f}" for form in ("none", "dynamic")),
+            )
+    console.print(table)
+    console.print(
+        f"{SECONDS:g} s of sound, {WIDTHS_LAYERS} layers, {WIDTHS_MELS} mels. Whole recordings begin at frames, "
+        "our streams at samples. Front end alone, ms: "
+        + ", ".join(f"{found['front_end_ms']:.2f}" for found in answer.values())
+    )
+    return answer
+
+
+def contest_of_whole(size, folder, rounds):
+    """Whole recordings from frames: timings, sizes of our files by form, seconds of the front end alone."""
+    import tensorflow as tf
+
+    config = make_config(1, size=size)
+    graphs = make_graphs(config)
+    samples_1N = make_samples(SECONDS)[None]
+    log_mel_1TM = graphs.front_end_stages(samples_1N[0])["log_mel"][None]
+    features = graphs.features()
+    files = tflite_files(features, folder, "features", ["none", "dynamic"])
+    contestants = {}
+    for form, path in files.items():
+        runner = tflite_runner(path)
+        contestants[f"ours {form}"] = Contestant(
+            "litert", lambda runner=runner: runner(log_mel=log_mel_1TM)["log_probs"]
+        )
+    for name, path in onnx_files(weights_of(graphs, config), folder, "features").items():
+        session = onnx_session(path)
+        contestants[name] = Contestant(
+            "onnxruntime", lambda session=session: session.run(None, {"log_mel": log_mel_1TM})[0]
+        )
+    expected = features(log_mel=tf.constant(log_mel_1TM))["log_probs"].numpy()
+    compare_outputs(contestants, expected, exact={"ours none", "onnxruntime float32"})
+    front_end = tflite_runner(tflite_files(front_end_function(graphs), folder, "front_end", ["none"])["none"])
+    contestants["front end"] = Contestant("litert", lambda: front_end(samples=samples_1N)["log_mel"])
+    timings = take_turns(contestants, rounds)
+    sizes = {form: path.stat().st_size for form, path in files.items()}
+    return timings, sizes, timings["front end"].processor
+
+
+def contest_of_stream(direction):
+    """The contest of one direction's streams; ours begin at samples, ONNX Runtime's at frames."""
+
+    def contest(size, folder, rounds):
+        config = make_config(1, direction, size)
+        graphs = make_graphs(config)
+        contestants, files, _ = stream_contestants(graphs, config, folder, forms=["none", "dynamic"], with_onnx=True)
+        contestants = {name.removesuffix(", from samples"): one for name, one in contestants.items()}
+        return take_turns(contestants, rounds), {form: path.stat().st_size for form, path in files.items()}, None
+
+    return contest
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -550,6 +658,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a step a frame, two lengths, 3 rounds")
     parser.add_argument("--repetitions", type=int, default=11, help="rounds; at least 7 for a figure to be quoted")
     parser.add_argument("--units", type=int, default=SIZE["units"], help="another width, to try the script itself")
+    parser.add_argument("--widths", action="store_true", help="the small models of this project, from 32 to 256 units")
     parser.add_argument("--without", nargs="+", default=[], choices=LIBRARIES, help="as where it is not installed")
     parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -562,6 +671,14 @@ def main():
     libraries = [name for name in LIBRARIES if name not in arguments.without and installed(name)]
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     console.print(f"{os.cpu_count()} processors{load}, one thread each; medians of {rounds} rounds")
+    if arguments.widths:
+        if "onnxruntime" not in libraries:
+            raise SystemExit("--widths compares with ONNX Runtime; install onnx and onnxruntime")
+        global N_MELS
+        N_MELS = WIDTHS_MELS
+        with tempfile.TemporaryDirectory() as temporary:
+            print(json.dumps({"widths": over_widths(Path(temporary), rounds=rounds)}))
+        return
     answer, first_results = {}, {}
     with tempfile.TemporaryDirectory() as temporary:
         for factor, meaning in list(FACTORS.items())[: 1 if arguments.quick else None]:

@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 from gru_reference import gru_reference
 
-from speechgru.gru.portable import BLOCK, BLOCKS, portable_gru
+from speechgru.gru import BiGRU, portable
+from speechgru.gru.portable import KEPT_FRAMES, MOST_FRAMES, portable_directions, portable_gru
 
 UNITS, INPUTS = 4, 3
-INNER, OUTER = BLOCK, BLOCK * BLOCKS
+INNER, OUTER = MOST_FRAMES, KEPT_FRAMES
 BORDERS = [0, 1, INNER - 1, INNER, INNER + 1, OUTER - 1, OUTER, OUTER + 1, 2 * OUTER, 2 * OUTER + INNER + 1]
 
 
@@ -239,19 +240,107 @@ DELEGATED = {
 }
 
 
+def both(w_forward, w_backward, *, frames=None, units=UNITS, inputs=INPUTS, valid=None, **arguments):
+    """A function of the frames `a` alone: two directions in one loop, each from a state of its own."""
+    states = [tf.constant(value) for value in states_of_both(units)]
+
+    @tf.function(input_signature=[tf.TensorSpec([1, frames, inputs], name="a")])
+    def run(a):
+        directions = [
+            {
+                "inputs_BTF": a,
+                "initial_state_BU": state_BU,
+                "backwards": backwards,
+                "valid_BT": None if valid is None or not backwards else tf.constant(valid),
+                **{name: tf.constant(value) for name, value in w.items()},
+                **arguments,
+            }
+            for w, state_BU, backwards in zip((w_forward, w_backward), states, (False, True), strict=True)
+        ]
+        return tf.concat(portable_directions(directions), axis=-1)
+
+    return run
+
+
+def states_of_both(units):
+    return np.random.default_rng(5).normal(size=[2, 1, units]).astype("float32")
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_two_directions_in_one_loop_are_the_two_at_every_border(reset_after):
+    pair = [weights(reset_after), {name: -0.7 * value for name, value in weights(reset_after).items()}]
+    run = both(*pair, reset_after=reset_after)
+    content = converted(run)
+    for frames in BORDERS[1:]:
+        x_BTF, _ = inputs_of(frames)
+        outputs = [
+            expected(x_BTF, state_BU, w, backwards=backwards, reset_after=reset_after)
+            for w, state_BU, backwards in zip(pair, states_of_both(UNITS), (False, True), strict=True)
+        ]
+        for actual_BTD in (run(x_BTF), run_tflite(content, x_BTF)):
+            np.testing.assert_allclose(actual_BTD, np.concatenate(outputs, axis=-1), atol=1e-5)
+
+
+def test_one_of_two_directions_may_have_frames_that_are_not_valid():
+    """A stream's last window: the backward direction begins at the last real step, the forward one knows of no end."""
+    pair = [weights(), {name: 0.7 * value for name, value in weights().items()}]
+    x_BTF, _ = inputs_of(27)
+    valid = np.arange(27)[None] < 19
+    forward_BTU, backward_BTU = np.split(np.asarray(both(*pair, frames=27, valid=valid)(x_BTF)), 2, axis=-1)
+    states = states_of_both(UNITS)
+    np.testing.assert_allclose(forward_BTU, expected(x_BTF, states[0], pair[0]), atol=1e-5)
+    expected_BTU = expected(x_BTF[:, :19], states[1], pair[1], backwards=True)
+    np.testing.assert_allclose(backward_BTU[:, :19], expected_BTU, atol=1e-5)
+
+
+@pytest.mark.parametrize("units", [4, 90, 128, 200])
+@pytest.mark.parametrize("frames", [None, 7, 48, 130])
+def test_every_number_of_frames_a_turn_gives_the_same(units, frames):
+    """Widths whose turns have 10, 5, 2 and 1 frames."""
+    w = weights(units=units)
+    assert portable._frames_a_turn(units, 2) == {4: 10, 90: 5, 128: 2, 200: 1}[units]
+    run = both(w, w, units=units, frames=frames)
+    for count in (frames,) if frames else (1, 9, 10, 11, 99, 100, 101, 211):
+        x_BTF, _ = inputs_of(count, units=units)
+        outputs = [
+            expected(x_BTF, state_BU, w, backwards=backwards)
+            for state_BU, backwards in zip(states_of_both(units), (False, True), strict=True)
+        ]
+        np.testing.assert_allclose(run(x_BTF), np.concatenate(outputs, axis=-1), atol=1e-4)
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("reset_after", [True, False])
-@pytest.mark.parametrize("backwards", [False, True])
-def test_a_step_is_one_call_of_xnnpack(dynamic, reset_after, backwards):
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_turn_is_one_call_of_xnnpack(dynamic, reset_after, pair):
     w = weights(reset_after, units=64, inputs=32)
-    run = traced(w, units=64, inputs=32, reset_after=reset_after, backwards=backwards)
-    step = innermost(converted(run, dynamic=dynamic))
-    floats = [name for name, *_, is_float in step if is_float and name != "GATHER"]
+    arguments = {"units": 64, "inputs": 32, "reset_after": reset_after}
+    run = both(w, w, **arguments) if pair else traced(w, backwards=True, **arguments)
+    turn = innermost(converted(run, dynamic=dynamic))
+    floats = [name for name, *_, is_float in turn if is_float and name != "GATHER"]
     assert set(floats) <= DELEGATED
-    assert len(floats) <= 17
-    assert len(step) - len(floats) <= 3, "the frame's index, the loop's counter, and reading the frame"
+    # A frame: 14 operations for all rows, 1 or 2 products, and for two directions each product's row and their joint.
+    products = (1 + pair) * (2 - reset_after)
+    assert floats.count("FULLY_CONNECTED") == products * MOST_FRAMES
+    assert len(floats) <= (14 + products + (3 * (2 - reset_after) if pair else 0) + 0.6) * MOST_FRAMES
+    assert len(turn) - len(floats) <= 3, "the block's index, the loop's counter, and reading the block"
     # What XNNPACK does not run reads nothing that it computes, so that the rest can run as one.
-    computed = {output for name, _, outputs, is_float in step if is_float and name != "GATHER" for output in outputs}
-    assert not [one for one in step if not (one[3] and one[0] != "GATHER") and computed & set(one[1])]
-    # One product of each weight: a second one would have packed weights of its own.
-    assert floats.count("FULLY_CONNECTED") == 2
+    computed = {output for name, _, outputs, is_float in turn if is_float and name != "GATHER" for output in outputs}
+    assert not [one for one in turn if not (one[3] and one[0] != "GATHER") and computed & set(one[1])]
+
+
+def test_a_layer_runs_both_directions_of_one_utterance_in_one_loop():
+    """And of several utterances, where each needs its own batch of rows, one after the other; with the same numbers."""
+    layer, fused = (BiGRU(5, implementation=name) for name in ("portable", "fused"))
+    x_BTF, _ = inputs_of(23, batch=2)
+    fused(x_BTF), layer(x_BTF)
+    layer.set_weights(fused.get_weights())
+
+    def loops(batch):
+        function = tf.function(layer.__call__, autograph=False)
+        graph = function.get_concrete_function(tf.TensorSpec([batch, None, INPUTS])).graph
+        return [one for one in graph.get_operations() if one.type in ("While", "StatelessWhile")]
+
+    assert len(loops(1)) == 1 and len(loops(2)) == 2
+    for rows_BTF in (x_BTF, x_BTF[:1]):
+        np.testing.assert_allclose(layer(rows_BTF), fused(rows_BTF), atol=1e-5)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from speechgru.gru import compiled, cudnn
 from speechgru.gru.cell import GRUCell
 from speechgru.gru.fused import fused_gru
-from speechgru.gru.portable import portable_gru
+from speechgru.gru.portable import portable_directions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +231,8 @@ def run(name: str, frames: Frames, directions: Sequence[Direction]) -> tuple[tf.
     """
     if name == "compiled":
         return _compiled(frames, directions)
+    if name == "portable" and frames.inputs_BTF.shape[0] == 1 and not any(one.training for one in directions):
+        return _portable_alone(frames, directions)
     outputs, states = zip(*(_ONE_DIRECTION[name](frames, direction) for direction in directions), strict=True)
     return outputs[0] if len(outputs) == 1 else tf.concat(outputs, axis=-1), list(states)
 
@@ -280,18 +282,33 @@ def _fused(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _portable(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
-    cell, before_BU = direction.cell, direction.initial_state_BU
     input_mask_BF, state_mask_BU = _dropout_masks(frames, direction)
-    outputs_BTU = portable_gru(
-        _with_dropout(frames, input_mask_BF),
-        valid_BT=frames.valid_BT,
-        recurrent_mask_BU=state_mask_BU,
-        reset_after=cell.reset_after,
+    arguments = _portable_arguments(frames, direction) | {"inputs_BTF": _with_dropout(frames, input_mask_BF)}
+    (outputs_BTU,) = portable_directions([arguments], recurrent_mask_BU=state_mask_BU)
+    return zeroed(outputs_BTU, frames.valid_BT), _last_of_portable(outputs_BTU, direction)
+
+
+def _portable_alone(frames: Frames, directions: Sequence[Direction]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The directions of one utterance outside training, which may share a loop."""
+    outputs = portable_directions([_portable_arguments(frames, direction) for direction in directions])
+    states = [_last_of_portable(*pair) for pair in zip(outputs, directions, strict=True)]
+    outputs_BTY = outputs[0] if len(outputs) == 1 else tf.concat(outputs, axis=-1)
+    return zeroed(outputs_BTY, frames.valid_BT), states
+
+
+def _portable_arguments(frames: Frames, direction: Direction) -> dict[str, Any]:
+    return {
+        "inputs_BTF": frames.inputs_BTF,
+        "valid_BT": frames.valid_BT,
+        "reset_after": direction.cell.reset_after,
         **_common(direction),
-    )
+    }
+
+
+def _last_of_portable(outputs_BTU: tf.Tensor, direction: Direction) -> tf.Tensor:
+    before_BU = direction.initial_state_BU
     edge_B1U = outputs_BTU[:, :1] if direction.backwards else outputs_BTU[:, -1:]
-    final_BU = tf.concat([before_BU[:, tf.newaxis], edge_B1U], axis=1)[:, -1]
-    return zeroed(outputs_BTU, frames.valid_BT), final_BU
+    return tf.concat([before_BU[:, tf.newaxis], edge_B1U], axis=1)[:, -1]
 
 
 def _cudnn(frames: Frames, direction: Direction) -> tuple[tf.Tensor, tf.Tensor]:
@@ -358,7 +375,7 @@ def _with_dropout(frames: Frames, input_mask_BF: tf.Tensor | None) -> tf.Tensor:
 
 
 def _common(direction: Direction) -> dict[str, Any]:
-    """The arguments that `fused_gru`, `portable_gru` and `cudnn_gru` share."""
+    """The arguments that `fused_gru`, `portable_directions` and `cudnn_gru` share."""
     cell = direction.cell
     # Variables are read here, outside every loop: TFLite's converter ends the process at a read inside one.
     kernel_FG, recurrent_kernel_UG, *bias = (tf.convert_to_tensor(weight) for weight in cell.weights)
