@@ -1,6 +1,7 @@
 """What other libraries print, and what other projects' settings change: nothing, unless it is asked for."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,10 @@ def test_layers_are_imported_in_silence_and_need_nothing_of_keras_json(tmp_path)
     hint, total, shapes = out.splitlines()
     assert hint == "True True" and shapes == "(1, 4, 3) 4"
     assert float(total) == pytest.approx(float(model(np.ones([1, 8, 3], np.float32)).numpy().sum()), abs=1e-5)
-    assert err == ""
+    # Keras comes first and brings TensorFlow, which since 2.21 prints lines of its own that no setting silences.
+    assert [
+        line for line in err.splitlines() if not re.match(r"WARNING: All log messages before absl|I\d{4} ", line)
+    ] == []
 
 
 @pytest.mark.parametrize("module", ["gru", "features", "model", "train", "tune.keras_tuner_adapter"])
