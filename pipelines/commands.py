@@ -197,9 +197,11 @@ def main() -> None:
     rejection = next((record["rejection"] for record in scores if record.get("rejection")), None)
     if rejection:
         point = rejection["in_use"] or rejection["chosen"]
+        low, high = point["false_accepts_interval"]
         story.print(
-            f"accepted {point['false_accepts_per_hour']:.1f} an hour that nobody said, {point['miss_rate']:.1%} of the "
-            f"commands missed or wrong; {rejection['negative_seconds'] / 3600:.1f} h"
+            f"accepted {point['false_accepts_per_hour']:.1f} an hour that nobody said ({low:.1f} to {high:.1f}, from "
+            f"{rejection['negative_seconds'] / 60:.1f} minutes); with that margin {point['miss_rate']:.1%} of the "
+            f"commands are missed or wrong, {rejection['num_wrong'] / rejection['num_commands']:.1%} without any"
         )
     for record in json.loads(transcribed.read_text()):
         slots = "  ".join(f"{name}={value}" for name, value in (record["slots"] or {}).items())

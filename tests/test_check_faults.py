@@ -441,6 +441,14 @@ def test_other_words_than_those_of_the_grammar_are_left_out_or_spelt(tmp_path, m
     (found,) = check([manifest], config=config)
     assert found.counts == {} and found.facts.as_record()["unknown_words"] == 2
 
+    config = configure(data=data, text=text | {"unknown_words": "spell", "characters": "dgino"})
+    vocabulary = make_vocabulary(config, utterances)
+    assert vocabulary.letters == "dginofhlst", "those of the words in any case"
+    usable, (problem,) = examine(utterances, config=config, vocabulary=vocabulary)
+    assert problem.message.endswith(
+        "cannot be spelt: text.characters lacks 'm', 'r'; add what is missing, or set text.characters to auto"
+    )
+
 
 def test_automatic_characters_are_those_of_the_training_manifest(tmp_path, make_speech, write_lines):
     soundfile.write(tmp_path / "a.wav", make_speech(1.0, seed=1), RATE)

@@ -196,6 +196,10 @@ def test_an_override_mends_a_wrong_value(load):
             "text: {unit: word, words: [7]}",
             "text.words: holds 7, which is not text; put it in quotes, or write the word",
         ),
+        (
+            "text: {unit: word, words: [up, '##a'], unknown_words: spell, keep_punctuation: '#'}",
+            "text: words holds '##a', but with unknown_words: spell <unk>, \u2581 and ## mark what is no word",
+        ),
         ("text: {unit: word, words: [up, up]}", "text: words holds 'up' more than once; each word has one label"),
         (
             "text: {unit: word, words: [Up]}",
@@ -324,7 +328,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         load_config(tmp_path)
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"binary\.yaml: begins with the mark of UTF-16 text, and is none"):
         load_config(binary)
 
 

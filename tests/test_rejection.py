@@ -186,6 +186,20 @@ def test_a_command_among_the_negatives_is_no_negative(recordings, write_lines, t
         evaluate(BUNDLE, recordings / "dev.jsonl", decoding=OPTIONS, negatives=[negatives])
 
 
+def test_negatives_that_cannot_be_read_are_named_and_counted(recordings, write_lines, tmp_path):
+    lines = [json.loads(line) for line in (recordings / "noise.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["audio_filepath"] = str(recordings / line["audio_filepath"])
+    lines[0]["audio_filepath"] = str(recordings / "nowhere.wav")
+    negatives = write_lines(tmp_path / "noise.jsonl", lines)
+    record = evaluate(BUNDLE, recordings / "dev.jsonl", decoding=OPTIONS, negatives=[negatives], misses=0.0)
+    found = record["rejection"]
+    assert (found["num_skipped"], found["num_negatives"]) == (1, 4)
+    assert found["skipped"][0]["audio_filepath"].endswith("nowhere.wav") and record["num_skipped"] == 0
+    (note,) = record["notes"]
+    assert note.startswith("1 of the negatives are left out: ") and "nowhere.wav" in note
+
+
 def test_without_a_closed_set_there_are_no_false_accepts(recordings):
     with pytest.raises(UserError, match=r"nothing says which there are; give their list \(--phrases FILE\)"):
         evaluate(BUNDLE, recordings / "dev.jsonl", negatives=[recordings / "noise.jsonl"])

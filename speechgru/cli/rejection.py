@@ -95,6 +95,8 @@ def calibrate(
     if as_json:
         print_json(record)
         return
+    for note in record["notes"]:
+        terminal.print(note, style="yellow", soft_wrap=True)
     terminal.print(rejection_table(record["rejection"]))
     terminal.print(
         f"{run_or_bundle} accepts a text from the margin {record['rejection']['chosen']['threshold']:.3f} on",

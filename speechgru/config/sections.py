@@ -15,7 +15,7 @@ import pydantic
 from speechgru.augment import STAGES, Stage
 from speechgru.mel import require_bins
 from speechgru.ranges import Count, Milliseconds, NonNegative, NonNegativeInt, Positive, Rate, Share
-from speechgru.text import RULES_BEFORE_KEYS, TextRules
+from speechgru.text import FIRST_LETTER, FURTHER_LETTER, RULES_BEFORE_KEYS, UNKNOWN_WORD, TextRules
 
 #: Every key of the stages of augmentation, with its type and default: a new stage brings its own.
 _STAGE_KEYS: Any = {key: (field.annotation, field) for stage in STAGES for key, field in stage.model_fields.items()}
@@ -138,6 +138,11 @@ class TextConfig(_Section):
                 )
             if self.words.count(word) > 1:
                 raise ValueError(f"words holds {word!r} more than once; each word has one label")
+            if self.unknown_words == "spell" and word.startswith((UNKNOWN_WORD, FIRST_LETTER, FURTHER_LETTER)):
+                raise ValueError(
+                    f"words holds {word!r}, but with unknown_words: spell {UNKNOWN_WORD}, {FIRST_LETTER} and "
+                    f"{FURTHER_LETTER} mark what is no word of the list; leave it out"
+                )
         return self
 
     def normalize(self, text: str) -> str:

@@ -20,6 +20,7 @@ from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.rejection import AskedRate, is_command, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.text import TextRules, Vocabulary
+from speechgru.utterances.examination import summarize
 from speechgru.utterances.manifest import Utterance, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
@@ -69,7 +70,7 @@ def evaluate(
         lines `num_commands`, `num_accepted` (intent and every slot right, and not rejected), `acceptance` with
         `acceptance_interval` (95 %, Wilson), and `wrong_slots`: how often each slot was wrong where the intent was
         right; else None. And where there are negatives `negatives` (the manifests) and `rejection` (`score_rejection`,
-        and `num_commands_left_out` of the negatives).
+        of the negatives `num_commands_left_out`, and `num_skipped` with `skipped`: those that could not be read).
 
     Raises:
         BundleError: `path` is neither a run folder nor a bundle.
@@ -127,12 +128,15 @@ def evaluate(
     record["commands"] = _score_commands(decoded) if decoding.grammar else None
     if negatives:
         record["negatives"] = [str(Path(each).absolute()) for each in negatives]
-        record["rejection"] = score_rejection(
-            decoded,
-            [judged.decode(each, progress) for each, _ in negative_sets],
-            asked=asked,
-            threshold=judged.options.threshold,
-        ) | {"num_commands_left_out": sum(count for _, count in negative_sets)}
+        others = [judged.decode(each, progress) for each, _ in negative_sets]
+        skipped = [problem for each in others for problem in each.problems]
+        record["rejection"] = score_rejection(decoded, others, asked=asked, threshold=judged.options.threshold) | {
+            "num_commands_left_out": sum(count for _, count in negative_sets),
+            "num_skipped": len(skipped),
+            "skipped": skipped,
+        }
+        if skipped:
+            record["notes"].append(f"{len(skipped):,} of the negatives are left out: {summarize(skipped)}")
     return record
 
 

@@ -78,6 +78,12 @@ def _unknown_entry(case: Case) -> str | None:
     if not unknown:
         return None
     given = case.config.text.words if unit == "word" else case.config.text.characters
+    if case.vocabulary.unknown_label is not None:
+        letters = dict.fromkeys(letter for word in unknown for letter in word if letter not in case.vocabulary.letters)
+        return (
+            f"{describe_characters(unknown)} not in the vocabulary, and cannot be spelt: text.characters lacks "
+            f"{', '.join(map(repr, letters))}; add what is missing, or set text.characters to auto"
+        )
     if given == "auto":
         advice = f"which holds those of the training transcripts; spell {quoted(case.utterance.text)} with them"
     else:
