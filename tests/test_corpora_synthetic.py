@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import CORPORA, grammar, prepare, spoken, synthetic, variety
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, UserError
 from speechgru.process import workers as processes
 from speechgru.utterances import measurement
 from speechgru.utterances.check import check
@@ -341,5 +341,5 @@ def test_unknown_corpus_lists_the_known_and_the_nearest(tmp_path):
 @needs_espeak
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CorpusError, match="cannot be written"):
+    with pytest.raises(UserError, match="file: is a file; name a folder to write"):
         prepare("synthetic", tmp_path / "file", utterances=12)
