@@ -343,3 +343,10 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: is a file; name a folder to write"):
         prepare("synthetic", tmp_path / "file", utterances=12)
+
+
+def test_a_folder_of_the_grammars_name_is_not_taken_for_it(tmp_path, monkeypatch):
+    (tmp_path / "household").mkdir()
+    monkeypatch.chdir(tmp_path)
+    grammar.household.cache_clear()
+    assert grammar.household().split_of(grammar.draw_sentence_of("dev", np.random.default_rng(0))) == "dev"

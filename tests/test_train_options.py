@@ -20,6 +20,7 @@ from speechgru.config.sections import TrainConfig  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
 from speechgru.dataset.sampling import Draws  # noqa: E402
 from speechgru.errors import ConfigError  # noqa: E402
+from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train.failures import advice_on_memory  # noqa: E402
@@ -39,6 +40,22 @@ SMALL = ("model.direction=forward", "features.normalization=utterance")
 @pytest.fixture
 def tones_config(tones_config):
     return functools.partial(tones_config, *SMALL)
+
+
+# -- the corpus's statistics -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalization", ["global", "running"])
+def test_whatever_divides_by_the_corpuss_deviation_has_measured_it(normalization, tones_config, tmp_path):
+    config = tones_config(f"features.normalization={normalization}", "train.max_steps=1", "train.ema=0.9")
+    training.train(config, tmp_path / "run")
+    corpus, vocabulary, _ = open_corpus(config)
+    front_end = build_model(config, len(vocabulary)).front_end
+    mean_D, deviation_D = training.corpus_statistics(front_end, corpus, config=config)
+    arrays, _ = weights_of(tmp_path / "run")
+    np.testing.assert_allclose(arrays["model/0"], mean_D, rtol=1e-5)
+    np.testing.assert_allclose(arrays["model/1"], deviation_D, rtol=1e-5)
+    assert deviation_D.min() > 1.5, "white noise and tones: log-mels far from deviation 1"
 
 
 # -- learning rates --------------------------------------------------------------------------------------------------

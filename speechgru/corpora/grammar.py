@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from speechgru.grammar import Grammar
+from speechgru.grammar.definition import own_grammars
 from speechgru.grammar.splits import SPLITS, split_of
 
 __all__ = ["SPLITS", "draw_sentence", "draw_sentence_of", "household", "is_digit_string", "split_of"]
@@ -15,7 +16,7 @@ __all__ = ["SPLITS", "draw_sentence", "draw_sentence_of", "household", "is_digit
 @lru_cache(maxsize=1)
 def household() -> Grammar:
     """The grammar, read once."""
-    return Grammar.load("household")
+    return Grammar.load(own_grammars()["household"])  # by its path: a folder of that name may lie where the user is
 
 
 def draw_sentence(rng: np.random.Generator) -> str:

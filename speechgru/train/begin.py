@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import ConfigError
+from speechgru.features import GlobalNormalization
 from speechgru.progress import Progress
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.feature_statistics import corpus_statistics
@@ -95,8 +96,7 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
             num_labels = transfer.num_new + transfer.num_kept
             note += f"; {transfer.num_new} of {num_labels} labels are new to them"
         progress("starting from another run", 1, 1, note)
-    elif config.features.normalization == "global":
-        front_end = learner.model.front_end
+    elif isinstance((front_end := learner.model.front_end).normalization, GlobalNormalization):
         statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
         front_end.set_statistics(*statistics)
     learner.start_averages()
