@@ -253,6 +253,10 @@ def test_a_person_is_learnt_and_the_rest_not_forgotten_and_an_interrupted_adapta
     record = json.loads((out / "report" / "adaptation.json").read_text())
     assert record["verdict"] == "better"
     assert [entry["name"] for entry in record["lengths"]] == [f"{k} steps" for k in (0, 2, 4, 8, 16, 32)]
+    general = {entry["name"]: entry["general_wer"] for entry in record["lengths"]}
+    assert general["0 steps"] == result.general["before"]["wer"]
+    allowed = [name for name, wer in general.items() if wer is not None and wer <= general["0 steps"] + 0.01]
+    assert f"{result.steps} steps" in allowed, "no length that forgets too much is chosen where another helps"
     page = result.page.read_text()
     for words in ("ready to export", "Before and after", "How long to train", "12.wav", "<svg"):
         assert words in page, words

@@ -104,8 +104,9 @@ def _length_lead(record: Record) -> str:
     folds = record["steps_of_folds"]
     return (
         f"Each of {len(folds)} folds of the recordings was held out from one training and recognised by it at every "
-        f"length. {html.count(record['steps'])} steps make the fewest errors, and of equals are surest of the right "
-        "texts. The error after adaptation is not that minimum: for each fold it is read at the length that the others "
+        f"length. Of the lengths that the general set allows (of all, where it allows none) "
+        f"{html.count(record['steps'])} steps make the fewest errors, and of equals are surest of the right texts. The "
+        "error after adaptation is not that minimum: for each fold it is read at the length that the others "
         "chose "
         f"({', '.join(map(str, folds))})."
     )
@@ -114,7 +115,7 @@ def _length_lead(record: Record) -> str:
 def _lengths(record: Record) -> str:
     lengths: Sequence[Mapping[str, Any]] = record["lengths"]
     table_html = html.table(
-        ["Length", "WER", "95 % interval", "CER", "Utterances with an error"],
+        ["Length", "WER", "95 % interval", "CER", "Utterances with an error", "WER, general set"],
         [
             [
                 str(entry["name"]),
@@ -122,10 +123,12 @@ def _lengths(record: Record) -> str:
                 html.interval(entry["wer_interval"]),
                 html.percent(entry["cer"]),
                 html.percent(entry["sentence_error_rate"]),
+                html.MISSING if entry["general_wer"] is None else html.percent(entry["general_wer"]),
             ]
             for entry in lengths
         ],
-        caption="The recordings, each recognised by the training that it was held out from.",
+        caption="The recordings, each recognised by the training that it was held out from; and where they have fewer "
+        "errors, the general set after a training on all of them.",
     )
     return (
         f'<div class="panels"><figure>{_chart(lengths)}<figcaption>WER on recordings held out by the length of the '

@@ -22,7 +22,7 @@ from speechgru.adapt.comparison import (
 from speechgru.adapt.options import AdaptOptions, configure, with_length
 from speechgru.adapt.page import report_adaptation
 from speechgru.adapt.recordings import Recordings, deal_folds, examine_recordings, join_words
-from speechgru.adapt.trials import Choice, FoldResult, choose_length, cross_validate
+from speechgru.adapt.trials import FoldResult, choose_length, cross_validate, helpful_lengths, score_lengths
 from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
@@ -94,7 +94,8 @@ def adapt(
     """Fine-tunes a run to a person's voice, as far as that helps the person and harms nobody else.
 
     1. Cross-validation on the recordings chooses how long to train, and shows what new recordings of the person can
-       expect: each is recognised by a training that it was held out from.
+       expect: each is recognised by a training that it was held out from. Of the lengths that make fewer errors, those
+       that make the general set too much worse are left out, if there are others.
     2. A training of that length learns from all recordings, with the first corpus mixed in so that nothing is
        forgotten.
     3. Both runs are scored on the general set. A run that is worse is marked so (`not_better.txt`), and `export`
@@ -144,7 +145,14 @@ def adapt(
             )
         workbench = _Workbench(config, found, progress=progress)
         before = workbench.score_general("General set, before")
-        choice = workbench.cross_validate(folds, options.lengths, folder.path / FOLDS_NAME, key=key)
+        results = workbench.cross_validate(folds, options.lengths, folder.path / FOLDS_NAME, key=key)
+        references = [examined.text for examined in found.usable]
+        choice = choose_length(results, references)
+        # What serves the person best may forget too much, where another length that serves them does not.
+        general_wers = workbench.general_wers(helpful_lengths(choice.texts, references), folder.path / FOLDS_NAME, key)
+        harmless = [steps for steps, wer in general_wers.items() if wer <= before["wer"] + options.max_forgetting]
+        if harmless:
+            choice = choose_length(results, references, allowed=harmless)
     person = compare(
         workbench.record_of("Recordings held out, before", choice.texts[0]),
         workbench.record_of("Recordings held out, after", choice.expected),
@@ -175,6 +183,7 @@ def adapt(
         "steps_of_folds": list(choice.steps_of_folds),
         "lengths": [
             {key: value for key, value in workbench.record_of(f"{steps} steps", texts).items() if key != "utterances"}
+            | {"general_wer": general_wers.get(steps, before["wer"] if not steps else None)}
             for steps, texts in choice.texts.items()
         ],
         "person": person,
@@ -241,6 +250,9 @@ class _Workbench:
     def score_general(self, name: str) -> dict[str, Any]:
         """Scores the weights as they stand on the general set."""
         self._opened.learner.ship()
+        return self._score(name)
+
+    def _score(self, name: str) -> dict[str, Any]:
         decoded = decode_recordings(
             self._predictor,
             self._general,
@@ -250,10 +262,12 @@ class _Workbench:
         )
         return {"manifest": str(Path(str(self._config.data.dev)).absolute())} | score(decoded, name=name)
 
-    def cross_validate(self, folds: Sequence[Sequence[int]], lengths: Sequence[int], file: Path, *, key: str) -> Choice:
-        """Chooses the length; folds whose results are in the file by that key are not trained again."""
-        references = [examined.text for examined in self._recordings]
-        results = {record["fold"]: FoldResult.from_record(record) for record in _records_of(file, key)}
+    def cross_validate(
+        self, folds: Sequence[Sequence[int]], lengths: Sequence[int], file: Path, *, key: str
+    ) -> list[FoldResult]:
+        """Trains without each fold; those whose results are in the file by that key are not trained again."""
+        records = [record for record in _records_of(file, key) if "fold" in record]
+        results = {record["fold"]: FoldResult.from_record(record) for record in records}
 
         def keep(result: FoldResult) -> None:
             results[result.number] = result
@@ -271,7 +285,30 @@ class _Workbench:
             report=keep,
             progress=self._progress,
         )
-        return choose_length([results[number] for number in range(len(folds))], references)
+        return [results[number] for number in range(len(folds))]
+
+    def general_wers(self, lengths: Sequence[int], file: Path, key: str) -> dict[int, float]:
+        """The general set's WER by length; those that are in the file by that key are not trained again."""
+        known = [record["general_wers"] for record in _records_of(file, key) if "general_wers" in record]
+        if known:
+            return {int(steps): wer for steps, wer in known[-1].items()}
+        if not lengths:
+            return {}
+        wers: dict[int, float] = {}
+
+        def score_at(steps: int) -> None:
+            wers[steps] = self._score(f"General set, {steps} steps")["wer"]
+
+        score_lengths(
+            self._opened.learner,
+            config=self._config,
+            corpus=self._opened.corpus,
+            lengths=lengths,
+            score=score_at,
+            progress=self._progress,
+        )
+        jsonlines.append(file, {"key": key, "general_wers": wers}, durable=True)
+        return wers
 
     def train(self, folder: RunFolder, steps: int, command: Sequence[str] | None) -> None:
         """Trains on all recordings, from the start, into the run folder."""
@@ -303,7 +340,8 @@ def _require_same_recordings(folder: RunFolder, key: str, trained: TrainedRun, o
     Raises:
         ConfigError: it learnt from others.
     """
-    if folder.is_claimed and len(_records_of(folder.path / FOLDS_NAME, key)) < options.folds:
+    known = [record for record in _records_of(folder.path / FOLDS_NAME, key) if "fold" in record]
+    if folder.is_claimed and len(known) < options.folds:
         raise ConfigError(
             f"{folder.path}: holds an adaptation to other recordings, or of {trained.folder.path} as it was before; "
             "give another --run"

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,61 @@ def cross_validate(
             scored = ScoringSet(
                 manifest, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
             )
-            for before, after in itertools.pairwise([0, *lengths]):
-                for step in range(before, after):
-                    loss = _do_step(learner, batches, step, config=config)
-                    progress("cross-validation", done * lengths[-1] + step + 1, total, f"loss {loss:.2f}")
-                learner.ship()
-                hypotheses[after], losses[after] = _recognise(predictor, scored, vocabulary, config=config)
+
+            def tell(step: int, loss: float, done: int = done) -> None:
+                progress("cross-validation", done * lengths[-1] + step, total, f"loss {loss:.2f}")
+
+            for steps in _train_to_each(lengths, learner, batches, config=config, tell=tell):
+                hypotheses[steps], losses[steps] = _recognise(predictor, scored, vocabulary, config=config)
         report(FoldResult(number, places, hypotheses, losses))
     learner.restore(start, where="the start of the adaptation")
+
+
+def score_lengths(
+    learner: Learner,
+    *,
+    config: RunConfig,
+    corpus: Corpus,
+    lengths: Sequence[int],
+    score: Callable[[int], None],
+    progress: Progress = silent,
+) -> None:
+    """Trains once on all recordings, and stops at every length for a score.
+
+    Args:
+        learner: as it stands at the start; it stands there again afterwards.
+        config: of the longest training.
+        corpus: the first corpus, and as its last part the recordings.
+        lengths: numbers of steps, ascending.
+        score: called with each, while `learner.shipped` is what so many steps make.
+        progress: called after each step.
+    """
+    start = learner.arrays()
+    order = fold_order(corpus, (), config=config, num_steps=lengths[-1])
+    batches = iter(augmented_batches(corpus, lambda: order, config=config))
+
+    def tell(step: int, loss: float) -> None:
+        progress("what each length forgets", step, lengths[-1], f"loss {loss:.2f}")
+
+    for steps in _train_to_each(lengths, learner, batches, config=config, tell=tell):
+        score(steps)
+    learner.restore(start, where="the start of the adaptation")
+
+
+def _train_to_each(
+    lengths: Sequence[int],
+    learner: Learner,
+    batches: Iterator[Any],
+    *,
+    config: RunConfig,
+    tell: Callable[[int, float], None],
+) -> Iterator[int]:
+    """Trains from the learner's start; gives each length when it is reached, and `learner.shipped` is at it."""
+    for before, after in itertools.pairwise([0, *lengths]):
+        for step in range(before, after):
+            tell(step + 1, _do_step(learner, batches, step, config=config))
+        learner.ship()
+        yield after
 
 
 def _recognise(
@@ -198,9 +245,9 @@ class Choice:
     """The length that cross-validation chose, and what was recognised at each.
 
     Args:
-        steps: the number of steps with the fewest word errors on recordings held out; of equals the one that is surest
-            of the right texts (the least CTC loss), of equals the smallest. With few recordings, several lengths make
-            the same few errors, and the shortest of them is hardly done.
+        steps: of the lengths allowed, the number of steps with the fewest word errors on recordings held out; of equals
+            the one that is surest of the right texts (the least CTC loss), of equals the smallest. With few recordings,
+            several lengths make the same few errors, and the shortest of them is hardly done.
         texts: by number of steps, of each recording what the fold without it recognised.
         expected: of each recording that text at the length that the other folds chose: what new recordings can
             expect, as no recording took part in the choice of its own length.
@@ -213,12 +260,15 @@ class Choice:
     steps_of_folds: Sequence[int]
 
 
-def choose_length(results: Sequence[FoldResult], references: Sequence[str]) -> Choice:
+def choose_length(
+    results: Sequence[FoldResult], references: Sequence[str], *, allowed: Collection[int] | None = None
+) -> Choice:
     """Chooses how long to train.
 
     Args:
         results: one a fold; together they hold every recording once.
         references: the recordings' texts.
+        allowed: the lengths to choose among; all of them when None.
 
     >>> losses = {0: [9.0], 5: [1.0], 9: [2.0]}
     >>> one = FoldResult(0, (0,), {0: ["of"], 5: ["on"], 9: ["on"]}, losses)
@@ -226,8 +276,11 @@ def choose_length(results: Sequence[FoldResult], references: Sequence[str]) -> C
     >>> choice = choose_length([one, other], ["on", "off"])
     >>> choice.steps, choice.steps_of_folds, choice.expected
     (9, [9, 5], ['on', ''])
+    >>> choose_length([one, other], ["on", "off"], allowed=[0, 5]).steps
+    5
     """
     lengths = sorted(results[0].hypotheses)
+    among = lengths if allowed is None else [steps for steps in lengths if steps in allowed]
     texts = {steps: [""] * len(references) for steps in lengths}
     losses = {steps: [0.0] * len(references) for steps in lengths}
     for result in results:
@@ -244,7 +297,7 @@ def choose_length(results: Sequence[FoldResult], references: Sequence[str]) -> C
         def badness(steps: int) -> tuple[int, float, int]:
             return sum(errors[steps][place] for place in places), sum(losses[steps][place] for place in places), steps
 
-        return min(lengths, key=badness)
+        return min(among, key=badness)
 
     expected, steps_of_folds = [""] * len(references), []
     for result in results:
@@ -253,3 +306,20 @@ def choose_length(results: Sequence[FoldResult], references: Sequence[str]) -> C
         for place in result.places:
             expected[place] = texts[steps][place]
     return Choice(best(range(len(references))), texts, expected, steps_of_folds)
+
+
+def helpful_lengths(texts: Mapping[int, Sequence[str]], references: Sequence[str]) -> list[int]:
+    """The lengths at which recordings held out have fewer word errors than before any training, ascending.
+
+    Args:
+        texts: by number of steps, 0 among them, what was recognised of each recording (`Choice.texts`).
+        references: the recordings' texts.
+
+    >>> helpful_lengths({0: ["of"], 5: ["on"], 9: ["of"]}, ["on"])
+    [5]
+    """
+    errors = {
+        steps: sum(metrics.word_errors(*pair).errors for pair in zip(references, hypotheses, strict=True))
+        for steps, hypotheses in texts.items()
+    }
+    return [steps for steps in sorted(errors) if errors[steps] < errors[0]]
