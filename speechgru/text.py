@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -49,6 +49,8 @@ _INVISIBLE = re.compile(
     "\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd"
     "\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+#: Marks that transcribers write for what is no word: <unk>, [laughter], {cough}, [background noise].
+_MARK = re.compile(r"<[^<>\[\]{}]{1,40}>|\[[^<>\[\]{}]{1,40}\]|\{[^<>\[\]{}]{1,40}\}")
 _NON_JOINER = "\u200c"
 #: The invisible ones that spell words where letters join: zero-width non-joiner and joiner, Mongolian vowel separator.
 _JOINERS = frozenset((_NON_JOINER, "\u200d", "\u180e"))
@@ -72,7 +74,8 @@ def normalize_text(
 
     One way to write every character, one kind of apostrophe, nothing invisible (`invisible_characters`), optionally
     lower case and no punctuation (an apostrophe inside a word stays: "don't"; every other mark becomes a space, so
-    "well-kept" is two words), single spaces.
+    "well-kept" is two words), single spaces. What stands in brackets is text like any other, whatever its writer meant:
+    "<unk>" becomes the word "unk", or with punctuation kept a word of five characters (`words_of_marks` finds them).
 
     Args:
         text: the transcript as written.
@@ -127,6 +130,20 @@ def invisible_characters(text: str) -> list[str]:
         return []
     visible = set(_visible(text))
     return list(dict.fromkeys(character for place, character in enumerate(text) if place not in visible))
+
+
+def words_of_marks(text: str, normalize: Callable[[str], str]) -> dict[str, str]:
+    """What a text has in angle, square or curly brackets, which nobody says, and the words that it becomes.
+
+    Args:
+        text: the transcript as written.
+        normalize: the rules; a mark of which they leave nothing does not count.
+
+    Example:
+        >>> words_of_marks("turn <unk> on [door slam] {...} (please)", normalize_text)
+        {'<unk>': 'unk', '[door slam]': 'door slam'}
+    """
+    return {mark: words for mark in _MARK.findall(text) if (words := normalize(mark))}
 
 
 def _visible(text: str) -> list[int]:
@@ -461,6 +478,16 @@ def quoted(text: str, *, most: int = 60) -> str:
     "'turn on...'"
     """
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def shown(value: object, *, most: int = 160) -> str:
+    """A value that somebody gave as Python writes it, for a message; a long one by its beginning.
+
+    >>> shown([1, 2, 3], most=6)
+    '[1,...'
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _describe_entry(entry: str) -> str:

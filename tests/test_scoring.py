@@ -13,6 +13,7 @@ from speechgru.errors import UserError
 from speechgru.runs import RunFolder, save_checkpoint
 from speechgru.scoring.evaluation import FEW_UTTERANCES, error_rates, evaluate, score
 from speechgru.scoring.predictions import Decoded
+from speechgru.scoring.unknown import count_unknown
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
 from speechgru.utterances.manifest import Utterance
@@ -48,6 +49,23 @@ ROWS = [
     ("off lamp", "of lamp now", {"speaker": "bob", "extra": {"snr": 0}}),
     ("on the light", "on light", {"extra": {}}),
 ]
+
+
+def test_what_is_unknown_to_the_recogniser_is_counted_and_an_error():
+    rows = [
+        ("zebra on", "<unk> on", {}),  # rightly no word of its own
+        ("turn off", "<unk> off", {}),  # a word that it has
+        ("on", "on <unk>", {}),  # nothing was said
+        ("lamp", "off", {}),
+        ("<unk>", "<unk>", {}),  # written so by somebody, with punctuation kept
+    ]
+    counts = {"recognised": 4, "for_unknown_words": 2, "unknown_words": 3}
+    decoded = make_decoded(rows)
+    spelling = Vocabulary.with_letters(["off", "on", "turn"], "abz")
+    assert count_unknown(decoded, spelling) == count_unknown(decoded, spelling.written) == counts
+    assert score(decoded, name="test")["errors"] == 4
+    assert count_unknown(decoded, Vocabulary(["off", "on"], unit="word")) is None
+    assert count_unknown(decoded, Vocabulary("<unk>")) is None, "five characters"
 
 
 def test_a_record_is_json_and_its_rates_are_errors_over_words():

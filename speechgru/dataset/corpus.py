@@ -20,7 +20,7 @@ from speechgru.progress import Progress, silent
 from speechgru.shards.reader import Shards
 from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
-from speechgru.text import Vocabulary
+from speechgru.text import Vocabulary, words_of_marks
 from speechgru.utterances.case import Case
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary, summarize
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -98,12 +98,14 @@ class Corpus:
 
     Args:
         sources: the parts.
+        notes: what a person should know of it, a sentence each.
 
     Raises:
         ConfigError: some sources hold samples and others features.
     """
 
-    def __init__(self, sources: Sequence[Source]):
+    def __init__(self, sources: Sequence[Source], *, notes: Sequence[str] = ()):
+        self.notes = tuple(notes)
         forms = sorted({source.form for source in sources})
         if len(forms) != 1:
             raise ConfigError(f"data.train mixes {' and '.join(forms)}; pack all of it in the same form")
@@ -192,6 +194,7 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
         vocabulary = _common_vocabulary(packed)
     else:
         vocabulary = make_vocabulary(config, [line for path in manifests for line in lines[path]])
+    notes = _notes_on_marks(lines, config)
     sources: list[Source] = []
     problems: list[dict[str, Any]] = []
     for path in config.data.train:
@@ -223,7 +226,25 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
     for path, source in zip(config.data.train, sources, strict=True):
         if config.data.train_weights and not len(source.num_frames):
             raise UserError(f"{path}: none of its utterances can be used, and data.train_weights gives it a share")
-    return Corpus(sources), vocabulary, problems
+    return Corpus(sources, notes=notes), vocabulary, problems
+
+
+def _notes_on_marks(lines: Mapping[str, Sequence[Utterance]], config: RunConfig) -> list[str]:
+    """What is said of transcripts with marks such as <unk>, which are learnt as words."""
+    marked = [
+        (line, marks)
+        for each in lines.values()
+        for line in each
+        if (marks := words_of_marks(line.text, config.text.normalize))
+    ]
+    if not marked or "mark" in config.check.leave_out:
+        return []
+    (mark, words), *_ = marked[0][1].items()
+    return [
+        f"{len(marked):,} training transcripts hold marks in brackets, such as {mark} of {marked[0][0].utterance_id}, "
+        f"which are learnt as words ({words!r}); take them out of the text, or leave such recordings out "
+        "(check.leave_out: [mark])"
+    ]
 
 
 def _common_vocabulary(packed: Mapping[str, Shards]) -> Vocabulary:

@@ -19,6 +19,7 @@ from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.rejection import AskedRate, is_command, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
+from speechgru.scoring.unknown import count_unknown, describe_unknown
 from speechgru.text import TextRules, Vocabulary
 from speechgru.utterances.examination import summarize
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -66,7 +67,10 @@ def evaluate(
     Returns:
         A JSON-ready record: `path` (the recogniser's), `form` and `size_bytes` of the model, `manifest`, `decoding`
         (`DecodingOptions.as_record`), `notes` for people, such as weights that are not a run's best, the record of
-        `score`, `commands`: where a grammar was used and lines of the manifest have `intent` and `slots`, of these
+        `score`, `unknown`: where the recogniser writes `<unk>` for words that it has no label for, how often it was
+        `recognised`, how often of these in place of such a word (`for_unknown_words`), and how many such words the
+        references hold (`unknown_words`); an `<unk>` is no word's text, and each counts as an error; else None.
+        `commands`: where a grammar was used and lines of the manifest have `intent` and `slots`, of these
         lines `num_commands`, `num_accepted` (intent and every slot right, and not rejected), `acceptance` with
         `acceptance_interval` (95 %, Wilson), and `wrong_slots`: how often each slot was wrong where the intent was
         right; else None. And where there are negatives `negatives` (the manifests) and `rejection` (`score_rejection`,
@@ -125,6 +129,9 @@ def evaluate(
     }
     record["notes"] = [*([] if trained is None or trained.note is None else [trained.note]), *decoded.notes]
     record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
+    record["unknown"] = count_unknown(decoded, judged.vocabulary)
+    if record["unknown"] and record["unknown"]["recognised"]:
+        record["notes"].append(describe_unknown(record["unknown"]))
     record["commands"] = _score_commands(decoded) if decoding.grammar else None
     if negatives:
         record["negatives"] = [str(Path(each).absolute()) for each in negatives]

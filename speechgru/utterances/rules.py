@@ -19,7 +19,7 @@ from speechgru.audio.band import missing_band
 from speechgru.audio.mixing import CANCELLING, UNDO_CANCELLING
 from speechgru.config.sections import CheckConfig
 from speechgru.errors import ConfigError
-from speechgru.text import describe_characters, invisible_characters, quoted
+from speechgru.text import describe_characters, invisible_characters, quoted, words_of_marks
 from speechgru.utterances.case import Case, HeldOut, Rule
 
 #: Of fewer utterances than this, none is called unusual.
@@ -188,6 +188,18 @@ def _duration_mismatch(case: Case) -> str | None:
     )
 
 
+def _marks(case: Case) -> str | None:
+    found = words_of_marks(case.utterance.text, case.config.text.normalize)
+    if not found:
+        return None
+    (mark, words), *others = found.items()
+    more = f" (and {len(others)} more)" if others else ""
+    return (
+        f"{quoted(mark)}{more} is learnt and scored as {quoted(words)}, as if somebody said it; take such marks out of "
+        "the text, or leave such recordings out (check.leave_out)"
+    )
+
+
 def _invisible_characters(case: Case) -> str | None:
     found = invisible_characters(case.utterance.text)
     if not found:
@@ -326,6 +338,7 @@ RULES: tuple[Rule, ...] = (
         "zero-width spaces, soft hyphens or control characters in the text, which are dropped",
         _invisible_characters,
     ),
+    Rule("mark", "suspicion", "a mark in brackets, such as <unk> or [laughter], which counts as a word", _marks),
     Rule("narrow band", "suspicion", "the upper part of what the model listens to is missing", _narrow_band),
     Rule("empty text", "suspicion", "sound, but no transcript", _empty_text),
     Rule("leak", "suspicion", "the recording is held out in another manifest", compare=_leaks),
