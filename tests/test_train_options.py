@@ -268,6 +268,28 @@ def test_a_score_is_progress_only_where_it_is_lower():
     assert (state.best_wer, state.best_step) == (0.4, 7)
 
 
+def test_of_equal_rates_the_lower_loss_is_best_and_without_one_the_earlier():
+    settings, state, best = TrainConfig(), TrainingState(), []
+    scores = [(0.5, 9.0), (0.0, 4.0), (0.0, 5.0), (0.0, 1.0), (0.0, 1.0 - 1e-9), (0.0, None), (0.5, 0.1)]
+    for step, (wer, loss) in enumerate(scores, start=1):
+        state.step = step
+        best.append(state.record_score(wer, wer, settings=settings, loss=loss))
+    assert best == [True, True, False, True, False, False, False]
+    assert (state.best_wer, state.best_loss, state.best_step, state.evaluations_since_best) == (0.0, 1.0, 4, 3)
+    # A missed command counts before any rate, and any rate before the loss.
+    state = TrainingState()
+    scores = [(0.2, 0.1, 0.0, 9.0), (0.1, 0.0, 0.5, 0.1), (0.2, 0.1, 0.0, 8.0), (0.2, 0.05, 0.0, 9.0)]
+    best = [
+        state.record_score(wer, cer, settings=settings, misses=misses, loss=loss) for wer, cer, misses, loss in scores
+    ]
+    assert best == [True, False, True, True]
+    # A run from before losses were recorded keeps what it has, until a rate is lower.
+    old = {key: value for key, value in state.as_record().items() if key != "best_loss"}
+    state = TrainingState.from_record(old, where="old")
+    assert not state.record_score(0.2, 0.05, settings=settings, misses=0.0, loss=1.0)
+    assert state.record_score(0.2, 0.0, settings=settings, misses=0.0, loss=2.0) and state.best_loss == 2.0
+
+
 def test_characters_decide_where_words_do_not():
     """Mandarin's word error rate stays at 100 % while characters are learnt; and of equal ones they decide anywhere."""
     for monitor in ("wer", "cer"):

@@ -20,6 +20,9 @@ from speechgru.scoring.recordings import Batch, ScoringSet
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
 
+#: Gets a batch with its `log_probs_BSV` and `num_steps_B`.
+Observer = Callable[[Batch, np.ndarray, np.ndarray], None]
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -99,6 +102,7 @@ def decode_recordings(
     step_seconds: float,
     options: DecodingOptions | None = None,
     batch_size: int = 32,
+    observe: Observer | None = None,
     progress: Progress = silent,
 ) -> Decoded:
     """Runs a model over recordings in batches and decodes.
@@ -110,6 +114,7 @@ def decode_recordings(
         step_seconds: seconds from one step to the next.
         options: how to decode, prepared for the recogniser (`DecodingOptions.prepared`); greedily when None.
         batch_size: recordings that the model computes at once; changes the time and no text.
+        observe: gets each batch with its `log_probs_BSV` and `num_steps_B` (`ScoredLoss.add`).
         progress: called after each batch.
 
     Raises:
@@ -120,6 +125,8 @@ def decode_recordings(
 
     def transcribe(batch: Batch) -> list[Hypothesis]:
         log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
+        if observe is not None:
+            observe(batch, log_probs_BSV, num_steps_B)
         return [
             decode(log_probs_SV[:num_steps], vocabulary=vocabulary, step_seconds=step_seconds, options=options)[0]
             for log_probs_SV, num_steps in zip(log_probs_BSV, num_steps_B, strict=True)

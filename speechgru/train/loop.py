@@ -16,7 +16,8 @@ from speechgru.errors import AudioError, Interrupted, UserError
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.signals import Interruption, exit_code
 from speechgru.scoring.evaluation import error_rates
-from speechgru.scoring.predictions import Decoded, decode_recordings
+from speechgru.scoring.loss import ScoredLoss
+from speechgru.scoring.predictions import Decoded, Observer, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.rejection import greedy_rejection
 from speechgru.train.ahead import Ahead
@@ -287,6 +288,7 @@ class TrainingLoop:
             settings=settings,
             monitor=self._job.monitor,
             misses=scores.get("misses"),
+            loss=scores.get("loss"),
         )
         state.seconds = self._seconds()
         if self._job.workers.is_chief:
@@ -303,16 +305,17 @@ class TrainingLoop:
         return "patience" if is_over else None
 
     def _score(self) -> dict[str, Any]:
-        """The dev set's error rates, misses where there are negatives, and its first utterance with words."""
+        """The dev set's error rates and loss, misses where there are negatives, and its first utterance with words."""
         job = self._job
         self._learner.ship()
         if job.dev is None:
             raise ValueError("there is no dev set to score; only the chief has one")
-        decoded = self._decode(job.dev)
+        loss = ScoredLoss(job.vocabulary)
+        decoded = self._decode(job.dev, observe=loss.add)
         example, hypothesis = next(
             pair for pair in zip(decoded.examples, decoded.hypotheses, strict=True) if pair[0].text
         )
-        scores: dict[str, Any] = error_rates(decoded)
+        scores: dict[str, Any] = error_rates(decoded) | {"loss": loss.mean}
         if job.negatives:
             accepted = [self._decode(negatives) for negatives in job.negatives]
             scores |= greedy_rejection(
@@ -320,7 +323,7 @@ class TrainingLoop:
             )
         return scores | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
 
-    def _decode(self, recordings: ScoringSet) -> Decoded:
+    def _decode(self, recordings: ScoringSet, *, observe: Observer | None = None) -> Decoded:
         """What the weights that are scored recognise, greedily."""
         try:
             return decode_recordings(
@@ -328,6 +331,7 @@ class TrainingLoop:
                 recordings,
                 vocabulary=self._job.vocabulary,
                 step_seconds=self._job.config.step_seconds,
+                observe=observe,
                 progress=self._log.scoring(),
             )
         except AudioError as error:

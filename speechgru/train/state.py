@@ -26,6 +26,7 @@ class TrainingState:
         seconds: seconds of training, earlier sessions included.
         best_wer: the dev WER of the best weights so far, a fraction; None before the first.
         best_cer: their character error rate, which decides between equal ones; None in runs from before it did.
+        best_loss: their dev loss, nats, which decides between equal rates; None in runs from before it did.
         best_misses: their share of missed dev utterances; None without negatives.
         best_step: its step.
         evaluations_since_best: dev evaluations since then.
@@ -51,6 +52,7 @@ class TrainingState:
     seconds: float = 0.0
     best_wer: float | None = None
     best_cer: float | None = None
+    best_loss: float | None = None
     best_misses: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
@@ -86,7 +88,7 @@ class TrainingState:
         Raises:
             BundleError: it has other fields.
         """
-        record = {"best_misses": None, "best_cer": None} | record  # what older checkpoints lack
+        record = {"best_misses": None, "best_cer": None, "best_loss": None} | record  # what older checkpoints lack
         if record.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise BundleError(f"{where}: the checkpoint is another version's; give another --run")
         return cls(**record)
@@ -116,13 +118,21 @@ class TrainingState:
         return self.timed_audio_seconds / self.trained if self.trained else 0.0
 
     def record_score(
-        self, wer: float, cer: float, *, settings: TrainConfig, monitor: Monitor = "wer", misses: float | None = None
+        self,
+        wer: float,
+        cer: float,
+        *,
+        settings: TrainConfig,
+        monitor: Monitor = "wer",
+        misses: float | None = None,
+        loss: float | None = None,
     ) -> bool:
         """Records a dev score.
 
         With negatives the best weights are those that miss the fewest commands at the confidence that keeps the asked
-        rate of false accepts. Of equal ones the monitored rate decides, and then the other one. Only what is better
-        than the best counts as progress for `patience` and plateaus.
+        rate of false accepts. Of equal ones the monitored rate decides, then the other one, and then the loss: a few
+        recordings without an error are soon all that a small dev set can show, long before the weights are good. Only
+        what is better than the best counts as progress for `patience` and plateaus.
 
         Args:
             wer: a fraction.
@@ -130,15 +140,19 @@ class TrainingState:
             settings: schedule and plateaus.
             monitor: the rate that decides first.
             misses: the share of dev utterances that are missed; None without negatives.
+            loss: mean over the dev utterances, nats; None where it is not known.
 
         Returns:
-            Whether it is the best so far; of two equal ones the earlier is, which has learnt less by heart.
+            Whether it is the best so far; of two that are equal, as far as is known, the earlier is.
         """
+        score = rank(wer, cer, monitor=monitor, misses=misses)
+        best = None
         if self.best_wer is not None:
             best_cer = math.inf if self.best_cer is None else self.best_cer
             best = rank(self.best_wer, best_cer, monitor=monitor, misses=self.best_misses)
-        if self.best_wer is None or rank(wer, cer, monitor=monitor, misses=misses) < best:
+        if best is None or score < best or (score == best and self._is_lower(loss)):
             self.best_wer, self.best_cer, self.best_misses, self.best_step = wer, cer, misses, self.step
+            self.best_loss = loss
             self.evaluations_since_best = self.evaluations_since_plateau = 0
             return True
         self.evaluations_since_best += 1
@@ -147,6 +161,12 @@ class TrainingState:
             self.plateau_scale *= settings.plateau_factor
             self.evaluations_since_plateau = 0
         return False
+
+    def _is_lower(self, loss: float | None) -> bool:
+        """Whether a loss is below the best weights', by more than the rounding of another machine."""
+        if loss is None or self.best_loss is None:
+            return False
+        return loss < self.best_loss and not math.isclose(loss, self.best_loss, rel_tol=1e-5)
 
     def handle_overflow(self) -> bool:
         """Lowers the loss scale after a gradient that was not finite.
