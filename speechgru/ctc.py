@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from speechgru.errors import UserError
 from speechgru.processors import num_threads
 from speechgru.text import BLANK_ID
 
@@ -81,9 +82,12 @@ def resolve_implementation(implementation: Implementation) -> Literal["compiled"
 
     Raises:
         ValueError: no such implementation.
+        UserError: it is not installed.
     """
     if implementation not in ("auto", "compiled", "op", "xla"):
         raise ValueError(f"implementation must be auto, compiled, op or xla, got {implementation!r}")
+    if implementation == "compiled" and not _HAS_NUMBA:
+        raise UserError("ctc: compiled needs Numba, which is not installed; pip install numba, or set it to auto")
     if implementation != "auto":
         return implementation
     if tf.config.list_logical_devices("GPU"):

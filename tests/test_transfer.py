@@ -150,6 +150,9 @@ def test_a_model_of_another_shape_is_refused_with_every_key_and_both_values(sour
     assert "model.units is 6 there and 7 here; model.normalization is batch there and layer here." in message
     assert "(data.sample_rate=8000 features.deltas=0 model.units=6 model.normalization=batch)" in message
     assert "dropout" not in message
+    config = small_config(sample_rate=16000, features={"deltas": 1, "n_mels": 9}, model={"units": 7, "num_layers": 1})
+    with pytest.raises(ConfigError, match=r"; and 1 more\. Configure this run as that one was \(.* model\.units=6\)"):
+        start_from(path, build(LETTERS, config), config=config, vocabulary=LETTERS)
 
 
 def test_a_bidirectional_model_can_learn_to_stream(source):

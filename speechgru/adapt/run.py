@@ -40,8 +40,8 @@ from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.train.learner import Learner
 from speechgru.train.run import Opened, train
-from speechgru.train.transfer import start_from
-from speechgru.utterances.manifest import write_manifest
+from speechgru.train.transfer import require_layers, start_from
+from speechgru.utterances.manifest import read_manifest, write_manifest
 from speechgru.utterances.measurement import measurement_key
 
 #: The results of folds, so that an adaptation that was interrupted does not train them again.
@@ -124,6 +124,9 @@ def adapt(
     if folder.path.absolute() == trained.folder.path.absolute():
         raise UserError(f"{folder.path}: is the run that is adapted; give another --run to write to")
     config = configure(trained, folder.path.absolute() / RECORDINGS_NAME, options)
+    require_layers(config)
+    for path in (config.data.dev, *config.data.negatives, *(path for path, _ in config.augment.manifests.values())):
+        read_manifest(str(path), needs_text=False)
     _require_own_folder(folder, config)
     found = examine_recordings(
         recordings, config=config, vocabulary=trained.vocabulary, least=options.folds, progress=progress

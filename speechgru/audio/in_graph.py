@@ -68,8 +68,7 @@ def load_samples(
     }
     if engine not in readers:
         raise UserError(f"unknown audio engine {engine!r}; use one of {', '.join(readers)}")
-    if engine == "tensorflow_io":
-        _import_tensorflow_io()
+    require_engine(engine)
     read = functools.partial(readers[engine], sample_rate=sample_rate)
     samples_N = tf.numpy_function(read, [path, offset, duration, channel], tf.float32)
     samples_N.set_shape([None])
@@ -127,6 +126,16 @@ def decode_bytes(content: tf.Tensor, *, sample_rate: int) -> tf.Tensor:
     message = f"the recording's rate is not the model's {sample_rate} Hz; resample it first"
     with tf.control_dependencies([tf.debugging.assert_equal(rate, sample_rate, message)]):
         return tf.reduce_mean(samples_NC, axis=1)
+
+
+def require_engine(engine: Engine) -> None:
+    """Whether an engine is there: before anything is read with it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if engine == "tensorflow_io":
+        _import_tensorflow_io()
 
 
 def has_tensorflow_io() -> bool:

@@ -40,6 +40,7 @@ def train(
 
     Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
     """
+    from speechgru.config.beginning import require_beginning
     from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
@@ -49,6 +50,8 @@ def train(
     # Before TensorFlow is loaded, which takes seconds.
     require_files(settings)
     said = resume(RunFolder(run), settings).notes
+    if not RunFolder(run).is_claimed:
+        require_beginning(settings)
     print_notes(said)
     verb = needs_training_packages(lambda: import_module("speechgru.train").train)
     with show_progress() as progress:

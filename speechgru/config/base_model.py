@@ -30,6 +30,19 @@ def start_folder(source: str | Path) -> Path:
     return BASE_FOLDER if str(source) == BASE else Path(source)
 
 
+def require_base(folder: Path = BASE_FOLDER) -> None:
+    """Whether the base came with this installation.
+
+    Raises:
+        ConfigError: it did not.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            "train.start_from: this installation has no base; make it with scripts/make_base.py, or name a run folder "
+            "(one of your own that is called base is ./base)"
+        )
+
+
 def take_from_base(document: dict[str, Any], folder: Path = BASE_FOLDER) -> None:
     """Gives a configuration that starts from the base the base's model and features, wherever it says nothing itself.
 
@@ -43,11 +56,7 @@ def take_from_base(document: dict[str, Any], folder: Path = BASE_FOLDER) -> None
     train = document.get("train")
     if not isinstance(train, dict) or train.get("start_from") != BASE:
         return
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            "train.start_from: this installation has no base; make it with scripts/make_base.py, or name a run folder "
-            "(one of your own that is called base is ./base)"
-        )
+    require_base(folder)
     base, _ = read_yaml(folder / "config.yaml", missing="the base has no configuration")
     for section, keys in _TAKEN.items():
         taken = {key: value for key, value in base[section].items() if keys is None or key in keys}

@@ -54,14 +54,16 @@ def choose_by_size(config: RunConfig, num_utterances: int) -> dict[str, Any]:
     settings = config.train
     chosen = dict(next((values for most, values in _SIZES if num_utterances < most), {}))
     if settings.start_from is not None:
-        chosen = {key: value for key, value in chosen.items() if key not in _MODEL} | _model_of(settings.start_from)
+        chosen = {key: value for key, value in chosen.items() if key not in _MODEL} | model_of_start(
+            settings.start_from
+        )
     if "train.batch_size" in chosen:
         chosen["train.batch_size"] = max(chosen["train.batch_size"], settings.accumulate)
     instead = {"train.batch_size": settings.batch_frames, "train.max_steps": settings.max_epochs}
     return {key: value for key, value in chosen.items() if not is_set(config, key) and instead.get(key) is None}
 
 
-def _model_of(start: str) -> dict[str, Any]:
+def model_of_start(start: str) -> dict[str, Any]:
     """The size of the model that a run starts from; `base` has given its own when the configuration was read."""
     folder = RunFolder(Path(start))
     if start == BASE or not folder.config.is_file():

@@ -30,7 +30,7 @@ class Augmentation:
     def __init__(self, config: RunConfig, *, read_speech: Reader | None = None):
         self._config = config
         readers = {
-            key: utterance_reader(read_manifest(manifest), config=config, most_seconds=most_seconds)
+            key: utterance_reader(read_manifest(manifest, needs_text=False), config=config, most_seconds=most_seconds)
             for key, (manifest, most_seconds) in config.augment.manifests.items()
         }
         if read_speech is not None:

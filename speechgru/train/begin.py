@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.errors import ConfigError
 from speechgru.features import GlobalNormalization
 from speechgru.progress import Progress
 from speechgru.train.checkpoints import Checkpoints
@@ -18,9 +17,6 @@ from speechgru.train.learner import Learner
 from speechgru.train.state import TrainingState
 from speechgru.train.strategies import Workers
 from speechgru.train.transfer import start_from
-
-#: Labels that a message names at most.
-_NAMED = 8
 
 
 def begin(
@@ -42,7 +38,7 @@ def begin(
 
     Raises:
         BundleError: no checkpoint is intact, or they are another version's.
-        ConfigError: `train.start_from` or `train.freeze` does not fit.
+        ConfigError: `train.start_from` does not fit.
     """
     arrays: dict[str, np.ndarray] = {}
     record: dict[str, Any] = {}
@@ -86,11 +82,6 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
         transfer = start_from(
             source, learner.model, config=config, vocabulary=job.vocabulary, spelling=learner.spelling
         )
-        if transfer.num_new and "logits" in config.train.freeze:
-            raise ConfigError(
-                f"train.freeze holds logits, but {transfer.num_new} labels are new to {transfer.source} and "
-                f"could not be learnt ({', '.join(map(repr, transfer.entries_new[:_NAMED]))}); leave logits out"
-            )
         note = f"weights of {transfer.source}"
         if transfer.num_new:
             num_labels = transfer.num_new + transfer.num_kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Corpus, make_sampler
@@ -67,11 +68,21 @@ class TrainingJob:
         Raises:
             ConfigError: it is neither, or not above 0.
         """
+        require_stop(stop_after)
         if stop_after is None:
             return None
-        if isinstance(stop_after, bool) or not isinstance(stop_after, int | float) or not stop_after > 0:
-            raise ConfigError(
-                f"stop_after: expected a number of steps (an int) or of passes over the corpus (a float) above 0, got "
-                f"{stop_after!r}"
-            )
         return stop_after if isinstance(stop_after, int) else self.steps_in(stop_after)
+
+
+def require_stop(stop_after: Any) -> None:
+    """Whether `train` can stop there: None never stops early.
+
+    Raises:
+        ConfigError: it is no number of steps or passes.
+    """
+    is_number = isinstance(stop_after, int | float) and not isinstance(stop_after, bool)
+    if stop_after is not None and not (is_number and stop_after > 0):
+        raise ConfigError(
+            f"stop_after: expected a number of steps (an int) or of passes over the corpus (a float) above 0, got "
+            f"{stop_after!r}"
+        )

@@ -12,11 +12,14 @@ import keras
 import tensorflow as tf
 
 from speechgru import jsonlines
+from speechgru.audio.in_graph import require_engine
+from speechgru.config.beginning import read_grammar, require_beginning, require_trained_labels
 from speechgru.config.corpus_files import digests_of, require_files
 from speechgru.config.load import save_config
 from speechgru.config.resuming import Resumption, resume, with_keys
 from speechgru.config.sections import RunConfig
 from speechgru.config.sizing import choose_by_size, describe_choice
+from speechgru.ctc import resolve_implementation
 from speechgru.dataset import Corpus, open_corpus
 from speechgru.decoding import GrammarConstraint, Spelling
 from speechgru.errors import ConfigError, UserError
@@ -33,14 +36,15 @@ from speechgru.text import Vocabulary
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.failures import errors_told
-from speechgru.train.job import TrainingJob
+from speechgru.train.job import TrainingJob, require_stop
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
 from speechgru.train.loop import TrainingLoop
 from speechgru.train.monitor import Monitor, choose_monitor, describe_dev, interval_of
 from speechgru.train.page import report_run
 from speechgru.train.strategies import Workers, choose_strategy
-from speechgru.utterances.examination import Problem, read_usable
+from speechgru.train.transfer import require_layers
+from speechgru.utterances.examination import Problem, read_usable, vocabulary_of
 from speechgru.utterances.manifest import read_manifest
 
 
@@ -154,14 +158,15 @@ def train(
         print(f"{result.best_wer:.1%} after {result.steps} steps")
 
     Raises:
-        ConfigError: no training manifest, `stop_after` is not above 0, or the folder holds a run of another
-            configuration.
+        ConfigError: no training manifest, `stop_after` is not above 0, the folder holds a run of another
+            configuration, or the run that it shall start from cannot be used.
         UserError: too many utterances cannot be used, the folder is in use, the disk is full, memory does not suffice,
             or too many steps in a row had no finite loss.
         ManifestError, BundleError, AudioError, GrammarError: a file is missing or damaged; the message names it.
         Interrupted: a signal came; the state is kept.
     """
     folder = RunFolder(Path(run))
+    require_stop(stop_after)
     if opened is None:
         require_files(config)
     if config.train.deterministic:
@@ -203,49 +208,43 @@ def _train(
     opened: Opened | None,
     command: Sequence[str] | None,
 ) -> TrainingResult:
-    notes: list[str] = []
+    # All that needs no corpus comes before it, and all that may be wrong before anything is written.
+    if opened is None:
+        require_engine(config.data.audio_engine)
+        resolve_implementation(config.train.ctc)
+        if workers.is_chief and not folder.is_claimed:
+            require_beginning(config)
+            require_layers(config)
+    grammar = read_grammar(config) if workers.is_chief else None
+    dev, negatives, notes = _open_scored(config, grammar, workers)
+    _require_readable(config)
     sized: dict[str, Any] = {}
+    known = vocabulary_of(config)
+    if known is not None:
+        _require_writable(grammar, config, known)
     if opened is None:
         corpus, vocabulary, problems = open_corpus(config, progress=progress)
         sized = choose_by_size(config, len(corpus))
         config = with_keys(config, sized)
-        notes += [describe_choice(sized, len(corpus))] if sized else []
+        notes = [*([describe_choice(sized, len(corpus))] if sized else []), *corpus.notes, *notes]
     else:
         corpus, vocabulary, problems = opened.corpus, opened.vocabulary, list(opened.problems)
-    _require_readable(config)
-    dev: ScoringSet | None = None
-    negatives: list[ScoringSet] = []
-    constraint: GrammarConstraint | None = None
-    if config.data.dev is not None and workers.is_chief:
-        dev = ScoringSet(
-            config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
-        )
-        problems += dev.problems
-        if config.data.negatives and config.data.grammar is not None:
-            constraint = GrammarConstraint(Grammar.load(config.data.grammar), normalize=config.text.normalize)
-        for manifest in config.data.negatives:
-            recordings, num_commands = negative_set(
-                manifest,
-                sample_rate=config.data.sample_rate,
-                kept_bytes=KEPT_BYTES // len(config.data.negatives),
-                is_command=(lambda text: False) if constraint is None else constraint.holds,
-            )
-            negatives.append(recordings)
-            problems += recordings.problems
-            if num_commands:
-                notes.append(
-                    f"{manifest}: {num_commands:,} of the negatives are sentences of the grammar, and left out"
-                )
+    for recordings in (*([] if dev is None else [dev]), *negatives):
+        problems += recordings.problems
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         if opened is None:
             notes += describe_dev(None if dev is None else dev.references)
+            if not folder.is_claimed:
+                require_trained_labels(config, vocabulary)
+        if known is None:
+            _require_writable(grammar, config, vocabulary)
         for note in notes:
             progress("beginning", 1, 1, note)
         _require_same_vocabulary(folder, vocabulary)
         _write_beginning(folder, config, command, sized=sized)
         vocabulary.save(folder.vocabulary)
-        _keep_grammar(folder, config, vocabulary)
+        _keep_grammar(folder, grammar)
         jsonlines.write_lines(folder.skipped, problems)
     job = TrainingJob(
         folder,
@@ -255,7 +254,7 @@ def _train(
         dev=dev,
         workers=workers,
         negatives=tuple(negatives),
-        grammar=None if constraint is None else constraint.grammar,
+        grammar=grammar if negatives else None,
         monitor=workers.share_json(choose_monitor(config, dev.references) if dev is not None else "wer"),
     )
     stop_step = job.stop_step(stop_after)
@@ -309,19 +308,49 @@ def _train(
     )
 
 
-def _keep_grammar(folder: RunFolder, config: RunConfig, vocabulary: Vocabulary) -> None:
-    """Writes the grammar that `data.grammar` names into the run folder, once the run can write its sentences.
+def _open_scored(
+    config: RunConfig, grammar: Grammar | None, workers: Workers
+) -> tuple[ScoringSet | None, list[ScoringSet], list[str]]:
+    """The dev set, the recordings without a command, and what a person should know of them; no recording is read."""
+    negatives: list[ScoringSet] = []
+    notes: list[str] = []
+    if config.data.dev is None or not workers.is_chief:
+        return None, negatives, notes
+    dev = ScoringSet(
+        config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
+    )
+    constraint = None
+    if grammar is not None and config.data.negatives:
+        constraint = GrammarConstraint(grammar, normalize=config.text.normalize)
+    for manifest in config.data.negatives:
+        recordings, num_commands = negative_set(
+            manifest,
+            sample_rate=config.data.sample_rate,
+            kept_bytes=KEPT_BYTES // len(config.data.negatives),
+            is_command=(lambda text: False) if constraint is None else constraint.holds,
+        )
+        negatives.append(recordings)
+        if num_commands:
+            notes.append(f"{manifest}: {num_commands:,} of the negatives are sentences of the grammar, and left out")
+    return dev, negatives, notes
+
+
+def _require_writable(grammar: Grammar | None, config: RunConfig, vocabulary: Vocabulary) -> None:
+    """Whether the run can write the sentences of its grammar.
 
     Raises:
-        GrammarError: it cannot be read.
         TextError: the vocabulary lacks a character or word of it.
     """
-    if config.data.grammar is None:
+    if grammar is not None:
+        GrammarConstraint(grammar).prepared(Spelling(config.text.normalize, vocabulary))
+
+
+def _keep_grammar(folder: RunFolder, grammar: Grammar | None) -> None:
+    """Keeps a copy of the grammar in the run folder."""
+    if grammar is None:
         folder.grammar.unlink(missing_ok=True)
-        return
-    grammar = Grammar.load(config.data.grammar)
-    GrammarConstraint(grammar).prepared(Spelling(config.text.normalize, vocabulary))
-    grammar.save(folder.grammar)
+    else:
+        grammar.save(folder.grammar)
 
 
 def _report(folder: RunFolder, workers: Workers) -> None:
@@ -381,7 +410,7 @@ def _require_readable(config: RunConfig) -> None:
         UserError: one cannot be read.
     """
     for manifest, _ in config.augment.manifests.values():
-        for utterance in read_manifest(manifest):
+        for utterance in read_manifest(manifest, needs_text=False):
             read = read_usable(utterance, sample_rate=config.data.sample_rate)
             if isinstance(read, Problem):
                 raise UserError(f"{manifest}:{utterance.line}: {read.message}")

@@ -6,25 +6,20 @@ is to learn, whatever the words are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechgru.config.base_model import start_folder
-from speechgru.config.differences import find_differences
+from speechgru.config.beginning import new_entries, require_same_model, with_start_model
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
-from speechgru.model.build import AcousticModel
+from speechgru.model.build import AcousticModel, build_model
 from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring.predictions import load_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.train.spelling import Spelling
-
-#: Sections that say what the weights mean, beside `data.sample_rate`, and the one key of them that does not.
-_SECTIONS = ("features", "model")
-_MAY_DIFFER = "model.dropout"
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def start_from(
     """
     source = start_folder(source)
     config_there, vocabulary_there, model_there = load_run(source)
-    _require_same_model(source, config_there, config)
+    require_same_model(RunFolder(source), config_there, config)
     last, last_there = (part.encoder.logits.layer for part in (model, model_there))
     apart = {id(weight) for layer in (last, last_there) for weight in layer.weights}
     weights, weights_there = (
@@ -86,7 +81,7 @@ def start_from(
         weight.assign(weight_there.numpy())
     labels = _labels(vocabulary)
     labels_there = _labels(vocabulary_there) if vocabulary.unit == vocabulary_there.unit else {}
-    entries_new = tuple(entry for entry in labels if entry not in labels_there)
+    entries_new = tuple(new_entries(vocabulary, vocabulary_there))
     pairs = [(label, labels_there[entry]) for entry, label in labels.items() if entry in labels_there]
     columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)
     for weight, weight_there in zip(last.weights, last_there.weights, strict=True):
@@ -96,6 +91,16 @@ def start_from(
     if spelling is not None:
         _take_over_letters(spelling, source, vocabulary_there, last_there)
     return Transferred(source, num_kept=len(pairs), num_new=len(entries_new), entries_new=entries_new)
+
+
+def require_layers(config: RunConfig) -> None:
+    """Whether `train.freeze` names layers of the model, and leaves one to train: before the corpus is read.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.train.freeze:
+        freeze(build_model(with_start_model(config), num_classes=2), config.train.freeze)
 
 
 def freeze(model: AcousticModel, names: Sequence[str]) -> None:
@@ -136,33 +141,3 @@ def _take_over_letters(spelling: Spelling, source: Path, vocabulary_there: Vocab
 def _labels(vocabulary: Vocabulary) -> dict[str, int]:
     """The labels of a model's classes, by entry, without the blank."""
     return {entry: label for label, entry in enumerate(vocabulary.written.entries, start=BLANK_ID + 1)}
-
-
-def _require_same_model(source: Path, config_there: RunConfig, config: RunConfig) -> None:
-    there, here = _what_weights_depend_on(config_there), _what_weights_depend_on(config)
-    # null in one, and the number that it stands for in the other
-    may_differ = {"features.f_max_hz"} if config_there.f_max_hz == config.f_max_hz else ()
-    differing = find_differences(there, here, may_differ=may_differ)
-    if not differing:
-        return
-    found = "; ".join(f"{one.key} is {_text(one.there)} there and {_text(one.here)} here" for one in differing)
-    wanted = " ".join(f"{one.key}={_text(one.there)}" for one in differing)
-    raise ConfigError(
-        f"train.start_from: the weights of {source} are for another model: {found}. Configure this run as that one "
-        f"was ({wanted}), or start from another run"
-    )
-
-
-def _what_weights_depend_on(config: RunConfig) -> dict[str, Any]:
-    values: dict[str, Any] = {"data.sample_rate": config.data.sample_rate}
-    for section in _SECTIONS:
-        values |= {f"{section}.{key}": value for key, value in getattr(config, section).model_dump().items()}
-    del values[_MAY_DIFFER], values["model.chunk_frames"]
-    if config.model.direction == "chunked":
-        # The same weights over windows: a bidirectional model can learn to stream, with any chunk and look-ahead.
-        values["model.direction"], values["model.lookahead_frames"] = "bidirectional", 0
-    return values
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

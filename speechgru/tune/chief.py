@@ -7,9 +7,11 @@ import dataclasses
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechgru.config.beginning import require_beginning
 from speechgru.config.corpus_files import SUMMARY_NAME
 from speechgru.config.differences import find_differences
 from speechgru.config.resuming import MAY_CHANGE_IN_A_SWEEP
@@ -42,6 +44,16 @@ from speechgru.utterances.manifest import read_manifest
 if TYPE_CHECKING:
     from speechgru.tune.oracles import JournaledOracle
 
+#: Keys that name files, which may be searched, and those that decide whether the weights of a start fit.
+_FILES = (
+    "data.train",
+    "data.negatives",
+    "data.grammar",
+    "train.start_from",
+    "augment.noise_manifest",
+    "augment.reverb_manifest",
+)
+_START_FITS = ("model.", "features.", "data.sample_rate", "text.")
 #: How to resume after a second signal.
 _ADVICE = "the same command resumes the sweep"
 
@@ -99,7 +111,7 @@ def tune(
     if workers < (0 if listen else 1):
         raise UserError(f"a sweep needs a worker, got --workers {workers}; 0 goes with --listen alone")
     address = None if listen is None else parse_address(listen)
-    _require_manifests(loaded)
+    _require_beginning(loaded)
     folder = SweepFolder(Path(run).absolute())
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
@@ -165,6 +177,7 @@ class Chief:
         self._folder, self._loaded, self._workers, self._progress = folder, loaded, workers, progress
         self._listen, self._gpus = listen, list_gpus()
         self._journal = Journal(folder.journal)
+        self._refusals = Refusals(loaded)
         self._oracle: JournaledOracle | None = None
 
     def lead(self) -> SweepResult:
@@ -179,7 +192,7 @@ class Chief:
         is_alone = self._workers == 1 and self._listen is None
         hooks = SweepHooks(
             plan=self._plan,
-            reason_to_refuse=Refusals(self._loaded).reason,
+            reason_to_refuse=self._refusals.reason,
             read_outcome=self._read_outcome,
             on_change=self._report,
             is_alive=(lambda worker: worker == worker_name(0)) if is_alone else Heartbeats(self._folder).is_alive,
@@ -292,6 +305,8 @@ class Chief:
                 f"{self._folder.trial(number).outcome}: a worker reported the end of the trial, and its outcome is not "
                 "here; all machines must see the sweep's folder under the same name"
             )
+        if outcome["status"] == "refused":
+            self._refusals.remember(read_json(self._folder.trial(number).plan)["values"], outcome["reason"])
         return outcome
 
     # -- what is shown -----------------------------------------------------------------------------------------------
@@ -342,21 +357,39 @@ class Chief:
         return rows
 
 
-def _require_manifests(loaded: LoadedSweep) -> None:
+def _require_beginning(loaded: LoadedSweep) -> None:
     """Refuses what every trial would fail for, before there is a folder or a trial.
 
+    A start that does not fit some values of the space alone is refused trial by trial (`Refusals`).
+
     Raises:
+        ConfigError: no trial can start from the run that `train.start_from` names, or the grammar is missing.
+        GrammarError: the grammar cannot be read.
         ManifestError: a manifest is missing, or is none.
     """
-    searched = loaded.dimensions.get("data.train")
-    for values in [{"data.train": value} for value in searched.listed()] if searched else [{}]:
-        data = loaded.configure(values).data
-        spoken = [path for path in (*data.train, data.dev) if path is not None]
+    for config in _begun(loaded):
+        spoken = [path for path in (*config.data.train, config.data.dev) if path is not None]
         for path in spoken:
             if not (Path(path) / SUMMARY_NAME).is_file():  # not a folder of shards
                 read_manifest(path)
-        for path in data.negatives:
+        for path in (*config.data.negatives, *(path for path, _ in config.augment.manifests.values())):
             read_manifest(path, needs_text=False)
+        if not any(key.startswith(_START_FITS) for key in loaded.dimensions):
+            require_beginning(config)
+            if config.train.freeze:
+                from speechgru.train.transfer import require_layers
+
+                require_layers(config)
+
+
+def _begun(loaded: LoadedSweep) -> Iterator[RunConfig]:
+    """Configurations in which each searched file has its turn."""
+    searched = {key: each.listed() for key, each in loaded.dimensions.items() if key in _FILES and each.is_listed}
+    first = {key: values[0] for key, values in searched.items()}
+    others = [first | {key: value} for key, values in searched.items() for value in values[1:]]
+    for values in (first, *others):
+        with contextlib.suppress(ConfigError):  # values that do not go together are no trial's
+            yield loaded.configure(values)
 
 
 def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from speechgru.config.beginning import require_beginning
 from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
-from speechgru.errors import BundleError, ConfigError
+from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.runs import RunFolder, save_checkpoint
 from speechgru.tune.sweep_file import LoadedSweep, dev_manifest
 from speechgru.utterances.examination import make_vocabulary
@@ -34,6 +36,8 @@ class Refusals:
     def __init__(self, loaded: LoadedSweep):
         self._loaded = loaded
         self._num_labels: dict[str, int] = {}
+        #: Why trials of a model are refused, None where they are not: what decides it is in few of a trial's keys.
+        self._found: dict[str, str | None] = {}
 
     def reason(self, values: Mapping[str, Any]) -> str | None:
         """Why a trial need not be trained; None where it may keep the limits.
@@ -45,8 +49,25 @@ class Refusals:
             config = self._loaded.configure(values)
         except ConfigError as error:
             return str(error)
+        key = _key_of(config)
+        if key not in self._found:
+            self._found[key] = _reason_not_to_begin(config) or self._reason_by_parameters(config)
+        return self._found[key]
+
+    def remember(self, values: Mapping[str, Any], reason: str) -> None:
+        """Refuses all trials of a model of which one was refused when its file's size was known.
+
+        Args:
+            values: those of the trial.
+            reason: why.
+        """
+        self._found[_key_of(self._loaded.configure(values))] = reason
+
+    def _reason_by_parameters(self, config: RunConfig) -> str | None:
         limits = self._loaded.sweep.limits
         if limits is None or (limits.max_parameters is None and limits.max_size_mb is None):
+            return None
+        if not all(Path(path).is_file() for path in config.data.train):  # shards hold a vocabulary of their own
             return None
         parameters = self._count_parameters(config)
         if limits.max_parameters is not None and parameters > limits.max_parameters:
@@ -64,14 +85,33 @@ class Refusals:
 
         from speechgru.model.build import build_model
 
-        key = config.text.model_dump_json()
+        key = json.dumps([config.text.model_dump(mode="json"), config.data.train, config.data.grammar])
         if key not in self._num_labels:
-            manifests = [path for path in config.data.train if Path(path).is_file()]
-            lines = [line for path in manifests for line in read_manifest(path)]
+            lines = [line for path in config.data.train for line in read_manifest(path)]
             self._num_labels[key] = len(make_vocabulary(config, lines))
         count = int(build_model(config, self._num_labels[key]).count_params())
         keras.backend.clear_session()
         return count
+
+
+def _key_of(config: RunConfig) -> str:
+    """What decides whether a trial is refused, and the size of its file."""
+    data, train = config.data, config.train
+    sections = [part.model_dump(mode="json") for part in (config.model, config.features, config.text)]
+    return json.dumps([*sections, data.sample_rate, data.train, data.grammar, train.start_from, train.freeze])
+
+
+def _reason_not_to_begin(config: RunConfig) -> str | None:
+    """Why a trial could not begin; None where it can."""
+    try:
+        require_beginning(config)
+        if config.train.freeze:
+            from speechgru.train.transfer import require_layers
+
+            require_layers(config)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def reason_by_size(folder: Path, config: RunConfig, *, form: str, max_size_mb: float) -> str | None:

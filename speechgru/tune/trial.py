@@ -25,7 +25,6 @@ from speechgru import jsonlines
 from speechgru.config.load import load_config
 from speechgru.config.resuming import with_keys
 from speechgru.config.sections import RunConfig
-from speechgru.ctc import ctc_loss
 from speechgru.errors import Interrupted, UserError
 from speechgru.export import export
 from speechgru.files import write_json, write_text
@@ -33,7 +32,8 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.scoring.evaluation import evaluate
-from speechgru.scoring.predictions import load_run
+from speechgru.scoring.loss import ScoredLoss
+from speechgru.scoring.predictions import decode_recordings, load_run
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
@@ -206,23 +206,23 @@ def dev_loss(run: str | Path) -> float:
     """The CTC loss of a run's best weights on its dev set, in nats, the mean over the utterances.
 
     Raises:
-        UserError: an utterance has too few steps for its text, so that its loss is infinite.
+        UserError: an utterance has too few steps for its text, so that its loss is infinite, or no labels at all.
     """
     config, vocabulary, model = load_run(run)
-    predictor = KerasPredictor(model)
     recordings = ScoringSet(dev_manifest(config), sample_rate=config.data.sample_rate, text=config.text.rules)
-    losses: dict[int, float] = {}
-    for batch in recordings.batches(config.train.batch_size):
-        log_probs_BSV, num_steps_B = predictor.batch_log_probs(batch.samples_BN, batch.num_samples_B)
-        labels = [vocabulary.encode(reference) for reference in batch.references]
-        labels_BL = np.zeros((len(labels), max(1, *map(len, labels))), np.int32)
-        for row, of_utterance in enumerate(labels):
-            labels_BL[row, : len(of_utterance)] = of_utterance
-        num_labels_B = np.array([len(of_utterance) for of_utterance in labels], np.int32)
-        # Log-probabilities are logits of themselves.
-        loss_B = ctc_loss(log_probs_BSV, num_steps_B, labels_BL, num_labels_B).numpy()
-        losses.update(zip(batch.lines, loss_B.tolist(), strict=True))
-    loss_N = np.array([losses[line] for line in recordings.usable_lines])
+    loss = ScoredLoss(vocabulary)
+    decode_recordings(
+        KerasPredictor(model),
+        recordings,
+        vocabulary=vocabulary,
+        step_seconds=config.step_seconds,
+        batch_size=config.train.batch_size,
+        observe=loss.add,
+    )
+    for line, reference in zip(recordings.usable_lines, (each.text for each in recordings), strict=True):
+        if line not in loss.by_line:
+            vocabulary.encode(reference, where=f"{config.data.dev}:{line + 1}")
+    loss_N = np.array([loss.by_line[line] for line in recordings.usable_lines])
     if not np.isfinite(loss_N).all():
         names = [recordings[index].utterance.utterance_id for index in np.flatnonzero(~np.isfinite(loss_N))[:5]]
         raise UserError(

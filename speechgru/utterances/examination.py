@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.audio.reading import Recording, read_recording
+from speechgru.config.beginning import read_grammar
 from speechgru.config.sections import RunConfig
-from speechgru.errors import AudioError, ConfigError
-from speechgru.grammar import Grammar
+from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
 from speechgru.utterances import rules
@@ -119,6 +119,17 @@ class Judgement:
         return Examined(case.utterance, case.text, tuple(labels), case.measurement.num_samples)
 
 
+def vocabulary_of(config: RunConfig) -> Vocabulary | None:
+    """The labels, where the configuration or its grammar names them all; None where transcripts do.
+
+    Raises: as `make_vocabulary`.
+    """
+    text = config.text
+    by_transcripts = (text.words if text.unit == "word" else text.characters) == "auto"
+    spells = text.unit == "word" and text.unknown_words == "spell" and text.characters == "auto"
+    return None if by_transcripts or spells else make_vocabulary(config, ())
+
+
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
     """The configured characters or words; those of the training transcripts where `auto`, or of the grammar.
 
@@ -135,12 +146,8 @@ def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocab
     if entries == "auto":
         return Vocabulary.from_texts((text.normalize(utterance.text) for utterance in utterances), unit=text.unit)
     if entries == "grammar" and text.unit == "word":
-        if config.data.grammar is None:
-            raise ConfigError(
-                "text.words is grammar, but data.grammar names none; set it to the grammar's file, such as the "
-                "grammar.json that prepare commands writes beside the manifests, or set text.words to auto"
-            )
-        texts = Grammar.load(config.data.grammar).words()
+        grammar = read_grammar(config)
+        texts = () if grammar is None else grammar.words()
         entries = Vocabulary.from_texts(map(text.normalize, texts), unit="word").entries
     if text.unknown_words != "spell":
         return Vocabulary(entries, unit=text.unit)
