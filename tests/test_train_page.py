@@ -448,6 +448,21 @@ def evaluation(name, form, **changes):
     } | changes
 
 
+def test_a_form_that_was_decoded_in_two_ways_has_a_row_of_its_own_for_each(tmp_path):
+    ways = {"greedy": 0.3, "beam of 16, only sentences of the grammar": 0.1}
+    evaluations = [
+        evaluation(f"test, {way}", "TFLite dynamic", wer=wer, decoding={"description": way})
+        for way, wer in ways.items()
+    ]
+    run = write_run(tmp_path / "run")
+    page = page_of(run, title="Commands", evaluations=evaluations, out=tmp_path / "two.html")
+    assert "Model Decoding Size WER" in page.text
+    assert "TFLite dynamic greedy \u2013 30.0 %" in page.text
+    assert "TFLite dynamic beam of 16, only sentences of the grammar \u2013 10.0 %" in page.text
+    page = page_of(run, title="Commands", evaluations=evaluations[:1], out=tmp_path / "one.html")
+    assert "Model Size WER" in page.text, "one way needs no name"
+
+
 def test_evaluations_come_first_and_the_training_after_them(tmp_path):
     evaluations = [
         evaluation("Keras, test", "Keras"),

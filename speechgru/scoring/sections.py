@@ -23,6 +23,7 @@ PICTURE_LEAD = (
 
 _MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("form", "Model", html.plain),
+    ("decoding", "Decoding", html.plain),
     ("size_bytes", "Size", html.size),
     ("wer", "WER", html.percent),
     ("rtf", "Real-time factor", lambda value: with_aside(html.real_time_factor(value), html.real_time(value))),

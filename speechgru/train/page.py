@@ -147,13 +147,22 @@ def _read_object(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _models(evaluations: Sequence[Record], recordings: Recordings) -> list[dict[str, Any]]:
-    """The model forms that were scored on the headline's manifest."""
+    """The model forms that were scored on the headline's manifest; with how they were decoded, where that differs."""
     known = {} if recordings.num_parameters is None else {"parameters": recordings.num_parameters}
+    same = [record for record in evaluations if record.get("manifest") == evaluations[0].get("manifest")]
+    ways = [_decoding_of(record) for record in same]
     return [
-        {key: record[key] for key in ("form", "size_bytes", "wer", "rtf") if key in record} | known
-        for record in evaluations
-        if record.get("manifest") == evaluations[0].get("manifest")
+        {key: record[key] for key in ("form", "size_bytes", "wer", "rtf") if key in record}
+        | ({"decoding": way} if len({*ways}) > 1 else {})
+        | known
+        for record, way in zip(same, ways, strict=True)
     ]
+
+
+def _decoding_of(record: Record) -> str | None:
+    decoding = record.get("decoding")
+    description = decoding.get("description") if isinstance(decoding, dict) else None
+    return None if description is None else str(description)
 
 
 def _progress(history: History, config: RunConfig) -> str:
