@@ -260,7 +260,9 @@ def outcome_of(values, *, fail=None):
 class Search:
     """An oracle with a made-up trial behind it."""
 
-    def __init__(self, loaded, journal, *, tuner, seed=0, trials=6, fail=None, refuse=lambda values: None, epochs=9):
+    def __init__(
+        self, loaded, journal, *, tuner, seed=0, trials=6, fail=None, refuse=lambda values: None, epochs=9, late=None
+    ):
         from speechgru.tune.oracles import SweepHooks, make_oracle
 
         self.chosen = {}
@@ -275,8 +277,8 @@ class Search:
                 plan=lambda choice: self.chosen.update({choice["trial"]: choice}),
                 reason_to_refuse=refuse,
                 read_outcome=lambda number: (
-                    {"status": "refused", "score": None}
-                    if self.chosen[number]["refused"]
+                    {"status": "refused", "score": None, "reason": late}
+                    if self.chosen[number]["refused"] or late
                     else outcome_of(self.chosen[number]["values"], fail=fail)
                 ),
                 on_change=lambda: None,
@@ -488,6 +490,30 @@ def test_refused_trials_do_not_use_up_the_budget(write_sweep, tmp_path):
     nothing = Search(loaded, tmp_path / "n.jsonl", tuner=loaded.sweep.tuner, refuse=lambda values: "too large")
     assert nothing.run()
     assert "200 trials in a row were refused, the last because too large" in nothing.oracle.ended
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband"])
+def test_a_space_of_ranges_that_a_limit_empties_while_trials_run_ends(kind, write_sweep, tmp_path):
+    """The size of a file is known once somebody works on the trial, and ranges are never exhausted."""
+    space = "\n  train.learning_rate: {type: float, min: 1e-4, max: 1e-1}\n  model.units: {type: int, min: 8, max: 512}"
+    loaded = load_sweep(write_sweep(space, f"tuner: {kind}\nbudget: {{trials: 6, epochs: 9}}"))
+    done = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, late="its file is too large")
+    assert done.run(workers=2)
+    assert "200 trials in a row were refused, the last because its file is too large" in done.oracle.ended
+    assert 200 <= len(done.chosen) <= 202
+    again = Search(loaded, tmp_path / "l.jsonl", tuner=loaded.sweep.tuner, late="its file is too large")
+    assert again.run() and len(again.chosen) == 0, "it does not begin anew"
+
+
+def test_a_model_that_was_too_large_once_is_refused_from_then_on(write_sweep):
+    from speechgru.tune.refusals import Refusals
+
+    space = "\n  train.learning_rate: {type: float, min: 1e-4, max: 1e-1}\n  model.units: {type: int, min: 8, max: 32}"
+    refusals = Refusals(load_sweep(write_sweep(space, "limits: {max_size_mb: 1}\nbudget: {trials: 6}")))
+    assert refusals.reason({"train.learning_rate": 0.01, "model.units": 16}) is None
+    refusals.remember({"train.learning_rate": 0.01, "model.units": 16}, "its file has 1.2 MB")
+    assert refusals.reason({"train.learning_rate": 0.02, "model.units": 16}) == "its file has 1.2 MB"
+    assert refusals.reason({"train.learning_rate": 0.02, "model.units": 15}) is None
 
 
 def test_the_clock_ends_a_sweep(write_sweep, tmp_path):

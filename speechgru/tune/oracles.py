@@ -106,6 +106,7 @@ class JournaledOracle(AdaptedOracle):
         #: While the journal is replayed: the values of the trial that begins.
         self._replayed: dict[str, Any] | None = None
         self._refused: set[str] = set()
+        self._refused_in_a_row, self._last_refusal = 0, "of its limits"
         self._num_completed, self._num_left_failed = 0, 0
         self._began: dict[str, float] = {}
         self._durations: list[float] = []
@@ -199,7 +200,6 @@ class JournaledOracle(AdaptedOracle):
             self._hooks.on_change()
             return self.trials[number]
         self.ended = self.ended or self._reason_to_end()
-        refused_in_a_row = 0
         while self.ended is None:
             trial = self.draw_trial(worker)
             if trial.status == TrialStatus.STOPPED:
@@ -211,10 +211,7 @@ class JournaledOracle(AdaptedOracle):
                 if reason is None:
                     self._hooks.on_change()
                     return trial
-                refused_in_a_row += 1
-                if refused_in_a_row == _MAX_REFUSED:
-                    self.ended = f"{_MAX_REFUSED} trials in a row were refused, the last because {reason}"
-                self.ended = self.ended or self._reason_to_end()
+                self.ended = self._reason_to_end()
         self.release(worker)
         self._hooks.on_change()
         return ticket(_NO_TRIAL, TrialStatus.STOPPED)
@@ -234,6 +231,7 @@ class JournaledOracle(AdaptedOracle):
         )
         if reason is not None:
             self._record_end(number)
+            self._last_refusal = reason
         return reason
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
@@ -252,6 +250,8 @@ class JournaledOracle(AdaptedOracle):
 
     def _record_end(self, number: str) -> None:
         outcome = self._hooks.read_outcome(number)
+        if outcome["status"] == "refused":
+            self._last_refusal = outcome.get("reason") or self._last_refusal
         has_left = self.makes_room(number, outcome["status"])
         self._journal.append(
             {"event": "ended", "trial": number, "seconds": self.seconds}
@@ -269,6 +269,8 @@ class JournaledOracle(AdaptedOracle):
     def _apply_end(self, number: str, status: str, score: float | None, *, has_left: bool) -> None:
         if status == "refused":
             self._refused.add(number)
+        # Also of those that are refused once somebody works on them: a space of ranges would never be exhausted.
+        self._refused_in_a_row = self._refused_in_a_row + 1 if status == "refused" else 0
         self._num_completed += status == "completed"
         self._num_left_failed += has_left and status == "failed"
         self.finish_trial(number, status=status, score=score)
@@ -280,6 +282,8 @@ class JournaledOracle(AdaptedOracle):
     # -- how it ends -------------------------------------------------------------------------------------------------
 
     def _reason_to_end(self) -> str | None:
+        if self._refused_in_a_row >= _MAX_REFUSED:
+            return f"{_MAX_REFUSED} trials in a row were refused, the last because {self._last_refusal}"
         if self._max_trials_run is not None and len(self.trials) - len(self._refused) >= self._max_trials_run:
             return "all trials are done"
         if self._max_seconds is not None:
