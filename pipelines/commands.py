@@ -18,9 +18,10 @@ import argparse
 import json
 from pathlib import Path
 
-from stages import Story
+from stages import Source, Story
 
 from speechgru.cli import run_command
+from speechgru.config.beginning import require_start
 from speechgru.config.load import load_config
 from speechgru.corpora import prepare
 from speechgru.decoding import DecodingOptions
@@ -73,7 +74,7 @@ def main() -> None:
         story.stage(
             "find the people",
             lambda progress: prepare("speechocean762", people, source=args.people, progress=progress),
-            inputs=["speechocean762", str(args.people)],
+            inputs=["speechocean762", Source(args.people)],
             outputs=[people / f"{split}.jsonl" for split in SPLITS],
         )
         others = people / "train.jsonl"
@@ -86,6 +87,18 @@ def main() -> None:
     spoken = {split: corpus / f"{split}.jsonl" for split in SPLITS}
     tests = {"unknown voices": spoken["test"]}
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
+    config = load_config(
+        CONFIG,
+        [
+            f"data.train={json.dumps([str(manifest) for manifest in train_manifests])}",
+            f"data.train_weights={json.dumps(shares)}",
+            f"data.dev={json.dumps(str(spoken['dev']))}",
+            f"data.grammar={json.dumps(str(corpus / 'grammar.json'))}",
+            f"train.seed={args.seed}",
+            *args.overrides,
+        ],
+    )
+    require_start(config)
     options = {
         "utterances": args.utterances,
         "engines": args.engines,
@@ -99,19 +112,9 @@ def main() -> None:
         lambda progress: prepare(
             "commands", corpus, seed=args.seed, progress=progress, grammar=args.grammar, **options
         ),
-        inputs=[args.grammar, args.seed, json.loads(json.dumps(options, default=str))],
+        inputs=[args.grammar, args.seed, json.loads(json.dumps(options, default=str)), *([others] if others else [])],
         outputs=[*spoken.values(), *tests.values(), corpus / "grammar.json", *train_manifests[2:]],
-    )
-    config = load_config(
-        CONFIG,
-        [
-            f"data.train={json.dumps([str(manifest) for manifest in train_manifests])}",
-            f"data.train_weights={json.dumps(shares)}",
-            f"data.dev={json.dumps(str(spoken['dev']))}",
-            f"data.grammar={json.dumps(str(corpus / 'grammar.json'))}",
-            f"train.seed={args.seed}",
-            *args.overrides,
-        ],
+        folder=corpus,
     )
 
     # 2. The corpus doctor: measured as it was spoken, and without a fault.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages import Story
+from stages import Source, Story
 
 from speechgru.cli import run_command
 from speechgru.config.load import load_config
@@ -56,7 +56,7 @@ def main() -> None:
         lambda progress: prepare(
             "fsdd", corpus, source=args.source, progress=progress, joined=args.joined, held_out_speaker=speaker
         ),
-        inputs=["fsdd", str(args.source), args.joined, speaker],
+        inputs=["fsdd", Source(args.source), args.joined, speaker],
         outputs=manifests,
     )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fsdd import CONFIG, configure, isolated_manifests, joined_manifests, print_rows, row_of, train_and_score
-from stages import Story
+from stages import Source, Story
 
 from speechgru.adapt import AdaptOptions, adapt
 from speechgru.cli import run_command
@@ -56,7 +56,7 @@ def main() -> None:
     story.stage(
         "find the speakers",
         lambda progress: prepare("fsdd", official, source=args.source, progress=progress),
-        inputs=["fsdd", str(args.source)],
+        inputs=["fsdd", Source(args.source)],
         outputs=list(isolated_manifests(official).values()),
     )
     source = args.source or official / "raw"
@@ -74,7 +74,7 @@ def main() -> None:
         story.stage(
             f"prepare the corpus without {speaker}",
             prepare_without,
-            inputs=["fsdd", str(args.source), args.joined, speaker],
+            inputs=["fsdd", Source(args.source), args.joined, speaker],
             outputs=[*isolated_manifests(corpus).values(), *joined_manifests(corpus).values()],
         )
         config = configure(corpus, seed=args.seed, overrides=args.overrides, config=args.config, also=args.also)

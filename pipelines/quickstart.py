@@ -55,6 +55,7 @@ def main() -> None:
         lambda progress: prepare("synthetic", corpus, seed=args.seed, progress=progress, utterances=utterances),
         inputs=["synthetic", args.seed, utterances],
         outputs=[train_manifest, dev_manifest, test_manifest],
+        folder=corpus,
     )
 
     # 2. The corpus doctor: a made corpus must be without a fault. It was measured as it was spoken.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import sys
 import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 # TensorFlow's start-up chatter says nothing to a reader of the story; set before TensorFlow is loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,8 +45,8 @@ _SETTLED_SECONDS = 10.0
 class Story:
     """The stages of one pipeline, printed to the terminal and recorded in `stages.json`.
 
-    A stage is known by its inputs: the values it is given and the contents of the files it reads. Code is not among
-    them: after changing code, delete the folder (or the stage's outputs).
+    A stage is known by its inputs: the values it is given and the contents of the files it reads, and of the recordings
+    that its manifests name. Code is not among them: after changing code, delete the folder (or the stage's outputs).
 
     Args:
         folder: where the pipeline writes everything.
@@ -52,6 +55,7 @@ class Story:
     def __init__(self, folder: Path):
         self.folder, self.console = folder, Console()
         self._file = folder / "stages.json"
+        self._sums = Checksums(folder / "recordings.json")
         self._done: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._passed: list[str] = []  # the stages of this call, done now or before
         self._runs: dict[Path, TrainedRun] = {}
@@ -63,6 +67,7 @@ class Story:
         *,
         inputs: Sequence[Any],
         outputs: Sequence[Path],
+        folder: Path | None = None,
         resumes: bool = False,
     ) -> None:
         """Runs `work`, or skips it.
@@ -70,36 +75,42 @@ class Story:
         Args:
             name: what the stage does, in a few words.
             work: the stage; gets a progress listener.
-            inputs: paths of files (by content) and JSON-ready values that decide the outputs.
+            inputs: paths of files (by content; of a manifest its recordings' too), a `Source`, and JSON-ready values
+                that decide the outputs.
             outputs: the files or folders that `work` makes.
+            folder: what the outputs are the visible part of, such as a corpus' folder: it is moved aside as one.
             resumes: whether `work` resumes where an interrupted one stopped, given the same inputs. Otherwise, and
                 when its inputs have changed, old outputs are moved aside first and nothing is lost.
         """
         self._passed.append(name)
         fingerprint = hashlib.sha256(json.dumps([_identity(value) for value in inputs]).encode()).hexdigest()
+        sounds = self._sums.of(inputs)
         before = self._done.get(name, {})
-        same = before.get("inputs") == fingerprint
+        same_sounds = before.get("recordings", sounds) == sounds  # what stages of before knew none of
+        same = before.get("inputs") == fingerprint and same_sounds
+        record: dict[str, Any] = {"inputs": fingerprint, "recordings": sounds, "finished": False}
         if same and before.get("finished") and all(output.exists() for output in outputs):
             self.console.print(f"[dim]{name}: already done[/]")
+            if before.get("recordings") != sounds:
+                self._record(name, before | {"recordings": sounds})
             return
-        if not (same and resumes):
+        why = "its inputs have changed" if same_sounds else "recordings that it was made from have changed"
+        if not same and folder is not None and folder.exists():
+            self._move_aside(folder, f"{why if before else 'it was there before'}; another --out keeps both apart")
+        elif not (same and resumes):
             for output in outputs:
                 if output.is_dir():
-                    self._move_aside(output)
-        self._done[name] = {"inputs": fingerprint, "finished": False}
-        write_json(self._file, self._done)
+                    self._move_aside(output, why)
+                elif before and not same and output.exists():
+                    self.print(f"{output}: {why}; it is written anew")
+        self._record(name, record)
         self.console.rule(f"[bold]{name}", align="left")
         started, computed = time.monotonic(), _processor_seconds()
         with show_progress() as progress:
             work(progress)
         seconds = time.monotonic() - started
-        self._done[name] = {
-            "inputs": fingerprint,
-            "finished": True,
-            "seconds": round(seconds, 1),
-            "processor_seconds": round(_processor_seconds() - computed, 1),
-        }
-        write_json(self._file, self._done)
+        done = {"finished": True, "seconds": round(seconds, 1)}
+        self._record(name, record | done | {"processor_seconds": round(_processor_seconds() - computed, 1)})
         self.console.print(f"[dim]{name}: {seconds:.0f} s[/]")
 
     def open_run(self, run: Path) -> TrainedRun:
@@ -276,12 +287,82 @@ class Story:
         """Prints a line."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _move_aside(self, output: Path) -> None:
+    def _record(self, name: str, record: dict[str, Any]) -> None:
+        self._done[name] = record
+        write_json(self._file, self._done)
+
+    def _move_aside(self, output: Path, why: str) -> None:
         number = 1
         while (target := output.with_name(f"{output.name}.old{number}")).exists():
             number += 1
         output.rename(target)
-        self.print(f"{output}: its inputs have changed; the old one is kept as {target.name}")
+        self.print(f"{output}: the old one is kept as {target.name}, because {why}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of recordings that a stage reads, as an input: by its name, and by the contents of its recordings.
+
+    Args:
+        path: the folder; None where the stage downloads them.
+    """
+
+    path: Path | None
+
+    def recordings(self) -> list[Path]:
+        """The files in it, in order."""
+        return sorted(file for file in self.path.rglob("*") if file.is_file()) if self.path else []
+
+
+class Checksums:
+    """Checksums of recordings, kept in a file: each is read once, and again when its size or time has changed.
+
+    Args:
+        file: where they are kept.
+    """
+
+    def __init__(self, file: Path):
+        self._file = file
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = None
+        self._known: dict[str, list[int]] = known if isinstance(known, dict) else {}
+
+    def of(self, inputs: Sequence[Any]) -> str | None:
+        """What tells the recordings behind a stage's inputs from others; None where there are none."""
+        before = dict(self._known)
+        sums = [self._sum(path) for value in inputs for path in _recordings_of(value)]
+        if self._known != before:
+            write_json(self._file, self._known)
+        return hashlib.sha256(json.dumps(sums).encode()).hexdigest() if sums else None
+
+    def _sum(self, path: Path) -> list[int]:
+        """Size and checksum of a recording; none of a missing one."""
+        try:
+            status = path.stat()
+            known = self._known.get(str(path))
+            if known is None or known[:2] != [status.st_size, status.st_mtime_ns]:
+                with path.open("rb") as stream:
+                    checksum = functools.reduce(lambda sum, block: zlib.crc32(block, sum), _blocks(stream), 0)
+                known = self._known[str(path)] = [status.st_size, status.st_mtime_ns, checksum]
+        except OSError:
+            return []
+        return [known[0], known[2]]
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(1 << 20), b"")
+
+
+def _recordings_of(value: Any) -> list[Path]:
+    """The recordings behind an input of a stage, in order, each once."""
+    if isinstance(value, Source):
+        return value.recordings()
+    if not isinstance(value, Path) or value.suffix != ".jsonl" or not value.is_file():
+        return []
+    utterances = read_manifest(value, needs_text=False)
+    return [Path(name) for name in dict.fromkeys(utterance.audio_filepath for utterance in utterances)]
 
 
 def _announcing(progress: Progress, announce: Callable[[float], None], *, stage: str) -> Progress:
@@ -318,6 +399,8 @@ def _processor_seconds() -> float:
 
 def _identity(value: Any) -> Any:
     """A path stands for its contents, anything else for itself."""
+    if isinstance(value, Source):
+        return str(value.path)
     if not isinstance(value, Path):
         return value
     if value.is_dir():

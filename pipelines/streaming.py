@@ -20,7 +20,7 @@ from typing import Any
 import fsdd
 import numpy as np
 import quickstart
-from stages import Story
+from stages import Source, Story
 
 from pipelines.streaming_page import report_streaming
 from speechgru.cli import run_command
@@ -131,7 +131,7 @@ def prepare_corpus(story: Story, name: str, corpus: Path, args: argparse.Namespa
     """The manifests by split; `train` may be several."""
     if name == "fsdd":
         outputs = [*fsdd.isolated_manifests(corpus).values(), *fsdd.joined_manifests(corpus).values()]
-        options, inputs = {"source": args.source, "joined": args.joined}, [str(args.source), args.joined]
+        options, inputs = {"source": args.source, "joined": args.joined}, [Source(args.source), args.joined]
         scored = fsdd.joined_manifests(corpus)
     else:
         scored = {split: corpus / f"{split}.jsonl" for split in ("train", "dev", "test")}
@@ -142,6 +142,7 @@ def prepare_corpus(story: Story, name: str, corpus: Path, args: argparse.Namespa
         lambda progress: prepare(name, corpus, progress=progress, **options),
         inputs=[name, *inputs],
         outputs=outputs,
+        folder=None if name == "fsdd" else corpus,  # which may hold its download
     )
     return scored
 

@@ -49,6 +49,21 @@ def test_without_a_dev_share_everybody_is_trained_on(source: Path, tmp_path: Pat
     assert len(read_manifest(manifests["train"])) == 20
 
 
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_of_few_people_one_is_the_dev_set(source: Path, tmp_path: Path, count: int):
+    for name in ("text", "wav.scp", "utt2spk"):
+        lines = (source / "train" / name).read_text().split("\n")[: count + 1]
+        (source / "train" / name).write_text("\n".join(lines[1:]) + "\n")
+    for share in (0.0001, 0.02):
+        manifests = prepare("speechocean762", tmp_path / f"{share}", source=source, dev_share=share)
+        train, dev = ({each.speaker for each in read_manifest(manifests[split])} for split in ("train", "dev"))
+        assert len(dev) == 1 and len(train) == count - 1 and not train & dev
+    for name in ("text", "wav.scp", "utt2spk"):
+        (source / "train" / name).write_text((source / "train" / name).read_text().split("\n")[0] + "\n")
+    with pytest.raises(CorpusError, match="train: holds too few speakers for dev; dev_share=0 makes no dev set"):
+        prepare("speechocean762", tmp_path / "one", source=source)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [

@@ -31,7 +31,7 @@ def prepare(
             relative to `source`, and, where they are there, `spk2age` and `spk2gender`).
         seed: not used: which speakers are the dev set is decided by their names.
         progress: called as it reads.
-        dev_share: of the speakers of `train` that make the dev set, 0 to 0.5.
+        dev_share: of the speakers of `train` that make the dev set, 0 to 0.5; of few speakers one, where it is above 0.
 
     Returns:
         The manifests "train", "dev" and "test"; every line has the `speaker`, and `age` in years and `gender` (`m`,
@@ -45,20 +45,32 @@ def prepare(
     if isinstance(dev_share, bool) or not 0 <= dev_share <= 0.5:
         raise CorpusError(f"speechocean762: dev_share must be a share from 0 to 0.5, got {dev_share!r}")
     splits: dict[str, list[Utterance]] = {"train": [], "dev": []}
-    for utterance in _read_part(source, "train", progress):
-        splits["dev" if _is_dev(str(utterance.speaker), dev_share) else "train"].append(utterance)
+    learnt = _read_part(source, "train", progress)
+    dev = _dev_speakers({str(utterance.speaker) for utterance in learnt}, dev_share)
+    for utterance in learnt:
+        splits["dev" if utterance.speaker in dev else "train"].append(utterance)
     splits["test"] = _read_part(source, "test", progress)
     if dev_share == 0:
         del splits["dev"]
     for split, chosen in splits.items():
         if not chosen:
-            raise CorpusError(f"{source}: no speaker is left for {split}; choose another dev_share")
+            where, advice = source / ("test" if split == "test" else "train"), "dev_share=0 makes no dev set"
+            raise CorpusError(
+                f"{where}: holds too few speakers for {split}; {advice if split != 'test' else 'add some'}"
+            )
     return {split: write_manifest(out / f"{split}.jsonl", chosen) for split, chosen in splits.items()}
 
 
-def _is_dev(speaker: str, share: float) -> bool:
-    """Decided by the speaker alone, so that a speaker stays in one split whatever else is there."""
-    return int.from_bytes(hashlib.sha256(speaker.encode()).digest()[:8], "big") / 2**64 < share
+def _dev_speakers(speakers: set[str], share: float) -> set[str]:
+    """Decided by each speaker's name, so that nobody changes sides whoever else is there; of few speakers one at least.
+
+    Where two or more speakers have no name within the share, the one nearest to it makes the dev set.
+    """
+    places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in speakers}
+    chosen = {each for each, place in places.items() if place < share}
+    if not share or chosen or len(speakers) < 2:
+        return chosen
+    return {min(places, key=lambda each: places[each])}
 
 
 def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
