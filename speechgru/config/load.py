@@ -18,7 +18,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
-from speechgru.text import RULES_BEFORE_KEYS
+from speechgru.text import RULES_BEFORE_KEYS, shown
 
 #: The keys that name files and folders.
 _PATHS = (
@@ -142,17 +142,17 @@ def _apply_override(document: dict[str, Any], origins: Origins, override: str) -
     key, separator, value = override.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
     if not separator or len(parts) != 2 or not all(parts):
-        raise ConfigError(f"override {override!r}: expected section.key=value, such as train.learning_rate=1e-3")
+        raise ConfigError(f"override {shown(override)}: expected section.key=value, such as train.learning_rate=1e-3")
     try:
         parsed = parse_value(value)
     except ValueError as error:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML ({error})") from error
+        raise ConfigError(f"override {shown(override)}: the value is not valid YAML ({error})") from error
     section = document.get(parts[0])
     if section is None:
         section = document[parts[0]] = {}
     if isinstance(section, dict):
         section[parts[1]] = parsed
-    origins[parts] = f"override {override!r}"
+    origins[parts] = f"override {shown(override)}"
     origins.setdefault(parts[:1], origins[parts])
 
 
@@ -175,7 +175,7 @@ def _describe(problem: Any, origins: Origins, fallback: str) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{where}: {_unknown_key(location)}"
     if problem["type"] == "model_type":
-        return f"{where}: {key} must be a section with keys below it, got {value!r}"
+        return f"{where}: {key} must be a section with keys below it, got {shown(value)}"
     if isinstance(value, bool) and _wants_text(location):
         return (
             f"{where}: {key} wants text, got the YAML boolean {str(value).lower()}; "
@@ -191,8 +191,8 @@ def _describe(problem: Any, origins: Origins, fallback: str) -> str:
         return f"{where}: {f'{key}: ' if key else ''}{message}"
     message = problem["msg"]
     message = message[0].lower() + message[1:]
-    shown = "nothing" if value is None else repr(value)
-    return f"{where}: {key}: {message.removeprefix('input ')}, got {shown}"
+    given = "nothing" if value is None else shown(value)
+    return f"{where}: {key}: {message.removeprefix('input ')}, got {given}"
 
 
 def _unknown_key(location: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from speechgru.files import write_text
 from speechgru.process import workers as processes
 from speechgru.processors import num_processors
 from speechgru.progress import Progress, silent
+from speechgru.text import quoted
 from speechgru.utterances.manifest import Utterance, require_storable, write_manifest
 from speechgru.utterances.measurement import (
     MEASUREMENTS_NAME,
@@ -378,12 +379,13 @@ def _record_sentence(sentence: Sentence, drawn: _Drawn, job: _Job) -> tuple[np.n
             samples_N, sample_rate = engine.speak(drawn.text, voice, seed=drawn.seed)
     except CorpusError as error:
         raise CorpusError(
-            f"the voice engine {engine.name} did not speak {drawn.text!r} with the voice {voice.name}: {error}"
+            f"the voice engine {engine.name} did not speak {quoted(drawn.text)} with the voice {voice.name}: {error}"
         ) from error
     audible_N = trim(samples_N)
     if not len(audible_N):
         raise CorpusError(
-            f"the voice engine {engine.name} spoke {drawn.text!r} in silence with the voice {voice.name}; reinstall it"
+            f"the voice engine {engine.name} spoke {quoted(drawn.text)} in silence with the voice {voice.name}; "
+            "reinstall it"
         )
     speech = soxr.resample(audible_N, sample_rate, SAMPLE_RATE)
     snr_db = round(float(rng.uniform(*job.variety.snr_db)), 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
 from speechgru.errors import TextError
-from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: What one occurrence of a hotword adds to a text's score where nothing else is said: e^6 is a factor of some 400.
 HOTWORD_BOOST = 6.0
@@ -127,7 +127,7 @@ class Hotwords(Scorer, Mapping[str, float]):
         for text, value in pairs:
             phrase = " ".join(text.split())
             if not phrase:
-                raise TextError(f"a hotword must have at least one character other than a space, got {text!r}")
+                raise TextError(f"a hotword must have at least one character other than a space, got {quoted(text)}")
             if not math.isfinite(value):
                 raise TextError(f"hotword {phrase!r}: the boost must be a finite number, got {value}")
             if self._boosts.setdefault(phrase, float(value)) != value:
@@ -158,7 +158,7 @@ class Hotwords(Scorer, Mapping[str, float]):
             normalized = spelling.spell("hotword", text)
             if boosts.setdefault(normalized, boost) != boost:
                 raise TextError(
-                    f"{spelling.where(text)}hotword {text!r} has the boost {boost:g}, and another that is also "
+                    f"{spelling.where(text)}hotword {quoted(text)} has the boost {boost:g}, and another that is also "
                     f"{normalized!r} by the text rules has {boosts[normalized]:g}; keep one"
                 )
         return Hotwords(boosts)
@@ -175,7 +175,7 @@ def _compile(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blan
         TextError: a hotword holds a character or word that the vocabulary lacks.
     """
     columns = {
-        columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"hotword {text!r}"): boost
+        columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"hotword {quoted(text)}"): boost
         for text, boost in boosts
     }
     border = None

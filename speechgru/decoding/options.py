@@ -23,7 +23,7 @@ from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
-from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: The beam of those who ask for what only a beam can do and name no width.
 USUAL_BEAM_WIDTH = 16
@@ -299,7 +299,9 @@ def options_from_lists(
         given += [_hotword(where, line, "\t") for where, line in _lines(hotword_file, "hotword")]
     for where, text, boost in given:
         if boosts.setdefault(text, boost) != boost:
-            raise TextError(f"{where}: {text!r} stands twice, with the boosts {boosts[text]:g} and {boost:g}; keep one")
+            raise TextError(
+                f"{where}: {quoted(text)} stands twice, with the boosts {boosts[text]:g} and {boost:g}; keep one"
+            )
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
     if beam_width is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
 from speechgru.errors import TextError
-from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def _compile(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PhraseS
             characters has no space.
     """
     texts = [
-        columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"phrase {text!r}") for text in phrases.texts
+        columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"phrase {quoted(text)}")
+        for text in phrases.texts
     ]
     if phrases.silence:
         texts.append(())

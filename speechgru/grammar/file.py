@@ -16,6 +16,7 @@ from speechgru.grammar.located import read_grammar_files, where_of
 from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, can_be_nothing, nodes_in_use
 from speechgru.grammar.numbers import MAX_RANGE, NoWordsError, NumberWords, range_numbers
 from speechgru.grammar.sentence import Block, Intent
+from speechgru.text import quoted, shown
 
 #: Lists that Home Assistant fills with its user's things when it runs.
 RUN_TIME_LISTS = ("area", "floor", "name")
@@ -28,6 +29,8 @@ _BLOCK_KEYS = (
 _INLINE_RANGE = re.compile(r"^(\d+)\.\.(\d+)(?:,(\d+))?$")
 # Signs that are spoken by a word of their own: a template that needs one is a written form.
 _SIGNS = frozenset("%°#&+=@/*^~_")
+#: Characters of a template that a message shows.
+_SHOWN = 120
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -187,18 +190,19 @@ class _Reader:
         for template in templates:
             if not isinstance(template, str):
                 raise GrammarError(
-                    f"{self._where}: a sentence of intent {intent} must be text, got {template!r}; put it in quotes"
+                    f"{self._where}: a sentence of intent {intent} must be text, got {shown(template)}; put it in "
+                    "quotes"
                 )
             self._where = where_of(template, f"{self._name}: intent {intent}")
             self._reasons = set()
             root = self._template(template, scope)
             if root == self._table.nothing:
                 for reason in sorted(self._reasons):
-                    self._left_out.setdefault(reason, []).append(f"{self._where}: {str(template)!r}")
+                    self._left_out.setdefault(reason, []).append(f"{self._where}: {quoted(template, most=_SHOWN)}")
                 continue
             for reason in self._reasons:
                 self._partly[reason] = self._partly.get(reason, 0) + 1
-            self._places[root] = f"{self._where}: the template {str(template)!r}"
+            self._places[root] = f"{self._where}: the template {quoted(str(template), most=_SHOWN)}"
             sentences.append(root)
         if not sentences:
             return None
@@ -221,7 +225,8 @@ class _Reader:
             parsed = hassil.parse_sentence(str(template))
         except (hassil.parser.ParseError, AssertionError, IndexError) as error:
             raise GrammarError(
-                f"{self._where}: the template {str(template)!r} cannot be read ({fault_of_brackets(str(template))}); "
+                f"{self._where}: the template {quoted(str(template), most=_SHOWN)} cannot be read "
+                f"({fault_of_brackets(str(template))}); "
                 "every ( [ { < needs its end, and something in it"
             ) from error
         return self._expression(parsed.expression, scope)
@@ -274,7 +279,9 @@ class _Reader:
             raise GrammarError(f"{self._where}: there is no rule <{name}>{_similar(name, scope.rules)}")
         body = scope.rules[name]
         if not isinstance(body, str):
-            raise GrammarError(f"{self._where}: the rule {name} must be a template, got {body!r}; put it in quotes")
+            raise GrammarError(
+                f"{self._where}: the rule {name} must be a template, got {shown(body)}; put it in quotes"
+            )
         before, self._where = self._where, where_of(body, f"{self._name}: rule {name}")
         scope.open_rules.append(name)
         found = scope.known_rules[name] = self._template(body, scope)

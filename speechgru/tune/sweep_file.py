@@ -17,6 +17,7 @@ from speechgru.config.resuming import with_keys
 from speechgru.config.sections import Count, NonNegativeInt, Positive, RunConfig
 from speechgru.config.strict_yaml import Origins, read_yaml
 from speechgru.errors import ConfigError
+from speechgru.text import shown
 from speechgru.tune.space import Dimension
 
 Metric = Literal["wer", "cer", "loss"]
@@ -449,5 +450,5 @@ def _describe(problem: Any, origins: Origins, path: Path) -> str:
         return f"{where}: {f'{key}: ' if key else ''}{problem['ctx']['error']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     value = problem["input"]
-    shown = "nothing" if value is None or (isinstance(value, float) and math.isnan(value)) else repr(value)
-    return f"{where}: {key}: {message.removeprefix('input ')}, got {shown}"
+    given = "nothing" if value is None or (isinstance(value, float) and math.isnan(value)) else shown(value)
+    return f"{where}: {key}: {message.removeprefix('input ')}, got {given}"

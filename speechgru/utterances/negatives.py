@@ -10,6 +10,7 @@ from pathlib import Path
 from speechgru.audio.finding import find_recordings
 from speechgru.audio.reading import read_header
 from speechgru.errors import UserError
+from speechgru.text import quoted
 from speechgru.utterances.manifest import Utterance, read_manifest, require_storable, write_manifest
 
 
@@ -50,8 +51,8 @@ def add_negatives(recordings: Sequence[str | os.PathLike[str]], manifest: str | 
     spoken = next((utterance for utterance in known if utterance.text), None)
     if spoken is not None:
         raise UserError(
-            f"{manifest}:{spoken.line}: has the text {spoken.text!r}, and negatives have none; add them to a manifest "
-            "of their own"
+            f"{manifest}:{spoken.line}: has the text {quoted(spoken.text)}, and negatives have none; add them to a "
+            "manifest of their own"
         )
     if not recordings:
         raise UserError("no recording is given; name the files in which something was found that nobody said")
