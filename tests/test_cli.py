@@ -148,7 +148,9 @@ def test_every_verbs_help_shows_an_example(run, verb):
 def test_the_help_teaches_the_usual_way(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert "prepare -> check -> train -> evaluate -> export -> transcribe" in " ".join(out.split())
+    shown = " ".join(out.split())
+    assert "prepare -> check -> train -> evaluate -> export -> transcribe" in shown
+    assert "2 for a mistake in what was given; 130 after Ctrl-C, 143 after SIGTERM; 70 for a fault of ours" in shown
 
 
 # Files

@@ -205,7 +205,9 @@ def bring(cage: Cage, speechgru, tmp_path: Path) -> None:
         # Law 9: what one verb has written no other refuses; and what nobody can read is named.
         unreadable = {entry["audio_filepath"] for entry in accusations if entry["reason"] in zoo.UNREADABLE}
         assert set(map(os.path.basename, unreadable)) == found.keys() & cage.hidden, (cage, accusations)
-        assert max((len(entry["message"].replace(str(tmp_path), "")) for entry in accusations), default=0) <= 400
+        for entry in accusations:  # whose recording's name may alone have 255 characters
+            said = entry["message"].replace(entry["audio_filepath"], "").replace(str(tmp_path), "")
+            assert len(said) <= 400, said
         scored = speechgru("evaluate", BUNDLE, "--manifest", manifests[0], "--json", "--report", "errors.html")
         if not cage.hidden:
             assert scored.code == 0 and scored.record["num_skipped"] == 0, (cage, scored.err)
@@ -229,6 +231,29 @@ def test_a_folder_of_anything(place, speechgru, tmp_path):
 @pytest.mark.parametrize("place", range(WIDE_DRAWS))
 def test_many_folders_of_anything(place, speechgru, tmp_path):
     bring(draw(WIDE_DRAWS, seed=1)[place], speechgru, tmp_path)
+
+
+@pytest.mark.slow  # each is trained on, scored, exported and transcribed: seconds each
+@pytest.mark.parametrize("place", range(DRAWS))
+def test_a_folder_of_anything_is_learnt(place, speechgru, tmp_path):
+    """What `prepare` could read of a folder goes through every verb that follows, or is refused in one message."""
+    draw(DRAWS, seed=0)[place].build(tmp_path / "mine")
+    if speechgru("prepare", "folder", "--source", "mine", "--out", "out", "--skip-missing").code:
+        return
+    (tmp_path / "c.yaml").write_text(TINY.replace("m.jsonl, dev: m.jsonl", "out/train.jsonl, dev: out/dev.jsonl"))
+    trained = speechgru("train", "c.yaml", "--run", "run")
+    if trained.code:
+        return
+    scored = speechgru("evaluate", "run", "--manifest", "out/test.jsonl", "--json", "--report", "errors.html")
+    exported = speechgru("export", "run", "--out", "bundle", "--quantize", "none", "--json")
+    assert scored.code == 0 or "none of its" in scored.err, scored.err
+    assert exported.code == 0, exported.err
+    again = speechgru("evaluate", "bundle", "--manifest", "out/test.jsonl", "--json")
+    assert again.code == scored.code
+    if again.code == 0:
+        texts = [[each["hypothesis"] for each in ended.record["utterances"]] for ended in (scored, again)]
+        assert texts[0] == texts[1]
+    assert speechgru("transcribe", "bundle", "mine", "--json").record
 
 
 @pytest.mark.parametrize("name", zoo.LINES)
@@ -286,6 +311,41 @@ COMMANDS = (
     "record --out me --grammar THING --prompts 3 --from mine",
     "record --out THING --grammar g.yaml --prompts 3 --from mine",
     "record --out me --grammar g.yaml --from THING",
+    "train THING --run new",
+    "tune THING --run new",
+    "join THING --chief 127.0.0.1:9",
+    "adapt THING --recordings m.jsonl --run new",
+    "export THING --out new",
+    "report THING",
+    "calibrate THING --dev m.jsonl --negatives m.jsonl --phrases p.txt",
+    "shard m.jsonl --out new --config THING",
+    "shard --verify THING",
+)
+#: The same of verbs that train, or that need a run; `RUN` is one of one step.
+LEARNING = (
+    "train c.yaml --run THING",
+    "train c.yaml --run new data.train=THING",
+    "train c.yaml --run new data.dev=THING",
+    "train c.yaml --run new data.negatives=THING",
+    "train c.yaml --run new data.grammar=THING",
+    "train c.yaml --run new train.start_from=THING",
+    "train c.yaml --run new train.freeze=[THING]",
+    "train c.yaml --run new augment.noise_manifest=THING augment.noise_kinds=[recorded]",
+    "train c.yaml --run new augment.reverb_manifest=THING augment.reverb_probability=1",
+    "tune s.yaml --run new data.train=THING",
+    "tune s.yaml --run new train.start_from=THING",
+    "adapt RUN --recordings THING --run new --folds 2 --steps 1",
+    "adapt RUN --recordings m.jsonl --run THING --folds 2 --steps 1",
+    "adapt RUN --recordings m.jsonl --run new --folds 2 --steps 1 --general THING",
+    "adapt RUN --recordings m.jsonl --run new --folds 2 --steps 1 --replay THING",
+    "evaluate RUN --manifest THING",
+    "evaluate RUN --manifest m.jsonl --report THING",
+    "export RUN --out THING --quantize none",
+    "export RUN --out new --quantize none --manifest THING",
+    "report RUN --out THING",
+    "listen THING --config c.yaml --out new",
+    "listen m.jsonl --config THING --out new",
+    "shard THING --config c.yaml --out new",
 )
 #: What people put in the wrong place: a name relative to the test's folder.
 THINGS = {
@@ -323,7 +383,10 @@ def things(tmp_path):
     (tmp_path / "m.jsonl").write_text("".join(f"{line}\n" for line in lines))
     (_made(tmp_path / "other") / "n.jsonl").write_text(lines[0].replace("mine", "../mine") + "\n")
     (tmp_path / "p.txt").write_text("ab\n")
-    (tmp_path / "c.yaml").write_text("data: {sample_rate: 8000, train: m.jsonl}\n")
+    (tmp_path / "c.yaml").write_text(TINY)
+    (tmp_path / "s.yaml").write_text(
+        "base: c.yaml\nbudget: {trials: 1}\nspace: {train.learning_rate: {type: float, min: 1e-3, max: 1e-2}}\n"
+    )
     (tmp_path / "g.yaml").write_text("language: en\nintents: {A: {data: [{sentences: [ab, a]}]}}\n")
     folder = _made(tmp_path / "things")
     (folder / "folder").mkdir()
@@ -339,18 +402,43 @@ def things(tmp_path):
     return tmp_path
 
 
+#: A run of one step, of which nothing is expected but that it ends.
+TINY = """
+data: {sample_rate: 8000, train: m.jsonl, dev: m.jsonl, max_skipped_share: 0.99}
+features: {n_mels: 8}
+model: {num_layers: 1, units: 4, subsampling_channels: 4, direction: forward}
+train: {batch_size: 2, max_steps: 1, warmup_steps: 0, evaluate_every_steps: 1, show_examples: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A run folder that `TINY` makes of the recordings of `things`."""
+    pytest.importorskip("tensorflow", reason="the run is trained")
+    from speechgru.config import load_config
+    from speechgru.train import train
+
+    folder = tmp_path_factory.mktemp("learnt")
+    zoo.FORMS["WAV, 16 bits"].write(folder / "0.wav", zoo.samples_of(BUNDLE))
+    (folder / "m.jsonl").write_text(3 * f"{zoo.manifest_line(audio_filepath='0.wav', duration=0.571)}\n")
+    (folder / "c.yaml").write_text(TINY)
+    train(load_config(folder / "c.yaml"), folder / "run")
+    return folder / "run"
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def mistake(command: str, speechgru, folder: Path) -> None:
+def mistake(command: str, speechgru, folder: Path, run: Path | None = None) -> None:
     """Puts each odd thing into a command: it works, or is refused by name, and nothing is there that was not before."""
     before = contents_of(folder)
     for name, thing in THINGS.items():
         if thing == os.devnull and re.search("--(out|report|run|to) THING", command):
             continue  # test_files.py looks at what may become of devices
-        words = [str(BUNDLE) if word == "BUNDLE" else word.replace("THING", thing) for word in command.split()]
+        own = {"BUNDLE": str(BUNDLE), "RUN": str(run)}
+        words = [own.get(word, word.replace("THING", thing)) for word in command.split()]
         ended = speechgru(*words, changes=thing)
         assert ended.code != 2 or thing not in ("nowhere", "things/bytes") or thing in ended.err, (command, name)
         for made in sorted(contents_of(folder).keys() - before.keys(), reverse=True):
@@ -363,6 +451,12 @@ def mistake(command: str, speechgru, folder: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_odd_thing_in_any_place(command, speechgru, things):
     mistake(command, speechgru, things)
+
+
+@pytest.mark.slow  # some 200 trainings of one step, and graphs traced for each: minutes
+@pytest.mark.parametrize("command", LEARNING)
+def test_an_odd_thing_where_something_is_learnt(command, speechgru, things, learnt):
+    mistake(command, speechgru, things, learnt)
 
 
 def test_one_channel_of_a_recording_whose_channels_cancel(speechgru, tmp_path):

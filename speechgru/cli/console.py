@@ -28,7 +28,9 @@ from speechgru.progress import line_progress, silent
 app = typer.Typer(
     help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
     "The usual way: prepare -> check -> train -> evaluate -> export -> transcribe. "
-    "Each command's --help shows an example.",
+    "Each command's --help shows an example.\n\n"
+    "Exit codes: 0; 1 where the answer is no, such as problems that check found; 2 for a mistake in what was given; "
+    "130 after Ctrl-C, 143 after SIGTERM; 70 for a fault of ours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
