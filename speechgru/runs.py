@@ -121,6 +121,8 @@ class RunFolder:
             BundleError: it does not.
         """
         if not self.config.is_file():
+            if (self.path / "bundle.json").is_file():
+                raise BundleError(f"{self.path}: is a bundle; name the folder of the run that it was exported from")
             raise BundleError(
                 f"{self.path}: not a run folder ({self.config.name} is missing); `speechgru train` makes one"
             )

@@ -184,6 +184,9 @@ def test_no_history_is_an_empty_one(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BundleError, match=r"not a run folder \(config\.yaml is missing\); `speechgru train` makes one"):
         RunFolder(tmp_path).require()
+    (tmp_path / "bundle.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(BundleError, match="is a bundle; name the folder of the run that it was exported from"):
+        RunFolder(tmp_path).require()
     (tmp_path / "config.yaml").write_text("", encoding="utf-8")
     assert RunFolder(tmp_path).require() == RunFolder(tmp_path)
 
