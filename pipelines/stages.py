@@ -276,12 +276,14 @@ class Story:
             table.add_row(name, f"{seconds:.1f}", cores)
         self.console.print(table)
 
-    def print_paths(self, report: Path, errors: Path, bundle: Path) -> None:
-        """Prints where to look and what to type next."""
+    def print_paths(self, report: Path, errors: Path, bundle: Path, *, has_grammar: bool = False) -> None:
+        """Prints where to look and what to type next; with a grammar in the bundle, how to see intents."""
         command = os.path.relpath(Path(sys.executable).with_name("speechgru"))
         examples = self.folder / "examples"
         self.print(f"report   {report}\nerrors   {errors}\nbundle   {bundle}\nexamples {examples}")
         self.print(f"try it   {command} transcribe {bundle} {examples / '1.wav'}")
+        if has_grammar:
+            self.print(f"intents  {command} transcribe {bundle} {examples / '1.wav'} --grammar --json")
 
     def print(self, line: str) -> None:
         """Prints a line."""

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also runs wit
 
 # batch, frames, inputs, units, layers
 MAIN = (16, 400, 256, 256, 1)
-#: The quickstart's first layer and batch.
+#: First layer and batch of the quickstart as it was before it started from the base.
 QUICKSTART = (32, 80, 128, 128, 1)
 SHAPES = [MAIN, QUICKSTART, (1, 400, 256, 256, 1), (16, 1600, 256, 256, 1), (4, 200, 256, 800, 5)]
 LENGTHS = [100, 200, 400, 800, 1600, 3200]

@@ -387,16 +387,17 @@ def quickstart(repetitions):
     from speechgru.train.step import INPUTS
 
     config = load_config(ROOT / "configs" / "quickstart.yaml")
+    rows = config.train.batch_size
     rng = np.random.default_rng(0)
     batch = make_batch(config.features.n_mels)
     # A batch of like lengths, as the sampler makes them, of the corpus's mean length.
-    num_samples_B = rng.integers(39_000, 41_001, BATCH).astype(np.int32)
-    samples_BN = rng.normal(scale=0.1, size=[BATCH, num_samples_B.max()]).astype(np.float32)
+    num_samples_B = rng.integers(39_000, 41_001, rows).astype(np.int32)
+    samples_BN = rng.normal(scale=0.1, size=[rows, num_samples_B.max()]).astype(np.float32)
     samples_BN[np.arange(samples_BN.shape[1]) >= num_samples_B[:, None]] = 0.0
     words = 6 if config.text.unit == "word" else 33
     given = dict(zip(INPUTS["samples"], (samples_BN, num_samples_B), strict=True)) | {
-        "labels_BL": batch.labels_BL[:, :words],
-        "num_labels_B": np.full(BATCH, words, np.int32),
+        "labels_BL": batch.labels_BL[:rows, :words],
+        "num_labels_B": np.full(rows, words, np.int32),
     }
     peers = {
         "ours": ours(config, form="samples", ahead=True)[0],

@@ -350,3 +350,13 @@ def test_a_folder_of_the_grammars_name_is_not_taken_for_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     grammar.household.cache_clear()
     assert grammar.household().split_of(grammar.draw_sentence_of("dev", np.random.default_rng(0))) == "dev"
+
+
+@needs_espeak
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_who_is_held_out_here_is_held_out_from_the_base_too(split, corpus):
+    """The base is trained on voices of train alone, as the engine deals them: a quickstart that starts from it is
+    scored on voices that neither met."""
+    variants = {utterance.speaker.split("+")[1] for utterance in corpus[split]}
+    assert variants <= set(ENGINES["espeak"].voices(split))
+    assert not variants & set(ENGINES["espeak"].voices("train"))

@@ -24,6 +24,10 @@ TINY = [
     "train.batch_size=8",
     "train.evaluate_every_steps=2",
 ]
+#: The base has its own width.
+FROM_NOTHING = "train.start_from=null"
+#: The quickstart's, of the few words that a minute's corpus holds.
+QUICK = [*TINY, FROM_NOTHING, "text.words=auto", "data.grammar=null"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def stages_run(printed):
 
 def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_path):
     out = tmp_path / "quickstart"
-    printed = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    printed = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
     assert "Results" in printed and printed.count("hypothesis") == 5, "of each of two evaluations one, and three"
     assert re.search(r"^60 recordings: no problems, ", printed, flags=re.MULTILINE)
     before, trained, _ = re.split(r"^(train: \d+ s)$", printed, flags=re.MULTILINE)
@@ -83,15 +87,15 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_pat
     page = (out / "report.html").read_text()
     assert "Word error rate" in page and "TFLite dynamic" in page and "<svg" in page
 
-    again = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    again = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
     assert again.count("already done") == len(stages)
     assert stages_run(again) == 0
 
     (out / "transcripts.json").unlink()
-    third = tell("quickstart", "--out", out, "--utterances", 60, *TINY)
+    third = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
     assert "transcribe 3 recordings: already done" not in third and "train: already done" in third
 
-    changed = tell("quickstart", "--out", out, "--utterances", 60, *TINY, "train.max_steps=2")
+    changed = tell("quickstart", "--out", out, "--utterances", 60, *QUICK, "train.max_steps=2")
     assert "run.old1" in changed, "a run of another configuration is moved aside, not lost"
     assert "prepare the corpus: already done" in changed and "train: already done" not in changed
 
@@ -111,7 +115,7 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     noise = tmp_path / "noise.jsonl"
     noise.write_text(json.dumps({"audio_filepath": "noise.wav", "duration": 1.0, "text": ""}) + "\n")
     arguments += ["--negatives", noise, "--test-negatives", noise]
-    printed = tell("commands", *arguments, *TINY, "train.start_from=null", *long)
+    printed = tell("commands", *arguments, *TINY, FROM_NOTHING, *long)
     assert printed.count("hypothesis") == 5 and printed.count("intent      ") == 3
     assert "an hour that nobody said" in printed
     threshold = json.loads((out / "run" / "rejection.json").read_text())["threshold"]

@@ -46,7 +46,7 @@ def write_config(corpus, file, *, train="train.jsonl"):
         "sample_rate: 8000}\n"
         "text: {characters: ab}\n"
         "features: {n_mels: 20}\n"
-        "augment: {frequency_masks: 0, time_masks: 0}\n"
+        "augment: {frequency_masks: 0, time_masks: 0, gain_db: 3.0}\n"
         "model: {units: 16, num_layers: 1, subsampling_channels: 16, dropout: 0.2}\n"
         "train: {batch_size: 8, max_steps: 12, warmup_steps: 2, evaluate_every_steps: 6, "
         "checkpoint_every_steps: 4, learning_rate: 1e-2, show_examples: 0}\n"

@@ -60,7 +60,7 @@ class AdaptOptions:
 
     folds: int = 4
     steps: int = 160
-    share: float = 0.5
+    share: float = 0.3
     join: int = 0
     max_forgetting: float = 0.01
     general: Path | None = None
@@ -140,7 +140,7 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
         "train.learning_rate": 1e-3,
         "train.schedule": "constant",
         "train.warmup_steps": min(_WARMUP_STEPS, options.lengths[1] - 1),
-        "train.ema": 0.95,
+        "train.ema": 0.99,  # it grows with the steps, to a window of a tenth of them
         "train.evaluate_every_steps": options.steps,
         "train.checkpoint_every_steps": 50,
     }

@@ -265,7 +265,7 @@ class Gain(SampleStage):
     switch: ClassVar[str] = "gain_db"
     seed_part: ClassVar[int] = 3
 
-    gain_db: NonNegative = 3.0
+    gain_db: NonNegative = 12.0
 
     @property
     def extent(self) -> str:
