@@ -346,8 +346,10 @@ _SIGNATURE = [
     tf.TensorSpec([None, None], tf.int32),
     tf.TensorSpec([None], tf.int32),
 ]
-_loss_and_gradient_by_xla = tf.function(_loss_and_gradient, input_signature=_SIGNATURE, jit_compile=True)
-_loss_and_gradient_by_operations = tf.function(_loss_and_gradient, input_signature=_SIGNATURE)
+_loss_and_gradient_by_xla = tf.function(
+    _loss_and_gradient, autograph=False, input_signature=_SIGNATURE, jit_compile=True
+)
+_loss_and_gradient_by_operations = tf.function(_loss_and_gradient, autograph=False, input_signature=_SIGNATURE)
 
 
 def _log_sum_exp(*terms: tf.Tensor) -> tf.Tensor:

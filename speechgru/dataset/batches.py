@@ -136,6 +136,7 @@ def _batches(
     workers = config.data.num_workers
     names = ("samples_BN", "num_samples_B") if corpus.form == "samples" else ("log_mel_BTM", "num_frames_B")
 
+    @tf.autograph.experimental.do_not_convert
     def load(
         epoch: tf.Tensor,
         parts_left: tf.Tensor,
@@ -160,6 +161,7 @@ def _batches(
             "seed_B2": seed,
         }
 
+    @tf.autograph.experimental.do_not_convert  # it would parse and rewrite all that augmentation is made of
     def one_batch(epoch: tf.Tensor, parts_left: tf.Tensor, indices: tf.Tensor, *others: tf.Tensor) -> tf.data.Dataset:
         rows = tf.data.Dataset.from_tensor_slices((indices, *others)).map(lambda *row: load(epoch, parts_left, *row))
         return rows.padded_batch(tf.size(indices, out_type=tf.int64))

@@ -15,7 +15,10 @@ class KerasPredictor:
     """
 
     def __init__(self, model: keras.Model):
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)])
+        @tf.function(
+            autograph=False,
+            input_signature=[tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)],
+        )
         def predict(samples_BN: tf.Tensor, num_samples_B: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits_BSV, num_steps_B = model([samples_BN, num_samples_B], training=False)
             return tf.nn.log_softmax(logits_BSV), num_steps_B

@@ -211,7 +211,7 @@ def _make_log_mel(config: RunConfig) -> Any:
     with tf.device("CPU:0"):  # the same bytes with a GPU and without
         layer = build_front_end(config).log_mel
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.float32)])
     def log_mel_of(samples_N: tf.Tensor) -> tf.Tensor:
         with tf.device("CPU:0"):
             log_mel_BTM, _ = layer(samples_N[None], tf.shape(samples_N)[:1])

@@ -15,6 +15,7 @@ replica gives, to float rounding (with batch normalisation each part is normalis
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,10 +100,12 @@ class TrainStep:
             self.averages = [_local(weight.read_value()) for weight in self._weights] if config.train.ema else []
         self._num_local = len(self.strategy.experimental_local_results(self.strategy.run(lambda: tf.constant(0))))
         prepared = self._signature() if self._is_replicated else self._prepared_signature()
-        self._prepare = tf.function(self._prepare_one, input_signature=[self._signature()])
-        self._gather = tf.function(self._gather_all, input_signature=[[prepared] * self._num_local, _SCALAR, _FLAG])
-        self._reduce = tf.function(self._reduce_all, input_signature=[_SCALAR])
-        self._apply = tf.function(self._apply_all, input_signature=[_SCALAR, _SCALAR])
+        # Without AutoGraph, which parses and rewrites each function below before it is traced.
+        traced = functools.partial(tf.function, autograph=False)
+        self._prepare = traced(self._prepare_one, input_signature=[self._signature()])
+        self._gather = traced(self._gather_all, input_signature=[[prepared] * self._num_local, _SCALAR, _FLAG])
+        self._reduce = traced(self._reduce_all, input_signature=[_SCALAR])
+        self._apply = traced(self._apply_all, input_signature=[_SCALAR, _SCALAR])
         #: Loss, utterances and norm of what the first replica here has gathered; None before the first part.
         self._gathered: np.ndarray | None = None
 
