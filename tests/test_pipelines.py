@@ -132,6 +132,7 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     assert json.loads((out / "bundle" / "bundle.json").read_text())["entries"] == ["lights", "off", "on", "<unk>"]
 
 
+@pytest.mark.slow  # half a minute; streams, their scores and the page have tests of their own
 def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):
     out, arguments = tmp_path / "streaming", ["--utterances", 60, "--models", "chunked", "--forms", "none", "dynamic"]
     printed = tell("streaming", *TINY, "--out", out, *arguments)

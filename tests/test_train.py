@@ -1,5 +1,6 @@
 """Training: it learns, it resumes exactly (law 7), and it leaves out what it says it leaves out."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -21,6 +22,7 @@ from tones import (  # noqa: E402
     write_tones,
 )
 
+from speechgru import native  # noqa: E402
 from speechgru import train as training  # noqa: E402
 from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
 from speechgru.errors import AudioError, BundleError, ConfigError, ManifestError, TextError, UserError  # noqa: E402
@@ -170,6 +172,26 @@ def test_training_over_a_faulty_manifest_skips_counts_and_lists_what_check_names
     assert {record["line"]: record["reason"] for record in listed} == {
         problem.utterance.line: problem.reason for problem in findings.problems
     }
+
+
+def test_training_runs_graphs_as_traced_around_compiled_code_and_sets_back_what_was_set(
+    tones_config, tmp_path, monkeypatch
+):
+    def is_rewriting():
+        return not tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+
+    seen = []
+
+    def stop(*arguments, **options):
+        seen.append(is_rewriting())
+        raise UserError("far enough")
+
+    monkeypatch.setattr("speechgru.train.run._train", stop)
+    for number, mode in enumerate((contextlib.nullcontext, native.operations_only)):
+        with mode(), pytest.raises(UserError, match="far enough"):
+            training.train(tones_config(), tmp_path / f"run{number}")
+        assert is_rewriting()
+    assert seen == [native.obstacle() is not None, True], "it gains nothing around compiled code, and costs a fifth"
 
 
 def test_too_many_faults_stop_training_before_it_starts(tones_config, tmp_path, faulty):

@@ -255,7 +255,8 @@ def test_a_full_disk_ends_it_in_one_message_and_the_last_checkpoint_is_whole(
     status, said = commands.start(*arguments, largest_file=last.stat().st_size // 2).wait()
     assert status == 2, said
     refused = folder.checkpoint(STEPS)
-    reported = [line for line in said.splitlines() if not re.match(r"(reading|measuring|beginning|training)", line)]
+    progress = r"(reading|measuring|beginning|training|scoring)"
+    reported = [line for line in said.splitlines() if not re.match(progress, line)]
     assert len(reported) == 1 and reported[0].startswith(
         f"error: {refused}: cannot be written (File too large); what"
     ), said

@@ -200,6 +200,7 @@ class Pair:
         return [dict(np.load(file)) for file in self.files]
 
 
+@pytest.mark.slow  # four processes that import TensorFlow; three devices in one process hold the same sums
 def test_two_workers_train_what_one_does_stop_together_and_go_on(alone, config_file, tmp_path):
     """SIGTERM reaches worker 1 alone, in its third step; both end, and the same command ends the run."""
     losses, whole, _ = alone

@@ -36,6 +36,7 @@ from speechgru.text import Vocabulary
 from speechgru.train.begin import begin
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.failures import errors_told
+from speechgru.train.graphs import run_as_written
 from speechgru.train.job import TrainingJob, require_stop
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
@@ -177,7 +178,7 @@ def train(
     ) as interruption:
         workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
         held = _held(folder) if workers.is_chief else contextlib.nullcontext()
-        with held, errors_told(folder, config, workers):
+        with held, run_as_written(), errors_told(folder, config, workers):
             resumption = resume(folder, config) if workers.is_chief else Resumption(config, {}, ())
             config = with_keys(config, workers.share_json(dict(resumption.kept)))
             for note in resumption.notes:

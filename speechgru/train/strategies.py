@@ -42,9 +42,7 @@ class Workers:
         #: Replicas in all: one for each GPU, or for each process without one.
         self.num_replicas = self.strategy.num_replicas_in_sync
         self.num_local = self.num_replicas // self.count
-        self._sum = tf.function(
-            self._sum_blocks, autograph=False, input_signature=[tf.TensorSpec([_BLOCK], tf.int32)]
-        )
+        self._sum = tf.function(self._sum_blocks, autograph=False, input_signature=[tf.TensorSpec([_BLOCK], tf.int32)])
 
     @property
     def is_chief(self) -> bool:
