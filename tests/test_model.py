@@ -11,11 +11,9 @@ import pytest
 import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
-from speechgru.export import Graphs, to_tflite
 from speechgru.gru import GRU, GRUCell, fused
 from speechgru.model.build import PRECISIONS, build_encoder, build_model
 from speechgru.model.normalization import RealStepsNormalization
-from speechgru.model.predictor import KerasPredictor
 
 NUM_CLASSES = 6
 MIXED = PRECISIONS[1:]
@@ -209,25 +207,6 @@ def test_law_1_holds_with_batch_normalisation(direction):
         alone, steps = model([samples_BN[row : row + 1, :count], num_samples_B[row : row + 1]], training=False)
         assert int(steps[0]) == num_steps_B[row]
         np.testing.assert_allclose(logits_BSV[row, : num_steps_B[row]], alone[0], atol=2e-5)
-
-
-def test_law_5_holds_with_batch_normalisation():
-    from ai_edge_litert.interpreter import Interpreter
-
-    config = small_config(normalization="batch", units=32)
-    trained = build_model(config, NUM_CLASSES)
-    randomize(trained)
-    portable = build_model(config, NUM_CLASSES, implementation="portable")
-    portable.set_weights(trained.get_weights())
-    functions, predictor = {"recognize": Graphs(portable).recognize()}, KerasPredictor(trained)
-    for form, tolerance in (("none", 1e-4), ("dynamic", 0.1)):
-        content = to_tflite(functions, form=form)
-        recognize = Interpreter(model_content=content).get_signature_runner("recognize")
-        for count in (161, 4001):
-            samples_BN = 0.3 * np.random.default_rng(count).normal(size=[1, count]).astype("float32")
-            actual_BSV = recognize(samples=samples_BN)["log_probs"]
-            expected_BSV = predictor.batch_log_probs(samples_BN, np.array([count], "int32"))[0]
-            np.testing.assert_allclose(actual_BSV, expected_BSV, atol=tolerance, err_msg=form)
 
 
 # --- Precision ----------------------------------------------------------------------------------------------------

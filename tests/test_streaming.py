@@ -121,7 +121,7 @@ def test_law_6_any_chopping_gives_the_log_probs_of_the_whole(built, name):
         samples_N = (0.3 * rng.normal(size=count)).astype(np.float32)
         steps = geometry.num_steps(count)
         expected_SV = whole(samples_N[None], np.array([count], np.int32))[0] if steps else np.zeros([0, NUM_CLASSES])
-        for pieces in (1, 2, 9):
+        for pieces in (1, 9):
             cuts = np.sort(rng.integers(0, count + 1, size=pieces - 1))
             actual_SV = streamed(model, call, samples_N, cuts)
             assert actual_SV.shape == (steps, NUM_CLASSES)
