@@ -191,7 +191,7 @@ def test_training_runs_graphs_as_traced_around_compiled_code_and_sets_back_what_
         with mode(), pytest.raises(UserError, match="far enough"):
             training.train(tones_config(), tmp_path / f"run{number}")
         assert is_rewriting()
-    assert seen == [native.obstacle() is not None, True], "it gains nothing around compiled code, and costs a fifth"
+    assert seen == [native.obstacle() is not None, True], "around compiled code nothing is gained by it"
 
 
 def test_too_many_faults_stop_training_before_it_starts(tones_config, tmp_path, faulty):

@@ -17,8 +17,8 @@ def run_as_written() -> Iterator[None]:
     """Within it TensorFlow runs graphs as they are traced, where compiled code does most of a step.
 
     TensorFlow otherwise searches each new graph for operations to fold and fuse. That is worth it where operations do
-    the work; around compiled code it finds nothing that a step would gain from, and takes a fifth of the time until a
-    short training is over. What was set before is set again at the end.
+    the work; around compiled code it finds nothing that a step gains from, and each training waits for it. What was set
+    before is set again at the end.
     """
     if native.obstacle() is not None:
         yield
