@@ -56,6 +56,7 @@ MISTAKES = {
     "train.start_from=START model.units=8": r"weights of \S* are for another model: model\.units is 16 there and 8",
     "train.freeze=[gru_7]": r"train\.freeze: the model has no layer 'gru_7' with weights; it has subsampling, norm_0",
     "train.freeze=[subsampling,norm_0,gru_0,logits]": r"train\.freeze: nothing is left to train",
+    "train.freeze=[gru_0]": r"train\.freeze keeps gru_0 as they are, and without train\.start_from they are as chance",
     "data.grammar=HERE/nowhere.yaml": r"nowhere\.yaml: there is no such grammar",
     "data.grammar=HERE/broken.yaml": r"broken\.yaml",
     "data.grammar=HERE/grammar.yaml": r"the grammar's text 'off': 'o' \(U\+006F\), .* not among the characters",

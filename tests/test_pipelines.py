@@ -25,9 +25,9 @@ TINY = [
     "train.evaluate_every_steps=2",
 ]
 #: The base has its own width.
-FROM_NOTHING = "train.start_from=null"
+FROM_NOTHING = ["train.start_from=null", "train.freeze=[]"]
 #: The quickstart's, of the few words that a minute's corpus holds.
-QUICK = [*TINY, FROM_NOTHING, "text.words=auto", "data.grammar=null"]
+QUICK = [*TINY, *FROM_NOTHING, "text.words=auto", "data.grammar=null"]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
     noise = tmp_path / "noise.jsonl"
     noise.write_text(json.dumps({"audio_filepath": "noise.wav", "duration": 1.0, "text": ""}) + "\n")
     arguments += ["--negatives", noise, "--test-negatives", noise]
-    printed = tell("commands", *arguments, *TINY, FROM_NOTHING, *long)
+    printed = tell("commands", *arguments, *TINY, *FROM_NOTHING, *long)
     assert printed.count("hypothesis") == 5 and printed.count("intent      ") == 3
     assert "an hour that nobody said" in printed
     threshold = json.loads((out / "run" / "rejection.json").read_text())["threshold"]

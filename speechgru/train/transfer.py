@@ -94,13 +94,22 @@ def start_from(
 
 
 def require_layers(config: RunConfig) -> None:
-    """Whether `train.freeze` names layers of the model, and leaves one to train: before the corpus is read.
+    """Whether `train.freeze` names layers of the model that know something, and leaves one to train.
+
+    Before the corpus is read.
 
     Raises:
         ConfigError: it does not.
     """
-    if config.train.freeze:
-        freeze(build_model(with_start_model(config), num_classes=2), config.train.freeze)
+    names = config.train.freeze
+    if not names:
+        return
+    freeze(build_model(with_start_model(config), num_classes=2), names)
+    if config.train.start_from is None:
+        raise ConfigError(
+            f"train.freeze keeps {', '.join(names)} as they are, and without train.start_from they are as chance made "
+            "them; set train.freeze=[], or name a run to start from"
+        )
 
 
 def freeze(model: AcousticModel, names: Sequence[str]) -> None:
