@@ -144,6 +144,18 @@ def test_commands_carry_their_meaning_their_engine_and_their_grammar(run, hums, 
     )
 
 
+def test_every_file_of_lines_of_a_spoken_corpus_can_be_given_to_check(hums, grammar_file, tmp_path, run):
+    out = tmp_path / "out"
+    prepare("commands", out, grammar=grammar_file, utterances=40, engines=["choir"], workers=1, cache=None)
+    files = sorted(out.glob("*.jsonl"))
+    assert [file.stem for file in files] == ["dev", "measurements", "test", "train"]
+    status, printed, said = run("check", *files, "--json")
+    assert status in (0, 1), said
+    assert [Path(found["manifest"]).stem for found in json.loads(printed)] == ["dev", "test", "train"]
+    status, _, said = run("check", out / "measurements.jsonl")
+    assert status == 2 and "holds what was measured of recordings; name the manifests" in " ".join(said.split())
+
+
 def test_what_is_no_command_is_said_by_the_voices_of_train(hums, grammar_file, tmp_path):
     others = tmp_path / "others.txt"
     others.write_text("it is late\n\n  good   morning\n" + "who is there\n" * 9, encoding="utf-8")
@@ -163,6 +175,9 @@ def test_what_is_no_command_is_said_by_the_voices_of_train(hums, grammar_file, t
     prepare("commands", tmp_path / "alone", **options)
     alone = digests(tmp_path / "alone")
     assert {name: digest for name, digest in digests(tmp_path / "out").items() if name in alone} == alone
+    others.write_text("it is late\n[laughter] oh <unk> no\n")
+    with pytest.raises(CorpusError, match=r"others\.txt: .*oh <unk> no.* has the mark \[laughter\], .* of 1 sentence"):
+        prepare("commands", tmp_path / "out", others=others, **options)
     others.write_text("\n")
     with pytest.raises(CorpusError, match=r"others\.txt: holds no sentence; --others takes a manifest, or a text"):
         prepare("commands", tmp_path / "out", others=others, **options)

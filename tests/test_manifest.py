@@ -235,7 +235,11 @@ def test_all_lines_that_are_not_utterances_are_named_at_once(tmp_path, write_lin
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ManifestError, match=r"none\.jsonl: no such manifest; `speechgru prepare` writes manifests"):
         read_manifest(tmp_path / "none.jsonl")
-    with pytest.raises(ManifestError, match=r"is a folder; name a manifest in it, such as .*test\.jsonl"):
+    with pytest.raises(ManifestError, match=r"is a folder; name a manifest, a file of .*; none is in this folder"):
+        read_manifest(tmp_path)
+    for name in ("dev.jsonl", "measurements.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(ManifestError, match=r"is a folder; name a manifest in it, such as .*dev\.jsonl"):
         read_manifest(tmp_path)
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n \n", encoding="utf-8")

@@ -260,10 +260,13 @@ def _drawn(engine):
     return engine.draw_voice(ALL, np.random.default_rng(0), is_digits=False, is_wide=False)
 
 
-def test_voices_of_flite_that_read_the_time_only_are_left_out(monkeypatch):
-    listed = type("Done", (), {"stdout": "Voices available: kal awb_time slt \n"})
-    monkeypatch.setattr(flite.subprocess, "run", lambda *_, **__: listed)
-    assert flite._built_in.__wrapped__() == ("kal", "slt")
+@pytest.mark.parametrize(
+    ("listed", "voices"), [("kal awb_time slt", ("kal", "slt")), ("kal awb_time kal16 slt", ("kal16", "slt"))]
+)
+def test_voices_of_flite_that_read_the_time_only_or_are_narrower_copies_are_left_out(listed, voices, monkeypatch):
+    done = type("Done", (), {"stdout": f"Voices available: {listed} \n"})
+    monkeypatch.setattr(flite.subprocess, "run", lambda *_, **__: done)
+    assert flite._built_in.__wrapped__() == voices
 
 
 # A command of the user's own.

@@ -170,7 +170,12 @@ def check(
     """
     from speechgru.config.load import load_config
     from speechgru.utterances.check import check as verb
+    from speechgru.utterances.manifest import MEASUREMENTS_NAME
 
+    # `check corpus/*.jsonl` names what was measured as the corpus was spoken, too.
+    named, manifests = manifests, [path for path in manifests if path.name != MEASUREMENTS_NAME]
+    if not manifests:
+        raise UserError(f"{named[0]}: holds what was measured of recordings; name the manifests beside it")
     with show_progress(quiet=as_json) as progress:
         findings = verb(
             manifests, config=load_config(config) if config else None, out=out, report=report, progress=progress

@@ -111,6 +111,9 @@ def adapt(
     # Before TensorFlow is loaded, which takes seconds.
     require_folder_place(run)
     RunFolder(start).require().require_weights()
+    for path in (recordings, *([general] if general else ()), *(replay or ())):
+        if not path.exists():
+            raise UserError(f"{path}: there is no such manifest or folder")
     module = needs_training_packages(lambda: import_module("speechgru.adapt"))
     options = module.AdaptOptions(
         folds=folds,

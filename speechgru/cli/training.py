@@ -24,6 +24,7 @@ from speechgru.cli.console import (
 )
 from speechgru.cli.decoding import describe_interval
 from speechgru.files import require_file_place, require_folder_place
+from speechgru.report.html import counted
 from speechgru.runs import RunFolder
 
 
@@ -65,7 +66,7 @@ def train(
             interval = describe_interval(result.best_interval)
             best += f" (95 % interval {interval}: {result.num_dev} dev utterances)"
     terminal.print(
-        f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {best}, "
+        f"{result.run}: {counted(result.steps, 'step')} in {result.seconds:.0f} s, {best}, "
         f"{result.num_parameters:,} parameters, {result.num_train:,} utterances; ended by {result.ended}",
         soft_wrap=True,
     )

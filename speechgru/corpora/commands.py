@@ -15,6 +15,8 @@ from speechgru.errors import CorpusError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
+from speechgru.report.html import counted
+from speechgru.text import normalize_text, quoted, words_of_marks
 from speechgru.utterances.manifest import read_manifest
 from speechgru.voices import Sources, choose_cast
 
@@ -133,6 +135,13 @@ def _texts_of(path: Path) -> list[str]:
     texts = [" ".join(text.split()) for text in texts if text.strip()]
     if not texts:
         raise CorpusError(f"{path}: holds no sentence; --others takes a manifest, or a text of a sentence a line")
+    marked = [(text, mark) for text in texts for mark in words_of_marks(text, normalize_text)]
+    if marked:
+        text, mark = marked[0]
+        raise CorpusError(
+            f"{path}: {quoted(text)} has the mark {mark}, which a voice would read aloud; take marks out of "
+            f"{counted(len({text for text, _ in marked}), 'sentence')}, or leave the sentences out"
+        )
     return texts
 
 

@@ -107,7 +107,7 @@ def evaluate(
     if negatives and not judged.options.constrains(judged.vocabulary):
         raise UserError(
             "false accepts are of a closed set of commands, and nothing says which there are; give their list "
-            "(--phrases FILE) or their grammar"
+            "(--phrases FILE) or their grammar (--grammar-file FILE, or --grammar where it travels along)"
         )
     # Before the long work: a manifest that cannot be read.
     negative_sets = [

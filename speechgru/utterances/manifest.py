@@ -26,6 +26,9 @@ from speechgru.errors import ManifestError
 from speechgru.files import describe_undecodable, read_text
 from speechgru.jsonlines import write_lines
 
+#: Measurements beside manifests, left by whoever made the recordings, and measured them before they were written.
+MEASUREMENTS_NAME = "measurements.jsonl"
+
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset", "channel")
 #: A thousand years: what is longer is no number of seconds, and some of it no float.
 _MOST_SECONDS = 1e11
@@ -87,7 +90,7 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     """
     path = Path(path)
     if path.is_dir():
-        raise ManifestError(f"{path}: is a folder; name a manifest in it, such as {path / 'test.jsonl'}")
+        raise ManifestError(f"{path}: is a folder; name a manifest{_example_in(path)}")
     try:
         text = read_text(path)
     except FileNotFoundError:
@@ -111,6 +114,12 @@ def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utteranc
     if not utterances:
         raise ManifestError(f"{path}: holds no utterance; a manifest has one JSON object a line")
     return utterances
+
+
+def _example_in(folder: Path) -> str:
+    """Of a folder's manifests one, for a message."""
+    found = sorted(file for file in folder.glob("*.jsonl") if file.name != MEASUREMENTS_NAME)
+    return f" in it, such as {found[-1]}" if found else ", a file of a line an utterance; none is in this folder"
 
 
 def _and_others(lines: Sequence[int]) -> str:

@@ -19,13 +19,10 @@ from speechgru.audio.reading import read_header, read_recording, resample
 from speechgru.errors import AudioError
 from speechgru.jsonlines import Appender, read_records, write_lines
 from speechgru.process.ordered import map_in_order
-from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.manifest import MEASUREMENTS_NAME, Utterance
 
 #: Raised with every change of `Measurement` or of how it is made: those of another version are made anew.
 _VERSION = 2
-
-#: Measurements beside manifests, left by whoever made the recordings, and measured them before they were written.
-MEASUREMENTS_NAME = "measurements.jsonl"
 
 #: How close to the extreme a sample is cut off, as a share of it: the plateau of an analogue stage is not quite flat.
 _PLATEAU = 0.002

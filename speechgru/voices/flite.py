@@ -114,9 +114,11 @@ class Flite:
 
 @functools.cache
 def _built_in() -> tuple[str, ...]:
-    """The voices that are compiled in, but those that can only read the time."""
+    """The voices that are compiled in, but those that can only read the time, and a narrower copy of another."""
     try:
         listed = subprocess.run(["flite", "-lv"], capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise CorpusError(f"flite cannot list its voices ({error}); reinstall it") from error
-    return tuple(voice for voice in listed.partition(":")[2].split() if not voice.endswith("_time"))
+    voices = [voice for voice in listed.partition(":")[2].split() if not voice.endswith("_time")]
+    # kal at 8 kHz, beside the same voice at 16.
+    return tuple(voice for voice in voices if f"{voice}16" not in voices)
