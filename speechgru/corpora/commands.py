@@ -23,8 +23,6 @@ from speechgru.voices import Sources, choose_cast
 _MIN_UTTERANCES = 12
 #: In the seeds of what is no command, where a command has the number of its split.
 _OTHERS = 9
-#: Sentences of which one word is said alone, too.
-_SENTENCES_A_WORD = 4
 
 
 def prepare(
@@ -65,8 +63,7 @@ def prepare(
         voices: a folder of voice files, .onnx for Piper and .flitevox for flite.
         voice_command: a program of your own, such as 'mytts --voice {voice} --out {out} {text}'.
         command_voices: the voices of that program.
-        others: a manifest, or a text of a sentence a line, of what is no command: said by voices of train, in others/,
-            and a word of every fourth alone, as a name is called that is none of the commands either.
+        others: a manifest, or a text of a sentence a line, of what is no command: said by voices of train, in others/.
         variety: wide (of rates, pitches, pauses, silence and level, as people differ) or usual.
         cache: the folder of speech that slow engines spoke before; default is the user's cache, none is none.
         workers: processes; none starts one for each CPU core that this process may use.
@@ -105,7 +102,7 @@ def prepare(
     )
     manifests: dict[str, Path] = {}
     if others is not None:
-        texts = _with_single_words(_texts_of(others), seed=seed)
+        texts = _texts_of(others)
         spoken = [Sentence((seed, _OTHERS, index), "train", text) for index, text in enumerate(texts)]
         manifests = {"others": speak(out / "others", spoken)["train"]}
     return {
@@ -143,17 +140,6 @@ def _texts_of(path: Path) -> list[str]:
             f"{counted(len({text for text, _ in marked}), 'sentence')}, or leave the sentences out"
         )
     return texts
-
-
-def _with_single_words(texts: Sequence[str], *, seed: int) -> list[str]:
-    """The sentences, and a word of every fourth.
-
-    >>> _with_single_words(["it is late", "who is there"], seed=0)
-    ['it is late', 'who is there', 'it']
-    """
-    rng = np.random.default_rng([seed, _OTHERS])
-    words = [text.split() for text in texts[::_SENTENCES_A_WORD]]
-    return [*texts, *(several[rng.integers(len(several))] for several in words)]
 
 
 def _parse_weights(engines: Sequence[str]) -> dict[str, float | None]:
