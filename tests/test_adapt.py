@@ -359,7 +359,7 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
     RunFolder(base).grammar.unlink()
     assert config.train.schedule == "constant" and config.train.warmup_steps == 9, "done before the first length is"
     two = configure(trained, me, AdaptOptions(replay=[tones / "train.jsonl", tones / "dev.jsonl"]))
-    assert two.data.train_weights == pytest.approx((0.5 * 60 / 72, 0.5 * 12 / 72, 0.5)), "by their utterances"
+    assert two.data.train_weights == pytest.approx((0.7 * 60 / 72, 0.7 * 12 / 72, 0.3)), "by their utterances"
     assert with_length(config, 40).train.max_steps == with_length(config, 40).train.evaluate_every_steps == 40
     assert room.AdaptOptions(steps=16).lengths == (0, 1, 2, 4, 8, 16)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from speechgru.cli import console as cli
-from speechgru.config.load import load_config
 from speechgru.decoding import DecodingOptions
-from speechgru.errors import BundleError, TextError, UserError
+from speechgru.errors import BundleError, UserError
 from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.runtime import Recognizer
@@ -165,12 +164,8 @@ def test_a_run_keeps_a_copy_of_its_grammar(lamp, tmp_path):
     pytest.importorskip("tensorflow", reason="training needs it")
     from speechgru.train.run import _keep_grammar
 
-    (tmp_path / "config.yaml").write_text(f"data: {{grammar: {tmp_path / 'lamp.yaml'}}}")
-    config, folder = load_config(tmp_path / "config.yaml"), RunFolder(tmp_path)
-    _keep_grammar(folder, config, VOCABULARY)
+    folder = RunFolder(tmp_path)
+    _keep_grammar(folder, lamp)
     assert Grammar.load(folder.grammar) == lamp
-    with pytest.raises(TextError, match=r"the grammar's text 'lamp': 'p' .* is not among the characters"):
-        _keep_grammar(folder, config, Vocabulary(" 'abcdefghijklmno"))
-    (tmp_path / "config.yaml").write_text("data: {}")
-    _keep_grammar(folder, load_config(tmp_path / "config.yaml"), VOCABULARY)
+    _keep_grammar(folder, None)
     assert not folder.grammar.exists()

@@ -103,6 +103,15 @@ def why_not_better_for_the_person(comparison: Mapping[str, Any], steps: int) -> 
     return []
 
 
+def is_too_much_worse(after: float, before: float, max_forgetting: float) -> bool:
+    """Whether a WER of the general set has risen by more than is allowed, all three fractions.
+
+    >>> is_too_much_worse(0.03, 0.02, 0.01), is_too_much_worse(0.031, 0.02, 0.01)
+    (False, True)
+    """
+    return after - before > max_forgetting + 1e-12
+
+
 def why_not_better_in_general(comparison: Mapping[str, Any], max_forgetting: float) -> list[str]:
     """Why everybody else is served too much worse, in sentences; none where they are not.
 
@@ -111,7 +120,7 @@ def why_not_better_in_general(comparison: Mapping[str, Any], max_forgetting: flo
         max_forgetting: how much higher its WER may be, absolute.
     """
     before, after = comparison["before"]["wer"], comparison["after"]["wer"]
-    if after - before > max_forgetting + 1e-12:
+    if is_too_much_worse(after, before, max_forgetting):
         return [
             f"the WER on the general set rises from {before:.2%} to {after:.2%}, by more than the "
             f"{100 * max_forgetting:g} percentage points allowed"

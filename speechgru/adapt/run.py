@@ -15,6 +15,7 @@ import tensorflow as tf
 from speechgru import jsonlines
 from speechgru.adapt.comparison import (
     compare,
+    is_too_much_worse,
     record_of_texts,
     why_not_better_for_the_person,
     why_not_better_in_general,
@@ -153,7 +154,11 @@ def adapt(
         choice = choose_length(results, references)
         # What serves the person best may forget too much, where another length that serves them does not.
         general_wers = workbench.general_wers(helpful_lengths(choice.texts, references), folder.path / FOLDS_NAME, key)
-        harmless = [steps for steps, wer in general_wers.items() if wer <= before["wer"] + options.max_forgetting]
+        harmless = [
+            steps
+            for steps, wer in general_wers.items()
+            if not is_too_much_worse(wer, before["wer"], options.max_forgetting)
+        ]
         if harmless:
             choice = choose_length(results, references, allowed=harmless)
     person = compare(

@@ -51,6 +51,10 @@ def read_yaml(path: str | Path, *, missing: str) -> tuple[dict[str, Any], Origin
         text = read_text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
+    except IsADirectoryError:
+        found = sorted(Path(path).glob("*.yaml"))
+        advice = f"such as {found[0]}" if found else "and none is in it"
+        raise ConfigError(f"{path}: is a folder; name a YAML file, {advice}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from error
     except OSError as error:
