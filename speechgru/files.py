@@ -198,16 +198,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes `value` as indented JSON with a closing newline, atomically.
+    """Writes `value` as indented JSON with a closing newline, atomically (`encode_json`)."""
+    write_text(path, encode_json(value, indent=2).decode() + "\n")
 
-    Halves of characters, as in a file name that is not UTF-8, are written as escapes.
+
+def encode_json(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON as UTF-8; halves of characters, as in a file name that is not UTF-8, are escapes.
+
+    >>> encode_json(["é", "caf\\udce9"]).decode()
+    '["é", "caf\\\\udce9"]'
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
-    write_text(path, text + "\n")
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def sha256_of(path: str | Path) -> str:

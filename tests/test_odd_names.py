@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_transcribing_keeps_the_name(folder):
     assert os.fsencode(records[-1]["audio_filepath"]).endswith(b"/caf\xe9.wav")
     (record,) = transcribe(BUNDLE, [os.fsdecode(b"none\xe9.wav")])
     assert "no such recording" in record["error"]
+
+
+def test_a_bundle_in_such_a_folder_works(folder, tmp_path):
+    bundle = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(BUNDLE, bundle)
+    (here,), (there,) = (transcribe(place, [folder / "0.wav"]) for place in (bundle, BUNDLE))
+    assert here["error"] is None and here["confidence"] == there["confidence"] and here["text"] == there["text"]
 
 
 def test_prepare_names_it_before_anything_is_written(folder, tmp_path):

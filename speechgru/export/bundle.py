@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import tempfile
@@ -27,7 +26,7 @@ from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
-from speechgru.files import sha256_of, write_json, write_text
+from speechgru.files import encode_json, sha256_of, write_json, write_text
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
@@ -248,7 +247,7 @@ def _convert(
         file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
         # Each file is a bundle by itself: it holds the metadata too, with itself as the only form.
         own = metadata | {"default_form": form, "models": {form: {"file": file}}}
-        content = with_metadata(content, {METADATA_ENTRY: json.dumps(own, ensure_ascii=False).encode()})
+        content = with_metadata(content, {METADATA_ENTRY: encode_json(own)})
         (made / file).write_bytes(content)
         metadata["models"][form] = {"file": file, "size_bytes": len(content), "sha256": sha256_of(made / file)}
 

@@ -16,7 +16,7 @@ from speechgru.errors import BundleError, UserError
 from speechgru.export.bundle import replace_folder
 from speechgru.export.card import model_card
 from speechgru.export.flatbuffer import with_metadata
-from speechgru.files import atomic_path, sha256_of, write_json, write_text
+from speechgru.files import atomic_path, encode_json, sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
@@ -124,4 +124,4 @@ def _keep_in_bundle(bundle: Path, rejection: dict[str, Any]) -> None:
 def _with_rejection(file: Path, rejection: dict[str, Any]) -> bytes:
     """A `.tflite` file's bytes with the threshold in its own metadata."""
     own = json.loads(read_metadata(file)[METADATA_ENTRY]) | {"rejection": rejection}
-    return with_metadata(file.read_bytes(), {METADATA_ENTRY: json.dumps(own, ensure_ascii=False).encode()})
+    return with_metadata(file.read_bytes(), {METADATA_ENTRY: encode_json(own)})

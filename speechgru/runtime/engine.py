@@ -85,9 +85,19 @@ def load_interpreter(path: Path, num_threads: int) -> Any:
     if not path.is_file():
         raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
     try:
+        if not _is_utf8(path):  # LiteRT takes no other name; the file's content is in memory twice then
+            return Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
         return Interpreter(model_path=str(path), num_threads=num_threads)
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the bundle again") from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 #: What LiteRT prints of every model that it prepares.
