@@ -104,10 +104,9 @@ def _length_lead(record: Record) -> str:
     folds = record["steps_of_folds"]
     return (
         f"Each of {len(folds)} folds of the recordings was held out from one training and recognised by it at every "
-        f"length. Of the lengths that the general set allows (of all, where it allows none) "
+        "length. Of the lengths that the general set allows (of all, where it allows none) "
         f"{html.count(record['steps'])} steps make the fewest errors, and of equals are surest of the right texts. The "
-        "error after adaptation is not that minimum: for each fold it is read at the length that the others "
-        "chose "
+        "error after adaptation is not that minimum: for each fold it is read at the length that the others chose "
         f"({', '.join(map(str, folds))})."
     )
 
