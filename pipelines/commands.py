@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--engines", type=_names, default=None, help="who speaks, such as espeak=2,flite=1")
     parser.add_argument("--train-engines", type=_names, default=None, help="of these, those that speak in train alone")
     parser.add_argument("--test-engines", type=_names, default=None, help="engines that only the test is spoken by")
-    parser.add_argument("--voices", type=Path, default=None, help="folder of more voices, for Piper and flite")
+    parser.add_argument("--voices", type=Path, default=None, help="folder of more voices, for Kokoro, Piper and flite")
     parser.add_argument("--test", type=Path, action="append", default=[], help="manifest of people to score")
     parser.add_argument("--recordings", type=Path, default=None, help="of a person to adapt to: a folder or manifest")
     parser.add_argument(

@@ -1,12 +1,13 @@
 """Makes the base, the model of `train.start_from: base`, from nothing.
 
     pip install wordfreq
-    python scripts/make_base.py --source ../shared/data/speechocean762
+    python scripts/get_kokoro.py build/kokoro
+    python scripts/make_base.py --source ../shared/data/speechocean762 --voices build/kokoro
 
-It is trained on the voices of eSpeak NG and SVOX Pico, which say sentences of speechocean762's training part, household
-commands, digits and strings of frequent words, and on the people of that training part but one in ten, who choose the
-best weights. The same versions and seed give the same corpus. The result is a run folder with weights of 16 bits and a
-card. The other voice engines are left out, so that they can be tests.
+It is trained on the voices of eSpeak NG, Kokoro and SVOX Pico, those of train, which say sentences of speechocean762's
+training part, household commands, digits and strings of frequent words, and on the people of that training part but one
+in ten, who choose the best weights. The same versions and seed give the same corpus. The result is a run folder with
+weights of 16 bits and a card. The other voice engines are left out, so that they can be tests.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ from speechgru.corpora.spoken import speak_sentences
 from speechgru.files import sha256_of, write_json
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.utterances.manifest import read_manifest
+from speechgru.voices import Sources
 
 CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
 TIMES_SPOKEN = 2  # each sentence of the people, by two voices
-NUM_COMMANDS = 3000  # household commands and digit strings
-NUM_WORD_STRINGS = 6000
+NUM_COMMANDS = 1500  # household commands and digit strings
+NUM_WORD_STRINGS = 4000
 NUM_WORDS = 6000  # the most frequent, each as often as each other: letters in as many surroundings as may be
-ENGINES = {"espeak": 3.0, "pico": 1.0}
-SHARES = [5, 4]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
+ENGINES = {"espeak": 2.0, "kokoro": 1.5, "pico": 1.0}
+SHARES = [6, 3]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
 CORPORA = [
     {
         "name": "speechocean762, training part without its dev speakers",
@@ -43,9 +45,9 @@ CORPORA = [
         "citation": "Zhang et al. 2021, arXiv 2104.01378",
     },
     {
-        "name": "its sentences, household commands, digits and words, spoken by eSpeak NG and SVOX Pico",
+        "name": "its sentences, household commands, digits and words, spoken by eSpeak NG, Kokoro and SVOX Pico",
         "source": "the project's own, scripts/make_base.py; the list of words is that of wordfreq",
-        "licence": "speech made by eSpeak NG (GPL-3.0) and SVOX Pico (Apache-2.0), programs that are no part of it; "
+        "licence": "speech made by eSpeak NG (GPL-3.0), Kokoro-82M and SVOX Pico (Apache-2.0), none of which is in it; "
         "wordfreq's list: CC BY-SA 4.0, Robyn Speer",
     },
 ]
@@ -54,6 +56,7 @@ CORPORA = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="the unpacked speechocean762")
+    parser.add_argument("--voices", type=Path, required=True, help="the folder of Kokoro's model and voices")
     parser.add_argument("--out", type=Path, default=Path("build/base"), help="folder for corpora and run")
     parser.add_argument("--base", type=Path, default=BASE_FOLDER, help="folder that the base is written to")
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
@@ -66,6 +69,7 @@ def main() -> None:
             {"train": _sentences(people["train"], seed=args.seed)},
             args.out / "voices",
             engines=ENGINES,
+            sources=Sources(folder=args.voices),
             seed=args.seed,
             variety="wide",
             progress=progress,

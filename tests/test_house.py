@@ -37,6 +37,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
     "hassil": {"grammar.file"},
+    "onnxruntime": {"voices.kokoro", "voices.piper"},
     "piper": {"voices.piper"},
     "keras_tuner": {"tune.keras_tuner_adapter"},
     "tensorflow_io": {"audio.in_graph"},

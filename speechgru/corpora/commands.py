@@ -60,7 +60,7 @@ def prepare(
         engines: those that speak, with weights, such as espeak=3,flite=1; none stands for all that are here.
         train_engines: those of them that speak in train only, with all their voices.
         test_engines: further ones that speak in no other split than a test of their own, test_ENGINE.jsonl.
-        voices: a folder of voice files, .onnx for Piper and .flitevox for flite.
+        voices: a folder of voice files: .onnx for Piper and Kokoro, .flitevox for flite.
         voice_command: a program of your own, such as 'mytts --voice {voice} --out {out} {text}'.
         command_voices: the voices of that program.
         others: a manifest, or a text of a sentence a line, of what is no command: said by voices of train, in others/.

@@ -13,6 +13,7 @@ from speechgru.voices.engine import ALL, Configurable, Engine, Sources, Voice
 from speechgru.voices.espeak import Espeak
 from speechgru.voices.festival import Festival
 from speechgru.voices.flite import Flite
+from speechgru.voices.kokoro import Kokoro
 from speechgru.voices.mbrola import Mbrola
 from speechgru.voices.pico import Pico
 from speechgru.voices.piper import Piper
@@ -21,9 +22,8 @@ from speechgru.voices.rhvoice import RHVoice
 __all__ = ["ENGINES", "Cast", "Engine", "Sources", "Voice", "choose_cast", "find_engine", "missing_engines"]
 
 #: The engines by name. A new one is its module and a line here.
-ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (Espeak(), Piper(), Flite(), Festival(), Mbrola(), RHVoice(), Pico(), Command())
-}
+_ENGINES = (Espeak(), Kokoro(), Piper(), Flite(), Festival(), Mbrola(), RHVoice(), Pico(), Command())
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ENGINES}
 
 
 def find_engine(name: str, sources: Sources | None = None) -> Engine:
@@ -38,8 +38,8 @@ def find_engine(name: str, sources: Sources | None = None) -> Engine:
 
     >>> find_engine("espaek")
     Traceback (most recent call last):
-    speechgru.errors.CorpusError: no voice engine is called 'espaek'; did you mean 'espeak'? known are espeak, piper, \
-flite, festival, mbrola, rhvoice, pico, command
+    speechgru.errors.CorpusError: no voice engine is called 'espaek'; did you mean 'espeak'? known are espeak, kokoro, \
+piper, flite, festival, mbrola, rhvoice, pico, command
     """
     if name not in ENGINES:
         near = difflib.get_close_matches(name, ENGINES, n=1)

@@ -116,7 +116,8 @@ class Sources:
     """Where engines find voices and programs that are not installed with them.
 
     Args:
-        folder: a folder of voice files: `.onnx` with `.onnx.json` (Piper), `.flitevox` (flite).
+        folder: a folder of voice files: `.onnx` with `.onnx.json` (Piper), `.flitevox` (flite),
+            `kokoro*.onnx` with its voices (Kokoro).
         command: a command line of the user's own (`command.Command`).
         command_voices: the voices of that command.
 
