@@ -8,6 +8,8 @@ It is trained on the voices of eSpeak NG, Kokoro and SVOX Pico, those of train, 
 training part, household commands, digits and strings of frequent words, and on the people of that training part but one
 in ten, who choose the best weights. The same versions and seed give the same corpus. The result is a run folder with
 weights of 16 bits and a card. The other voice engines are left out, so that they can be tests.
+
+`train.start_from=base train.max_steps=6000 ...` goes on from the base that is there, which the card then names.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgru.cli import run_command, show_progress
-from speechgru.config.base_model import BASE_FOLDER
+from speechgru.config.base_model import BASE, BASE_FOLDER
 from speechgru.config.load import load_config, save_config
 from speechgru.corpora import grammar, prepare
 from speechgru.corpora.spoken import speak_sentences
@@ -90,17 +92,21 @@ def main() -> None:
         run = RunFolder(args.out / "run")
         train(config, run.path, progress=progress)
     best = [record for record in run.read_history() if record["kind"] == "dev"]
-    keep(run, args.base, seed=args.seed, dev=min(best, key=lambda record: record["wer"]))
+    keep(run, args.base, seed=args.seed, overrides=args.overrides, dev=min(best, key=lambda record: record["wer"]))
     print(f"base   {args.base}")
 
 
-def keep(run: RunFolder, base: Path, *, seed: int, dev: dict) -> None:
+def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: dict) -> None:
     """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits."""
+    started_from = None
+    if load_config(run.config, stored=True).train.start_from == BASE:
+        started_from = json.loads((BASE_FOLDER / "card.json").read_text())["sha256_of_weights"]
     shutil.rmtree(base, ignore_errors=True)
     kept = RunFolder(base)
     config = load_config(run.config, stored=True)
     data = config.data.model_copy(update={"train": (), "dev": None, "train_weights": ()})
-    save_config(kept.config, config.model_copy(update={"data": data}))
+    train = config.train.model_copy(update={"start_from": None})
+    save_config(kept.config, config.model_copy(update={"data": data, "train": train}))
     shutil.copyfile(run.vocabulary, kept.vocabulary)
     arrays, _ = load_checkpoint(run.best)
     halves = {
@@ -114,6 +120,8 @@ def keep(run: RunFolder, base: Path, *, seed: int, dev: dict) -> None:
         {
             "trained_by": "scripts/make_base.py",
             "seed": seed,
+            "overrides": overrides,
+            "started_from": started_from,
             "corpora": CORPORA,
             "dev": {
                 "of": "speakers of speechocean762's training part",

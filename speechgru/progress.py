@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-#: Called as ``progress(stage, done, total, note)``: the stage in words, units done, units in all, and a
-#: short note ("loss 3.2, dev WER 12 %"), empty where there is nothing to add.
+#: Called as ``progress(stage, done, total, note)``: the stage in words, units done, units in all, and a short note
+#: ("loss 3.2, dev WER 12 %"), empty where there is nothing to add. A stage of 0 units with a note is a message.
 Progress = Callable[[str, int, int, str], None]
 
 
@@ -27,6 +27,9 @@ def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) 
     paces: dict[str, Pace] = {}
 
     def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if note and not total:
+            write(f"{stage}: {note}")
+            return
         now = time.monotonic()
         left = paces.setdefault(stage, Pace()).seconds_left(done, total, now=now)
         if done >= total or now - last.setdefault(stage, now) >= every_seconds:

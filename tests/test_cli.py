@@ -859,6 +859,12 @@ def test_lines_of_progress_are_few(monkeypatch):
     ]
 
 
+def test_a_stage_of_no_units_is_a_message():
+    lines = []
+    line_progress(lines.append)("starting from another run", 0, 0, "weights of base")
+    assert lines == ["starting from another run: weights of base"]
+
+
 def test_a_stage_that_begins_again_has_its_own_pace():
     pace = Pace()
     assert [pace.seconds_left(done, 10, now=now) for done, now in ((1, 0.0), (6, 5.0))] == [None, 4.0]

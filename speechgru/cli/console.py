@@ -180,6 +180,9 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
             tasks: dict[str, Any] = {}
 
             def draw(stage: str, done: int, total: int, note: str = "") -> None:
+                if note and not total:
+                    err.print(f"{stage}: {note}", highlight=False, markup=False, soft_wrap=True)
+                    return
                 if stage not in tasks:
                     tasks[stage] = bars.add_task(escape(stage), total=total, note=note)
                 bars.update(tasks[stage], completed=done, total=total, note=escape(note))

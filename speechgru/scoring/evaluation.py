@@ -17,7 +17,7 @@ from speechgru.runtime import Recognizer, is_bundle
 from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
-from speechgru.scoring.rejection import AskedRate, is_command, score_rejection
+from speechgru.scoring.rejection import AskedRate, describe_short_negatives, is_command, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.scoring.unknown import count_unknown, describe_unknown
 from speechgru.text import TextRules, Vocabulary
@@ -142,6 +142,8 @@ def evaluate(
             "num_skipped": len(skipped),
             "skipped": skipped,
         }
+        if note := describe_short_negatives(record["rejection"]):
+            record["notes"].append(note)
         if skipped:
             record["notes"].append(f"{len(skipped):,} of the negatives are left out: {summarize(skipped)}")
     return record

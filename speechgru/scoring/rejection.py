@@ -193,3 +193,23 @@ def _is_right(example: Examined, hypothesis: Hypothesis) -> tuple[bool, str]:
         return example.text == hypothesis.text, "text"
     slots = example.utterance.extra.get("slots") or {}
     return (hypothesis.intent, dict(hypothesis.slots)) == (expected, slots), "intent"
+
+
+def describe_short_negatives(rejection: dict[str, Any]) -> str:
+    """A note where the negatives are too short for the asked rate of false accepts; empty where they are not.
+
+    >>> asked = {"false_accepts_per_hour": 3.0, "misses": None}
+    >>> describe_short_negatives({"asked": asked, "negative_seconds": 360.0})
+    'the negatives last 0.10 h, in which 3 false accepts an hour are less than one: a single one is too many, and none \
+shows little; 0.33 h or more would show the rate'
+    >>> describe_short_negatives({"asked": asked, "negative_seconds": 3600.0})
+    ''
+    """
+    rate, hours = rejection["asked"]["false_accepts_per_hour"], rejection["negative_seconds"] / 3600
+    if not rate or rate * hours >= 1:
+        return ""
+    return (
+        f"the negatives last {hours:.2f} h, in which {rate:g} false accept{'s' * (rate != 1)} an hour "
+        f"{'is' if rate == 1 else 'are'} less than one: a single one is too many, and none shows little; "
+        f"{1 / rate:.2f} h or more would show the rate"
+    )

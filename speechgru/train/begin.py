@@ -86,7 +86,7 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
         if transfer.num_new:
             num_labels = transfer.num_new + transfer.num_kept
             note += f"; {transfer.num_new} of {num_labels} labels are new to them"
-        progress("starting from another run", 1, 1, note)
+        progress("starting from another run", 0, 0, note)
     elif isinstance((front_end := learner.model.front_end).normalization, GlobalNormalization):
         statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
         front_end.set_statistics(*statistics)
