@@ -270,6 +270,21 @@ def test_second_run_needs_no_network(release, tmp_path, monkeypatch):
         prepare("fsdd", tmp_path / "out")
 
 
+def test_nothing_of_the_users_is_removed_by_a_download(release, tmp_path, monkeypatch):
+    out = tmp_path / "mine"
+    for name in ("raw/take 1.wav", "unpacked/notes.txt", "fsdd.tar.gz"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    with pytest.raises(CorpusError, match=r"mine/raw: is where the recordings would go, and is not theirs; move it"):
+        prepare("fsdd", out)
+    (out / "raw").rename(out / "my recordings")
+    prepare("fsdd", out)
+    assert [(out / name).read_text() for name in ("my recordings/take 1.wav", "unpacked/notes.txt", "fsdd.tar.gz")] == [
+        "mine"
+    ] * 3
+    assert (out / "raw" / "recordings").is_dir() and not list(out.glob(".speechgru*"))
+
+
 def test_other_recordings_are_refused(release, tmp_path, monkeypatch):
     monkeypatch.setattr(fsdd, "CONTENT_SHA256", "0" * 64)
     with pytest.raises(CorpusError, match=rf"{release}: its 42 recordings have the checksum .*--source"):

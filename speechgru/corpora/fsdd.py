@@ -12,8 +12,9 @@ no recipe is ever trained on an official test recording. The figure to quote is 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,25 +165,32 @@ def _check_speaker(speaker: str | None, recordings: list[_Recording], folder: Pa
 
 
 def _fetch(out: Path, *, progress: Progress) -> Path:
-    """Downloads, unpacks and verifies the recordings, unless they stand in `out/raw` already."""
+    """Downloads, unpacks and verifies the recordings, unless they stand in `out/raw` already.
+
+    All of it happens in a new folder of its own, which takes its place when it is whole; nothing of the user's goes.
+    """
     raw = out / "raw"
-    if not (raw / "recordings").is_dir():
-        shutil.rmtree(raw, ignore_errors=True)
-        packed, unpacked = out / "fsdd.tar.gz", out / "unpacked"
-        try:
-            archive.download(URL, packed, max_bytes=_MAX_DOWNLOAD_BYTES, advice=_ADVICE, progress=progress)
-            shutil.rmtree(unpacked, ignore_errors=True)
-            archive.unpack(packed, unpacked, max_members=_MAX_MEMBERS, max_bytes=_MAX_UNPACKED_BYTES)
-            found = [path for path in unpacked.glob("*/recordings") if path.is_dir()]
-            if len(found) != 1:
-                raise CorpusError(f"{URL}: holds {len(found)} folders named recordings, expected 1; {_ADVICE}")
-            _verify(found[0], URL)
-            found[0].parent.rename(raw)
-        finally:
-            packed.unlink(missing_ok=True)
-            shutil.rmtree(unpacked, ignore_errors=True)
-    else:
+    if (raw / "recordings").is_dir():
         _verify(raw / "recordings", f"{raw} (remove it to download anew)")
+        return raw / "recordings"
+    if os.path.lexists(raw):
+        raise CorpusError(
+            f"{raw}: is where the recordings would go, and is not theirs; move it away, or name another folder"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(prefix=".speechgru-fsdd-", dir=out)
+    except OSError as error:
+        raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    with work as name:
+        packed, unpacked = Path(name, "fsdd.tar.gz"), Path(name, "unpacked")
+        archive.download(URL, packed, max_bytes=_MAX_DOWNLOAD_BYTES, advice=_ADVICE, progress=progress)
+        archive.unpack(packed, unpacked, max_members=_MAX_MEMBERS, max_bytes=_MAX_UNPACKED_BYTES)
+        found = [path for path in unpacked.glob("*/recordings") if path.is_dir()]
+        if len(found) != 1:
+            raise CorpusError(f"{URL}: holds {len(found)} folders named recordings, expected 1; {_ADVICE}")
+        _verify(found[0], URL)
+        found[0].parent.rename(raw)
     return raw / "recordings"
 
 
