@@ -27,11 +27,13 @@ from speechgru.config.base_model import BASE, BASE_FOLDER
 from speechgru.config.load import load_config, save_config
 from speechgru.corpora import grammar, prepare
 from speechgru.corpora.spoken import speak_sentences
+from speechgru.errors import ConfigError
 from speechgru.files import sha256_of, write_json
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.utterances.manifest import read_manifest
 from speechgru.voices import Sources
 
+CARD_NAME = "card.json"
 CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
 TIMES_SPOKEN = 2  # each sentence of the people, by two voices
 NUM_COMMANDS = 1500  # household commands and digit strings
@@ -64,6 +66,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     args = parser.parse_args()
+    if args.base.exists() and not (args.base / CARD_NAME).is_file():
+        raise ConfigError(f"{args.base}: is no base of this script's, and is not overwritten; name another with --base")
 
     with show_progress() as progress:
         people = prepare("speechocean762", args.out / "people", source=args.source, progress=progress)
@@ -100,7 +104,7 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
     """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits."""
     started_from = None
     if load_config(run.config, stored=True).train.start_from == BASE:
-        started_from = json.loads((BASE_FOLDER / "card.json").read_text())["sha256_of_weights"]
+        started_from = json.loads((BASE_FOLDER / CARD_NAME).read_text())["sha256_of_weights"]
     shutil.rmtree(base, ignore_errors=True)
     kept = RunFolder(base)
     config = load_config(run.config, stored=True)
@@ -116,7 +120,7 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
     }
     save_checkpoint(kept.best, halves, {"base": True})
     write_json(
-        base / "card.json",
+        base / CARD_NAME,
         {
             "trained_by": "scripts/make_base.py",
             "seed": seed,
