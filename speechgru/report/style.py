@@ -79,11 +79,16 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .7rem 1.5rem; margin: 0; }
 .facts dt { color: var(--muted); font-size: .85rem; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; container-type: inline-size; /* where more is to be seen, an edge has a shadow */
+  background: linear-gradient(90deg, var(--card) 40%, transparent) local,
+  linear-gradient(270deg, var(--card) 40%, transparent) 100% 0 local,
+  linear-gradient(90deg, var(--rule), transparent) scroll,
+  linear-gradient(270deg, var(--rule), transparent) 100% 0 scroll;
+  background-repeat: no-repeat; background-size: 2.5rem 100%, 2.5rem 100%, .8rem 100%, .8rem 100%; }
 .scroll:focus-visible, a:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); font-size: .88rem; padding: .6rem 0 0; caption-side: bottom; }
-caption span { display: inline-block; position: sticky; left: 0; max-width: min(100%, calc(100vw - 3.4rem)); }
+caption span { display: inline-block; position: sticky; left: 0; max-width: min(100%, 100cqw); }
 th, td { padding: .45rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.text, th.text { text-align: left; }
