@@ -1,6 +1,7 @@
 """The run configuration: one file documents it, and every mistake is reported by file, line, key and cure."""
 
 import functools
+import itertools
 import re
 import unicodedata
 from pathlib import Path
@@ -59,6 +60,12 @@ def test_every_key_of_base_has_a_comment():
     keys = [line for line in lines if re.match(r"  \w+:", line)]
     assert len(keys) == len(known_keys())
     assert not [line for line in keys if not re.search(r"  ?# \w.{4,}", line)]
+
+
+# Some 300 bytes that stand for a thousand million values.
+BOMB = "a: &a [x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in itertools.pairwise("abcdefghij")
+)
 
 
 @pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - SWEEPS), ids=lambda path: path.name)
@@ -154,6 +161,11 @@ def test_an_override_mends_a_wrong_value(load):
         ("model: 3", "run.yaml:1: model must be a section with keys below it, got 3"),
         ("model:\n  no: 3", "run.yaml:1: the key False is not text; the keys are named in configs/base.yaml"),
         ("- a", "run.yaml: expected sections such as 'model:' with keys below them"),
+        (BOMB, "run.yaml: is not valid YAML (its aliases stand for more than 200,000 values; write out what they mean"),
+        ("model: &a {units: *a}", "run.yaml: is not valid YAML (an alias stands for what it is in; take it out)"),
+        ("model: {units: !!bool abc}", "run.yaml: is not valid YAML (a tag such as !!int or !!bool stands before a v"),
+        ("model: {units: !!int ''}", "run.yaml: is not valid YAML (a tag such as !!int or !!bool stands before a v"),
+        (f"model: {{units: {'9' * 5000}}}", "run.yaml: is not valid YAML (a number has thousands of digits)"),
         ("model:\n\tunits: 3", "run.yaml:2: is not valid YAML (found character '\\t' that cannot start any token)"),
         ("train: {max_steps: ten}", "run.yaml:1: train.max_steps: should be a valid integer, got 'ten'"),
         ("train: {max_steps: 1.5}", "run.yaml:1: train.max_steps: should be a valid integer, got 1.5"),

@@ -14,7 +14,19 @@ PACKAGE = ROOT / "speechgru"
 #: counts. A module imports from floors below its own, or from its own room on its own floor.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
-        {"errors", "jit", "keras_backend", "lengths", "mel", "native", "philox", "processors", "progress", "ranges"}
+        {
+            "errors",
+            "jit",
+            "keras_backend",
+            "lengths",
+            "mel",
+            "native",
+            "philox",
+            "processors",
+            "progress",
+            "ranges",
+            "yaml_nodes",
+        }
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
     frozenset({"audio", "jsonlines", "process", "text", "voices"}),

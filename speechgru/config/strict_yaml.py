@@ -10,6 +10,7 @@ import yaml
 
 from speechgru.errors import ConfigError
 from speechgru.files import describe_undecodable, read_text
+from speechgru.yaml_nodes import FAULTS, describe_fault, require_bounded
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,6 +73,7 @@ def parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
                 return {}, {}
             if not isinstance(node, yaml.MappingNode):
                 raise ConfigError(f"{name}: expected sections such as 'model:' with keys below them")
+            require_bounded(node)
             origins: Origins = {}
             _collect_origins(node, (), name, origins)
             return loader.construct_document(node), origins
@@ -81,11 +83,12 @@ def parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"{where}: is not valid YAML ({error.problem or error})") from error
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        # The last three are PyYAML's answers to an explicit tag on the wrong value and to an alias of itself.
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: is not valid YAML ({' '.join(str(error).split())})") from error
+    except FAULTS as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{name}: is not valid YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{name}: is not valid YAML ({describe_fault(error)})") from error
 
 
 def _collect_origins(node: yaml.MappingNode, prefix: tuple[str, ...], name: str, origins: Origins) -> None:
@@ -106,9 +109,19 @@ def parse_value(text: str) -> Any:
         ValueError: it is not YAML; says why in a few words.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            require_bounded(node)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
         raise ValueError(" ".join(str(getattr(error, "problem", None) or error).split())) from error
+    except FAULTS as error:
+        raise ValueError(describe_fault(error)) from error
 
 
 def to_yaml(document: Any) -> str:

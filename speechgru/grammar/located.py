@@ -12,6 +12,7 @@ import yaml
 
 from speechgru.errors import GrammarError
 from speechgru.files import describe_undecodable, read_text
+from speechgru.yaml_nodes import FAULTS, describe_fault, require_bounded
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -111,10 +112,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise GrammarError(
             f"{where}: is not valid YAML ({error.problem}); put templates that begin with [ {{ or < between quotes"
         ) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except yaml.YAMLError as error:
+        raise GrammarError(f"{path}: is not valid ({' '.join(str(error).split())})") from error
+    except FAULTS as error:
         if isinstance(error, GrammarError):
             raise
-        raise GrammarError(f"{path}: is not valid ({' '.join(str(error).split())})") from error
+        raise GrammarError(f"{path}: is not valid ({describe_fault(error)})") from error
     if not isinstance(document, dict):
         raise GrammarError(f"{path}: expected a grammar with the keys language and intents, got {document!r:.60}")
     return document
@@ -125,7 +128,11 @@ def _construct(text: str, name: str) -> Any:
     loader = _GrammarLoader(text)
     loader.name_of_file = name
     try:
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        require_bounded(node)
+        return loader.construct_document(node)
     finally:
         loader.dispose()
 
