@@ -38,6 +38,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "base_model.yaml"
 TIMES_SPOKEN = 2  # each sentence of the people, by two voices
 NUM_COMMANDS = 1500  # household commands and digit strings
 NUM_WORD_STRINGS = 4000
+NUM_SPOKEN = 6500  # of these, drawn: Kokoro needs a second and a half of a core for each of its own
 NUM_WORDS = 6000  # the most frequent, each as often as each other: letters in as many surroundings as may be
 ENGINES = {"espeak": 2.0, "kokoro": 1.5, "pico": 1.0}
 SHARES = [6, 3]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
@@ -144,7 +145,7 @@ def _sentences(people: Path, *, seed: int) -> list[str]:
     sentences = [utterance.text for utterance in read_manifest(people)] * TIMES_SPOKEN
     sentences += [grammar.draw_sentence_of("train", rng) for _ in range(NUM_COMMANDS)]
     sentences += _word_strings(rng)
-    return [sentences[place] for place in rng.permutation(len(sentences))]
+    return [sentences[place] for place in rng.permutation(len(sentences))[:NUM_SPOKEN]]
 
 
 def _word_strings(rng: np.random.Generator) -> list[str]:
