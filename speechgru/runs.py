@@ -258,9 +258,12 @@ def make_provenance(*, seed: int, command: Sequence[str] | None = None) -> dict[
 
 def _git_commit() -> str | None:
     """The commit of the checkout that this package runs from; None where it is installed without one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    package = Path(__file__).resolve().parent
+    command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    checkout, _, commit = done.stdout.strip().rpartition("\n")
+    # An environment inside somebody's own repository is not a checkout of this one.
+    return commit if done.returncode == 0 and Path(checkout).resolve() == package.parent else None

@@ -13,12 +13,37 @@ import filelock
 import pytest
 
 from speechgru.errors import Interrupted, UserError
+from speechgru.process import workers
+from speechgru.process.children import run_code, run_module
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.memory import keep_freed_memory
 from speechgru.process.ordered import map_in_order
 from speechgru.process.signals import Interruption, Stopped, exit_code
 
 ROOT = Path(__file__).parents[1]
+
+# Names that the standard library, NumPy or this package imports.
+HOSTILE = ("queue", "statistics", "json", "pickle", "numpy", "yaml", "speechgru", "sitecustomize")
+
+
+@pytest.fixture
+def hostile_folder(tmp_path, monkeypatch):
+    """A current folder whose modules have the names of others, and say when they are imported."""
+    for name in HOSTILE:
+        (tmp_path / f"{name}.py").write_text(f"open('imported', 'a').write('{name} ')\nraise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_processes_import_nothing_from_the_current_folder(hostile_folder):
+    code = "import sys, statistics, queue, json, yaml, speechgru\nprint(sys.argv[1:], speechgru.__file__)"
+    spoken = subprocess.run(run_code(code, "a b", "c"), capture_output=True, text=True, check=True).stdout
+    assert spoken == f"['a b', 'c'] {ROOT / 'speechgru' / '__init__.py'}\n"
+    as_main = subprocess.run(run_module("speechgru.cli", "--help"), capture_output=True, text=True, check=True).stdout
+    assert "Usage: " in as_main and "transcribe" in as_main
+    assert sorted(workers.run(os.path.basename, ["a/b", "c/d"], workers=2)) == [(0, "b"), (1, "d")]
+    assert not (hostile_folder / "imported").exists()
+
 
 _HOLD = """
 import sys

@@ -3,10 +3,14 @@
 import json
 import math
 import os
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
+from speechgru import runs
 from speechgru.errors import BundleError
 from speechgru.runs import RunFolder, load_checkpoint, make_provenance, restore_variables, save_checkpoint
 
@@ -220,3 +224,18 @@ def test_provenance_says_where_an_artefact_came_from():
     assert {"python", "numpy", "soundfile", "speechgru"} <= provenance["versions"].keys()
     assert provenance["created"].endswith("Z")
     assert json.loads(json.dumps(provenance)) == provenance
+
+
+def test_the_commit_is_that_of_this_packages_checkout_and_of_nobody_elses(tmp_path, monkeypatch):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for folder in ("theirs/.venv/speechgru", "ours/speechgru"):
+        package = tmp_path / folder
+        package.mkdir(parents=True)
+        repository = tmp_path / folder.partition("/")[0]
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        for command in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", "first"]):
+            subprocess.run(["git", "-C", str(repository), *command], check=True)
+        monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
+        commit = make_provenance(seed=0)["commit"]
+        assert commit is None if repository.name == "theirs" else re.fullmatch("[0-9a-f]{40}", commit)

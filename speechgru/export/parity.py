@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from speechgru import metrics
 from speechgru.decoding import Predictor, greedy_decode
 from speechgru.errors import BundleError
+from speechgru.process.children import run_code
 from speechgru.runtime import Recognizer
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
@@ -210,7 +210,7 @@ print(json.dumps({"start_seconds": round(loaded, 4), "peak_memory_mb": peak and 
 
 def _weigh(bundle: Path, form: str, samples_N: np.ndarray) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-c", _DEVICE, str(bundle), form],
+        run_code(_DEVICE, str(bundle), form),
         input=np.ascontiguousarray(samples_N, np.float32).tobytes(),
         capture_output=True,
         check=False,

@@ -14,10 +14,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from speechgru.errors import CorpusError
+from speechgru.process.children import run_code
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -44,17 +44,13 @@ def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: i
         for position, job in enumerate(jobs):
             yield position, function(job)
         return
-    roots = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
     left = _Shared(enumerate(jobs))
     answers: queue.SimpleQueue[tuple[int | None, Any]] = queue.SimpleQueue()
     attendants = []
     with contextlib.ExitStack() as stack:
         for _ in range(min(workers, len(jobs))):
             worker = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-                )
+                subprocess.Popen(run_code(_COMMAND), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             )
             attendant = threading.Thread(target=_attend, args=(worker, function, left, answers), daemon=True)
             attendant.start()

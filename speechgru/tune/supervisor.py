@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ import filelock
 
 from speechgru.errors import UserError
 from speechgru.files import room_for
+from speechgru.process.children import run_module
 from speechgru.tune.environment import list_gpus, worker_environment, worker_name
 from speechgru.tune.folder import SweepFolder
 
@@ -117,7 +117,7 @@ class Supervisor:
         threads = max(1, (os.cpu_count() or 1) // self._count)
         with open(self._folder.workers / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "speechgru.tune.worker", str(self._folder.path), name, str(threads), *gpu],
+                run_module("speechgru.tune.worker", str(self._folder.path), name, str(threads), *gpu),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 
 from speechgru.files import write_json
+from speechgru.process.children import run_module
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.runs import RunFolder
 from speechgru.tune.environment import is_chief_process, trial_environment
@@ -23,7 +24,7 @@ from speechgru.tune.heartbeat import beating
 from speechgru.tune.keras_tuner_adapter import AdaptedTuner, Trial, TrialStatus, client_oracle
 
 #: How a trial's process is started; the folder is added.
-TRIAL_COMMAND = (sys.executable, "-m", "speechgru.tune.trial")
+TRIAL_COMMAND = tuple(run_module("speechgru.tune.trial"))
 #: Seconds between two looks at a trial's process, and before an idle worker asks again.
 _LOOK_SECONDS, _IDLE_SECONDS = 0.1, 1.0
 #: Seconds that a stopped trial has to finish its step and keep its state.
