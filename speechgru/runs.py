@@ -7,11 +7,12 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class RunFolder:
     def history(self) -> Path:
         """JSON Lines: losses and dev scores by step."""
         return self.path / "history.jsonl"
+
+    @property
+    def damaged_history(self) -> Path:
+        """The history as it was before its damaged lines were left out."""
+        return self.path / "history_damaged.jsonl"
 
     @property
     def logs(self) -> Path:
@@ -159,7 +165,7 @@ class RunFolder:
 
     def read_history(self) -> list[dict[str, Any]]:
         """The history's records; damaged lines are left out."""
-        return jsonlines.read_records(self.history)
+        return [record for record in jsonlines.read_records(self.history) if _has_step(record)]
 
     def read_rejection(self) -> dict[str, Any] | None:
         """What `rejection` holds; None where the run was not calibrated.
@@ -184,10 +190,25 @@ class RunFolder:
             return {}
         return record if isinstance(record, dict) else {}
 
-    def cut_history(self, step: int) -> None:
-        """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`)."""
-        kept = [record for record in self.read_history() if record["step"] <= step and not record.get("at_stop")]
+    def cut_history(self, step: int) -> int:
+        """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`).
+
+        Returns:
+            How many whole lines were damaged; the history as it was is then kept in `damaged_history`.
+        """
+        lines = list(jsonlines.read_lines(self.history))
+        records = [line.record for line in lines if line.record is not None and _has_step(line.record)]
+        if len(records) < len(lines):
+            with atomic_path(self.damaged_history) as temporary:
+                shutil.copyfile(self.history, temporary)
+        kept = [record for record in records if record["step"] <= step and not record.get("at_stop")]
         jsonlines.write_lines(self.history, kept)
+        return len(lines) - len(records)
+
+
+def _has_step(record: Mapping[str, Any]) -> bool:
+    step = record.get("step")
+    return isinstance(step, int) and not isinstance(step, bool)
 
 
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:

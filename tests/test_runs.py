@@ -163,6 +163,19 @@ def test_history_is_cut_at_a_step(tmp_path):
     assert folder.history.read_text(encoding="utf-8") == ""
 
 
+def test_damaged_lines_of_a_history_are_set_aside_when_the_run_resumes(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append_history({"step": 1, "kind": "dev"})
+    assert folder.cut_history(5) == 0 and not folder.damaged_history.exists()
+    with open(folder.history, "a", encoding="utf-8") as file:
+        file.write('{"kind": "dev"}\n{"step": "two"}\nnothing\n[1]\n{"step": true}\n{"step": 2}\n')
+    before = folder.history.read_bytes()
+    assert folder.read_history() == [{"step": 1, "kind": "dev"}, {"step": 2}]
+    assert folder.cut_history(1) == 5
+    assert folder.read_history() == [{"step": 1, "kind": "dev"}]
+    assert folder.damaged_history.read_bytes() == before
+
+
 def test_a_half_written_last_line_is_left_out_and_goes_when_the_run_resumes(tmp_path):
     folder = RunFolder(tmp_path)
     whole = [{"step": 1, "loss": 3.5}, {"step": 2, "loss": math.pi}]

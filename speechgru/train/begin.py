@@ -44,7 +44,7 @@ def begin(
     record: dict[str, Any] = {}
     where: Path | None = None
     if job.workers.is_chief:
-        found = checkpoints.load_newest(lambda message: progress("resuming", 0, 1, message))
+        found = checkpoints.load_newest(lambda message: progress("resuming", 0, 0, message))
         if found is not None:
             arrays, record, where = found
         else:
@@ -59,7 +59,10 @@ def begin(
     if _is_lengthened(state, job):
         state.ended = None
     if job.workers.is_chief:
-        job.folder.cut_history(state.step if resumed else -1)
+        damaged = job.folder.cut_history(state.step if resumed else -1)
+        if damaged:
+            kept = job.folder.damaged_history.name
+            progress(job.folder.history.name, 0, 0, f"{damaged:,} lines are damaged and left out; all are in {kept}")
         checkpoints.undo_stop()
     return state, resumed
 

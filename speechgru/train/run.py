@@ -182,7 +182,7 @@ def train(
             resumption = resume(folder, config) if workers.is_chief else Resumption(config, {}, ())
             config = with_keys(config, workers.share_json(dict(resumption.kept)))
             for note in resumption.notes:
-                progress("resuming", 1, 1, note)
+                progress("resuming", 0, 0, note)
             result = _train(
                 folder,
                 config,
@@ -286,7 +286,9 @@ def _train(
         raise
     _report(folder, workers)
     history = folder.read_history() if workers.is_chief else []
-    infeasible = {name for record in history if record["kind"] == "infeasible" for name in record["utterances"]}
+    infeasible = {
+        name for record in history if record.get("kind") == "infeasible" for name in record.get("utterances") or ()
+    }
     return TrainingResult(
         run=folder.path,
         steps=state.step,

@@ -116,7 +116,7 @@ def tune(
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
         if _require_same_sweep(folder, loaded):
-            progress("resuming", 1, 1, "no trial of the sweep that was here came to a checkpoint; it is begun anew")
+            progress("resuming", 0, 0, "no trial of the sweep that was here came to a checkpoint; it is begun anew")
         return Chief(folder, loaded, workers=workers, listen=address, progress=progress).lead()
 
 
