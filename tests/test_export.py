@@ -286,6 +286,19 @@ def test_a_damaged_model_is_found_before_it_is_heard(exported, tmp_path):
         Recognizer(tmp_path / "text.tflite")
 
 
+@pytest.mark.parametrize("file", ["/dev/zero", "../model.tflite", "..", "", None, "sub\\model.tflite", "a\0b"])
+def test_a_bundle_names_no_file_outside_itself(exported, tmp_path, file):
+    out = tmp_path / "bundle"
+    shutil.copytree(exported("bidirectional")[1], out)
+    metadata = json.loads((out / "bundle.json").read_text())
+    metadata["models"]["none"] = {"file": file}
+    (out / "bundle.json").write_text(json.dumps(metadata))
+    with pytest.raises(
+        BundleError, match=r"bundle\.json: is damaged \(the model none is said to be in .*, which is no n"
+    ):
+        Recognizer(out, form="none")
+
+
 def test_an_operator_that_litert_lacks_is_named():
     from speechgru.export import to_tflite
 

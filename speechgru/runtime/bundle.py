@@ -65,6 +65,8 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
         Vocabulary.from_record(metadata)
+        for form, record in metadata["models"].items():
+            _require_plain_name(form, record["file"])
         metadata.setdefault("grammar", None)
         if metadata.setdefault("stream", None) is not None:
             StreamGeometry(**metadata["stream"]["geometry"])
@@ -74,6 +76,12 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
         form = metadata["default_form"]
         metadata["models"] = {form: {**metadata["models"].get(form, {}), "file": path.name}}
     return metadata
+
+
+def _require_plain_name(form: str, file: object) -> None:
+    """Whether a model's file lies in the bundle: a path could name any file of this machine, a device or a pipe."""
+    if not isinstance(file, str) or not file or any(mark in file for mark in "/\\\0") or file in (".", ".."):
+        raise ValueError(f"the model {form} is said to be in {file!r:.80}, which is no name of a file in the bundle")
 
 
 def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: str) -> Path:
