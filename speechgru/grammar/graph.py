@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from speechgru.grammar.nodes import Choice, Node, Permutation, Series, Slot, Text
 from speechgru.grammar.parsing import APOSTROPHE, FRESH, GAP, WORD, drops_outer_apostrophes, piece
@@ -120,7 +120,25 @@ class SentenceGraph:
         for number, graph_node in enumerate(self._nodes):  # from their ends on, so that no recursion gets deep
             if isinstance(graph_node, _Letter):
                 self._passes_of(number, WORD)
+        self._top = top
         self.start: Places = (self._chain(top, 0) * _MODES + FRESH,)
+
+    def as_record(self) -> dict[str, Any]:
+        """The graph as JSON-ready fields, for ports that walk it as this class does.
+
+        `nodes` in which a node names earlier ones by their places: 0 for nothing, `[character, after]`, `[[item, ...]]`
+        for one of several, `[first, second, 0]` for one node and then another. `top`, the place of the whole. And
+        `apostrophe`: `'` where one stays only between letters, else empty.
+        """
+
+        def record(node: _GraphNode) -> Any:
+            if isinstance(node, _End):
+                return 0
+            if isinstance(node, _Either):
+                return [list(node.items)]
+            return list(node) if isinstance(node, _Letter) else [*node, 0]
+
+        return {"nodes": [record(node) for node in self._nodes], "top": self._top, "apostrophe": self._apostrophe}
 
     @property
     def num_nodes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from speechgru.grammar.nodes import Choice, Node, Permutation, Series, Slot, SlotValue, Text
 from speechgru.grammar.sentence import Intent, Sentence
@@ -55,6 +56,14 @@ class Parser:
         self._pieces = [piece(node.text, normalize) if isinstance(node, Text) else "" for node in nodes]
         self._apostrophe = "'" if drops_outer_apostrophes(normalize) else ""
         self._skip_words = [*dict.fromkeys(filter(None, map(normalize, skip_words)))]
+
+    def as_record(self) -> dict[str, Any]:
+        """What a port needs beside the grammar: `pieces`, each text node by the text rules and None for the others, and
+        the `skip_words` by them."""
+        pieces = [
+            piece if isinstance(node, Text) else None for node, piece in zip(self._nodes, self._pieces, strict=True)
+        ]
+        return {"pieces": pieces, "skip_words": self._skip_words}
 
     def first(self, text: str) -> Sentence | None:
         """The preferred reading of a text (see `Grammar.parse`), or None where it has none."""
