@@ -39,7 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"corpora", "recording", "shards"}),
     frozenset({"dataset"}),
     # The verbs, one above another.
-    frozenset({"listen", "scoring"}),
+    frozenset({"listen", "scoring", "web"}),
     frozenset({"export", "train"}),
     frozenset({"adapt", "tune"}),
     frozenset({"cli"}),
@@ -89,6 +89,7 @@ LIGHT = (
     "utterances",
     "utterances.check",
     "voices",
+    "web",
 )
 
 

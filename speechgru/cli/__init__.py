@@ -28,6 +28,7 @@ from speechgru.cli import (  # noqa: F401  (each registers its commands, in the 
     scoring,
     training,
     transcribing,
+    web,
 )
 from speechgru.cli.console import app, main, run_command, show_progress
 
