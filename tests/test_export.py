@@ -8,6 +8,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="export converts TensorFlow graphs; it is not installed")
 
+from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: E402
 from tones import make_config  # noqa: E402
 
 from speechgru.audio.in_graph import has_tensorflow_io  # noqa: E402
@@ -169,10 +170,28 @@ def test_golden_vectors_are_what_comes_out(exported):
         assert arrays["log_mel"].shape[1] == 20 and arrays["features"].shape == (len(arrays["log_mel"]), 40)
         for form, recognizer in recognizers.items():
             log_probs_SV = recognizer.log_probs(arrays["samples"])
-            assert np.abs(log_probs_SV - arrays[f"log_probs.{form}"]).max() <= golden["tolerance"]["log_probs"]
+            assert np.abs(log_probs_SV - arrays[f"log_probs.{form}"]).max() <= golden["tolerance"][f"log_probs.{form}"]
             text = greedy_decode(log_probs_SV, vocabulary=recognizer.vocabulary, step_seconds=0.02).text
             assert text == case["texts"][form]
     assert "one of these recordings" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("form", QUANTIZATIONS)
+def test_a_forms_tolerance_allows_other_kernels_and_no_other_sound(exported, form):
+    _, out, _ = exported("bidirectional")
+    golden = json.loads((out / "golden" / "golden.json").read_text())
+    tolerance = golden["tolerance"][f"log_probs.{form}"]
+    assert golden["tolerance"]["log_probs"] == 1e-2 and tolerance >= (1e-3 if form in ("none", "float16") else 1e-2)
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # LiteRT's own kernels in place of XNNPACK's
+    file = out / read_bundle(out)["models"][form]["file"]
+    other = Interpreter(str(file), experimental_op_resolver_type=resolver).get_signature_runner("recognize")
+    for case in golden["cases"]:
+        samples_N = np.fromfile(out / "golden" / case["arrays"]["samples"]["file"], "<f4")
+        record = case["arrays"][f"log_probs.{form}"]
+        expected_SV = np.fromfile(out / "golden" / record["file"], "<f4").reshape(record["shape"])
+        assert np.abs(other(samples=samples_N[None])["log_probs"][0] - expected_SV).max() <= tolerance
+        late_N = np.roll(samples_N, 8)  # a millisecond
+        assert np.abs(other(samples=late_N[None])["log_probs"][0] - expected_SV).max() > tolerance
 
 
 def test_a_form_that_hears_something_else_leaves_everything_as_it_was(run, exported, tmp_path, monkeypatch):

@@ -88,7 +88,8 @@ def model_card(metadata: dict[str, Any]) -> str:
         "print(recognizer.transcribe(samples, sample_rate).text)\n```\n\n"
         "`bundle.json` says all that the recogniser needs; each `.tflite` file holds the same in its own metadata, "
         "under `speechgru`. `golden/` holds samples with the numbers that every stage must give, for a port to another "
-        "language.",
+        "language: `golden.json` lists them, with a `tolerance` for each stage and form (`log_probs.dynamic`: larger "
+        "for 8-bit forms, where other kernels round some activations to the next unit). Texts must be the same.",
     ]
     if metadata.get("grammar") is not None:
         parts.append(_GRAMMAR)
