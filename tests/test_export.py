@@ -48,9 +48,9 @@ DIRECTIONS = {
 FORMS = {"bidirectional": QUANTIZATIONS, "forward": ("none", "dynamic"), "chunked": ("none", "dynamic", "int8")}
 
 
-def make_run(folder, config, *, seed=0):
+def make_run(folder, config, *, vocabulary=VOCABULARY, seed=0):
     """A run that nobody trained: its weights are random, and every one of them matters."""
-    model = build_model(config, len(VOCABULARY))
+    model = build_model(config, len(vocabulary))
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         values = 0.4 * rng.normal(size=weight.shape)
@@ -58,7 +58,7 @@ def make_run(folder, config, *, seed=0):
     run = RunFolder(folder)
     folder.mkdir()
     save_config(run.config, config)
-    VOCABULARY.save(run.vocabulary)
+    vocabulary.save(run.vocabulary)
     save_checkpoint(
         run.best, {f"model/{k}": variable.numpy() for k, variable in enumerate(model.variables)}, {"step": 1}
     )
