@@ -232,10 +232,16 @@ def test_a_file_cut_short_is_named_and_never_crashes(program, recording, tmp_pat
 def test_a_missing_model_and_one_of_another_program_are_named(program, recording, tmp_path):
     bundle = Path(shutil.copytree(LATER, tmp_path / "bundle"))
     file = bundle / "model.tflite"
-    file.write_bytes(file.read_bytes().replace(b"speechgru\0", b"something"))
+    file.write_bytes(file.read_bytes().replace(b"speechgru\0", b"something\0"))
     assert refusal(program, bundle, recording[0]) == (
         f"{file}: holds no metadata of a bundle; give a file that `speechgru export` wrote"
     )
+    described = bundle / "bundle.json"
+    described.write_text(described.read_text().replace('"model.tflite"', '"../model.tflite"'))
+    assert refusal(program, bundle, recording[0]) == (
+        f"{described}: is damaged ('../model.tflite' is no name of a file in the bundle); export the bundle again"
+    )
+    described.write_text(described.read_text().replace("../", ""))
     file.unlink()
     assert refusal(program, bundle, recording[0]) == f"{file}: is missing from the bundle; copy the folder whole"
     assert refusal(program, file, recording[0]) == (

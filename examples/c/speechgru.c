@@ -43,6 +43,11 @@ static char *join_path(const char *folder, const char *name) {
   return path;
 }
 
+/* Whether a name that a bundle gives is one of a file in it: a path could be any file of this machine. */
+static int is_plain_name(const char *name) {
+  return name && *name && !strpbrk(name, "/\\") && strcmp(name, ".") && strcmp(name, "..");
+}
+
 /* All bytes of a file and a final 0; NULL with a message where that is not possible. */
 static char *read_file(const char *path, size_t *size, const char *fix, SpeechGruError *error) {
   FILE *file = fopen(path, "rb");
@@ -585,6 +590,8 @@ static char *find_model(SpeechGru *model, const char *bundle, const char *form, 
         if (strlen(known) + strlen(each->key) + 3 < sizeof known) strcat(strcat(known, *known ? ", " : ""), each->key);
       fail(error, "%s: holds no form '%s'; it has %s", bundle, wanted ? wanted : "",
            *known ? known : "none for LiteRT");
+    } else if (!is_plain_name(file)) {
+      fail(error, "%s: is damaged ('%.80s' is no name of a file in the bundle); export the bundle again", path, file);
     } else if ((found = join_path(bundle, file))) {
       if (!is_file(found, &size_bytes))
         fail(error, "%s: is missing from the bundle; copy the folder whole", found);
@@ -1180,7 +1187,7 @@ const char *speechgru_stream_text(SpeechGruStream *stream) {
 static float *read_golden(const char *folder, const Json *record, size_t *count, SpeechGruError *error) {
   const char *file = json_text(record, "file");
   const Json *shape = json_get(record, "shape", JSON_LIST);
-  char *path = file && shape ? join_path(folder, file) : NULL;
+  char *path = is_plain_name(file) && shape ? join_path(folder, file) : NULL;
   size_t size = 0;
   *count = 1;
   for (const Json *length = shape ? shape->child : NULL; length; length = length->next)

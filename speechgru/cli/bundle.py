@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,12 +80,18 @@ def export(
 @app.command()
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it.")],
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Run its golden vectors on this machine; ends with 1 where one fails.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a bundle is and what its models hold, without running them (no TensorFlow).
 
     Example: `speechgru inspect bundle`
     """
+    if golden:
+        _inspect_golden(bundle, as_json=as_json)
+        return
     from speechgru.runtime.inspection import inspect as verb
 
     record = verb(bundle)
@@ -121,6 +128,27 @@ def inspect(
                     name = signature["name"] or "–"
                     table.add_row(model["form"], name, way, tensor["name"], f"[{shape}]", tensor["dtype"])
     terminal.print(table)
+
+
+def _inspect_golden(bundle: Path, *, as_json: bool) -> None:
+    """Reports whether the bundle gives here what it gave where it was exported."""
+    from speechgru.runtime.golden import check_golden
+
+    results = check_golden(bundle)
+    if as_json:
+        print_json([dataclasses.asdict(result) | {"passed": result.passed} for result in results])
+    else:
+        table = Table("form", "case", "", "off by", "allowed", whole_column("text"), "", title=str(bundle))
+        for result in results:
+            text = result.text
+            if text != result.expected_text:
+                text += f" (expected: {result.expected_text})"
+            way = "stream" if result.is_stream else "whole"
+            off, allowed = f"{result.difference:.2g}", f"{result.tolerance:.2g}"
+            table.add_row(result.form, result.case, way, off, allowed, text, "passed" if result.passed else "FAILED")
+        terminal.print(table)
+    if not all(result.passed for result in results):
+        raise typer.Exit(1)
 
 
 def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
