@@ -221,6 +221,21 @@ class TextRules:
         return normalize_text(text, **dataclasses.asdict(self))
 
 
+def require_language(tag: str) -> str:
+    """A language's tag as it is, once it looks like one (BCP 47: `en`, `pt-BR`, `zh-Hant-TW`).
+
+    Raises:
+        TextError: it does not.
+
+    Example:
+        >>> require_language("pt-BR")
+        'pt-BR'
+    """
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", tag):
+        raise TextError(f"a language is written as a tag such as en, de or pt-BR, got {tag!r:.40}")
+    return tag
+
+
 class Vocabulary:
     """What a model can write, each entry with its label.
 

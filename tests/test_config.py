@@ -448,3 +448,10 @@ def test_lengths_in_samples():
 def test_its_errors_are_user_errors():
     assert issubclass(ConfigError, UserError)
     assert issubclass(UserError, ValueError)
+
+
+def test_a_language_is_a_tag_and_norwegian_a_text(load, refused):
+    assert load("text: {language: pt-BR}").text.language == "pt-BR" and load("").text.language is None
+    assert load('text: {language: "no"}').text.language == "no"
+    assert "got the YAML boolean false" in refused("text: {language: no}")
+    assert "a tag such as en, de or pt-BR, got 'English language'" in refused("text: {language: English language}")

@@ -119,3 +119,15 @@ def test_a_bundle_that_does_not_make_sense_is_refused(tmp_path, change, message)
     (tmp_path / "bundle.json").write_text(json.dumps(NEW | change))
     with pytest.raises(BundleError, match=message):
         read_bundle(tmp_path)
+
+
+def test_a_bundle_states_its_language_or_that_of_its_grammar(tmp_path):
+    def language_of(**changes):
+        (tmp_path / "bundle.json").write_text(json.dumps(NEW | changes))
+        return read_bundle(tmp_path)["language"]
+
+    assert language_of() is None, "older bundles have none"
+    assert language_of(language="de") == "de"
+    assert language_of(grammar={"language": "en"}) == "en"
+    with pytest.raises(BundleError, match=r"is damaged \(a language is a text such as 'en', got 3\)"):
+        language_of(language=3)

@@ -166,6 +166,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
         if features
         else None,
         "writes": f"{record['vocabulary_size']:,} {record['unit']}s",
+        "language": record["language"],
         "model": "{num_layers} x {units} units, {direction}".format(**model) if model else None,
         "grammar": describe_grammar(record["grammar"]) if record["grammar"] else None,
         "latency": f"{latency['least']:.2f} to {latency['greatest']:.2f} s"

@@ -34,6 +34,7 @@ _NEVER_COUNT = (
 _MAY_CHANGE = (
     *_NEVER_COUNT,
     "data.grammar",
+    "text.language",
     "train.deterministic",
     "train.ctc",
     "train.max_minutes",

@@ -15,7 +15,14 @@ import pydantic
 from speechgru.augment import STAGES, Stage
 from speechgru.mel import require_bins
 from speechgru.ranges import Count, Milliseconds, NonNegative, NonNegativeInt, Positive, Rate, Share
-from speechgru.text import FIRST_LETTER, FURTHER_LETTER, RULES_BEFORE_KEYS, UNKNOWN_WORD, TextRules
+from speechgru.text import (
+    FIRST_LETTER,
+    FURTHER_LETTER,
+    RULES_BEFORE_KEYS,
+    UNKNOWN_WORD,
+    TextRules,
+    require_language,
+)
 
 #: Every key of the stages of augmentation, with its type and default: a new stage brings its own.
 _STAGE_KEYS: Any = {key: (field.annotation, field) for stage in STAGES for key, field in stage.model_fields.items()}
@@ -89,6 +96,12 @@ class TextConfig(_Section):
     lowercase: bool = True
     remove_punctuation: bool = True
     keep_punctuation: str = ""
+    language: str | None = None
+
+    @pydantic.field_validator("language")
+    @classmethod
+    def _a_language(cls, value: str | None) -> str | None:
+        return None if value is None else require_language(value)
 
     @pydantic.field_validator("characters")
     @classmethod

@@ -214,6 +214,7 @@ def _describe(source: _Source) -> dict[str, Any]:
         **source.vocabulary.as_record(),
         "blank_id": BLANK_ID,
         "text": dataclasses.asdict(config.text.rules),
+        "language": config.text.language or (source.grammar.language if source.grammar else None),
         "grammar": source.grammar.as_record() if source.grammar else None,
         "features": {
             **config.features.model_dump(),

@@ -61,6 +61,8 @@ def model_card(metadata: dict[str, Any]) -> str:
         "Trained with": f"speechgru {metadata['speechgru_version']}, seed {metadata['provenance']['seed']}, exported "
         f"{metadata['provenance']['created']}",
     }
+    if metadata.get("language") is not None:
+        facts["Language"] = metadata["language"]
     if metadata.get("grammar") is not None:
         summary = Grammar.from_record(metadata["grammar"]).summary()
         facts["Grammar"] = f"{describe_grammar(summary)} ({summary['language']}); `transcribe --grammar` uses it"

@@ -34,7 +34,8 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     """A bundle's metadata as this version writes it.
 
     Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC. Versions below 3 have no `stream`
-    and no checksums. `grammar` is None where the recogniser has none, or was exported before there were any.
+    and no checksums. `grammar` is None where the recogniser has none, or was exported before there were any. Where
+    there is no `language`, as in older bundles, it is the grammar's, or None.
 
     Args:
         bundle: the folder, or a `.tflite` file of one, which holds the same metadata: it is then the only model.
@@ -68,6 +69,9 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
         for form, record in metadata["models"].items():
             _require_plain_name(form, record["file"])
         metadata.setdefault("grammar", None)
+        language = metadata.setdefault("language", (metadata["grammar"] or {}).get("language"))
+        if not isinstance(language, str | None):
+            raise TextError(f"a language is a text such as 'en', got {language!r}")
         if metadata.setdefault("stream", None) is not None:
             StreamGeometry(**metadata["stream"]["geometry"])
     except (TextError, TypeError, ValueError, KeyError, AttributeError) as error:

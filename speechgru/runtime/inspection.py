@@ -22,12 +22,12 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
     Returns:
         A JSON-ready record. Of the bundle: `bundle` (the path), `bundle_version`, `speechgru_version`, `provenance`
         (when, from which commit, with which versions), `sample_rate` in Hz, `step_seconds`, `subsampling_factor`,
-        `features` (the front end), `unit`, `vocabulary_size` (labels without the blank), `text` (the rules), `grammar`
-        (`Grammar.summary`), `model`, `direction`, `streams`, `latency_seconds` (`least` and `greatest`; None where it
-        does not stream), `parameters`, `dev` (scores), `rejection` (the threshold and what it was chosen on), `parity`
-        (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty where the bundle has
-        none, or its version did not record it. And `models`: for each form `form`, `file`, `is_default`,
-        `foreign_operators` and the fields of `tflite_file.TFLiteFacts`.
+        `features` (the front end), `unit`, `vocabulary_size` (labels without the blank), `text` (the rules),
+        `language`, `grammar` (`Grammar.summary`), `model`, `direction`, `streams`, `latency_seconds` (`least` and
+        `greatest`; None where it does not stream), `parameters`, `dev` (scores), `rejection` (the threshold and what it
+        was chosen on), `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty
+        where the bundle has none, or its version did not record it. And `models`: for each form `form`, `file`,
+        `is_default`, `foreign_operators` and the fields of `tflite_file.TFLiteFacts`.
 
     Raises:
         BundleError: the bundle or one of its models is missing, damaged, or of a newer version.
@@ -55,6 +55,7 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         "unit": metadata["unit"],
         "vocabulary_size": len(metadata["entries"]),
         "text": metadata["text"],
+        "language": metadata["language"],
         "grammar": _grammar(metadata),
         "model": model,
         "direction": model.get("direction"),

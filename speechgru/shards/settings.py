@@ -19,6 +19,9 @@ _CHANGES_SAMPLES = (
     "features.dither",
 )
 
+#: Keys of `text` that are compared by the vocabulary that they make, or that change no label.
+_NOT_IN_LABELS = {"characters", "words", "language"}
+
 #: Keys of `features` that act in training, on samples or on log-mel, and not in making log-mel.
 _NOT_IN_LOG_MEL = {
     *("deltas", "dither", "normalization", "running_seconds", "compression"),
@@ -33,7 +36,7 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
         ConfigError: names every key that differs.
     """
     stored, given = complete_settings(shards.summary), settings_of(config)
-    sections = ["data.sample_rate", *(f"text.{key}" for key in given["text"] if key not in ("characters", "words"))]
+    sections = ["data.sample_rate", *(f"text.{key}" for key in given["text"] if key not in _NOT_IN_LABELS)]
     if shards.form == "features":
         sections += [f"features.{key}" for key in given["features"] if key not in _NOT_IN_LOG_MEL]
     there, here = ({key: _at(values, key) for key in sections} for values in (stored, given))
