@@ -42,7 +42,7 @@ def main() -> None:
     pip_install("packaging")
     pip_install("--pre", "--no-deps", "tensorflow")
     pip_install("--no-deps", "--editable", str(ROOT))
-    pip_install(*wanted_by("tensorflow"), *wanted_by("speechgru", extras=("train", "dev")))
+    pip_install(*wanted_by("tensorflow"), *wanted_by("speechgru", extras=("train", "serve", "dev")))
     for name in ("tensorflow", "keras", "numpy", "h5py", "librosa", "ai-edge-litert"):
         print(name, importlib.metadata.version(name))
 

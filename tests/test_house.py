@@ -39,7 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"corpora", "recording", "shards"}),
     frozenset({"dataset"}),
     # The verbs, one above another.
-    frozenset({"listen", "scoring", "web"}),
+    frozenset({"listen", "scoring", "serve", "web"}),
     frozenset({"export", "train"}),
     frozenset({"adapt", "tune"}),
     frozenset({"cli"}),
@@ -55,6 +55,9 @@ ONLY_IN = {
     "tensorflow_io": {"audio.in_graph"},
     "ai_edge_litert": {"runtime", "export"},
     "sounddevice": {"recording.microphone"},
+    "starlette": {"serve.http_app", "serve.http_protocol"},
+    "uvicorn": {"serve.http_protocol"},
+    "wyoming": {"serve.wyoming_protocol"},
 }
 HEAVY = (
     "tensorflow",
@@ -66,6 +69,9 @@ HEAVY = (
     "librosa",
     "espeakng_loader",
     "sounddevice",
+    "starlette",
+    "uvicorn",
+    "wyoming",
 )
 
 #: What a device, a notebook or a fast command imports, and which loads none of the heavy packages.
@@ -84,6 +90,7 @@ LIGHT = (
     "runtime",
     "runtime.transcription",
     "scoring.evaluation",
+    "serve",
     "text",
     "tune.chief",
     "utterances",

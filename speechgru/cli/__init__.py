@@ -26,6 +26,7 @@ from speechgru.cli import (  # noqa: F401  (each registers its commands, in the 
     person,
     rejection,
     scoring,
+    serving,
     training,
     transcribing,
     web,

@@ -16,7 +16,7 @@ import numpy as np
 from speechgru.audio.band import BandMeter, missing_band
 from speechgru.audio.finding import find_recordings
 from speechgru.audio.mixing import CANCELLING, Mixing
-from speechgru.audio.reading import Recording, read_blocks, read_recording
+from speechgru.audio.reading import Recording, read_blocks, read_header, read_recording
 from speechgru.decoding import DecodingOptions, EndpointRule, Hypothesis
 from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
@@ -67,7 +67,7 @@ def transcribe(
     records = []
     for done, path in enumerate(files, start=1):
         try:
-            records.append(_transcribe_file(recognizer, path, decoding, channel))
+            records.append(transcribe_file(recognizer, path, decoding, channel=channel))
         except AudioError as error:
             records.append(failed_record(path, error))
         progress("transcribing", done, len(files), "")
@@ -96,10 +96,33 @@ def failed_record(path: str | os.PathLike[str], error: AudioError) -> dict[str, 
     }
 
 
-def _transcribe_file(
-    recognizer: Recognizer, path: str | os.PathLike[str], decoding: DecodingOptions | None, channel: int | None
+def transcribe_file(
+    recognizer: Recognizer,
+    path: str | os.PathLike[str],
+    decoding: DecodingOptions | None = None,
+    *,
+    channel: int | None = None,
+    max_seconds: float = math.inf,
 ) -> dict[str, Any]:
-    reading = _Reading(path, channel)
+    """Transcribes one recording with a recogniser that is loaded.
+
+    Args:
+        recognizer: the recogniser.
+        path: the audio file.
+        decoding, channel: as in `transcribe`.
+        max_seconds: refuse a longer one.
+
+    Returns:
+        The record of `transcribe`.
+
+    Raises:
+        AudioError: the file cannot be read, or is longer.
+    """
+    if max_seconds < math.inf:
+        header = read_header(path)
+        if header.num_samples > max_seconds * header.sample_rate:
+            raise AudioError(f"{path}: is longer than {max_seconds:g} s; cut it")
+    reading = _Reading(path, channel, max_seconds)
     started = time.perf_counter()
     hypotheses = recognizer.transcribe_blocks(reading.blocks(), reading.source_rate, decoding)
     seconds = time.perf_counter() - started - reading.seconds
@@ -208,12 +231,14 @@ class _Reading:
     Args:
         path: the audio file.
         channel: the one to read; None averages them.
+        max_seconds: of a recording that holds more, whatever its header says, `blocks` raises an `AudioError`.
 
     Raises:
         AudioError: its beginning cannot be read; `blocks` raises it for the rest.
     """
 
-    def __init__(self, path: str | os.PathLike[str], channel: int | None = None):
+    def __init__(self, path: str | os.PathLike[str], channel: int | None = None, max_seconds: float = math.inf):
+        self._path, self._max_seconds = path, max_seconds
         self._recordings = read_blocks(path, channel=channel)
         self._first = next(self._recordings)
         self.source_rate, self.num_channels = self._first.source_rate, self._first.num_channels
@@ -231,6 +256,8 @@ class _Reading:
             self.band.feed(block.samples_N)
             self.mixing += block.mixing
             self.duration = num_samples / self.source_rate
+            if self.duration > self._max_seconds:
+                raise AudioError(f"{self._path}: is longer than {self._max_seconds:g} s; cut it")
             self.seconds += time.perf_counter() - started
             yield block.samples_N
             started = time.perf_counter()
@@ -250,6 +277,19 @@ def _notes(recognizer: Recognizer, band: BandMeter, mixing: Mixing, *, duration:
     return [f"{missing}; expect errors, or train with data.sample_rate: {round(2 * highest_hz)} for such recordings"]
 
 
+def hypothesis_record(hypothesis: Hypothesis) -> dict[str, Any]:
+    """What was recognised, JSON-ready: `text`, `intent`, `slots`, `confidence`, `margin`, `accepted`, `words`."""
+    return {
+        "text": hypothesis.text,
+        "intent": hypothesis.intent,
+        "slots": dict(hypothesis.slots),
+        "confidence": hypothesis.confidence,
+        "margin": hypothesis.margin,
+        "accepted": hypothesis.accepted,
+        "words": [dataclasses.asdict(word) for word in hypothesis.words],
+    }
+
+
 def _record(
     path: str | os.PathLike[str],
     recording: Recording | _Reading,
@@ -260,14 +300,8 @@ def _record(
 ) -> dict[str, Any]:
     return {
         "audio_filepath": os.fspath(path),
-        "text": hypothesis.text,
-        "intent": hypothesis.intent,
-        "slots": dict(hypothesis.slots),
-        "confidence": hypothesis.confidence,
-        "margin": hypothesis.margin,
-        "accepted": hypothesis.accepted,
+        **hypothesis_record(hypothesis),
         "duration": recording.duration,
-        "words": [dataclasses.asdict(word) for word in hypothesis.words],
         "rtf": seconds / recording.duration if recording.duration else 0.0,
         "source_rate": recording.source_rate,
         "num_channels": recording.num_channels,

@@ -1,0 +1,110 @@
+"""The command that serves a bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from speechgru.cli.console import app, err
+from speechgru.cli.decoding import (
+    BeamWidth,
+    GrammarFile,
+    GrammarFlag,
+    Hotword,
+    Hotwords,
+    Phrases,
+    RepeatPhrases,
+    Scorer,
+    Silence,
+    Threshold,
+)
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
+    wyoming: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Listen for Home Assistant here, such as 127.0.0.1:10300.")
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Listen for HTTP and WebSocket here, such as 127.0.0.1:8080."),
+    ] = None,
+    form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
+    beam_width: BeamWidth = None,
+    hotword: Hotword = None,
+    hotwords: Hotwords = None,
+    phrases: Phrases = None,
+    repeat_phrases: RepeatPhrases = False,
+    grammar: GrammarFlag = False,
+    grammar_file: GrammarFile = None,
+    silence: Silence = True,
+    scorer: Scorer = None,
+    threshold: Threshold = None,
+    endpoint: Annotated[
+        float | None, typer.Option(help="End an utterance after this many seconds of silence; else its client does.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="What is spoken, such as en, where the bundle does not state it.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that HTTP's clients must show; made where it is missing.")
+    ] = None,
+    trust_network: Annotated[
+        bool, typer.Option("--trust-network", help="Let other machines use Wyoming, which knows no token.")
+    ] = False,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Web pages that may use HTTP: https://example.org; may be repeated.")
+    ] = None,
+    max_clients: Annotated[int, typer.Option(min=1, help="Clients at a time; further ones are refused.")] = 64,
+    max_seconds: Annotated[float, typer.Option(help="Seconds of a recording or utterance.")] = 300,
+    max_megabytes: Annotated[float, typer.Option(help="Megabytes of a recording.")] = 64,
+    idle_seconds: Annotated[float, typer.Option(help="Disconnect a client that is silent for so long.")] = 30,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+) -> None:
+    """Serve a bundle to a house: Home Assistant (Wyoming), HTTP and WebSocket (extra `serve`).
+
+    POST /transcribe takes a recording, the WebSocket /stream samples as they come. Beyond this machine, HTTP needs a
+    token: --token-file, or the environment's SPEECHGRU_TOKEN. Ctrl-C ends it with 130, SIGTERM with 143.
+    Example: `speechgru serve bundle --wyoming 127.0.0.1:10300 --http 127.0.0.1:8080`
+    """
+    from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.serve import Limits, read_token
+    from speechgru.serve import serve as verb
+
+    limits = Limits(
+        max_clients=max_clients, max_seconds=max_seconds, max_megabytes=max_megabytes, idle_seconds=idle_seconds
+    )
+    decoding = options_from_lists(
+        beam_width=beam_width,
+        hotwords=hotword or (),
+        hotword_file=hotwords,
+        phrase_file=phrases,
+        repeat_phrases=repeat_phrases,
+        grammar=grammar,
+        grammar_file=grammar_file,
+        silence=silence,
+        scorers=scorer or (),
+        threshold=threshold,
+    )
+    verb(
+        bundle,
+        listener=lambda line: err.print(escape(line), soft_wrap=True, highlight=False),
+        wyoming=wyoming,
+        http=http,
+        form=form,
+        decoding=decoding,
+        endpoint=None
+        if endpoint is None
+        else EndpointRule(trailing_seconds=endpoint, max_seconds=min(30.0, limits.max_seconds)),
+        language=language,
+        token=read_token(token_file, os.environ) if http is not None else None,
+        trust_network=trust_network,
+        origins=origin or (),
+        limits=limits,
+        num_threads=threads,
+    )
