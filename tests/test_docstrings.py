@@ -53,7 +53,10 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.train.feature_statistics.corpus_statistics",
     },
     "needs a microphone; the example of speechgru.recording has one that is an array": {
+        "speechgru.recording.dictation.dictate",
+        "speechgru.recording.microphone.LiveMicrophone",
         "speechgru.recording.microphone.SoundDeviceMicrophone",
+        "speechgru.recording.microphone.list_microphones",
     },
     "parts of what another public function makes, whose example shows it": {
         "speechgru.dataset.corpus.ManifestSource",

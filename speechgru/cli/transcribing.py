@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,10 +39,26 @@ from speechgru.errors import AudioError, UserError
 from speechgru.grammar import describe_slots
 
 
+def _list_microphones(asked: bool) -> None:
+    """Prints the microphones and ends."""
+    if not asked:
+        return
+    from speechgru.recording import list_microphones
+
+    table = Table("--device", whole_column("name"), "channels", "Hz")
+    for record in list_microphones():
+        number = f"{record['number']}{' (default)' if record['is_default'] else ''}"
+        table.add_row(number, record["name"], str(record["num_channels"]), f"{record['sample_rate']:,}")
+    terminal.print(table if table.row_count else "no microphone is connected")
+    raise typer.Exit
+
+
 @app.command()
 def transcribe(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
-    audio: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them: any format, rate, length.")],
+    audio: Annotated[
+        list[Path] | None, typer.Argument(help="Recordings, or folders of them: any format, rate, length.")
+    ] = None,
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
     beam_width: BeamWidth = None,
     n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,
@@ -61,20 +79,43 @@ def transcribe(
         int | None, typer.Option(min=1, help="Of recordings with several, the one to transcribe; else their average.")
     ] = None,
     endpoint: Annotated[
-        float | None, typer.Option(help="With --stream: an utterance ends after this many seconds of silence.")
+        float | None,
+        typer.Option(help="With --stream: an utterance ends after this many seconds of silence. --microphone: 0.8."),
     ] = None,
+    microphone: Annotated[
+        bool, typer.Option("--microphone", help="Transcribe what is said into a microphone, until Ctrl-C.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="The microphone: a number or a part of its name.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="With --microphone: end after the first utterance.")] = False,
+    list_microphones: Annotated[
+        bool,
+        typer.Option("--list-microphones", help="List the microphones.", is_eager=True, callback=_list_microphones),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn recordings into text with the bundle alone (no TensorFlow).
 
-    One that cannot be read is named after the others' texts, and the command ends with status 2.
+    One that cannot be read is named after the others' texts, and the command ends with status 2. From a microphone
+    (extra `microphone`) each utterance is a line, with --json a JSON object a line.
     Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
     from speechgru.decoding import EndpointRule, options_from_lists
     from speechgru.runtime.transcription import files_of
     from speechgru.runtime.transcription import transcribe as verb
 
-    if endpoint is not None and not stream:
+    if microphone == bool(audio):
+        raise UserError(
+            "recordings and --microphone exclude each other"
+            if microphone
+            else "Missing argument 'AUDIO...': give recordings, or speak into --microphone"
+        )
+    if (device is not None or once) and not microphone:
+        raise UserError(f"{'--once' if once else '--device'} belongs to --microphone; add it")
+    if microphone and (stream or words or channel is not None or n_best > 1):
+        raise UserError(
+            "--stream, --words, --channel and --n-best are for recordings; leave them out with --microphone"
+        )
+    if endpoint is not None and not (stream or microphone):
         raise UserError("--endpoint cuts a stream into utterances; add --stream")
     if n_best > 1 and not as_json:
         raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
@@ -91,8 +132,12 @@ def transcribe(
         scorers=scorer or (),
         threshold=threshold,
     )
+    rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
+    if microphone:
+        _transcribe_microphone(bundle, form, decoding, rule, device, once=once, as_json=as_json)
+        return
+    audio = audio or []
     if stream:
-        rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
         records = [
             _transcribe_live(bundle, path, form, decoding, rule, channel, quiet=as_json) for path in files_of(audio)
         ]
@@ -185,3 +230,64 @@ def _transcribe_live(
             )
         except AudioError as error:
             return failed_record(path, error)
+
+
+def _transcribe_microphone(
+    bundle: Path, form: str | None, decoding: Any, rule: Any, device: str | None, *, once: bool, as_json: bool
+) -> None:
+    """Prints each utterance on a line; on a terminal the present one grows below."""
+    from rich.live import Live
+
+    from speechgru.recording import LiveMicrophone, SoundDeviceMicrophone, dictate
+    from speechgru.runtime import Recognizer
+    from speechgru.runtime.transcription import hypothesis_record
+
+    recognizer = Recognizer(bundle, form=form)
+    recognizer.prepare(decoding)
+    chosen = int(device) if device is not None and device.isdecimal() else device
+
+    def tell(line: str) -> None:
+        err.print(escape(line), highlight=False, soft_wrap=True)
+
+    def say(hypothesis: Any) -> None:
+        if as_json:
+            print(json.dumps(hypothesis_record(hypothesis), ensure_ascii=False), flush=True)
+            return
+        meaning = f"  {hypothesis.intent} {describe_slots(hypothesis.slots)}" if hypothesis.intent else ""
+        note = "  (not accepted)" if hypothesis.accepted is False else ""
+        terminal.print(hypothesis.text + meaning + note, highlight=False, soft_wrap=True)
+
+    if not recognizer.streams:
+        if rule is not None:
+            raise UserError(f"{bundle}: transcribes whole recordings only; leave --endpoint out and press Enter")
+        held = SoundDeviceMicrophone(sample_rate=recognizer.sample_rate, device=chosen)
+        for samples_N in _pushed_to_talk(held, tell):
+            say(recognizer.transcribe(samples_N, held.sample_rate, decoding))
+            if once:
+                return
+        return
+    microphone = LiveMicrophone(sample_rate=recognizer.sample_rate, device=chosen)
+    live = Live("", console=err, transient=True) if err.is_terminal and not as_json else None
+    with live or contextlib.nullcontext():
+        show = (lambda text: None) if live is None else (lambda text: live.update(escape(text)))
+        if live is None:
+            tell("speak; Ctrl-C ends")
+        for hypothesis in dictate(recognizer, microphone, decoding=decoding, endpoint=rule, show=show, tell=tell):
+            say(hypothesis)
+            if once:
+                return
+
+
+def _pushed_to_talk(microphone: Any, tell: Callable[[str], None]) -> Iterator[Any]:
+    """`samples_N` of what is said from one Enter to the next, until there is no more input."""
+    with contextlib.suppress(EOFError):
+        while True:
+            tell("press Enter and speak (Ctrl-C ends)")
+            input()
+            microphone.start()
+            try:
+                tell("recording; press Enter at the end")
+                input()
+            finally:
+                samples_N = microphone.stop()
+            yield samples_N

@@ -21,7 +21,16 @@ True
 (True, (2,), ('off',), 1.5)
 """
 
-from speechgru.recording.microphone import Microphone, SoundDeviceMicrophone
+from speechgru.recording.dictation import dictate
+from speechgru.recording.microphone import LiveMicrophone, Microphone, SoundDeviceMicrophone, list_microphones
 from speechgru.recording.run import Sitting, record
 
-__all__ = ["Microphone", "Sitting", "SoundDeviceMicrophone", "record"]
+__all__ = [
+    "LiveMicrophone",
+    "Microphone",
+    "Sitting",
+    "SoundDeviceMicrophone",
+    "dictate",
+    "list_microphones",
+    "record",
+]
