@@ -51,6 +51,7 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.scoring.trained_run.TrainedRun",
         "speechgru.scoring.trained_run.open_run",
         "speechgru.train.feature_statistics.corpus_statistics",
+        "speechgru.web.site.write_site",
     },
     "needs a microphone; the example of speechgru.recording has one that is an array": {
         "speechgru.recording.dictation.dictate",
