@@ -35,8 +35,8 @@ def run_module(name: str, *arguments: str) -> list[str]:
     """The command line of a Python that runs a module as its main one, as `python -m` would.
 
     Args:
-        name: of a module of this package.
+        name: of a module of this package; a word of the command line, so that whoever lists processes sees it.
         arguments: what follows in its `sys.argv`.
     """
-    code = f"import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    return run_code(code, *arguments)
+    code = "import runpy\nrunpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    return run_code(code, name, *arguments)
