@@ -717,7 +717,8 @@ def test_the_command_serves_until_a_signal_and_ends_with_its_code(tmp_path):
             )
         for number, command in begun:
             deadline = time.monotonic() + PATIENCE
-            while "http://" not in (printed := Path(f"{command._log}.err").read_text()):
+            log = Path(f"{command._log}.err")  # there once the command has begun
+            while "http://" not in (printed := log.read_text() if log.exists() else ""):
                 assert command.poll() is None and time.monotonic() < deadline, printed
                 time.sleep(0.05)
             port = printed.split("http://")[1].split()[0].rpartition(":")[2]
