@@ -13,7 +13,8 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 # An empty entry is the current folder. Where this package is found by that alone, its own folder stands for it.
 _PRELUDE = f"""import sys
 sys.path[:] = [place for place in sys.path if place]
-if {_ROOT!r} not in sys.path:
+import os
+if {_ROOT!r} not in map(os.path.realpath, sys.path):
     sys.path.insert(0, {_ROOT!r})
 """
 
