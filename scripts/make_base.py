@@ -1,4 +1,4 @@
-"""Makes the base, the model of `train.start_from: base`, from nothing.
+"""Makes the base, the model of `train.start_from: base`.
 
     pip install wordfreq
     python scripts/get_kokoro.py build/kokoro
@@ -9,7 +9,11 @@ training part, household commands, digits and strings of frequent words, and on 
 in ten, who choose the best weights. The same versions and seed give the same corpus. The result is a run folder with
 weights of 16 bits and a card. The other voice engines are left out, so that they can be tests.
 
-`train.start_from=base train.max_steps=6000 ...` goes on from the base that is there, which the card then names.
+It begins from nothing, or goes on from the base that is there, as today's was made from the one before; the card names
+both the base that it began from and the overrides:
+
+    ... train.start_from=base train.max_steps=7000 train.learning_rate=1e-3 augment.ramp_epochs=0 \\
+        train.sorted_first_epoch=false
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ NUM_WORD_STRINGS = 4000
 NUM_SPOKEN = 6500  # of these, drawn: Kokoro needs a second and a half of a core for each of its own
 NUM_WORDS = 6000  # the most frequent, each as often as each other: letters in as many surroundings as may be
 ENGINES = {"espeak": 2.0, "kokoro": 1.5, "pico": 1.0}
-SHARES = [6, 3]  # of an epoch: voices and people, whose 2,340 sentences are heard almost as often
+SHARES = [6, 3]  # of an epoch: voices and people, half as many of the 2,340 sentences of these
 CORPORA = [
     {
         "name": "speechocean762, training part without its dev speakers",
@@ -103,12 +107,12 @@ def main() -> None:
 
 def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: dict) -> None:
     """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits."""
+    config = load_config(run.config, stored=True)
     started_from = None
-    if load_config(run.config, stored=True).train.start_from == BASE:
-        started_from = json.loads((BASE_FOLDER / CARD_NAME).read_text())["sha256_of_weights"]
+    if config.train.start_from == BASE:
+        started_from = json.loads((BASE_FOLDER / CARD_NAME).read_text(encoding="utf-8"))["sha256_of_weights"]
     shutil.rmtree(base, ignore_errors=True)
     kept = RunFolder(base)
-    config = load_config(run.config, stored=True)
     data = config.data.model_copy(update={"train": (), "dev": None, "train_weights": ()})
     train = config.train.model_copy(update={"start_from": None})
     save_config(kept.config, config.model_copy(update={"data": data, "train": train}))

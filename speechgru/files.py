@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +219,17 @@ def sha256_of(path: str | Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def replace_folder(made: Path, out: Path) -> None:
+    """Puts a finished folder in an old one's place; the old one is moved aside until the new one stands."""
+    old = made.parent / "old"
+    if out.exists():
+        os.replace(out, old)
+    try:
+        os.replace(made, out)
+    except OSError:
+        if old.exists():
+            os.replace(old, out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -66,6 +66,29 @@ def require_bounded(root: yaml.Node, *, most: int = MOST_VALUES) -> None:
             stack += [(child, False) for child in {id(child): child for child in _children(node)}.values()]
 
 
+def construct_bounded(loader: Any) -> Any:
+    """The only document of a loader, once it is known to be bounded; None where there is none.
+
+    Args:
+        loader: one of PyYAML's; disposed of.
+
+    Raises:
+        ValueError: as for `require_bounded`.
+        yaml.YAMLError: it is not YAML.
+
+    >>> construct_bounded(yaml.SafeLoader("[1, 2]")), construct_bounded(yaml.SafeLoader(""))
+    ([1, 2], None)
+    """
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        require_bounded(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def _children(node: Any) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         return [each for pair in node.value for each in pair]

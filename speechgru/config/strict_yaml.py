@@ -10,7 +10,7 @@ import yaml
 
 from speechgru.errors import ConfigError
 from speechgru.files import describe_undecodable, read_text
-from speechgru.yaml_nodes import FAULTS, describe_fault, require_bounded
+from speechgru.yaml_nodes import FAULTS, construct_bounded, describe_fault, require_bounded
 
 
 class _Loader(yaml.SafeLoader):
@@ -109,15 +109,7 @@ def parse_value(text: str) -> Any:
         ValueError: it is not YAML; says why in a few words.
     """
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            require_bounded(node)
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
+        return construct_bounded(_Loader(text))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(getattr(error, "problem", None) or error).split())) from error
     except FAULTS as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
-from speechgru.files import encode_json, sha256_of, write_json, write_text
+from speechgru.files import encode_json, replace_folder, sha256_of, write_json, write_text
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
@@ -322,17 +320,3 @@ def _check_choices(given: Sequence[str], known: Sequence[str], what: str) -> Non
         raise UserError(f"unknown {what} {', '.join(map(repr, unknown)) or '(none)'}; choose from {', '.join(known)}")
     if len(set(given)) != len(given):
         raise UserError(f"a {what} is given twice in {', '.join(given)}; give each once")
-
-
-def replace_folder(made: Path, out: Path) -> None:
-    """Puts a finished folder in an old one's place; the old one is moved aside until the new one stands."""
-    old = made.parent / "old"
-    if out.exists():
-        os.replace(out, old)
-    try:
-        os.replace(made, out)
-    except OSError:
-        if old.exists():
-            os.replace(old, out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -13,10 +13,9 @@ from typing import Any
 from speechgru import __version__
 from speechgru.decoding import DecodingOptions
 from speechgru.errors import BundleError, UserError
-from speechgru.export.bundle import replace_folder
 from speechgru.export.card import model_card
 from speechgru.export.flatbuffer import with_metadata
-from speechgru.files import atomic_path, encode_json, sha256_of, write_json, write_text
+from speechgru.files import atomic_path, encode_json, replace_folder, sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle

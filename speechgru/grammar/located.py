@@ -12,7 +12,7 @@ import yaml
 
 from speechgru.errors import GrammarError
 from speechgru.files import describe_undecodable, read_text
-from speechgru.yaml_nodes import FAULTS, describe_fault, require_bounded
+from speechgru.yaml_nodes import FAULTS, construct_bounded, describe_fault
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -127,14 +127,7 @@ def _construct(text: str, name: str) -> Any:
     _refuse_depth(text, name)
     loader = _GrammarLoader(text)
     loader.name_of_file = name
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        require_bounded(node)
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
+    return construct_bounded(loader)
 
 
 def _refuse_depth(text: str, name: str) -> None:

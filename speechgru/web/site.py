@@ -19,7 +19,7 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError, UserError
-from speechgru.files import encode_json, room_for
+from speechgru.files import encode_json, replace_folder, room_for
 from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
@@ -112,7 +112,7 @@ def write_site(
             (made / "grammar.json").write_text(grammar.grammar.to_json(), encoding="utf-8")
         (made / SITE_NAME).write_bytes(encode_json(record))
         sizes = _sizes(made, model.name)
-        _replace(made, out)
+        replace_folder(made, out)
     if not record["golden"]:
         notes.append("the self-check has nothing to compare with: the bundle's golden vectors are not part of the site")
     return {
@@ -295,16 +295,3 @@ def _sizes(made: Path, model: str) -> dict[str, int]:
         "model": [made / model],
     }
     return {name: sum(len(gzip.compress(path.read_bytes(), 6)) for path in paths) for name, paths in parts.items()}
-
-
-def _replace(made: Path, out: Path) -> None:
-    """Puts a finished folder in an older one's place."""
-    old = made.parent / "old"
-    if out.exists():
-        os.replace(out, old)
-    try:
-        os.replace(made, out)
-    except OSError:
-        if old.exists():
-            os.replace(old, out)
-        raise
