@@ -129,10 +129,12 @@ def is_feasible(num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.T
 def _compiled_loss(
     logits_BSV: tf.Tensor, num_steps_B: tf.Tensor, labels_BL: tf.Tensor, num_labels_B: tf.Tensor
 ) -> tf.Tensor:
+    run = functools.partial(_run_kernel, threads=num_threads())
+
     @tf.custom_gradient
     def loss(logits_BSV: tf.Tensor) -> tuple[tf.Tensor, Any]:
         operands = [logits_BSV, num_steps_B, labels_BL, num_labels_B]
-        loss_B, gradient_BSV = tf.numpy_function(_run_kernel, operands, [tf.float32, tf.float32], stateful=False)
+        loss_B, gradient_BSV = tf.numpy_function(run, operands, [tf.float32, tf.float32], stateful=False)
         loss_B.set_shape(logits_BSV.shape[:1])
         gradient_BSV.set_shape(logits_BSV.shape)
         return loss_B, lambda upstream_B: upstream_B[:, None, None] * gradient_BSV
@@ -141,7 +143,7 @@ def _compiled_loss(
 
 
 def _run_kernel(
-    logits_BSV: np.ndarray, num_steps_B: np.ndarray, labels_BL: np.ndarray, num_labels_B: np.ndarray
+    logits_BSV: np.ndarray, num_steps_B: np.ndarray, labels_BL: np.ndarray, num_labels_B: np.ndarray, *, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`loss_B` and d loss / d logits."""
     from speechgru.ctc_kernel import loss_and_gradient
@@ -168,7 +170,6 @@ def _run_kernel(
             gradient_BSV,
         )
 
-    threads = num_threads()
     edges = [batch * part // threads for part in range(threads + 1)]
     run_beside([functools.partial(run, *edge) for edge in itertools.pairwise(edges)], num_threads=threads)
     return loss_B.astype(np.float32), gradient_BSV

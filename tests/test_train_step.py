@@ -24,6 +24,7 @@ from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
 from speechgru.scoring.trained_run import TrainedRun  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
+from speechgru.train import step as step_module  # noqa: E402
 from speechgru.train.ahead import Ahead  # noqa: E402
 from speechgru.train.learner import Learner  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
@@ -147,6 +148,45 @@ def test_a_prepared_batch_gives_the_same_step_to_the_bit(bench):
     assert again == outcome
     for one, other in zip(moved, moved_again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_batch_in_two_towers_gives_the_gradient_of_one(tones, tmp_path, monkeypatch):
+    """And each row's loss in its place, where rows are even, odd or only one, and some have nothing to learn from."""
+    config = make_config(tones, tmp_path / "config.yaml", *PLAIN, "train.batch_size=16")
+    towers = Bench(config)
+    assert towers.step.num_towers == 2
+    (batch,) = towers.parts()
+    monkeypatch.setattr(step_module, "TOWERS", 1)
+    alone = TrainStep(towers.model, towers.optimizer, config=config, form="samples")
+    assert alone.num_towers == 1
+
+    def step_of(step, part):
+        towers.reset()
+        before = towers.weights()
+        ((loss_B, feasible_B),) = step.gather([part])
+        outcome = step.reduce()
+        step.apply(outcome, learning_rate=1.0)
+        return loss_B, feasible_B, outcome, [new - old for new, old in zip(towers.weights(), before, strict=True)]
+
+    for count in (16, 5, 1):
+        part = {name: values[:count] for name, values in batch.items()}
+        part["num_labels_B"] = tf.where(tf.range(count) == 2, 400, part["num_labels_B"])
+        loss_B, feasible_B, outcome, moved = step_of(towers.step, part)
+        same_B, same_feasible_B, same, same_moved = step_of(alone, part)
+        np.testing.assert_allclose(loss_B, same_B, rtol=1e-5)
+        assert feasible_B.tolist() == same_feasible_B.tolist() == [row != 2 for row in range(count)]
+        assert (outcome.loss, outcome.gradient_norm) == pytest.approx((same.loss, same.gradient_norm), rel=1e-5)
+        assert outcome.num_utterances == count - (count > 2)
+        for one, other in zip(moved, same_moved, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "option", ["train.batch_size=15", "model.normalization=batch", "train.batch_frames=9000", "train.accumulate=2"]
+)
+def test_rows_that_are_few_or_depend_on_each_other_stay_together(tones, tmp_path, option):
+    config = make_config(tones, tmp_path / "config.yaml", *PLAIN, "train.batch_size=16", option)
+    assert Bench(config).step.num_towers == 1
 
 
 def test_the_next_step_is_fetched_while_one_is_computed_and_its_error_is_its_own():

@@ -102,7 +102,8 @@ class _Layer:
     def __init__(self, backwards: Sequence[bool], *, update_gate: str, keep: bool) -> None:
         from speechgru.gru.recurrence import Recurrence
 
-        self._recurrence = Recurrence(backwards, update_gate=update_gate, num_threads=_num_threads())
+        threads = num_threads(tf.config.threading.get_intra_op_parallelism_threads())
+        self._recurrence = Recurrence(backwards, update_gate=update_gate, num_threads=threads)
         self._num_directions, self._keep = len(backwards), keep
 
     def __call__(self, *differentiated: tf.Tensor, valid_BT: tf.Tensor, masks_DBU: tf.Tensor) -> Sequence[tf.Tensor]:
@@ -143,7 +144,3 @@ def _operation(
 ) -> list[tf.Tensor]:
     """A function of arrays as an operation of the graph; pure, so that TensorFlow may order and drop it."""
     return list(tf.numpy_function(function, operands, [tf.float32] * count, stateful=False))
-
-
-def _num_threads() -> int:
-    return tf.config.threading.get_intra_op_parallelism_threads() or num_threads()

@@ -8,6 +8,9 @@ them that needs no weights, so that it may be done while the step before is comp
     reduce    once: sums over the replicas; the loss, the norm of the gradient
     apply     clip, change the weights, and their running average; or `drop`, and nothing has happened
 
+On a CPU a part's rows are computed in two towers beside each other, whose gradients are added: between two layers each
+operation waits for the one before, and processors for both.
+
 All run under `strategy.run`, so that one CPU, several GPUs and several machines are the same code. The loss is the
 mean over all utterances of the batch, wherever they were computed: k parts on n replicas give what one part on one
 replica gives, to float rounding (with batch normalisation each part is normalised by itself).
@@ -24,11 +27,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from speechgru import native
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss, is_feasible, quiet_start_loss
 from speechgru.dataset import Augmentation
 from speechgru.features.compiled import without_gradient
 from speechgru.model.build import AcousticModel
+from speechgru.model.normalization import RealStepsNormalization
+from speechgru.processors import shared_by
 from speechgru.train.spelling import Spelling
 
 #: What a batch holds of each utterance, by the corpus's form.
@@ -85,6 +91,8 @@ class TrainStep:
         self.strategy = strategy or tf.distribute.get_strategy()
         self._front_end = model.front_end.from_log_mel if form == "features" else without_gradient(model.front_end)
         self._encoder, self._spelling = model.encoder.model, spelling
+        #: Shares of a part's rows that are computed beside each other.
+        self.num_towers = _num_towers(model, config, is_alone=self.strategy.num_replicas_in_sync == 1)
         #: The variables that a step changes, in the optimizer's order.
         self.trained = trained_variables(model, spelling)
         self._augmentation = Augmentation(config)
@@ -225,6 +233,34 @@ class TrainStep:
     def _gather_one(self, batch: Batch, loss_scale: tf.Tensor, is_first: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if self._is_replicated:
             batch = self._prepare_one(batch)
+        part, loss_B, feasible_B = self._gradient_beside(batch, loss_scale)
+        sums = tf.cond(is_first, lambda: part, lambda: self._sums.read_value() + part)
+        self._sums.assign(sums)
+        return loss_B, feasible_B, _loss_utterances_norm(sums)
+
+    def _gradient_beside(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """What `_gradient` gives, of `_num_towers` shares of the rows beside each other."""
+        if self.num_towers == 1:
+            return self._gradient(batch, loss_scale)
+        num_rows = tf.shape(batch["num_frames_B"])[0]
+        # Long rows and short ones for each. A tower without a row gets the first once more, which counts for nothing.
+        order_B = tf.argsort(batch["num_frames_B"], direction="DESCENDING", stable=True)
+        order_B = tf.pad(order_B, [[0, tf.maximum(0, self.num_towers - num_rows)]])
+        counts_B = tf.cast(tf.range(tf.size(order_B)) < num_rows, tf.float32)
+        places, results = [], []
+        with shared_by(self.num_towers):
+            for tower in range(self.num_towers):
+                rows_R = order_B[tower :: self.num_towers]
+                share = {name: tf.gather(values, rows_R) for name, values in batch.items()}
+                share["weight_B"] *= counts_B[tower :: self.num_towers]
+                places.append(rows_R)
+                results.append(self._gradient(share, loss_scale))
+        gradients, *others = zip(*results, strict=True)
+        places_B = tf.argsort(tf.concat(places, axis=0), stable=True)[:num_rows]
+        return tf.add_n(gradients), *(tf.gather(tf.concat(each, axis=0), places_B) for each in others)
+
+    def _gradient(self, batch: Batch, loss_scale: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The gradient of the summed loss in one row, as `_sums` has it; `loss_B` and `feasible_B`."""
         features_BTD, num_frames_B = batch[_FEATURES], batch["num_frames_B"]
         with tf.GradientTape() as tape:
             labels_BL, num_labels_B, others_loss_B = batch["labels_BL"], batch["num_labels_B"], None
@@ -250,9 +286,7 @@ class TrainStep:
         gradients = tape.gradient(scaled, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         numbers = tf.stack([loss, tf.math.count_nonzero(counted_B, dtype=tf.float32)])
         part = tf.concat([*(tf.reshape(gradient, [-1]) for gradient in gradients), numbers], axis=0)
-        sums = tf.cond(is_first, lambda: part, lambda: self._sums.read_value() + part)
-        self._sums.assign(sums)
-        return loss_B, feasible_B, _loss_utterances_norm(sums)
+        return part, loss_B, feasible_B
 
     def _reduce_all(self, asked: tf.Tensor) -> Sequence[tf.Tensor]:
         def on_replica() -> tuple[tf.Tensor, ...]:
@@ -294,6 +328,19 @@ def trained_variables(model: AcousticModel, spelling: Spelling | None) -> list[k
     return [*model.trainable_variables, *([] if spelling is None else spelling.layer.trainable_variables)]
 
 
+def _num_towers(model: AcousticModel, config: RunConfig, *, is_alone: bool) -> int:
+    """Shares of a part's rows that are computed beside each other, from features to gradients.
+
+    Within one, what is between the GRU layers would wait for one operation after the other, and processors for it. The
+    number depends on the configuration alone, as the sums do.
+    """
+    rows = 0 if config.train.batch_frames is not None else config.train.batch_size // config.train.accumulate
+    is_apart = not any(isinstance(layer, RealStepsNormalization) for layer in model.encoder.model.layers)
+    return TOWERS if is_alone and is_apart and rows >= _ROWS_OF_TOWERS and not native.obstacle() else 1
+
+
+#: Towers where there are several, and rows of a part from which on: products of fewer rows than eight are slower.
+TOWERS, _ROWS_OF_TOWERS = 2, 16
 _SCALAR, _FLAG = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.bool)
 #: What a prepared batch has and another has not.
 _FEATURES = "features_BTD"
