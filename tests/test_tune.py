@@ -238,10 +238,10 @@ def test_the_ready_sweeps_can_be_carried_out(name):
         assert loaded.sweep.measured_form == "dynamic"
 
 
-def test_the_sweep_that_the_readme_shows_can_be_carried_out(tmp_path, tones_config):
+def test_the_sweep_that_the_tutorial_shows_can_be_carried_out(tmp_path, tones_config):
     tones_config()
-    readme = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
-    shown = readme.split("```yaml\nbase: my.yaml")[1].split("```")[0]
+    tutorial = (CONFIGS.parent / "docs" / "tutorials" / "sweep.md").read_text(encoding="utf-8")
+    shown = tutorial.split("```yaml\nbase: my.yaml")[1].split("```")[0]
     (tmp_path / "sweep.yaml").write_text("base: config.yaml" + shown, encoding="utf-8")
     assert load_sweep(tmp_path / "sweep.yaml").sweep.budget.trials == 24
 
