@@ -13,7 +13,7 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart quickstart-full test test-slow test-latest test-next lint types format clean
+.PHONY: quickstart quickstart-full test test-slow test-latest test-next docs lint types format clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
@@ -41,6 +41,10 @@ test-next:
 	$(VENV)/bin/python scripts/install_next.py
 	$(PYTEST) $(PYTEST_FLAGS)
 
+# The site, strictly: a link that leads nowhere ends it.
+docs: $(VENV)/installed-docs
+	$(VENV)/bin/python scripts/make_docs.py
+
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
@@ -55,6 +59,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "speechgru needs Python 3.10, 3.11 or 3.12; set PYTHON=/path/to/python"; exit 2; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
 	touch $@
 
 clean:

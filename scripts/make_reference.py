@@ -1,0 +1,429 @@
+"""Writes the reference from the code, as Markdown: python scripts/make_reference.py --out FOLDER.
+
+`command_line.md` is made from the commands themselves, `configuration.md` from configs/base.yaml and the types that a
+configuration is checked against, and `python/ROOM.md` from the names in a room's `__all__`, their signatures and
+docstrings. `scripts/make_docs.py` calls it for the site.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs without an installation
+
+import typer
+import typer.models
+
+from speechgru.cli import app
+from speechgru.config import RunConfig
+from speechgru.corpora import CORPORA
+from speechgru.voices import ENGINES
+
+ROOT = Path(__file__).resolve().parents[1]
+#: The rooms whose public names have a page, in the order of the pipeline.
+ROOMS = (
+    "speechgru", "gru", "features", "augment", "utterances", "corpora", "voices", "grammar", "shards", "dataset",
+    "model", "train", "decoding", "metrics", "scoring", "tune", "export", "runtime", "runtime.tflite", "serve", "web",
+    "listen", "recording", "adapt", "config",
+)  # fmt: skip
+#: Names of sections in docstrings, as they are written there.
+_SECTIONS = ("Args", "Returns", "Raises", "Yields", "Example", "Examples")
+_ITEM = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (.*)$")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    write_reference(parser.parse_args().out)
+
+
+def write_reference(out: Path) -> None:
+    """Writes all pages.
+
+    Args:
+        out: the folder; made where it is missing.
+    """
+    pages = {"command_line.md": command_line(), "configuration.md": configuration(), "python/index.md": python_index()}
+    pages |= {f"python/{_page_of(room)}.md": python_room(room) for room in ROOMS}
+    for name, text in pages.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+# -- the command line ------------------------------------------------------------------------------------------------
+
+
+def commands(group: typer.Typer = app, *, before: str = "speechgru") -> Iterator[tuple[str, Callable[..., Any]]]:
+    """(the words of a command, the function that it calls) of a group and of those below it."""
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield f"{before} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+    for below in group.registered_groups:
+        assert below.typer_instance is not None
+        name = below.name or below.typer_instance.info.name
+        yield from commands(below.typer_instance, before=f"{before} {name}")
+
+
+def command_line() -> str:
+    """The page of the command line."""
+    parts = [
+        "# The command line",
+        "Made from the commands themselves. `KEY=VALUE` sets a key of [the configuration](configuration.md). "
+        "[Exit codes](files.md#exit-codes) stand beside the files.",
+    ]
+    for words, callback in commands():
+        parts += [f"## {words}", _markdown(inspect.getdoc(callback) or ""), *_parameters(callback)]
+        if words == "speechgru prepare":
+            parts += _corpora()
+    return "\n\n".join(parts) + "\n"
+
+
+def _parameters(callback: Callable[..., Any]) -> list[str]:
+    arguments, options = [], []
+    hints = typing.get_type_hints(callback, include_extras=True)
+    for name, parameter in inspect.signature(callback).parameters.items():
+        kind, *extras = typing.get_args(hints[name])
+        info = next(extra for extra in extras if isinstance(extra, typer.models.ParameterInfo))
+        default = parameter.default
+        needed = default is inspect.Parameter.empty
+        if isinstance(info, typer.models.ArgumentInfo):
+            arguments.append([f"`{info.metavar or name.upper()}`", _kind(kind), _meaning(info, default, needed)])
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        is_switch = _without_none(kind) is bool
+        # In an annotation the first name stands where a default would; a switch with two names has both in one.
+        declared = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one[:1] == "-"]
+        if not declared:
+            declared = [flag] if not is_switch or default is False else [flag, f"--no-{name.replace('_', '-')}"]
+        names = [f"`{part.strip()}`" for one in declared for part in one.split("/")]
+        of = "" if is_switch else info.metavar or _kind(kind)
+        options.append([", ".join(names), of, _meaning(info, default, needed)])
+    tables = []
+    if arguments:
+        tables.append(table(["argument", "", "meaning"], arguments))
+    if options:
+        tables.append(table(["option", "value", "meaning"], options))
+    return tables
+
+
+def _meaning(info: typer.models.ParameterInfo, default: Any, needed: bool) -> str:
+    said = _markdown(info.help or "")
+    if needed:
+        return f"{said} *Needed.*"
+    if default in (None, False, "") or default == []:
+        return said
+    return f"{said} *Default: {'on' if default is True else default}.*"
+
+
+def _without_none(kind: Any) -> Any:
+    kinds = [one for one in typing.get_args(kind) if one is not type(None)]
+    return kinds[0] if typing.get_origin(kind) is not list and kinds else kind
+
+
+def _kind(kind: Any) -> str:
+    kind = _without_none(kind)
+    if typing.get_origin(kind) is list:
+        return f"{_kind(typing.get_args(kind)[0])}, any number"
+    return {Path: "path", str: "text", int: "whole number", float: "number", bool: "switch"}.get(kind, str(kind))
+
+
+def _corpora() -> list[str]:
+    parts = []
+    for corpus in CORPORA.values():
+        parts += [f"### prepare {corpus.name}", _sentence(corpus.summary)]
+        rows = [
+            [f"`{option.name}={'none' if option.default is None else option.default}`", _markdown(option.meaning)]
+            for option in corpus.options.values()
+        ]
+        if rows:
+            parts.append(table(["option and default", "meaning"], rows))
+    rows = [[f"`{engine.name}`", _markdown(engine.summary), _markdown(engine.licence)] for engine in ENGINES.values()]
+    return [*parts, "### Voice engines", table(["engine", "what it is", "licence"], rows)]
+
+
+# -- the configuration -----------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """The page of the configuration: what base.yaml says of each key, and what the key's type allows."""
+    schema = RunConfig.model_json_schema()
+    parts = [
+        "# The configuration",
+        "A configuration file holds what differs from these defaults; a key that is not here is an error. This page is "
+        "made from [configs/base.yaml](../../configs/base.yaml) and from the types that a configuration is checked "
+        "against.",
+    ]
+    for section, (meaning, keys) in base_keys().items():
+        allowed = schema["$defs"][schema["properties"][section]["$ref"].rsplit("/", 1)[1]]["properties"]
+        parts.append(f"## {section}")
+        if meaning:
+            parts.append(_sentence(meaning))
+        rows = [[f"`{key}`", f"`{default}`", _allowed(allowed[key]), _markdown(said)] for key, default, said in keys]
+        parts.append(table(["key", "default", "allowed", "meaning"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def base_keys() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """What configs/base.yaml says: {section: (its meaning, [(key, default as written, meaning)])}."""
+    sections: dict[str, tuple[str, list[tuple[str, str, str]]]] = {}
+    for line in (ROOT / "configs" / "base.yaml").read_text(encoding="utf-8").splitlines():
+        if (match := re.match(r"(\w+):\s*(?:# (.*))?$", line)) is not None:
+            sections[match[1]] = (match[2] or "", keys := [])
+        elif (match := re.match(r"  (\w+): (.*?)\s+# (.*)$", line)) is not None:
+            keys.append((match[1], match[2], match[3]))
+        elif (match := re.match(r"\s+# (.*)$", line)) is not None and keys:
+            key, default, said = keys.pop()
+            keys.append((key, default, f"{said} {match[1]}"))
+    return sections
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """What a key's schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_allowed(one) for one in schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"list: {_allowed(schema['items'])}" if schema.get("items") else "list"
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "`true`, `false`",
+        "null": "`null`",
+    }
+    bounds = (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"), ("exclusiveMaximum", "below"))
+    limits = [f"{word} {schema[key]:g}" for key, word in bounds if key in schema]
+    return " ".join([words.get(kind, kind), *limits])
+
+
+# -- the Python interface --------------------------------------------------------------------------------------------
+
+
+def python_index() -> str:
+    """The page that lists the rooms."""
+    rows = []
+    for room in ROOMS:
+        module = _module(room)
+        rows.append([f"[`{module.__name__}`]({_page_of(room)}.md)", _markdown(_paragraphs(module.__doc__ or "")[0])])
+    toctree = "\n".join(["```{toctree}", ":hidden:", "", *map(_page_of, ROOMS), "```"])
+    return "\n\n".join(["# The Python interface", _SHAPES, table(["room", "what it is"], rows), toctree]) + "\n"
+
+
+_SHAPES = (
+    "Tensors that cross a function end in shape letters: B batch, N samples, T frames, M mels, S steps, D layer width, "
+    "U units, G = 3U, V vocabulary with blank, L labels. Arguments after the main one are given by name. Examples run "
+    "in the tests."
+)
+
+
+def python_room(room: str) -> str:
+    """The page of a room: its docstring and its public names."""
+    module = _module(room)
+    parts = [f"# {module.__name__}", docstring(inspect.getdoc(module) or "")]
+    if room == "speechgru":
+        return "\n\n".join([*parts, _SHORTCUTS.format(_shortcuts(module))]) + "\n"
+    parts.append(f"```{{py:currentmodule}} {module.__name__}\n```")
+    for name in sorted(module.__all__, key=lambda name: (not name[0].isupper(), name)):
+        parts += _documented(name, getattr(module, name))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_SHORTCUTS = "## Names\n\nThe most used names of the rooms, loaded when they are first used:\n\n{}"
+
+
+def _shortcuts(module: Any) -> str:
+    """The public names of the package itself, with the pages that document them."""
+    rows = []
+    for name in sorted(module.__all__):
+        thing = getattr(module, name)
+        if inspect.ismodule(thing):
+            continue
+        homes = [room for room in ROOMS[1:] if getattr(_module(room), name, None) is thing]
+        first = (
+            _paragraphs(inspect.getdoc(thing) or "")[0] if inspect.isclass(thing) or inspect.isfunction(thing) else ""
+        )
+        rows.append([f"[`{name}`]({_page_of(homes[0])}.md#{name.lower()})" if homes else f"`{name}`", _markdown(first)])
+    return table(["name", "what it is"], rows)
+
+
+def _documented(name: str, thing: Any) -> list[str]:
+    if inspect.ismodule(thing):
+        return []
+    if inspect.isclass(thing):
+        body = [docstring(inspect.getdoc(thing) or "")]
+        for member, value in vars(thing).items():
+            own = value.func if _is_cached(value) else value
+            text = inspect.getdoc(value) if getattr(own, "__doc__", None) else None  # an inherited one is the library's
+            if member.startswith("_") or not text:
+                continue
+            if isinstance(value, property) or _is_cached(value):
+                body.append(_directive("py:property", member, docstring(text), depth=3))
+            elif inspect.isfunction(value) or isinstance(value, classmethod | staticmethod):
+                function = getattr(thing, member)
+                body.append(_directive("py:method", f"{member}{_signature(function)}", docstring(text), depth=3))
+        kind = "py:exception" if issubclass(thing, BaseException) else "py:class"
+        return [f"## {name}", _directive(kind, f"{name}{_signature(thing)}", "\n\n".join(filter(None, body)))]
+    if callable(thing):
+        text = docstring(inspect.getdoc(thing) or "")
+        return [f"## {name}", _directive("py:function", f"{name}{_signature(thing)}", text)]
+    shown = repr(thing)
+    return [f"## {name}", _directive("py:data", name, f"`{shown}`" if len(shown) < 100 else "")]
+
+
+def _is_cached(value: Any) -> bool:
+    return type(value).__name__ == "cached_property"
+
+
+def _directive(kind: str, signature: str, body: str, *, depth: int = 4) -> str:
+    fence = ":" * depth
+    return f"{fence}{{{kind}}} {signature}\n\n{body}\n{fence}"
+
+
+def _signature(thing: Any) -> str:
+    """A signature whose defaults can be read, on one line."""
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return "()"
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.name in ("self", "cls"):
+            continue
+        if parameter.default is not inspect.Parameter.empty and not _is_plain(parameter.default):
+            parameter = parameter.replace(default=Ellipsis)
+        parameters.append(parameter.replace(annotation=_annotation(parameter.annotation)))
+    text = str(signature.replace(parameters=parameters, return_annotation=_annotation(signature.return_annotation)))
+    return " ".join(text.replace("'", '"').split())
+
+
+def _is_plain(default: Any) -> bool:
+    if isinstance(default, tuple):
+        return all(map(_is_plain, default))
+    return default is None or isinstance(default, str | int | float)
+
+
+class _Written(str):
+    """An annotation that `inspect` shows as it is written."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _annotation(annotation: Any) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return annotation
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _Written(re.sub(r"\b(?:collections\.abc|typing|pathlib)\.", "", text))
+
+
+def _module(room: str) -> Any:
+    return importlib.import_module("speechgru" if room == "speechgru" else f"speechgru.{room}")
+
+
+def _page_of(room: str) -> str:
+    return room.replace(".", "_")
+
+
+# -- docstrings as Markdown ------------------------------------------------------------------------------------------
+
+
+def docstring(text: str) -> str:
+    """A docstring in the project's style as Markdown.
+
+    Sections become bold lines with lists, indented text and examples become blocks of code.
+    """
+    parts: list[str] = []
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        match = re.fullmatch(r"(\w+):", lines[at])
+        if match is None or match[1] not in _SECTIONS:
+            end = next((i for i in range(at + 1, len(lines)) if lines[i].rstrip(":") in _SECTIONS), len(lines))
+            parts += _blocks(lines[at:end])
+            at = end
+            continue
+        end = at + 1
+        while end < len(lines) and (not lines[end].strip() or lines[end].startswith(" ")):
+            end += 1
+        body = inspect.cleandoc("\n".join(["", *lines[at + 1 : end]])).splitlines()
+        parts.append(f"**{match[1]}**")
+        parts += _blocks(body) if match[1] in ("Example", "Examples") else [_items(body)]
+        at = end
+    return "\n\n".join(parts)
+
+
+def _items(lines: Sequence[str]) -> str:
+    """A section's entries, `name: meaning`, as a list; other text as it is."""
+    entries: list[str] = []
+    for line in lines:
+        if (match := _ITEM.match(line)) is not None:
+            entries.append(f"- `{match[1]}`: {match[2]}")
+        elif entries and line.strip():
+            entries[-1] += f" {line.strip()}"
+        elif line.strip():
+            entries.append(line.strip())
+    return "\n".join(_markdown(entry) for entry in entries)
+
+
+def _blocks(lines: Sequence[str]) -> list[str]:
+    """Paragraphs, lists, and what is indented or an example as code."""
+    blocks: list[str] = []
+    for paragraph in _paragraphs("\n".join(lines)):
+        first = paragraph.splitlines()[0]
+        if first.lstrip().startswith(">>>"):
+            blocks.append(f"```pycon\n{inspect.cleandoc(paragraph)}\n```")
+        elif first.startswith("    "):
+            blocks.append(f"```text\n{inspect.cleandoc(paragraph)}\n```")
+        elif first.lstrip().startswith(("- ", "* ")):
+            blocks.append(_markdown(paragraph))
+        else:
+            blocks.append(_markdown(" ".join(paragraph.split())))
+    return blocks
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part.strip("\n") for part in re.split(r"\n[ \t]*\n", text.strip("\n")) if part.strip()] or [""]
+
+
+def _markdown(text: str) -> str:
+    """Text with code in backticks as Markdown: what else would be read as markup is escaped."""
+    parts = re.split(r"(``[^`]+``|`[^`]+`)", text)
+    for place, part in enumerate(parts):
+        if place % 2:
+            parts[place] = f"`{part.strip('`')}`"
+        else:
+            parts[place] = re.sub(r"([<{|\\])|(?<![\w*])\*(?![\w*\s-])", lambda match: f"\\{match[0]}", part)
+    return "".join(parts)
+
+
+def _sentence(text: str) -> str:
+    said = _markdown(text[:1].upper() + text[1:])
+    return said if said.endswith((".", "?")) else f"{said}."
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a bar in a cell is escaped."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", " ".join(cell.split())) for cell in cells) + " |"
+
+    return "\n".join([line(header), "|" + "---|" * len(header), *map(line, rows)])
+
+
+if __name__ == "__main__":
+    main()
