@@ -407,7 +407,7 @@ def _markdown(text: str) -> str:
         if place % 2:
             parts[place] = f"`{part.strip('`')}`"
         else:
-            parts[place] = re.sub(r"([<{|\\])|(?<![\w*])\*(?![\w*\s-])", lambda match: f"\\{match[0]}", part)
+            parts[place] = re.sub(r"[<{|\\]|\*(?=\S)", lambda match: f"\\{match[0]}", part)
     return "".join(parts)
 
 
