@@ -28,14 +28,16 @@ from speechgru.corpora import CORPORA
 from speechgru.voices import ENGINES
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The rooms whose public names have a page, in the order of the pipeline.
+#: The rooms, and modules that stand by themselves, whose public names have a page, in the order of the pipeline.
 ROOMS = (
-    "speechgru", "gru", "features", "augment", "utterances", "corpora", "voices", "grammar", "shards", "dataset",
-    "model", "train", "decoding", "metrics", "scoring", "tune", "export", "runtime", "runtime.tflite", "serve", "web",
-    "listen", "recording", "adapt", "config",
+    "speechgru", "gru", "gru.convert", "features", "lengths", "augment", "utterances", "text", "corpora", "voices",
+    "grammar", "shards", "dataset", "model", "ctc", "train", "decoding", "metrics", "scoring", "tune", "export",
+    "runtime", "runtime.tflite", "serve", "web", "listen", "recording", "adapt", "config", "errors",
 )  # fmt: skip
 #: Names of sections in docstrings, as they are written there.
 _SECTIONS = ("Args", "Returns", "Raises", "Yields", "Example", "Examples")
+#: Characters of a constant that is shown.
+_LONGEST_VALUE = 100
 _ITEM = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (.*)$")
 
 
@@ -236,9 +238,23 @@ def python_room(room: str) -> str:
     if room == "speechgru":
         return "\n\n".join([*parts, _SHORTCUTS.format(_shortcuts(module))]) + "\n"
     parts.append(f"```{{py:currentmodule}} {module.__name__}\n```")
-    for name in sorted(module.__all__, key=lambda name: (not name[0].isupper(), name)):
-        parts += _documented(name, getattr(module, name))
+    constants = []
+    for name in sorted(_public(module), key=lambda name: (not name[0].isupper(), name)):
+        thing = getattr(module, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            parts += _documented(name, thing)
+        elif not inspect.ismodule(thing):
+            shown = repr(thing)
+            constants.append([f"`{name}`", f"`{shown}`" if len(shown) < _LONGEST_VALUE else type(thing).__name__])
+    if constants:
+        parts += ["## Constants", table(["name", "value"], constants)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _public(module: Any) -> list[str]:
+    """The names of a module's `__all__`; without one those of the classes and functions that are its own."""
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
+    return list(getattr(module, "__all__", [name for name in own if not name.startswith("_")]))
 
 
 _SHORTCUTS = "## Names\n\nThe most used names of the rooms, loaded when they are first used:\n\n{}"
@@ -249,19 +265,15 @@ def _shortcuts(module: Any) -> str:
     rows = []
     for name in sorted(module.__all__):
         thing = getattr(module, name)
-        if inspect.ismodule(thing):
+        if not inspect.isclass(thing) and not inspect.isfunction(thing):
             continue
-        homes = [room for room in ROOMS[1:] if getattr(_module(room), name, None) is thing]
-        first = (
-            _paragraphs(inspect.getdoc(thing) or "")[0] if inspect.isclass(thing) or inspect.isfunction(thing) else ""
-        )
+        homes = [room for room in ROOMS[1:] if name in _public(_module(room)) and getattr(_module(room), name) is thing]
+        first = _paragraphs(inspect.getdoc(thing) or "")[0]
         rows.append([f"[`{name}`]({_page_of(homes[0])}.md#{name.lower()})" if homes else f"`{name}`", _markdown(first)])
     return table(["name", "what it is"], rows)
 
 
 def _documented(name: str, thing: Any) -> list[str]:
-    if inspect.ismodule(thing):
-        return []
     if inspect.isclass(thing):
         body = [docstring(inspect.getdoc(thing) or "")]
         for member, value in vars(thing).items():
@@ -276,11 +288,8 @@ def _documented(name: str, thing: Any) -> list[str]:
                 body.append(_directive("py:method", f"{member}{_signature(function)}", docstring(text), depth=3))
         kind = "py:exception" if issubclass(thing, BaseException) else "py:class"
         return [f"## {name}", _directive(kind, f"{name}{_signature(thing)}", "\n\n".join(filter(None, body)))]
-    if callable(thing):
-        text = docstring(inspect.getdoc(thing) or "")
-        return [f"## {name}", _directive("py:function", f"{name}{_signature(thing)}", text)]
-    shown = repr(thing)
-    return [f"## {name}", _directive("py:data", name, f"`{shown}`" if len(shown) < 100 else "")]
+    text = docstring(inspect.getdoc(thing) or "")
+    return [f"## {name}", _directive("py:function", f"{name}{_signature(thing)}", text)]
 
 
 def _is_cached(value: Any) -> bool:
