@@ -130,6 +130,28 @@ def test_the_readme_is_what_a_newcomer_reads():
         assert what in text
 
 
+def test_every_figure_of_the_scoreboard_has_its_command_and_date():
+    page = read(DOCS / "results.md")
+    rows = re.findall(r"^\| .* \|$", page.split("## Scoreboard")[1].split("\n## ")[0], flags=re.MULTILINE)[1:]
+    assert len(rows) >= 20
+    for row in rows:
+        what, figure, _, command, seed, cores, date = (cell.strip() for cell in row.strip("|").split("|"))
+        assert what and re.search(r"\d", figure), row
+        assert "`" in command and seed and cores, row
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d, [0-9a-f]{7}", date), row
+
+
+def test_the_readme_s_shares_are_those_of_the_results():
+    text, results = without_blocks(ROOT / "README.md"), read(DOCS / "results.md")
+    shares = re.findall(r"\d+(?:\.\d+)? %", text)
+    assert len(shares) >= 5
+    assert not set(shares) - set(re.findall(r"\d+(?:\.\d+)? %", results))
+    table = next(block for _, block in blocks(ROOT / "README.md") if "Keras" in block)
+    assert table in dict.fromkeys(block for _, block in blocks(DOCS / "howto" / "quickstart.md"))
+    for share in re.findall(r"^(?:Keras|TFLite dynamic) +(\S+)%", table, flags=re.MULTILINE):
+        assert f"{share} %" in results
+
+
 # -- commands --------------------------------------------------------------------------------------------------------
 
 
