@@ -25,11 +25,11 @@ PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "
 CONTENTS = {
     "Tutorials": ["tutorials/first_commands", "tutorials/your_voice", "tutorials/sweep", "tutorials/*"],
     "How to": ["howto/install", "howto/quickstart", "howto/recordings", "howto/grammars", "keywords", "howto/*"],
-    "Devices": ["howto/devices", "howto/streaming", "raspberry_pi", "repository/examples_*", "serving"],
+    "Devices": ["howto/devices", "howto/streaming", "raspberry_pi", "repository/examples/*/index", "serving"],
     "Explanations": ["explanations/gru", "explanations/ctc", "explanations/*"],
     "Reference": [
         "reference/index", "reference/command_line", "reference/configuration", "reference/python/index",
-        "reference/*", "repository/*", "glossary",
+        "reference/*", "repository/**/index", "glossary",
     ],
     "The project": ["results", "benchmarks", "decisions", "troubleshooting", "contributing", "changelog", "*"],
 }  # fmt: skip
@@ -124,13 +124,8 @@ def _origin(page: Path, staged: Path) -> Path:
     if relative.as_posix() in outside:
         return ROOT / outside[relative.as_posix()]
     if relative.parts[0] == "repository":
-        return ROOT / _readme_of(relative)
+        return ROOT / relative.relative_to("repository").with_name("README.md")
     return DOCS / relative
-
-
-def _readme_of(relative: Path) -> Path:
-    """`repository/examples_c.md` -> `examples/c/README.md`."""
-    return Path(*relative.stem.split("_")) / "README.md"
 
 
 def _copy_of(found: Path, staged: Path) -> Path:
@@ -144,7 +139,7 @@ def _copy_of(found: Path, staged: Path) -> Path:
         return staged / PAGES[relative.as_posix()]
     readme = found / "README.md" if found.is_dir() else found
     if readme.name == "README.md" and readme.is_file():
-        page = staged / "repository" / f"{'_'.join(readme.parent.relative_to(ROOT).parts)}.md"
+        page = staged / "repository" / readme.parent.relative_to(ROOT) / "index.md"
         if not page.exists():
             page.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(readme, page)
@@ -161,7 +156,7 @@ def _copy_of(found: Path, staged: Path) -> Path:
 def _listing(folder: Path, staged: Path) -> Path:
     """A page that lists the files of a folder."""
     relative = folder.relative_to(ROOT)
-    page = staged / "repository" / f"{'_'.join(relative.parts)}.md"
+    page = staged / "repository" / relative / "index.md"
     lines = [f"# {relative.as_posix()}", ""]
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
         copy = _copy_of(file, staged)
