@@ -73,12 +73,10 @@ def shell_lines(page):
     for language, text in blocks(page):
         if language in ("", "sh", "shell", "bash", "console"):
             for line in text.replace("\\\n", " ").splitlines():
-                words = line.split("#")[0].split()
-                while words and re.match(r"[A-Z_]+=", words[0]):
-                    words = shlex.split(line, comments=True)[1:]
-                if words and (words[0] in PROGRAMS or words[0].endswith("/python")):
-                    given = shlex.split(line, comments=True)
-                    yield given[given.index(words[0]) :]
+                program = re.match(r"(?:[A-Z_]+=(?:'[^']*'|\S*) +)*(\S+)", line.strip())
+                if program and (program[1] in PROGRAMS or program[1].endswith("/python")):
+                    words = shlex.split(line, comments=True)
+                    yield words[words.index(program[1]) :]
 
 
 def commands_in_text(page):

@@ -1,8 +1,10 @@
 """What is in a .tflite file, read without an interpreter; a damaged one ends in one sentence.
 
-from speechgru.runtime.tflite import describe, read_metadata
-print(describe("bundle/model.tflite").operators)
-read_metadata("bundle/model.tflite")["speechgru"]
+Its operators, and what a recogniser must know:
+
+    from speechgru.runtime.tflite import describe, read_metadata
+    print(describe("bundle/model.tflite").operators)
+    read_metadata("bundle/model.tflite")["speechgru"]
 """
 
 from speechgru.runtime.tflite.facts import (
