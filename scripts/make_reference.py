@@ -93,8 +93,10 @@ def _parameters(callback: Callable[..., Any]) -> list[str]:
     arguments, options = [], []
     hints = typing.get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
-        kind, *extras = typing.get_args(hints[name])
-        info = next(extra for extra in extras if isinstance(extra, typer.models.ParameterInfo))
+        # Python 3.10 takes a default of None for leave to make it optional, outside of the annotation.
+        hint = next(one for one in (hints[name], *typing.get_args(hints[name])) if hasattr(one, "__metadata__"))
+        kind = hint.__origin__
+        info = next(extra for extra in hint.__metadata__ if isinstance(extra, typer.models.ParameterInfo))
         default = parameter.default
         needed = default is inspect.Parameter.empty
         if isinstance(info, typer.models.ArgumentInfo):
