@@ -13,7 +13,7 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart quickstart-full test test-slow test-latest test-next docs lint types format clean
+.PHONY: quickstart quickstart-full taste test test-slow test-latest test-next docs lint types format wheel clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
@@ -54,6 +54,10 @@ types: $(VENV)/installed
 format: $(VENV)/installed
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
+# What a release publishes: dist/speechgru-VERSION.tar.gz, and the wheel that is built from it.
+wheel: $(VENV)/installed
+	$(VENV)/bin/python -m build --no-isolation --outdir dist .
+
 # The environment is made anew when what it holds has changed.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "speechgru needs Python 3.10, 3.11 or 3.12; set PYTHON=/path/to/python"; exit 2; }
@@ -66,4 +70,4 @@ $(VENV)/installed-docs: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-latest $(VENV)-next build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-latest $(VENV)-next build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

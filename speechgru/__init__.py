@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__
     from speechgru.text import Vocabulary
     from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # TensorFlow reads it when it is imported, and otherwise begins with eight lines that mean nothing to a user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

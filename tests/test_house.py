@@ -21,6 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "lengths",
             "mel",
             "native",
+            "packaged",
             "philox",
             "processors",
             "progress",

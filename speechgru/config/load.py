@@ -18,6 +18,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
+from speechgru.packaged import CONFIGS, own_file
 from speechgru.text import RULES_BEFORE_KEYS, shown
 
 #: The keys that name files and folders.
@@ -27,6 +28,8 @@ _PATHS = (
     *(("augment", key) for stage in STAGES for key in stage.manifests),
 )
 
+_MISSING = "no such configuration file; start from one in configs/, or let `speechgru init` write one"
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> RunConfig:
     """Reads a configuration file and applies overrides.
@@ -35,7 +38,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     those in overrides are relative to the current folder, as on any command line. The result holds them absolute.
 
     Args:
-        path: a YAML file; keys it leaves out keep the defaults that `configs/base.yaml` shows.
+        path: a YAML file; keys it leaves out keep the defaults that `configs/base.yaml` shows. Or the name of one that
+            comes with the package, such as `commands`: files that it names are in the current folder, or beside it.
         overrides: `section.key=value` each, the value read as YAML.
         stored: the file is a run's own (`save_config`): keys that it leaves out are newer than the run, and stand for
             what was done before there was a choice.
@@ -46,14 +50,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     Raises:
         ConfigError: names file, line, key, what was got and what is expected, and for an unknown key the nearest one.
     """
-    path = Path(path)
-    document, origins = read_yaml(path, missing="no such configuration file; start from one in configs/")
+    own = None if stored else own_file(str(path), CONFIGS)
+    path = own or Path(path)
+    document, origins = read_yaml(path, missing=_MISSING)
     if stored:
         for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0, "monitor": "wer"})):
             if isinstance(document.get(section), dict):
                 document[section] = before | document[section]
     else:
-        find_paths(document, path.parent)
+        find_paths(document, path.parent, is_own=own is not None)
     for override in overrides:
         _apply_override(document, origins, override)
     if not stored:
@@ -74,12 +79,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     return config.model_copy(update={"data": data, "augment": augment, "train": train})
 
 
-def find_paths(document: dict[str, Any], folder: Path) -> None:
+def find_paths(document: dict[str, Any], folder: Path, *, is_own: bool = False) -> None:
     """Makes the paths of a document absolute: relative to its folder, or to the current one where they exist there.
 
     Args:
         document: sections with their keys; changed in place. What is no path where one belongs stays as it is.
         folder: where the document lies.
+        is_own: it came with the package: what is not beside it is meant to be in the current folder.
     """
 
     def find(value: Any) -> Any:
@@ -88,7 +94,7 @@ def find_paths(document: dict[str, Any], folder: Path) -> None:
         if not isinstance(value, str) or not value:
             return value
         beside, here = (os.path.abspath(os.path.join(place, os.path.expanduser(value))) for place in (folder, ""))
-        return here if os.path.exists(here) and not os.path.exists(beside) else beside
+        return here if not os.path.exists(beside) and (is_own or os.path.exists(here)) else beside
 
     for section, key in _PATHS:
         keys = document.get(section)

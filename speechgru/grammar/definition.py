@@ -22,9 +22,12 @@ from speechgru.grammar.parsing import Parser
 from speechgru.grammar.sentence import Block, Intent, Sentence
 from speechgru.grammar.splits import SPLITS, split_of
 from speechgru.grammar.words import words_of
+from speechgru.packaged import CONFIGS, own_file, own_files
 from speechgru.text import normalize_text
 
 _FORMAT = 1
+
+_GRAMMARS = CONFIGS / "grammars"
 
 #: A grammar of fewer sentences than this is said whole in every split: what training never heard it would not learn.
 MIN_SENTENCES_TO_SPLIT = 1000
@@ -77,7 +80,7 @@ class Grammar:
             GrammarError: there is no such file, or it is not a grammar; names the file, the line where it has one, and
                 what to do.
         """
-        path = _own_file(str(path)) or Path(path)
+        path = own_file(str(path), _GRAMMARS) or Path(path)
         if path.suffix == ".json":
             record = _read_json(path)
             if isinstance(record, dict) and "nodes" in record:
@@ -274,10 +277,6 @@ class Grammar:
         return self.parser(normalize_text)
 
 
-#: Where the package's own grammars are: in an installed package beside this module, else in the repository.
-_OWN_FOLDERS = (Path(__file__).parent / "files", Path(__file__).parents[2] / "configs" / "grammars")
-
-
 def own_grammars() -> dict[str, Path]:
     """The grammars that come with the package, by name.
 
@@ -285,12 +284,7 @@ def own_grammars() -> dict[str, Path]:
         >>> "household" in own_grammars()
         True
     """
-    folder = next((folder for folder in _OWN_FOLDERS if folder.is_dir()), None)
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))} if folder else {}
-
-
-def _own_file(name: str) -> Path | None:
-    return None if Path(name).suffix or Path(name).exists() else own_grammars().get(name)
+    return own_files(_GRAMMARS)
 
 
 def _intent_from_record(name: str, record: Mapping[str, Any]) -> Intent:
