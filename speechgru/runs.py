@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import json
 import os
@@ -261,6 +260,8 @@ def restore_variables(variables: Sequence[Any], arrays: dict[str, np.ndarray], p
 
 def make_provenance(*, seed: int, command: Sequence[str] | None = None) -> dict[str, Any]:
     """Where an artefact came from: versions, commit, seed, command, host, time (UTC)."""
+    import importlib.metadata  # reads e-mail headers: slow to import
+
     versions = {"python": platform.python_version()}
     for name in _VERSIONS_OF:
         try:
@@ -271,14 +272,19 @@ def make_provenance(*, seed: int, command: Sequence[str] | None = None) -> dict[
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": list(sys.argv if command is None else command),
         "seed": seed,
-        "commit": _git_commit(),
+        "commit": git_commit(),
         "versions": versions,
         "host": {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()},
     }
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None where it is installed without one."""
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from; None where it is installed without one.
+
+    Example:
+        >>> len(git_commit() or 40 * "0")
+        40
+    """
     package = Path(__file__).resolve().parent
     command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"]
     try:

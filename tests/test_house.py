@@ -40,7 +40,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"corpora", "recording", "shards"}),
     frozenset({"dataset"}),
     # The verbs, one above another.
-    frozenset({"listen", "scoring", "serve", "web"}),
+    frozenset({"doctor", "listen", "scoring", "serve", "web"}),
     frozenset({"export", "train"}),
     frozenset({"adapt", "tune"}),
     frozenset({"cli"}),
@@ -83,6 +83,7 @@ LIGHT = (
     "config",
     "corpora",
     "decoding",
+    "doctor",
     "grammar",
     "metrics",
     "recording",
