@@ -109,6 +109,20 @@ def test_an_open_run_is_loaded_and_traced_once_for_scores_pages_and_export(run, 
         TrainedRun(tmp_path / "nowhere")
 
 
+def test_a_run_is_a_recogniser_as_its_export_is(exported, tones):
+    from speechgru.export.running import open_recognizer
+
+    folder, out, _ = exported("chunked")
+    run, bundle = open_recognizer(folder), Recognizer(out, form="none")
+    samples_N = read_recording(sorted(tones.rglob("*.wav"))[0], sample_rate=run.sample_rate).samples_N
+    np.testing.assert_allclose(run.log_probs(samples_N), bundle.log_probs(samples_N), atol=1e-3)
+    assert run.streams and run.grammar == GRAMMAR
+    np.testing.assert_allclose(run.stream_log_probs(samples_N, piece=999), run.log_probs(samples_N), atol=1e-3)
+    assert run.transcribe(samples_N, run.sample_rate).text == bundle.transcribe(samples_N, run.sample_rate).text
+    metadata = {key: value for key, value in bundle.metadata.items() if key not in ("models", "provenance")}
+    assert metadata == {**metadata, **{key: run.metadata[key] for key in run.metadata.keys() & metadata.keys()}}
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_law_5_the_forms_of_every_direction_are_compared_and_load(exported, tones, tmp_path, direction):
     folder, out, metadata = exported(direction)

@@ -103,7 +103,9 @@ def export(
         step_seconds=source.config.step_seconds,
         max_wer_change=max_wer_change,
     )
-    metadata = _describe(source) | {
+    metadata = describe_run(
+        source.folder, source.config, vocabulary=source.vocabulary, model=source.model, grammar=source.grammar
+    ) | {
         "default_form": forms[0] if forms else None,
         "models": {},
         "saved_model": [],
@@ -200,20 +202,29 @@ def _open_source(trained: TrainedRun, manifest: str | Path | None) -> _Source:
     return _Source(trained.folder, config, vocabulary, model, trained.predictor, examples, trained.grammar)
 
 
-def _describe(source: _Source) -> dict[str, Any]:
-    """The metadata that do not depend on what is exported."""
-    config, model = source.config, source.model
+def describe_run(
+    folder: RunFolder, config: RunConfig, *, vocabulary: Vocabulary, model: AcousticModel, grammar: Grammar | None
+) -> dict[str, Any]:
+    """The metadata of a bundle that do not depend on what is exported.
+
+    Args:
+        folder: the run.
+        config: its configuration.
+        vocabulary: what its labels are written as.
+        model: its weights in the implementation that exports.
+        grammar: its sentences; None where it has none.
+    """
     return {
         "bundle_version": BUNDLE_VERSION,
         "speechgru_version": __version__,
         "sample_rate": config.data.sample_rate,
         "step_seconds": config.step_seconds,
         "subsampling_factor": config.model.subsampling_factor,
-        **source.vocabulary.as_record(),
+        **vocabulary.as_record(),
         "blank_id": BLANK_ID,
         "text": dataclasses.asdict(config.text.rules),
-        "language": config.text.language or (source.grammar.language if source.grammar else None),
-        "grammar": source.grammar.as_record() if source.grammar else None,
+        "language": config.text.language or (grammar.language if grammar else None),
+        "grammar": grammar.as_record() if grammar else None,
         "features": {
             **config.features.model_dump(),
             "f_max_hz": config.f_max_hz,
@@ -227,8 +238,8 @@ def _describe(source: _Source) -> dict[str, Any]:
         "latency_seconds": _latency(model, config),
         "stream": model.stream_record(),
         "stream_obstacle": model.stream_obstacle,
-        "dev": _best_dev_scores(source.folder),
-        "rejection": source.folder.read_rejection(),
+        "dev": _best_dev_scores(folder),
+        "rejection": folder.read_rejection(),
         "provenance": make_provenance(seed=config.train.seed),
     }
 

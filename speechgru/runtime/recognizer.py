@@ -74,14 +74,37 @@ class Recognizer:
             raise UserError(f"a window is a number of seconds above 0, got {window_seconds!r}")
         if not _is_above_0(num_threads, numbers.Integral):
             raise UserError(f"num_threads is a whole number, 1 or more, got {num_threads!r}")
-        self.bundle = Path(bundle)
-        self.metadata = read_bundle(self.bundle)
-        models: dict[str, dict[str, Any]] = self.metadata["models"]
+        bundle = Path(bundle)
+        metadata = read_bundle(bundle)
+        models: dict[str, dict[str, Any]] = metadata["models"]
         if form is None:
-            form = self.metadata["default_form"]
+            form = metadata["default_form"]
         if form not in list(models):  # a list compares whatever a caller gives
-            raise BundleError(f"{self.bundle}: holds no form {form!r}; it has {', '.join(models) or 'none for LiteRT'}")
-        self.form = form
+            raise BundleError(f"{bundle}: holds no form {form!r}; it has {', '.join(models) or 'none for LiteRT'}")
+        file = model_file(bundle, metadata, form)
+        engine = Engine(file, num_threads=int(num_threads))
+        self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, window_seconds=window_seconds)
+
+    @classmethod
+    def over(cls, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int) -> Recognizer:
+        """A recogniser whose model something else than LiteRT runs.
+
+        Args:
+            path: what messages name.
+            metadata: as a bundle's.
+            engine: has what `Engine` has: `recognize`, `stream`, `streams`.
+            form: what the model is called.
+            size_bytes: its size.
+        """
+        recognizer = cls.__new__(cls)
+        recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, window_seconds=WINDOW_SECONDS)
+        return recognizer
+
+    def _set_up(
+        self, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int, window_seconds: float
+    ) -> None:
+        self.bundle, self.metadata, self._engine = path, metadata, engine
+        self.form, self.size_bytes = form, size_bytes
         self.sample_rate: int = self.metadata["sample_rate"]
         self.text_rules = TextRules(**self.metadata["text"])
         self.vocabulary = Vocabulary.from_record(self.metadata)
@@ -91,9 +114,6 @@ class Recognizer:
         self._window_samples: float = math.inf
         if window_seconds < math.inf:
             self._window_samples = max(self._whole_steps(window_seconds), 2 * self._step_samples)
-        file = model_file(self.bundle, self.metadata, form)
-        self.size_bytes = file.stat().st_size
-        self._engine = Engine(file, num_threads=int(num_threads))
         self._prepared: tuple[DecodingOptions, DecodingOptions] = (_GREEDY, _GREEDY)
         self._asked: tuple[DecodingOptions | None, Grammar | bool | None, DecodingOptions | None] = (None, None, None)
 

@@ -27,7 +27,7 @@ _PIECE_SECONDS = 0.05
 
 
 def transcribe(
-    bundle: str | Path,
+    bundle: str | Path | Recognizer,
     recordings: Sequence[str | os.PathLike[str]],
     *,
     form: str | None = None,
@@ -40,7 +40,7 @@ def transcribe(
     One that cannot be read does not keep the others from being transcribed: its record holds why.
 
     Args:
-        bundle: the folder that `speechgru export` wrote.
+        bundle: the folder that `speechgru export` wrote, or a recogniser that is open.
         recordings: audio files, and folders, which stand for the recordings in and below them.
         form: which of the bundle's models to run; its default when None.
         decoding: beam, hotwords, phrases, a grammar; greedy when None.
@@ -61,7 +61,7 @@ def transcribe(
         BundleError: the bundle is missing or damaged.
         TextError: the bundle cannot write a hotword or phrase.
     """
-    recognizer = Recognizer(bundle, form=form)
+    recognizer = _opened(bundle, form)
     recognizer.prepare(decoding)
     files = files_of(recordings)
     records = []
@@ -72,6 +72,10 @@ def transcribe(
             records.append(failed_record(path, error))
         progress("transcribing", done, len(files), "")
     return records
+
+
+def _opened(bundle: str | Path | Recognizer, form: str | None) -> Recognizer:
+    return bundle if isinstance(bundle, Recognizer) else Recognizer(bundle, form=form)
 
 
 def files_of(recordings: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
@@ -145,7 +149,7 @@ def transcribe_file(
 
 
 def transcribe_live(
-    bundle: str | Path,
+    bundle: str | Path | Recognizer,
     path: str | os.PathLike[str],
     *,
     listener: Callable[[float, StreamResult], None],
@@ -158,7 +162,7 @@ def transcribe_live(
     """Transcribes a recording as if it were spoken just now: a piece at a time, at the pace of speaking.
 
     Args:
-        bundle: the folder that `speechgru export` wrote, of a model that streams.
+        bundle: the folder that `speechgru export` wrote, or a recogniser that is open, of a model that streams.
         path: the audio file.
         listener: called after each piece with the seconds spoken and what is recognised by then.
         form: which of the bundle's models to run; its default when None.
@@ -177,7 +181,7 @@ def transcribe_live(
         UserError: the bundle's model transcribes whole recordings only.
         BundleError, TextError, AudioError: as `transcribe`.
     """
-    recognizer = Recognizer(bundle, form=form)
+    recognizer = _opened(bundle, form)
     recording = read_recording(path, channel=channel)
     stream = recognizer.stream(recording.sample_rate, decoding, endpoint=endpoint)
     size = max(1, round(_PIECE_SECONDS * recording.sample_rate))
