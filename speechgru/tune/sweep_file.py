@@ -17,6 +17,7 @@ from speechgru.config.resuming import with_keys
 from speechgru.config.sections import Count, NonNegativeInt, Positive, RunConfig
 from speechgru.config.strict_yaml import Origins, read_yaml
 from speechgru.errors import ConfigError
+from speechgru.packaged import CONFIGS, own_file
 from speechgru.text import shown
 from speechgru.tune.space import Dimension
 
@@ -246,7 +247,8 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
     """Reads a sweep file and makes sure that it can be carried out.
 
     Args:
-        path: the file. Its base configuration and manifests are relative to it; see `load_config`.
+        path: the file, or the name of one that comes with the package. Its base configuration and manifests are
+            relative to it; see `load_config`.
         overrides: `section.key=value` for every trial, after the file's own.
 
     Raises:
@@ -254,6 +256,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
             configuration can have, a condition on something that is not searched, no end.
     """
     path = Path(path)
+    path = own_file(str(path), CONFIGS) or path
     document, origins = read_yaml(path, missing="no such sweep file; start from configs/sweep_*.yaml")
     try:
         sweep = Sweep.model_validate(document)
