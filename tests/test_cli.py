@@ -35,6 +35,9 @@ VERBS = (
     "join",
     "adapt",
     "record",
+    "doctor",
+    "init",
+    "config",
 )
 
 
@@ -558,6 +561,12 @@ def test_transcribing_with_a_form_that_the_bundle_lacks(mistaken, bundle, write_
     assert message.endswith("bundle: holds no form 'int8'; it has none")
 
 
+def test_a_run_has_no_forms(mistaken, write_wav, tmp_path):
+    (tmp_path / "config.yaml").write_text("", encoding="utf-8")
+    message = mistaken("transcribe", tmp_path, write_wav(tmp_path), "--form", "int8")
+    assert message == f"{tmp_path}: form 'int8' names a bundle's model, and this is a run; leave --form out"
+
+
 def test_transcribing_without_the_model_file(bundle, write_wav, tmp_path):
     (bundle / "model.tflite").unlink()
     done = subprocess.run(
@@ -806,7 +815,7 @@ def test_a_fault_of_ours_is_one_line_with_how_to_report_it(ended, monkeypatch):
     assert re.fullmatch(
         rf"error: speechgru {re.escape(speechgru.__version__)} has a fault: ZeroDivisionError in \w+\.py:\d+: "
         r"a b \[/red\] c .*\.\.\.\. Please report it with the command and what it prints with SPEECHGRU_TRACEBACK=1 "
-        r"before it\n",
+        r"before it, and `speechgru doctor`\n",
         err,
     )
     assert len(err) <= 400

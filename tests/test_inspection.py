@@ -93,7 +93,7 @@ def test_a_file_without_a_bundles_metadata_is_named():
 
 def test_tables_show_facts_forms_and_signatures(run):
     code, out, err = run(V2)
-    assert code == 0 and err == ""
+    assert code == 0 and err == f"next: speechgru transcribe {V2} HELLO.wav\n"
     for pattern in (
         r"written by +│ speechgru \S+, format 2 ",
         r"input +│ 8,000 Hz, a step every 16 ms ",

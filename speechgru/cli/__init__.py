@@ -19,9 +19,11 @@ Progress on standard error, or none:
 ...     progress("reading", 1, 2, "a.wav")
 """
 
-from speechgru.cli import (  # noqa: F401  (each registers its commands, in the order in which help lists them)
+from speechgru.cli import (  # noqa: F401  (each registers its commands)
+    beginning,
     bundle,
     corpus,
+    doctoring,
     grammar,
     person,
     rejection,

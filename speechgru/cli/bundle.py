@@ -15,14 +15,13 @@ from speechgru.cli.console import (
     import_module,
     needs_training_packages,
     print_json,
+    print_next,
     show_progress,
     split,
     terminal,
     whole_column,
 )
 from speechgru.files import require_folder_place
-from speechgru.grammar import describe_grammar
-from speechgru.runs import RunFolder
 
 
 @app.command()
@@ -52,6 +51,8 @@ def export(
     Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
+    from speechgru.runs import RunFolder
+
     require_folder_place(out)
     RunFolder(run).require().require_weights()  # before TensorFlow is loaded, which takes seconds
     verb = needs_training_packages(lambda: import_module("speechgru.export").export)
@@ -75,6 +76,10 @@ def export(
     for row in rows:
         table.add_row(*row)
     terminal.print(table)
+    if metadata["models"]:
+        print_next("transcribe", out, *(["--grammar"] if metadata["grammar"] else []), "HELLO.wav")
+    else:  # a SavedModel alone, which servers run
+        print_next("inspect", out)
 
 
 @app.command()
@@ -128,6 +133,7 @@ def inspect(
                     name = signature["name"] or "–"
                     table.add_row(model["form"], name, way, tensor["name"], f"[{shape}]", tensor["dtype"])
     terminal.print(table)
+    print_next("transcribe", bundle, "HELLO.wav")
 
 
 def _inspect_golden(bundle: Path, *, as_json: bool) -> None:
@@ -147,12 +153,15 @@ def _inspect_golden(bundle: Path, *, as_json: bool) -> None:
             off, allowed = f"{result.difference:.2g}", f"{result.tolerance:.2g}"
             table.add_row(result.form, result.case, way, off, allowed, text, "passed" if result.passed else "FAILED")
         terminal.print(table)
+        print_next("transcribe", bundle, "HELLO.wav")
     if not all(result.passed for result in results):
         raise typer.Exit(1)
 
 
 def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
     """What the metadata of a bundle says, in words; an older version's says less."""
+    from speechgru.grammar import describe_grammar
+
     provenance, features, model = record["provenance"] or {}, record["features"], record["model"]
     versions = provenance.get("versions", {})
     latency, dev, rejection = record["latency_seconds"], record["dev"], record["rejection"]

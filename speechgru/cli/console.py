@@ -6,33 +6,61 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import rich.table
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Column
+from typer.core import TyperGroup
 
 from speechgru import __version__
 from speechgru.errors import Interrupted, UserError
 from speechgru.progress import line_progress, silent
 
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+
+#: The order in which help lists the commands; others follow.
+_ORDER = (
+    *("init", "config", "doctor", "prepare", "check", "grammar", "listen", "shard", "train", "report", "evaluate"),
+    *("tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe", "serve", "web"),
+)
+
+
+class Commands(TyperGroup):
+    """The commands, in the order in which a person comes to need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        places = {name: place for place, name in enumerate(_ORDER)}
+        return sorted(super().list_commands(ctx), key=lambda name: places.get(name, len(places)))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        # Where a flag has no default, typer loads pydantic to convert that it was not given.
+        params = super().get_params(ctx)
+        for param in params:
+            if getattr(param, "is_flag", False) and param.default is None:
+                param.default = False
+        return params
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Small speech recognisers: train on your own recordings, ship one file.\n\n"
     "The usual way: prepare -> check -> train -> evaluate -> export -> transcribe. "
-    "Each command's --help shows an example.\n\n"
+    "Each command's --help shows an example, and its last line what comes next. `speechgru init` begins. "
+    "With --install-completion the Tab key completes commands and options.\n\n"
     "Exit codes: 0; 1 where the answer is no, such as problems that check found; 2 for a mistake in what was given; "
     "130 after Ctrl-C, 143 after SIGTERM; 70 for a fault of ours.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -58,7 +86,19 @@ class Table(rich.table.Table):
         super().add_row(*(_visible(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
+#: Whether the command that runs was asked for JSON alone.
+_is_for_program = False
+
+
+def _note_json(asked: bool) -> bool:
+    global _is_for_program
+    _is_for_program = asked
+    return asked
+
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.", callback=_note_json)
+]
 
 
 def main() -> None:
@@ -78,7 +118,8 @@ def run_command(command: Callable[[], Any]) -> None:
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = command()
+        with _announced("tensorflow", "loading TensorFlow, which takes some seconds"):
+            code = command()
     except (typer.Abort, KeyboardInterrupt):
         err.print("stopped; what was written before is kept")
         sys.exit(130)
@@ -108,6 +149,40 @@ def run_command(command: Callable[[], Any]) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+@contextlib.contextmanager
+def _announced(package: str, line: str) -> Iterator[None]:
+    """Within it, the first import of a package that is slow to import prints a line before it begins."""
+
+    class Announcing:
+        is_due = True
+
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == package and self.is_due and not _is_for_program:
+                self.is_due = False  # it stays: whoever is removed here lets the import skip the next one
+                err.print(line, highlight=False, soft_wrap=True)
+
+    announcing: Any = Announcing()
+    sys.meta_path.insert(0, announcing)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(announcing)
+
+
+def print_next(*words: str | Path, program: str = "speechgru") -> None:
+    """Prints, as a command's last line on standard error, the command that a person most likely wants next.
+
+    A program that asked for JSON gets nothing. Words in capitals, such as HELLO.wav, are for the person to replace.
+
+    Args:
+        *words: what stands behind the program's name; they are quoted as a shell needs it.
+        program: another one than this; empty where `words` begin with it.
+    """
+    if not _is_for_program:
+        command = shlex.join([*program.split(), *map(str, words)])
+        err.print(f"next: {_visible(command)}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _describe_system(error: OSError) -> str:
     """What the system says of a file, where nobody below knew more about it."""
     name = error.filename if isinstance(error.filename, str | bytes) else ""
@@ -123,7 +198,7 @@ def _describe_fault(error: Exception) -> str:
     reason = " ".join(str(error).split())
     return (
         f"speechgru {__version__} has a fault: {type(error).__name__}{where}{': ' * bool(reason)}{shorten(reason)}. "
-        f"Please report it with the command and what it prints with {_TRACEBACK}=1 before it"
+        f"Please report it with the command and what it prints with {_TRACEBACK}=1 before it, and `speechgru doctor`"
     )
 
 
@@ -165,6 +240,7 @@ def _fail(message: str) -> None:
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
+    _note_json(False)  # until the command's own flag says otherwise
     if version:
         terminal.print(f"speechgru {__version__}", highlight=False)
         raise typer.Exit
@@ -194,11 +270,19 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
 
 def progress_bars(console: Console) -> Bars:
     """Bars that keep their columns in a terminal of 80 characters: the note is last, and is cut to what is left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     def fixed(**more: Any) -> Column:
         return Column(no_wrap=True, **more)
 
-    return Bars(
+    return Progress(
         TextColumn("{task.description}", table_column=fixed(max_width=24, overflow="ellipsis")),
         BarColumn(bar_width=10, table_column=fixed()),
         MofNCompleteColumn(table_column=fixed()),

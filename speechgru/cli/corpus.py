@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from speechgru.cli.console import (
     import_module,
     needs_training_packages,
     print_json,
+    print_next,
     show_progress,
     terminal,
     whole_column,
@@ -88,6 +89,7 @@ def prepare(
     if corpus == "folder":
         _print_notes(out)
     _print_voices(out)
+    print_next("check", *manifests.values())
 
 
 def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list[str]:
@@ -197,8 +199,21 @@ def check(
             )
         if report is not None:
             terminal.print(f"{report / 'check.html'} shows it all")
+        _print_after_check(manifests, config=config, out=out, is_faulty=any(found.problems for found in findings))
     if any(found.problems or found.suspicions for found in findings):
         raise typer.Exit(1)
+
+
+def _print_after_check(manifests: Sequence[Path], *, config: Path | None, out: Path | None, is_faulty: bool) -> None:
+    """The command after a check: training leaves out what the check would."""
+    if is_faulty and out is None:
+        several = len(manifests) > 1
+        clean = Path("clean") if several else manifests[0].with_name(f"{manifests[0].stem}_clean.jsonl")
+        print_next("check", *manifests, "--out", clean)
+    elif config is None:
+        print_next("init", "my.yaml", "--recordings", manifests[0].parent)
+    else:
+        print_next("train", config, "--run", Path("runs") / config.stem)
 
 
 def _print_accusations(accusations: list[Any], *, title: str, most: int = 5) -> None:
@@ -291,6 +306,7 @@ def shard(
             style="yellow",
             soft_wrap=True,
         )
+    print_next("train", config or "CONFIG.yaml", "--run", "RUN", f"data.train={summary.out}")
 
 
 def _verify_shards(folder: Path, *, as_json: bool) -> None:
@@ -313,6 +329,7 @@ def _verify_shards(folder: Path, *, as_json: bool) -> None:
         raise CorpusError(f"{folder}: {len(damages)} of {num_shards} shards are damaged")
     else:
         terminal.print(f"{folder}: all {num_shards} shards are intact", soft_wrap=True, highlight=False)
+        print_next("train", "CONFIG.yaml", "--run", "RUN", f"data.train={folder}")
 
 
 @app.command()
@@ -339,3 +356,4 @@ def listen(
     with show_progress() as progress:
         page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)
+    print_next("train", config or "CONFIG.yaml", "--run", "RUN")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechgru.cli.console import JsonFlag, Table, app, print_json, terminal, whole_column
-from speechgru.grammar import Grammar, describe_grammar, describe_slots
+from speechgru.cli.console import JsonFlag, Table, app, print_json, print_next, terminal, whole_column
 
 group = typer.Typer(help="Look at grammars of sentence templates.", no_args_is_help=True)
 app.add_typer(group, name="grammar")
@@ -29,6 +28,7 @@ def check(
 
     Example: `speechgru grammar check my.yaml`
     """
+    from speechgru.grammar import Grammar, describe_grammar, describe_slots
     from speechgru.grammar.check import check_grammar
 
     record = check_grammar(Grammar.load(grammar), samples=samples)
@@ -57,3 +57,4 @@ def check(
         for pair in record["confusable"]:
             table.add_row(pair["slot"], pair["one"], pair["other"], str(pair["distance"]))
         terminal.print(table)
+    print_next("prepare", "commands", "--grammar", grammar, "--out", Path("data") / grammar.stem)

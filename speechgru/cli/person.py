@@ -14,12 +14,12 @@ from speechgru.cli.console import (
     import_module,
     needs_training_packages,
     print_json,
+    print_next,
     show_progress,
     terminal,
 )
 from speechgru.errors import UserError
 from speechgru.files import require_folder_place
-from speechgru.runs import RunFolder
 
 
 @app.command()
@@ -75,6 +75,10 @@ def record(
     if done and sitting.words_left:
         words = ", ".join(sitting.words_left[:20]) + (", ..." if len(sitting.words_left) > 20 else "")
         terminal.print(f"words of the grammar that were not recorded: {words}", soft_wrap=True)
+    if done:
+        print_next("adapt", "RUN", "--recordings", out, "--run", Path("runs") / out.name)
+    else:
+        print_next("record", "--out", out)
     if sitting.messages:
         raise typer.Exit(1)
 
@@ -108,6 +112,8 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
+    from speechgru.runs import RunFolder
+
     # Before TensorFlow is loaded, which takes seconds.
     require_folder_place(run)
     RunFolder(start).require().require_weights()
@@ -177,3 +183,7 @@ def _print_adaptation(result: Any) -> None:
     else:
         terminal.print(f"not better: {'; '.join(result.reasons)}", style="yellow", soft_wrap=True)
     terminal.print(f"{result.page} shows it all ({result.seconds:.0f} s)", soft_wrap=True)
+    if result.is_better:
+        print_next("export", result.run, "--out", "bundle")
+    else:
+        print_next("record", "--out", "RECORDINGS", "--prompts", "60")

@@ -14,6 +14,7 @@ from speechgru.cli.console import (
     import_module,
     needs_training_packages,
     print_json,
+    print_next,
     show_progress,
     terminal,
 )
@@ -102,6 +103,10 @@ def calibrate(
         f"{run_or_bundle} accepts a text from the margin {record['rejection']['chosen']['threshold']:.3f} on",
         soft_wrap=True,
     )
+    if is_bundle(run_or_bundle):
+        print_next("transcribe", run_or_bundle, *(["--grammar"] if grammar else []), "HELLO.wav")
+    else:
+        print_next("export", run_or_bundle, "--out", "bundle")
 
 
 negatives_app = typer.Typer(help="Recordings in which nobody gave a command.", no_args_is_help=True)
@@ -132,3 +137,4 @@ def add_negatives(
     terminal.print(
         f"{done.manifest}: {done.num_added:,} added{known}; {done.seconds / 60:.1f} minutes in all", soft_wrap=True
     )
+    print_next("calibrate", "BUNDLE", "--dev", "DEV.jsonl", "--negatives", done.manifest, "--grammar")

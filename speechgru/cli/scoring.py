@@ -14,6 +14,7 @@ from speechgru.cli.console import (
     import_module,
     needs_training_packages,
     print_json,
+    print_next,
     show_progress,
     terminal,
     whole_column,
@@ -88,6 +89,7 @@ def evaluate(
         scorers=scorer or (),
         threshold=threshold,
     )
+    from speechgru.runtime import is_bundle
     from speechgru.scoring.evaluation import evaluate as verb
 
     with show_progress(quiet=as_json) as progress:
@@ -155,6 +157,10 @@ def evaluate(
         terminal.print(table)
     if report is not None:
         terminal.print(f"{report} shows it all", soft_wrap=True)
+    if is_bundle(run_or_bundle):
+        print_next("transcribe", run_or_bundle, *(["--grammar"] if grammar else []), "HELLO.wav")
+    else:
+        print_next("export", run_or_bundle, "--out", "bundle")
 
 
 def _describe_rate(rate: float | None) -> str:

@@ -18,14 +18,13 @@ from speechgru.cli.console import (
     needs_training_packages,
     print_error,
     print_json,
+    print_next,
     print_notes,
     show_progress,
     terminal,
 )
 from speechgru.cli.decoding import describe_interval
 from speechgru.files import require_file_place, require_folder_place
-from speechgru.report.html import counted
-from speechgru.runs import RunFolder
 
 
 @app.command(context_settings={"ignore_unknown_options": False})
@@ -45,6 +44,8 @@ def train(
     from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
+    from speechgru.report.html import counted
+    from speechgru.runs import RunFolder
 
     require_folder_place(run)
     settings = load_config(config, overrides or ())
@@ -91,6 +92,15 @@ def train(
             f"from; {result.run / 'history.jsonl'} names them",
             style="yellow",
         )
+    print_next("evaluate", run, "--manifest", _test_beside(settings.data.dev))
+
+
+def _test_beside(dev: str | None) -> Path:
+    """The test set that `speechgru prepare` wrote beside a dev set, as a person would write it."""
+    test = Path("TEST.jsonl") if dev is None else Path(dev).with_name("test.jsonl")
+    if not test.is_file():
+        return Path("TEST.jsonl")
+    return test.relative_to(Path.cwd()) if test.is_relative_to(Path.cwd()) else test
 
 
 #: What a trial's time goes into.
@@ -155,6 +165,8 @@ def tune(
         terminal.print(f"best: trial {best['trial']}, dev WER {best['wer']:.2%}, {chosen}", soft_wrap=True)
         terminal.print(f"{result.best} trains it", soft_wrap=True)
     terminal.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
+    if result.best is not None:
+        print_next("train", result.best, "--run", Path("runs") / result.folder.name)
     if not counts["completed"]:
         reason, count = _commonest_reason(result.trials)
         print_error(f"no trial succeeded; {count} of {len(result.trials)}: {reason}")
@@ -181,6 +193,7 @@ def join(
     with show_progress() as progress:
         replaced = verb(run, chief, workers=workers, progress=progress)
     terminal.print(f"{run}: the sweep has ended" + (f"; {replaced} workers died and were replaced" if replaced else ""))
+    print_next("train", run / "best.yaml", "--run", Path("runs") / run.name)
 
 
 @app.command()
@@ -192,6 +205,8 @@ def report(
 
     Example: `speechgru report runs/first --out training.html`
     """
+    from speechgru.runs import RunFolder
+
     # Before TensorFlow is loaded, which takes seconds.
     if out is not None:
         require_file_place(out)
@@ -201,3 +216,4 @@ def report(
     # Drawing, too, needs what comes with the training packages.
     page = needs_training_packages(lambda: import_module("speechgru.train.page").report_run(run, out))
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)
+    print_next("evaluate", run, "--manifest", "TEST.jsonl")

@@ -17,8 +17,11 @@ from speechgru.cli.console import (
     Table,
     app,
     err,
+    import_module,
+    needs_training_packages,
     print_error,
     print_json,
+    print_next,
     show_progress,
     terminal,
     whole_column,
@@ -36,7 +39,6 @@ from speechgru.cli.decoding import (
     Threshold,
 )
 from speechgru.errors import AudioError, UserError
-from speechgru.grammar import describe_slots
 
 
 def _list_microphones(asked: bool) -> None:
@@ -55,7 +57,7 @@ def _list_microphones(asked: bool) -> None:
 
 @app.command()
 def transcribe(
-    bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it; or a run folder.")],
     audio: Annotated[
         list[Path] | None, typer.Argument(help="Recordings, or folders of them: any format, rate, length.")
     ] = None,
@@ -93,7 +95,7 @@ def transcribe(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Turn recordings into text with the bundle alone (no TensorFlow).
+    """Turn recordings into text with a bundle alone (no TensorFlow), or with a run that was not exported yet.
 
     One that cannot be read is named after the others' texts, and the command ends with status 2. From a microphone
     (extra `microphone`) each utterance is a line, with --json a JSON object a line.
@@ -133,17 +135,18 @@ def transcribe(
         threshold=threshold,
     )
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
+    recognizer = _open(bundle, form)
     if microphone:
-        _transcribe_microphone(bundle, form, decoding, rule, device, once=once, as_json=as_json)
+        _transcribe_microphone(recognizer, decoding, rule, device, once=once, as_json=as_json)
         return
     audio = audio or []
     if stream:
         records = [
-            _transcribe_live(bundle, path, form, decoding, rule, channel, quiet=as_json) for path in files_of(audio)
+            _transcribe_live(recognizer, path, decoding, rule, channel, quiet=as_json) for path in files_of(audio)
         ]
     else:
         with show_progress(quiet=as_json) as progress:
-            records = verb(bundle, audio, form=form, decoding=decoding, channel=channel, progress=progress)
+            records = verb(recognizer, audio, decoding=decoding, channel=channel, progress=progress)
     failed = [record for record in records if record["error"] is not None]
     if as_json:
         print_json(records)
@@ -153,8 +156,40 @@ def transcribe(
         err.print(escape(line), soft_wrap=True, highlight=False)
     for record in failed:
         print_error(record["error"])
+    if len(failed) < len(records):
+        _print_after(recognizer, bundle, grammar=grammar)
     if failed:
         raise typer.Exit(2)
+
+
+def _print_after(recognizer: Any, path: Path, *, grammar: bool) -> None:
+    """What a bundle is for, or how a run becomes one."""
+    from speechgru.runtime import is_bundle
+
+    if not is_bundle(path):
+        print_next("export", path, "--out", "bundle")
+    elif recognizer.grammar is not None and not grammar:
+        print_next("transcribe", path, "HELLO.wav", "--grammar", "--json")
+    else:
+        print_next("transcribe", path, "--microphone", *(["--grammar"] if grammar else []))
+
+
+def _open(path: Path, form: str | None) -> Any:
+    """The recogniser of a bundle, or of a run that was not exported yet, which needs TensorFlow.
+
+    Raises:
+        UserError: it is neither, or a run of which a form is asked for.
+    """
+    from speechgru.runs import RunFolder
+    from speechgru.runtime import Recognizer, is_bundle
+
+    run = RunFolder(path)
+    if is_bundle(path) or not run.config.is_file():
+        return Recognizer(path, form=form)
+    if form is not None:
+        raise UserError(f"{path}: form {form!r} names a bundle's model, and this is a run; leave --form out")
+    run.require_weights(newest=True)
+    return needs_training_packages(lambda: import_module("speechgru.export.running").open_recognizer(path))
 
 
 def _notes_of(records: list[dict[str, Any]]) -> list[str]:
@@ -170,6 +205,8 @@ def _notes_of(records: list[dict[str, Any]]) -> list[str]:
 
 
 def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -> None:
+    from speechgru.grammar import describe_slots
+
     is_judged = any(record["accepted"] is not None for record in records)
     meanings = ["intent", "slots"] if decoding.grammar else []
     judgement = ["accepted"] if is_judged else []
@@ -187,9 +224,8 @@ def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -
 
 
 def _transcribe_live(
-    bundle: Path,
+    recognizer: Any,
     path: str | os.PathLike[str],
-    form: str | None,
     decoding: Any,
     endpoint: Any,
     channel: int | None,
@@ -199,6 +235,7 @@ def _transcribe_live(
     """One recording at the pace of speaking: on a terminal its text grows in a line, elsewhere a change is a line."""
     from rich.live import Live
 
+    from speechgru.grammar import describe_slots
     from speechgru.runtime.transcription import failed_record, transcribe_live
 
     shown = ""
@@ -220,10 +257,9 @@ def _transcribe_live(
     with live or contextlib.nullcontext():
         try:
             return transcribe_live(
-                bundle,
+                recognizer,
                 path,
                 listener=(lambda seconds, result: None) if quiet else listener,
-                form=form,
                 decoding=decoding,
                 endpoint=endpoint,
                 channel=channel,
@@ -233,16 +269,15 @@ def _transcribe_live(
 
 
 def _transcribe_microphone(
-    bundle: Path, form: str | None, decoding: Any, rule: Any, device: str | None, *, once: bool, as_json: bool
+    recognizer: Any, decoding: Any, rule: Any, device: str | None, *, once: bool, as_json: bool
 ) -> None:
     """Prints each utterance on a line; on a terminal the present one grows below."""
     from rich.live import Live
 
+    from speechgru.grammar import describe_slots
     from speechgru.recording import LiveMicrophone, SoundDeviceMicrophone, dictate
-    from speechgru.runtime import Recognizer
     from speechgru.runtime.transcription import hypothesis_record
 
-    recognizer = Recognizer(bundle, form=form)
     recognizer.prepare(decoding)
     chosen = int(device) if device is not None and device.isdecimal() else device
 
@@ -259,7 +294,9 @@ def _transcribe_microphone(
 
     if not recognizer.streams:
         if rule is not None:
-            raise UserError(f"{bundle}: transcribes whole recordings only; leave --endpoint out and press Enter")
+            raise UserError(
+                f"{recognizer.bundle}: transcribes whole recordings only; leave --endpoint out and press Enter"
+            )
         held = SoundDeviceMicrophone(sample_rate=recognizer.sample_rate, device=chosen)
         for samples_N in _pushed_to_talk(held, tell):
             say(recognizer.transcribe(samples_N, held.sample_rate, decoding))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechgru.cli.console import JsonFlag, app, print_json, terminal
+from speechgru.cli.console import JsonFlag, app, print_json, print_next, terminal
 from speechgru.files import require_folder_place
 
 
@@ -49,6 +49,5 @@ def web(
     )
     for note in record["notes"]:
         terminal.print(note, style="yellow", soft_wrap=True)
-    terminal.print(
-        f"Look at it: python -m http.server --directory {record['site']}, then http://localhost:8000", soft_wrap=True
-    )
+    terminal.print("look at it on http://localhost:8000, once it is served:", soft_wrap=True)
+    print_next("python", "-m", "http.server", "--directory", record["site"], program="")

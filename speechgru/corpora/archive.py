@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import os
 import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,6 +34,11 @@ def download(
     Raises:
         CorpusError: no network, no such file, cut off or too large; names the URL.
     """
+    # They take as long to import as all else here, and few corpora are downloaded.
+    import http.client
+    import urllib.error
+    import urllib.request
+
     try:
         with (
             urllib.request.urlopen(url, timeout=timeout_seconds) as response,

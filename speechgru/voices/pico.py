@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 import numpy as np
 
@@ -77,7 +77,6 @@ class Pico:
     def speak(self, text: str, voice: Voice, *, seed: int = 0) -> tuple[np.ndarray, int]:
         if voice.voice not in _VOICES:
             raise CorpusError(f"Pico has no English voice {voice.voice!r}; it has {', '.join(_VOICES)}")
-        marked = (
-            f'<speed level="{voice.speed_percent}"><pitch level="{voice.pitch_percent}">{escape(text)}</pitch></speed>'
-        )
+        said = escape(text, quote=False)
+        marked = f'<speed level="{voice.speed_percent}"><pitch level="{voice.pitch_percent}">{said}</pitch></speed>'
         return run_for_speech(lambda out: [_PROGRAM, "-l", voice.voice, "-w", str(out), marked])

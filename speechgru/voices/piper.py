@@ -9,7 +9,6 @@ imported here only.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -126,6 +125,8 @@ def _models(folder: Path | None) -> dict[str, Path]:
     if folder is not None:
         found = sorted(folder.rglob("*.onnx"))
     else:
+        import importlib.metadata  # reads e-mail headers: slow to import
+
         found = sorted(
             Path(str(file.locate()))
             for package in importlib.metadata.distributions()

@@ -1,0 +1,111 @@
+"""What starting the command costs and prints: which modules it loads, the notice before TensorFlow, the last line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from speechgru.cli import console
+
+#: What takes long to import, and no help and no wrong argument needs.
+SLOW = ("numpy", "pydantic", "yaml", "soundfile", "soxr", "tensorflow", "keras", "ai_edge_litert", "email", "asyncio")
+
+
+def loaded_by(*arguments):
+    """The slow modules that a command has loaded when it ends; it may be a mistake."""
+    code = (
+        "import sys, contextlib, io\n"
+        f"sys.argv = ['speechgru', *{[str(argument) for argument in arguments]!r}]\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    from speechgru.cli import main\n"
+        "    main()\n"
+        f"print([name for name in {(*SLOW, 'hassil', 'matplotlib', 'numba')!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return set(eval(done.stdout))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--nonsense"]])
+def test_help_and_wrong_arguments_load_nothing_slow(arguments):
+    # Times depend on the machine, and on what else runs there: the modules are what makes them.
+    assert loaded_by(*arguments) == set()
+
+
+def test_a_verb_loads_no_more_than_it_needs_before_its_first_line(tmp_path):
+    # Each ends with a mistake that is found after all has been imported that its first line needs.
+    (tmp_path / "my.yaml").write_text("{}", encoding="utf-8")
+    needed = {"numpy", "pydantic", "yaml", "email"}  # pydantic reads the metadata of packages
+    assert loaded_by("train", tmp_path / "my.yaml", "--run", tmp_path / "run") <= needed
+    assert loaded_by("config", "--json") <= needed
+
+
+def test_the_help_of_prepare_loads_no_network():
+    assert loaded_by("prepare", "--help") <= {"numpy", "yaml", "soundfile", "soxr"}
+
+
+def test_the_shell_completes_commands_and_names():
+    def complete(words, *, place):
+        environment = {
+            **os.environ, "_SPEECHGRU_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)
+        }  # fmt: skip
+        command = [sys.executable, "-m", "speechgru.cli"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        return done.stdout.split()
+
+    assert complete("speechgru tr", place=1) == ["train", "transcribe"]
+    assert complete("speechgru config model.un", place=2) == ["model.units"]
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """Runs something as a command is run; gives what it printed on standard error."""
+
+    def ended(command, *, for_program=False):
+        monkeypatch.setattr(console, "_is_for_program", for_program)
+        with pytest.raises(SystemExit):
+            console.run_command(command)
+        return capsys.readouterr().err
+
+    return ended
+
+
+@pytest.mark.parametrize("for_program", [False, True])
+def test_a_line_comes_before_tensorflow_is_loaded(ended, monkeypatch, for_program):
+    before = list(sys.meta_path)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+
+    class Absent:
+        def find_spec(self, name, path=None, target=None):
+            if name == "tensorflow":
+                raise ModuleNotFoundError("it is not there", name=name)
+
+    def command():
+        sys.meta_path.insert(1, Absent())  # right behind the one that prints
+        for _ in range(2):
+            with pytest.raises(ModuleNotFoundError):
+                __import__("tensorflow")
+        del sys.meta_path[1]
+
+    expected = "" if for_program else "loading TensorFlow, which takes some seconds\n"
+    assert ended(command, for_program=for_program) == expected, "once"
+    assert sys.meta_path == before
+
+
+def test_the_last_line_is_the_next_command_as_a_shell_needs_it(ended):
+    line = ended(lambda: console.print_next("train", "my file.yaml", "--run", "runs/a"))
+    assert line == "next: speechgru train 'my file.yaml' --run runs/a\n"
+    assert ended(lambda: console.print_next("train"), for_program=True) == ""
+
+
+def test_json_is_all_that_a_program_gets(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["speechgru", "config", "model.units", "--json"])
+    with pytest.raises(SystemExit):
+        console.main()
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["key"] == "model.units" and err == ""
+    monkeypatch.setattr(sys, "argv", ["speechgru", "config", "model.units"])
+    with pytest.raises(SystemExit):
+        console.main()
+    assert capsys.readouterr().err.startswith("next: "), "the flag of one command is not the next one's"
