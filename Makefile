@@ -18,6 +18,10 @@ EXTRAS ?= dev
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
 
+# Its beginning: 500 utterances, a minute of training, a first transcript.
+taste: $(VENV)/installed
+	$(VENV)/bin/python pipelines/taste.py
+
 # The same commands learnt as letters, which spell any word: two and a half times as many steps.
 quickstart-full: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py --full

@@ -211,13 +211,16 @@ class Story:
         return json.loads(out.read_text())
 
     def transcribe(
-        self, bundle: Path, manifest: Path, out: Path, *, count: int, decoding: DecodingOptions | None = None
+        self, recogniser: Path, manifest: Path, out: Path, *, count: int, decoding: DecodingOptions | None = None
     ) -> list[tuple[str, str]]:
-        """Transcribes a few of a manifest's recordings as a device would; gives references and hypotheses.
+        """Transcribes a few of a manifest's recordings by a bundle, as a device would; gives references and hypotheses.
+
+        A run that was not exported is a recogniser too.
 
         The recordings are written as files of their own, to play and to try: `1.wav` and so on, in the folder
         `examples` beside `out`.
         """
+        best = RunFolder(recogniser).best
         utterances = read_manifest(manifest)
         chosen = utterances[:: max(1, len(utterances) // count)][:count]
         paths = [out.parent / "examples" / f"{number}.wav" for number in range(1, len(chosen) + 1)]
@@ -229,12 +232,22 @@ class Story:
                     utterance.audio_filepath, offset=utterance.offset, duration=utterance.duration or None
                 )
                 soundfile.write(path, recording.samples_N, recording.sample_rate, subtype="PCM_16")
-            write_json(out, transcribe(bundle, paths, decoding=decoding, progress=progress))
+            opened: Any = recogniser
+            if best.exists():
+                from speechgru.export.running import open_recognizer
+
+                opened = open_recognizer(recogniser)
+            write_json(out, transcribe(opened, paths, decoding=decoding, progress=progress))
 
         self.stage(
             f"transcribe {count} recordings",
             work,
-            inputs=[bundle, manifest, count, *([decoding.as_record()] if decoding else [])],
+            inputs=[
+                best if best.exists() else recogniser,
+                manifest,
+                count,
+                *([decoding.as_record()] if decoding else []),
+            ],
             outputs=[out, *paths],
         )
         hypotheses = [record["text"] for record in json.loads(out.read_text())]

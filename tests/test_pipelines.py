@@ -54,6 +54,15 @@ def stages_run(printed):
     return len(re.findall(r"^── ?", printed, flags=re.MULTILINE))
 
 
+def test_a_taste_ends_with_transcripts_and_what_comes_next(commands, tmp_path):
+    out = tmp_path / "taste"
+    arguments = ["--out", out, "--utterances", 60, *QUICK]
+    status, printed = commands.start(*arguments, script=ROOT / "pipelines" / "taste.py").wait()
+    assert status == 0 and printed.count("hypothesis") == 5, printed
+    assert printed.endswith("next: make quickstart\n")
+    assert (out / "examples" / "1.wav").is_file() and (out / "run" / "report" / "training.html").is_file()
+
+
 def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_path):
     out = tmp_path / "quickstart"
     printed = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
