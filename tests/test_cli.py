@@ -603,7 +603,8 @@ def test_what_a_recording_lacks_is_a_note_beside_its_text(run, spelling, write_w
     paths = [write_wav(tmp_path, "good.wav"), *phone, tmp_path / "inverted.wav"]
     code, out, err = run("transcribe", spelling, *paths)
     assert code == 0 and out.count(".wav") == 5
-    lines = err.strip().splitlines()[-2:]
+    lines = err.strip().splitlines()[-3:]
+    assert lines[2].startswith(f"next: speechgru transcribe {spelling} ")
     assert lines[0] == (
         f"{phone[0]} and 2 more: holds nothing above 4,000 Hz, and the model listens up to 8,000 Hz; "
         "expect errors, or train with data.sample_rate: 8000 for such recordings"

@@ -1,5 +1,6 @@
 """What starting the command costs and prints: which modules it loads, the notice before TensorFlow, the last line."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+import speechgru.cli  # noqa: F401  (registers the commands)
 from speechgru.cli import console
 
 #: What takes long to import, and no help and no wrong argument needs.
@@ -97,6 +99,21 @@ def test_the_last_line_is_the_next_command_as_a_shell_needs_it(ended):
     line = ended(lambda: console.print_next("train", "my file.yaml", "--run", "runs/a"))
     assert line == "next: speechgru train 'my file.yaml' --run runs/a\n"
     assert ended(lambda: console.print_next("train"), for_program=True) == ""
+
+
+def test_every_command_names_the_next_one():
+    commands = [*console.app.registered_commands]
+    for group in console.app.registered_groups:
+        commands += group.typer_instance.registered_commands
+    assert len(commands) >= 22
+    for command in commands:
+        module = sys.modules[command.callback.__module__]
+        functions = [thing for _, thing in inspect.getmembers(module, inspect.isfunction)]
+        naming = {each.__name__ for each in functions if "print_next(" in inspect.getsource(each)} | {"print_next"}
+        source = inspect.getsource(command.callback)
+        name = command.callback.__name__
+        # A server ends when it is stopped; its lines say where it listens.
+        assert name == "serve" or any(f"{each}(" in source for each in naming), name
 
 
 def test_json_is_all_that_a_program_gets(monkeypatch, capsys):

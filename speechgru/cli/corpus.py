@@ -211,7 +211,12 @@ def _print_after_check(manifests: Sequence[Path], *, config: Path | None, out: P
         clean = Path("clean") if several else manifests[0].with_name(f"{manifests[0].stem}_clean.jsonl")
         print_next("check", *manifests, "--out", clean)
     elif config is None:
-        print_next("init", "my.yaml", "--recordings", manifests[0].parent)
+        folder = manifests[0].parent
+        grammar = folder / "grammar.json"  # of sentences that were spoken
+        if grammar.is_file():
+            print_next("init", "my.yaml", "--grammar", grammar, "--data", folder)
+        else:
+            print_next("init", "my.yaml", "--recordings", folder)
     else:
         print_next("train", config, "--run", Path("runs") / config.stem)
 
