@@ -119,8 +119,31 @@ def test_a_run_is_a_recogniser_as_its_export_is(exported, tones):
     assert run.streams and run.grammar == GRAMMAR
     np.testing.assert_allclose(run.stream_log_probs(samples_N, piece=999), run.log_probs(samples_N), atol=1e-3)
     assert run.transcribe(samples_N, run.sample_rate).text == bundle.transcribe(samples_N, run.sample_rate).text
-    metadata = {key: value for key, value in bundle.metadata.items() if key not in ("models", "provenance")}
-    assert metadata == {**metadata, **{key: run.metadata[key] for key in run.metadata.keys() & metadata.keys()}}
+    described = {key: run.metadata[key] for key in run.metadata.keys() - {"provenance"}}
+    assert described == {key: bundle.metadata[key] for key in described}
+
+
+def test_the_command_transcribes_a_run_and_names_its_export(exported, tones, tmp_path, monkeypatch, capsys):
+    from speechgru.cli import main
+
+    folder, out, _ = exported("chunked")
+    shutil.copytree(folder, tmp_path / "run")
+    best = RunFolder(tmp_path / "run").best
+    best.rename(RunFolder(tmp_path / "run").checkpoint(1))
+    wav = sorted(tones.rglob("*.wav"))[0]
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["speechgru", "transcribe", *map(str, arguments), str(wav)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        return capsys.readouterr()
+
+    (record,) = json.loads(run(out, "--json").out)
+    printed = run(tmp_path / "run")
+    assert record["text"] in " ".join(printed.out.split())
+    assert "the newest checkpoint: no dev score has chosen any yet" in printed.err
+    assert printed.err.splitlines()[-1] == f"next: speechgru export {tmp_path / 'run'} --out bundle"
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

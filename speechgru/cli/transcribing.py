@@ -188,7 +188,11 @@ def _open(path: Path, form: str | None) -> Any:
         return Recognizer(path, form=form)
     if form is not None:
         raise UserError(f"{path}: form {form!r} names a bundle's model, and this is a run; leave --form out")
-    run.require_weights(newest=True)
+    from speechgru.scoring.trained_run import TrainedRun
+
+    note = TrainedRun(path, newest=True).note  # before TensorFlow is loaded, which takes seconds
+    if note is not None:
+        err.print(escape(f"{path}: {note}"), style="yellow", soft_wrap=True, highlight=False)
     return needs_training_packages(lambda: import_module("speechgru.export.running").open_recognizer(path))
 
 
