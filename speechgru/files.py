@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,32 @@ def read_text(path: str | Path) -> str:
     content = Path(path).read_bytes()
     coding = next((coding for mark, coding in _MARKS if content.startswith(mark)), "utf-8")
     return content.decode(coding)
+
+
+def read_small_file(path: str | Path, *, most: int) -> bytes:
+    """The bytes of a file that others may have put there: it waits for no pipe, and reads `most` at most.
+
+    Raises:
+        OSError: the file cannot be read.
+        UserError: it is a pipe or a device, or larger.
+
+    Example:
+        >>> _ = Path("few.txt").write_text("words")
+        >>> read_small_file("few.txt", most=5)
+        b'words'
+        >>> read_small_file("few.txt", most=4)
+        Traceback (most recent call last):
+        speechgru.errors.UserError: few.txt: is larger than 4 bytes, which is the most that is read
+    """
+    # Opening a pipe waits for a writer unless told otherwise; a regular file does not mind.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UserError(f"{path}: not a file (a folder, a pipe or a device)")
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"{path}: is larger than {most:,} bytes, which is the most that is read")
+    return content
 
 
 def describe_undecodable(error: UnicodeDecodeError) -> str:

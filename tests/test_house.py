@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
-    frozenset({"audio", "jsonlines", "process", "text", "voices"}),
+    frozenset({"audio", "jsonlines", "network", "process", "text", "voices"}),
     frozenset({"grammar"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
@@ -95,6 +95,7 @@ LIGHT = (
     "serve",
     "text",
     "tune.chief",
+    "tune.worker",
     "utterances",
     "utterances.check",
     "voices",

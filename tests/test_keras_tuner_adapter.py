@@ -27,11 +27,9 @@ def test_keras_tuner_has_every_name_that_the_adapter_uses(missing, name):
     )
 
 
-@pytest.mark.parametrize("name", ["RandomSearchOracle._save_trial", "BaseTuner._run_and_update_trial"])
-def test_a_name_that_is_gone_is_listed_and_ends_a_sweep_before_it_begins(monkeypatch, name):
-    owner, attribute = name.split(".")
-    thing = adapter.BaseTuner if owner == "BaseTuner" else keras_tuner.Oracle
-    monkeypatch.delattr(thing, attribute)
+def test_a_name_that_is_gone_is_listed_and_ends_a_sweep_before_it_begins(monkeypatch):
+    name = "RandomSearchOracle._save_trial"
+    monkeypatch.delattr(keras_tuner.Oracle, "_save_trial")
     assert name in adapter.missing_names()
     with pytest.raises(UserError, match=rf"has no .*{name}.*install keras-tuner>=1\.4\.7,<1\.5"):
         adapter.require_names()

@@ -18,7 +18,7 @@ from speechgru.process.children import run_code, run_module
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.memory import keep_freed_memory
 from speechgru.process.ordered import map_in_order
-from speechgru.process.signals import Interruption, Stopped, exit_code
+from speechgru.process.signals import Interruption, exit_code
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,10 +170,9 @@ def test_a_signal_is_recorded_where_it_is_awaited_and_a_second_one_ends_at_once(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize(("urgent", "kind"), [(None, Interrupted), (Stopped, Stopped)])
-def test_a_signal_that_nobody_awaits_ends_at_once(urgent, kind):
-    with Interruption(advice="it resumes", urgent=urgent) as interruption:
-        with pytest.raises(kind):
+def test_a_signal_that_nobody_awaits_ends_at_once():
+    with Interruption(advice="it resumes") as interruption:
+        with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.received == signal.SIGTERM
         with pytest.raises(Interrupted):

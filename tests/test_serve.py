@@ -41,10 +41,10 @@ from speechgru.grammar import Grammar  # noqa: E402
 from speechgru.grammar.nodes import Series, Slot, Text  # noqa: E402
 from speechgru.grammar.sentence import Block  # noqa: E402
 from speechgru.grammar.sentence import Intent as GrammarIntent  # noqa: E402
+from speechgru.network import Address  # noqa: E402
 from speechgru.runtime import Recognizer  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
 from speechgru.serve import Limits, Server, read_token  # noqa: E402
-from speechgru.serve.address import Address  # noqa: E402
 
 TOKEN = "a-token-that-nobody-guesses"
 #: Seconds after which a test's client gives up.

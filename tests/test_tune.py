@@ -1,5 +1,6 @@
 """Sweeps: what a sweep file may say, what the searches draw, and that a search rebuilt from its journal is the same."""
 
+import dataclasses
 import json
 import math
 import re
@@ -304,7 +305,7 @@ class Search:
                         return False
                     if self.chosen[trial.trial_id] is None:  # of an earlier session
                         self.chosen[trial.trial_id] = began(oracle)[trial.trial_id] | {"refused": None}
-                    oracle.end_trial(trial)
+                    oracle.end_trial(trial.trial_id)
                     assert oracle.failure is None
         return True
 
@@ -531,10 +532,26 @@ def test_a_trial_whose_worker_is_gone_goes_to_another(write_sweep, tmp_path):
     assert search.oracle.create_trial("here").trial_id != lost.trial_id
     search.is_alive = lambda worker: worker != "gone"
     assert search.oracle.create_trial("new").trial_id == lost.trial_id
-    search.oracle.end_trial(lost)
-    search.oracle.end_trial(lost)
+    search.oracle.end_trial(lost.trial_id)
+    search.oracle.end_trial(lost.trial_id)
     ends = [event for event in search.oracle._journal.events if event["event"] == "ended"]
     assert len(ends) == 1, "reported twice, it ended once"
+
+
+def test_an_end_that_is_none_is_refused_and_changes_nothing(write_sweep, tmp_path):
+    def missing(number):
+        raise UserError("its outcome is not here")
+
+    search = Search(load_sweep(write_sweep()), tmp_path / "e.jsonl", tuner=Tuner(kind="random"))
+    running, hooks = search.oracle.create_trial("here"), search.oracle._hooks
+    search.oracle._hooks = dataclasses.replace(hooks, read_outcome=missing)
+    before = list(search.oracle._journal.events)
+    for number, message in (("0007", "the sweep has no trial 0007"), (running.trial_id, "its outcome is not here")):
+        with pytest.raises(UserError, match=message):
+            search.oracle.end_trial(number)
+    assert search.oracle.failure is None and search.oracle._journal.events == before
+    search.oracle._hooks = hooks
+    assert search.run()
 
 
 def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -242,6 +243,12 @@ def test_workers_of_another_machine_outlive_a_chief_that_is_killed(sweep, undist
     chief = sweep.start("--workers", 0, "--listen", address)
     sweep.wait_for(lambda: (sweep.run / "status.json").exists())
     joined = sweep.start("--chief", address, "--workers", 2, command=("join", "sweep"))
+    assert stat.S_IMODE((sweep.run / "token").stat().st_mode) == 0o600
+    (sweep.folder / "guess").write_text("a-token-that-somebody-guessed")
+    (sweep.folder / "guess").chmod(0o600)
+    stranger = sweep.start("--chief", address, "--token-file", "guess", command=("join", "sweep"))
+    status, said = stranger.wait()
+    assert status == 2 and "the chief refuses: show the sweep's token, which is in the file `token`" in said
     sweep.wait_for_steps("0002", 2)
     os.kill(chief.pid, signal.SIGKILL)
     chief.wait()
@@ -279,12 +286,11 @@ def test_each_worker_gives_its_trials_a_gpu_of_their_own(commands, tones, tmp_pa
 
 
 def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        said = sweep.finish("--workers", 1, "--listen", "192.0.2.1:7777", code=2)
-    assert "cannot listen on 192.0.2.1:7777" in said
-    assert "is not an address; give HOST:PORT" in sweep.finish("--listen", "7777", code=2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = sweep.finish("--workers", 1, "--listen", address, code=2)
+    assert f"{address}: cannot be listened on (address already in use); give another address or port" in said
+    assert "an address is HOST:PORT, such as 127.0.0.1:10300, got '7777'" in sweep.finish("--listen", "7777", code=2)
 
 
 def test_a_real_trial_in_a_process_of_its_own_survives_a_kill(commands, tones, tmp_path):

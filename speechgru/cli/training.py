@@ -24,6 +24,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.decoding import describe_interval
+from speechgru.errors import UserError
 from speechgru.files import require_file_place, require_folder_place
 
 
@@ -119,19 +120,37 @@ def tune(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Let workers of other machines join there.")
     ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that they show; else `token` in the sweep's folder.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="File of a certificate (PEM): nobody in the network reads along.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="File of the certificate's key.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command resumes it.
 
+    With --listen, other machines may `join`; a missing token is made, or the environment's SPEECHGRU_TOKEN has one.
     Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
     """
     from speechgru.tune.sweep_file import load_sweep
 
     require_folder_place(run)
+    if (tls_certificate is None) != (tls_key is None):
+        raise UserError("--tls-certificate and --tls-key go together")
     loaded = load_sweep(sweep, overrides or ())
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").tune)
     with show_progress(quiet=as_json) as progress:
-        result = verb(loaded, run, workers=workers, listen=listen, progress=progress)
+        result = verb(
+            loaded,
+            run,
+            workers=workers,
+            listen=listen,
+            token_file=token_file,
+            tls=None if tls_certificate is None else (tls_certificate, tls_key),
+            progress=progress,
+        )
     counts = dict.fromkeys(("completed", "failed", "refused"), 0)
     for trial in result.trials:
         counts[trial["status"]] += 1
@@ -184,14 +203,23 @@ def join(
     run: Annotated[Path, typer.Argument(help="The sweep's folder, as its chief sees it.")],
     chief: Annotated[str, typer.Option(metavar="HOST:PORT", help="What the chief listens on.")],
     workers: Annotated[int, typer.Option(min=1, help="Trials at a time on this machine.")] = 1,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the sweep's token; else `token` in the sweep's folder.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="File of the chief's certificate (PEM), where it has one.")
+    ] = None,
 ) -> None:
     """Work for a sweep that another machine leads, until it ends.
 
+    It shows the sweep's token, which may also be in the environment's SPEECHGRU_TOKEN.
     Example: `speechgru join sweeps/first --chief 192.168.1.10:7777 --workers 2`
     """
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").join)
     with show_progress() as progress:
-        replaced = verb(run, chief, workers=workers, progress=progress)
+        replaced = verb(
+            run, chief, workers=workers, token_file=token_file, certificate=tls_certificate, progress=progress
+        )
     terminal.print(f"{run}: the sweep has ended" + (f"; {replaced} workers died and were replaced" if replaced else ""))
     print_next("train", run / "best.yaml", "--run", Path("runs") / run.name)
 

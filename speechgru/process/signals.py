@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,13 +21,10 @@ class Interruption:
     Args:
         advice: how to resume; completes the message of an end at once.
         awaited: whether the caller looks at `received` soon.
-        urgent: makes the exception of a first signal that nobody awaits; `Interrupted` with the message when None.
     """
 
-    def __init__(
-        self, *, advice: str, awaited: bool = False, urgent: Callable[[], BaseException] | None = None
-    ) -> None:
-        self._advice, self._urgent = advice, urgent
+    def __init__(self, *, advice: str, awaited: bool = False) -> None:
+        self._advice = advice
         self.awaited = awaited
         #: The number of the last signal; None before the first.
         self.received: int | None = None
@@ -56,8 +52,6 @@ class Interruption:
         is_first, self.received = self.received is None, number
         if is_first and self.awaited:
             return
-        if is_first and self._urgent is not None:
-            raise self._urgent()
         raise Interrupted(f"stopped at once; {self._advice}", code=exit_code(number))
 
 
@@ -67,4 +61,4 @@ def exit_code(number: int | None) -> int:
 
 
 class Stopped(BaseException):
-    """The worker was asked to end; no `Exception`, so that keras-tuner does not count it as a trial's failure."""
+    """The worker was asked to end; no `Exception`, so that nobody counts it as a failure."""

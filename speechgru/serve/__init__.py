@@ -16,7 +16,7 @@ speechgru.errors.UserError: nothing to serve by; give an address for Wyoming (--
 True
 """
 
-from speechgru.serve.address import read_token
+from speechgru.network import read_token
 from speechgru.serve.limits import Limits
 from speechgru.serve.run import Server, serve
 

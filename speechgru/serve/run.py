@@ -11,8 +11,8 @@ from typing import Any
 
 from speechgru.decoding import DecodingOptions, EndpointRule
 from speechgru.errors import Interrupted, UserError
+from speechgru.network import TOKEN_VARIABLE, Address
 from speechgru.process.signals import exit_code
-from speechgru.serve.address import TOKEN_VARIABLE, Address
 from speechgru.serve.limits import Limits
 from speechgru.serve.service import Service
 from speechgru.text import require_language

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import secrets
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,27 +19,20 @@ from speechgru.config.resuming import MAY_CHANGE_IN_A_SWEEP
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, Interrupted, UserError
 from speechgru.files import room_for, sha256_of, write_json
+from speechgru.network import Address, client_tls, read_token, read_token_file, server_tls
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
-from speechgru.tune.environment import (
-    free_port,
-    hidden_gpus,
-    keras_tuner_environment,
-    list_gpus,
-    local_host,
-    parse_address,
-    trial_environment,
-    wait_until_listening,
-    worker_name,
-)
+from speechgru.tune.environment import hidden_gpus, list_gpus, trial_environment, worker_name
 from speechgru.tune.folder import SweepFolder, read_json
 from speechgru.tune.heartbeat import Heartbeats
 from speechgru.tune.journal import Journal
+from speechgru.tune.port import Client, Listener, Port
 from speechgru.tune.refusals import Refusals
 from speechgru.tune.results import rows_of, write_results
 from speechgru.tune.supervisor import Supervisor
 from speechgru.tune.sweep_file import LoadedSweep, count_combinations
+from speechgru.tune.worker import work
 from speechgru.utterances.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -56,6 +50,8 @@ _FILES = (
 _START_FITS = ("model.", "features.", "data.sample_rate", "text.")
 #: How to resume after a second signal.
 _ADVICE = "the same command resumes the sweep"
+#: Where this machine's own workers find the chief: any free port, which no other machine reaches.
+_OWN = Address("127.0.0.1", 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +81,8 @@ def tune(
     *,
     workers: int = 1,
     listen: str | None = None,
+    token_file: str | Path | None = None,
+    tls: tuple[str | Path, str | Path] | None = None,
     progress: Progress = silent,
 ) -> SweepResult:
     """Searches, or resumes the search in `run`.
@@ -96,7 +94,12 @@ def tune(
         loaded: the sweep, from `sweep_file.load_sweep`.
         run: the sweep's folder; made when it is missing. Where several machines work, all must see it under this name.
         workers: trials at a time on this machine. Several share its cores, and each has a GPU where there are some.
-        listen: `HOST:PORT` for workers of other machines (`join`); None where there are none.
+        listen: `HOST:PORT` for workers of other machines (`join`); None where there are none. They must show the
+            sweep's token.
+        token_file: holds the token, and is made where it is missing; None for what the environment's `SPEECHGRU_TOKEN`
+            holds, and else for `token` in the sweep's folder.
+        tls: files of a certificate and of its key (PEM), so that nobody in the network reads what is sent there, the
+            token included; None for plain connections.
         progress: called after each trial.
 
     Returns:
@@ -105,35 +108,53 @@ def tune(
     Raises:
         ConfigError: the folder holds another sweep.
         ManifestError: a manifest of the sweep cannot be read, so that every trial would fail.
-        UserError: the folder is in use, a worker cannot be kept alive, nothing can be listened on, the disk is full.
+        UserError: the folder or the address is in use, a worker cannot be kept alive, the token or certificate is none,
+            the disk is full.
         Interrupted: a signal came; all is kept.
     """
     if workers < (0 if listen else 1):
         raise UserError(f"a sweep needs a worker, got --workers {workers}; 0 goes with --listen alone")
-    address = None if listen is None else parse_address(listen)
+    if tls is not None and listen is None:
+        raise UserError("a certificate is for the workers of other machines, and goes with --listen")
+    listener = None
+    if listen is not None:
+        listener = Listener(Address.parse(listen), None if tls is None else server_tls(*tls))
     _require_beginning(loaded)
     folder = SweepFolder(Path(run).absolute())
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
         if _require_same_sweep(folder, loaded):
             progress("resuming", 0, 0, "no trial of the sweep that was here came to a checkpoint; it is begun anew")
-        return Chief(folder, loaded, workers=workers, listen=address, progress=progress).lead()
+        token = secrets.token_urlsafe() if listener is None else _token_of(folder, token_file, make=True)
+        return Chief(folder, loaded, workers=workers, listener=listener, token=token, progress=progress).lead()
 
 
-def join(run: str | Path, chief: str, *, workers: int = 1, progress: Progress = silent) -> int:
+def join(
+    run: str | Path,
+    chief: str,
+    *,
+    workers: int = 1,
+    token_file: str | Path | None = None,
+    certificate: str | Path | None = None,
+    progress: Progress = silent,
+) -> int:
     """Works for a sweep that another machine leads, until it ends.
 
     Args:
         run: the sweep's folder, as its chief sees it.
         chief: `HOST:PORT` that the chief listens on.
         workers: trials at a time on this machine.
+        token_file: holds the sweep's token; None for what the environment's `SPEECHGRU_TOKEN` holds, and else for
+            `token` in the sweep's folder.
+        certificate: file (PEM) of the chief's certificate, or of the one that has signed it; None where it has none.
         progress: called when workers start.
 
     Returns:
         How many times a worker died and was replaced.
 
     Raises:
-        UserError: there is no sweep in the folder, the address is none, or a worker cannot be kept alive.
+        UserError: there is no sweep in the folder, the address is none, the chief refuses the token or is not the one
+            of the certificate, or a worker cannot be kept alive.
         Interrupted: a signal came; the trials' state is kept.
     """
     folder = SweepFolder(Path(run).absolute())
@@ -141,17 +162,34 @@ def join(run: str | Path, chief: str, *, workers: int = 1, progress: Progress = 
         raise UserError(f"{folder.path}: holds no sweep; give the folder that the chief writes, which all machines see")
     if workers < 1:
         raise UserError(f"joining needs a worker, got --workers {workers}")
-    host, port = parse_address(chief)
-    with Interruption(advice=_ADVICE, awaited=True) as stopped, Supervisor(folder, host, port, workers) as supervisor:
-        progress("working", 0, 1, f"{workers} workers for {chief}")
-        while not stopped() and (read_json(folder.status) or {}).get("ended") is None:
-            supervisor.check()
-            time.sleep(0.5)
-        if stopped():
-            raise Interrupted("stopped; the trials' state is kept", code=exit_code(stopped.received))
-        supervisor.wait()
+    address = Address.parse(chief)
+    token = _token_of(folder, token_file, make=False)
+    tls = None if certificate is None else client_tls(certificate)
+    with Interruption(advice=_ADVICE, awaited=True) as stopped:
+        if not Client(address, token, tls=tls, stopped=stopped).greet():
+            progress("working", 0, 0, f"{address} does not answer yet; waiting for it for an hour")
+        with Supervisor(
+            folder, address, workers, token=token, certificate=None if certificate is None else Path(certificate)
+        ) as supervisor:
+            progress("working", 0, 1, f"{workers} workers for {address}")
+            while not stopped() and (read_json(folder.status) or {}).get("ended") is None:
+                supervisor.check()
+                time.sleep(0.5)
+            if stopped():
+                raise Interrupted("stopped; the trials' state is kept", code=exit_code(stopped.received))
+            supervisor.wait()
     progress("working", 1, 1, "the sweep has ended")
     return supervisor.num_replaced
+
+
+def _token_of(folder: SweepFolder, file: str | Path | None, *, make: bool) -> str:
+    """The token of a sweep's port: a file's, the environment's, or the one in the sweep's folder.
+
+    Raises:
+        UserError: it is none, or missing.
+    """
+    given = read_token(None, os.environ) if file is None else None
+    return given or read_token_file(folder.token if file is None else file, make=make)
 
 
 class Chief:
@@ -161,7 +199,8 @@ class Chief:
         folder: the sweep's folder, held against other leaders.
         loaded: the sweep.
         workers: trials at a time on this machine.
-        listen: host and port for workers of other machines; None where there are none.
+        listener: for workers of other machines; None where there are none.
+        token: what workers show.
         progress: called after each trial.
     """
 
@@ -171,11 +210,12 @@ class Chief:
         loaded: LoadedSweep,
         *,
         workers: int,
-        listen: tuple[str, int] | None,
+        listener: Listener | None,
+        token: str,
         progress: Progress,
     ):
         self._folder, self._loaded, self._workers, self._progress = folder, loaded, workers, progress
-        self._listen, self._gpus = listen, list_gpus()
+        self._listener, self._token, self._gpus = listener, token, list_gpus()
         self._journal = Journal(folder.journal)
         self._refusals = Refusals(loaded)
         self._oracle: JournaledOracle | None = None
@@ -189,7 +229,7 @@ class Chief:
         from speechgru.tune.oracles import SweepHooks, make_oracle
 
         sweep = self._loaded.sweep
-        is_alone = self._workers == 1 and self._listen is None
+        is_alone = self._workers == 1 and self._listener is None
         hooks = SweepHooks(
             plan=self._plan,
             reason_to_refuse=self._refusals.reason,
@@ -230,45 +270,26 @@ class Chief:
 
     def _work_alone(self, oracle: JournaledOracle, stopped: Interruption, visible_gpus: str | None) -> None:
         """Searches and works in this process, one trial after the other."""
-        from speechgru.tune.worker import SweepTuner
-
-        with keras_tuner_environment(worker_name(0)):
-            environment = trial_environment(gpu=None, threads=None)
-            environment.pop("CUDA_VISIBLE_DEVICES")
-            if visible_gpus is not None:
-                environment["CUDA_VISIBLE_DEVICES"] = visible_gpus
-            tuner = SweepTuner(oracle, self._folder, environment=environment, stopped=stopped)
-            with contextlib.suppress(Stopped):
-                tuner.search()
-            if tuner.error is not None:
-                raise tuner.error
+        environment = trial_environment(gpu=None, threads=None)
+        environment.pop("CUDA_VISIBLE_DEVICES")
+        if visible_gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = visible_gpus
+        with contextlib.suppress(Stopped):
+            work(oracle, worker_name(0), self._folder, environment=environment, stopped=stopped)
 
     def _serve(self, oracle: JournaledOracle, stopped: Interruption) -> None:
         """Serves the search to workers of this machine and of others."""
-        from speechgru.tune.worker import SweepTuner
-
-        address = self._listen or ("127.0.0.1", free_port())
-        failures: list[BaseException] = []
-
-        def serve() -> None:
-            try:
-                tuner.search()
-            except BaseException as error:
-                failures.append(error)
-
-        with keras_tuner_environment("chief", address):
-            tuner = SweepTuner(oracle, self._folder, environment={}, stopped=stopped)
-            server = threading.Thread(target=serve, daemon=True)
-            server.start()
-            # keras-tuner reads its environment once, when it begins to listen.
-            wait_until_listening(address, failures)
-        host, port = address
-        with Supervisor(self._folder, local_host(host), port, self._workers, gpus=self._gpus) as supervisor:
-            while not stopped() and not oracle.is_over():
-                supervisor.check(replace=oracle.is_wanted, recall=bool(oracle.unassigned))
-                time.sleep(0.2)
-            if not stopped() and oracle.failure is None:
-                supervisor.wait()
+        listeners = [Listener(_OWN)] if self._listener is None else [Listener(_OWN), self._listener]
+        with Port(oracle, self._token, listeners, log=lambda line: self._progress("port", 0, 0, line)) as port:
+            if self._listener is not None:
+                self._progress("port", 0, 0, f"workers may join at {port.addresses[1]}, with the sweep's token")
+            own = port.addresses[0]
+            with Supervisor(self._folder, own, self._workers, token=self._token, gpus=self._gpus) as supervisor:
+                while not stopped() and not oracle.is_over():
+                    supervisor.check(replace=oracle.is_wanted, recall=bool(oracle.unassigned))
+                    time.sleep(0.2)
+                if not stopped() and oracle.failure is None:
+                    supervisor.wait()
 
     # -- what the search asks ----------------------------------------------------------------------------------------
 
@@ -306,7 +327,7 @@ class Chief:
                 "here; all machines must see the sweep's folder under the same name"
             )
         if outcome["status"] == "refused":
-            self._refusals.remember(read_json(self._folder.trial(number).plan)["values"], outcome["reason"])
+            self._refusals.remember(self._folder.trial(number).read_plan()["values"], outcome["reason"] or "no reason")
         return outcome
 
     # -- what is shown -----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Everything that this package uses of keras-tuner, by names of its own.
 
-keras-tuner is unmaintained, and documents neither an oracle's bookkeeping nor how a tuner runs a trial. Both are needed
-to rebuild a search from its journal. So no other module imports it: a new version that renames something breaks this
+keras-tuner is unmaintained, and does not document an oracle's bookkeeping, which is needed to rebuild a search from its
+journal. So no other module imports it: a new version that renames something breaks this
 file alone, and `missing_names` lists what is gone.
 """
 
@@ -16,7 +16,6 @@ require_tensorflow()
 
 import keras_tuner
 from keras_tuner import HyperParameters
-from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from speechgru.errors import UserError
@@ -63,9 +62,6 @@ UNDOCUMENTED_NAMES: dict[str, tuple[str, ...]] = {
         "_random_state",  # where the Gaussian process's optimisation starts from
         "_seed_state",  # the next seed of values drawn evenly
     ),
-    "BaseTuner": (
-        "_run_and_update_trial",  # runs a trial and reports its metrics; overridden, outcomes lie in files
-    ),
 }
 
 
@@ -80,8 +76,7 @@ def missing_names() -> list[str]:
     options = {"objective": keras_tuner.Objective("score", "min"), "hyperparameters": space}
     missing = []
     for owner, names in UNDOCUMENTED_NAMES.items():
-        # Some names exist only in an instance; a tuner would need a folder, and its method is the class's.
-        thing = BaseTuner if owner == "BaseTuner" else getattr(keras_tuner.oracles, owner)(**options)
+        thing = getattr(keras_tuner.oracles, owner)(**options)  # some names exist only in an instance
         missing += [f"{owner}.{name}" for name in names if not hasattr(thing, name)]
     return missing
 
@@ -240,43 +235,6 @@ class AdaptedHyperbandOracle(AdaptedOracle):
         self._brackets = [*kept, *(bracket for bracket in self._brackets if bracket not in kept)]
 
 
-class AdaptedTuner(BaseTuner):
-    """Asks an oracle, here or over the network, for trials and runs them one after the other.
-
-    Args:
-        oracle: the search; where the environment names a chief, only what keras-tuner wants to see.
-        directory: keras-tuner's folder, in which it finds and writes nothing.
-        project_name: the folder's name.
-    """
-
-    oracle: Any
-
-    def __init__(self, oracle: Any, *, directory: str, project_name: str):
-        super().__init__(oracle, directory=directory, project_name=project_name)
-
-    def run_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
-        """Runs a trial; its outcome is a file, which the chief reads."""
-        raise NotImplementedError
-
-    def _run_and_update_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
-        self.run_trial(trial)
-
-    def save(self) -> None:
-        """Does nothing: the journal holds all there is to keep."""
-
-
 def running(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values that are given, in the form of `populate_space`."""
     return {"status": TrialStatus.RUNNING, "values": dict(values)}
-
-
-def ticket(number: str, status: str) -> Trial:
-    """What a worker receives: a number and a status. The values lie in the trial's folder, to the last digit, where
-    keras-tuner would send them with 32 bits.
-    """
-    return Trial(hyperparameters=HyperParameters(), trial_id=number, status=status)
-
-
-def client_oracle() -> Any:
-    """An oracle for a tuner whose environment names a chief: never asked, but keras-tuner wants one."""
-    return RandomSearchOracle(objective=keras_tuner.Objective("score", "min"))

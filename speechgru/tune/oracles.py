@@ -34,8 +34,8 @@ from speechgru.tune.keras_tuner_adapter import (
     TrialStatus,
     require_names,
     running,
-    ticket,
 )
+from speechgru.tune.port import Ticket
 from speechgru.tune.space import Dimension
 from speechgru.tune.sweep_file import Tuner
 
@@ -44,8 +44,8 @@ _MAX_REFUSED = 200
 
 #: Between the seeds of one trial and of the next: more than a trial draws.
 _STRIDE = 10_007
-#: The number of a trial where there is none.
-_NO_TRIAL = "none"
+#: What a worker gets where there is no trial any more.
+_NO_MORE = Ticket("", TrialStatus.STOPPED)
 
 #: What a trial was drawn to do: its number, its values by key, and for hyperband where it resumes and stops.
 Choice = dict[str, Any]
@@ -73,7 +73,7 @@ class SweepHooks:
 class JournaledOracle(AdaptedOracle):
     """What the searches have in common; goes before keras-tuner's class.
 
-    All events go through `create_trial` and `end_trial`, in this process or, by keras-tuner's server, from another one.
+    All events go through `create_trial` and `end_trial`, in this process or, by the sweep's port, from another one.
     Both may be called twice for one event, as by a worker that did not receive the answer.
 
     Args:
@@ -176,18 +176,18 @@ class JournaledOracle(AdaptedOracle):
 
     # -- what workers ask --------------------------------------------------------------------------------------------
 
-    def create_trial(self, tuner_id: str) -> Trial:
+    def create_trial(self, tuner_id: str) -> Ticket:
         """The next trial for a worker: the one that it has, one that lost its worker, or a new one."""
         with self._guard:
             try:
                 trial = self._next_trial(tuner_id)
-                return ticket(trial.trial_id, trial.status)
+                return _NO_MORE if trial is None else Ticket(trial.trial_id, trial.status)
             except Exception as error:
-                # Raised through keras-tuner, it would leave its lock held, and the workers would wait for ever.
+                # It ends the sweep, which is the leader's to raise: the workers would ask again.
                 self.failure, self.ended = error, "the search failed"
-                return ticket(_NO_TRIAL, TrialStatus.STOPPED)
+                return _NO_MORE
 
-    def _next_trial(self, worker: str) -> Trial:
+    def _next_trial(self, worker: str) -> Trial | None:
         trial = self.trial_of(worker)
         if trial is not None:
             return trial
@@ -214,7 +214,7 @@ class JournaledOracle(AdaptedOracle):
                 self.ended = self._reason_to_end()
         self.release(worker)
         self._hooks.on_change()
-        return ticket(_NO_TRIAL, TrialStatus.STOPPED)
+        return None
 
     def _begin(self, trial: Trial, worker: str) -> str | None:
         """Plans and records a new trial; returns why it was refused, None where it was not."""
@@ -230,26 +230,29 @@ class JournaledOracle(AdaptedOracle):
             | {"values": choice["values"], "epochs": choice.get("stop_after_epochs")}
         )
         if reason is not None:
-            self._record_end(number)
+            self._record_end(number, self._hooks.read_outcome(number))
             self._last_refusal = reason
         return reason
 
-    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
-        """Does nothing: a trial's result is read from its folder, to the last digit."""
-        return self.trials[trial_id]
+    def end_trial(self, trial_id: str) -> None:
+        """A worker reports that a trial has ended.
 
-    def end_trial(self, trial: Trial) -> None:
-        """A worker reports that a trial has ended."""
+        Raises:
+            UserError: there is no such trial, or its outcome is not there; nothing has changed then.
+        """
         with self._guard:
+            if trial_id not in self.trials:
+                raise UserError(f"the sweep has no trial {trial_id}")
+            if trial_id in self.end_order:
+                return
+            outcome = self._hooks.read_outcome(trial_id)
             try:
-                if trial.trial_id in self.trials and trial.trial_id not in self.end_order:
-                    self._record_end(trial.trial_id)
-                    self._hooks.on_change()
+                self._record_end(trial_id, outcome)
+                self._hooks.on_change()
             except Exception as error:
                 self.failure, self.ended = error, "the search failed"
 
-    def _record_end(self, number: str) -> None:
-        outcome = self._hooks.read_outcome(number)
+    def _record_end(self, number: str, outcome: dict[str, Any]) -> None:
         if outcome["status"] == "refused":
             self._last_refusal = outcome.get("reason") or self._last_refusal
         has_left = self.makes_room(number, outcome["status"])

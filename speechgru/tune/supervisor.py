@@ -6,12 +6,14 @@ import contextlib
 import os
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import filelock
 
 from speechgru.errors import UserError
 from speechgru.files import room_for
+from speechgru.network import Address
 from speechgru.process.children import run_module
 from speechgru.tune.environment import list_gpus, worker_environment, worker_name
 from speechgru.tune.folder import SweepFolder
@@ -27,14 +29,25 @@ class Supervisor:
 
     Args:
         folder: the sweep's.
-        host: of the chief.
-        port: of the chief.
+        chief: where it listens.
         count: how many workers.
+        token: of the chief's port.
+        certificate: file of the certificate that the chief's TLS is trusted by; None where it has none.
         gpus: names for CUDA_VISIBLE_DEVICES; shared out in turn. None looks for them.
     """
 
-    def __init__(self, folder: SweepFolder, host: str, port: int, count: int, *, gpus: list[str] | None = None):
-        self._folder, self._address, self._count = folder, (host, port), count
+    def __init__(
+        self,
+        folder: SweepFolder,
+        chief: Address,
+        count: int,
+        *,
+        token: str,
+        certificate: Path | None = None,
+        gpus: list[str] | None = None,
+    ):
+        self._folder, self._chief, self._count = folder, chief, count
+        self._token, self._certificate = token, "" if certificate is None else str(certificate.absolute())
         self._gpus = list_gpus() if gpus is None else gpus
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._deaths: dict[str, list[int]] = {}
@@ -113,14 +126,15 @@ class Supervisor:
 
     def _start(self, name: str) -> None:
         place = self._names.index(name)
-        gpu = [self._gpus[place % len(self._gpus)]] if self._gpus else []
-        threads = max(1, (os.cpu_count() or 1) // self._count)
+        gpu = self._gpus[place % len(self._gpus)] if self._gpus else ""
+        threads = str(max(1, (os.cpu_count() or 1) // self._count))
+        options = (name, str(self._chief), threads, gpu, self._certificate)
         with open(self._folder.workers / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                run_module("speechgru.tune.worker", str(self._folder.path), name, str(threads), *gpu),
+                run_module("speechgru.tune.worker", str(self._folder.path), *options),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=worker_environment(name, self._address),
+                env=worker_environment(self._token),
                 start_new_session=True,
             )

@@ -10,18 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-
+from speechgru.errors import UserError
 from speechgru.files import write_json
+from speechgru.network import TOKEN_VARIABLE, Address, client_tls, read_token
 from speechgru.process.children import run_module
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.runs import RunFolder
-from speechgru.tune.environment import is_chief_process, trial_environment
+from speechgru.tune.environment import trial_environment
 from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
 from speechgru.tune.heartbeat import beating
-from speechgru.tune.keras_tuner_adapter import AdaptedTuner, Trial, TrialStatus, client_oracle
+from speechgru.tune.port import IDLE, STOPPED, Client, Desk
 
 #: How a trial's process is started; the folder is added.
 TRIAL_COMMAND = tuple(run_module("speechgru.tune.trial"))
@@ -29,84 +28,35 @@ TRIAL_COMMAND = tuple(run_module("speechgru.tune.trial"))
 _LOOK_SECONDS, _IDLE_SECONDS = 0.1, 1.0
 #: Seconds that a stopped trial has to finish its step and keep its state.
 _STOP_SECONDS = 90.0
-#: Seconds for which a worker waits for a chief that was stopped or killed.
-_CHIEF_SECONDS = 3600.0
 
 
-class SweepTuner(AdaptedTuner):
-    """keras-tuner's side of a worker, and, where its environment says so, of the chief.
+def work(
+    desk: Desk, name: str, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]
+) -> None:
+    """Runs trial after trial, each in a process of its own, until there are no more.
 
     Args:
-        oracle: the search; where the environment names a chief, `client_oracle`'s.
+        desk: hands them out.
+        name: the worker's.
         sweep: the sweep's folder.
         environment: of the trials' processes.
         stopped: whether the worker shall end.
+
+    Raises:
+        Stopped: the worker shall end; the trial's state is kept.
+        UserError: a trial cannot be run, such as on a full disk, or the desk refuses a call.
     """
-
-    def __init__(self, oracle: Any, sweep: SweepFolder, *, environment: Mapping[str, str], stopped: Interruption):
-        super().__init__(oracle, directory=str(sweep.path), project_name=sweep.workers.name)
-        self._sweep, self._environment, self._stopped = sweep, dict(environment), stopped
-        self._search_oracle = oracle
-        #: What kept the worker from running a trial, where something did.
-        self.error: Exception | None = None
-        self.oracle = _RetryingOracle(self.oracle, stopped, is_remote=self.oracle is not oracle)
-
-    def run_trial(self, trial: Trial, *args: Any, **options: Any) -> None:
-        """Runs a trial in a process of its own; its outcome is a file."""
-        try:
-            run_in_process(self._sweep.trial(trial.trial_id), environment=self._environment, stopped=self._stopped)
-        except Exception as error:  # such as a full disk: nothing that the trial's values caused
-            self.error = error
-            raise Stopped from error
-
-    def search(self, *args: Any, **options: Any) -> None:
-        """Serves the search in the chief's process; elsewhere runs trials until there are no more."""
-        if is_chief_process():
-            self.oracle = self._search_oracle
-        super().search(*args, **options)
-
-
-class _RetryingOracle:
-    """An oracle that may be out of reach for a while: what it does not answer is asked again.
-
-    Args:
-        oracle: the oracle, or keras-tuner's client of one.
-        stopped: whether the worker shall end.
-        is_remote: whether it is a client.
-    """
-
-    def __init__(self, oracle: Any, stopped: Interruption, *, is_remote: bool):
-        self._oracle, self._stopped, self._is_remote = oracle, stopped, is_remote
-
-    def create_trial(self, tuner_id: str) -> Trial:
-        while True:
-            if self._stopped():
-                raise Stopped
-            trial = self._ask("create_trial", tuner_id)
-            if trial.status != TrialStatus.IDLE:
-                return trial
+    while True:
+        if stopped():
+            raise Stopped
+        ticket = desk.create_trial(name)
+        if ticket.status == STOPPED:
+            return
+        if ticket.status == IDLE:
             time.sleep(_IDLE_SECONDS)
-
-    def end_trial(self, trial: Trial) -> None:
-        self._ask("end_trial", trial)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._oracle, name)
-
-    def _ask(self, name: str, *arguments: Any) -> Any:
-        deadline = time.monotonic() + _CHIEF_SECONDS
-        while True:
-            try:
-                self._stopped.awaited = not self._is_remote
-                return getattr(self._oracle, name)(*arguments)
-            except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-                    raise
-                if self._stopped() or time.monotonic() > deadline:
-                    raise Stopped from error
-                time.sleep(_IDLE_SECONDS)
-            finally:
-                self._stopped.awaited = True
+            continue
+        run_in_process(sweep.trial(ticket.trial_id), environment=environment, stopped=stopped)
+        desk.end_trial(ticket.trial_id)
 
 
 def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopped: Callable[[], bool]) -> None:
@@ -177,22 +127,30 @@ def _describe_end(code: int) -> str:
 
 
 def main() -> None:
-    """A worker that a supervisor started: `python -m speechgru.tune.worker FOLDER NAME THREADS [GPU]`."""
-    sweep, name, threads = SweepFolder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-    gpu = sys.argv[4] if len(sys.argv) > 4 else None
-    environment = trial_environment(gpu=gpu, threads=threads or None)
+    """A worker that a supervisor started: `python -m speechgru.tune.worker FOLDER NAME CHIEF THREADS GPU CERTIFICATE`.
+
+    The last two may be empty; the token comes in the environment, where nobody who lists processes sees it.
+    """
+    folder, name, chief, threads, gpu, certificate = sys.argv[1:]
+    sweep = SweepFolder(Path(folder))
+    token = read_token(None, os.environ)
+    if token is None:
+        raise UserError(f"a worker needs the sweep's token in the environment's {TOKEN_VARIABLE}")
+    environment = trial_environment(gpu=gpu or None, threads=int(threads) or None)
     with (
-        Interruption(advice="the same command resumes the sweep", awaited=True, urgent=Stopped) as stopped,
+        Interruption(advice="the same command resumes the sweep", awaited=True) as stopped,
         beating(sweep, name),
     ):
         threading.Thread(target=_stop_with_parent, daemon=True).start()
-        tuner = SweepTuner(client_oracle(), sweep, environment=environment, stopped=stopped)
+        desk = Client(
+            Address.parse(chief), token, tls=client_tls(certificate) if certificate else None, stopped=stopped
+        )
         try:
-            tuner.search()
+            work(desk, name, sweep, environment=environment, stopped=stopped)
         except Stopped:
-            if tuner.error is not None:
-                raise tuner.error from None
             sys.exit(exit_code(stopped.received))
+        except UserError as error:
+            sys.exit(str(error))
 
 
 def _stop_with_parent() -> None:

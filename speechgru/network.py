@@ -1,4 +1,4 @@
-"""Where a server listens, and the token that it asks for."""
+"""Where a server listens, and how it and its clients know each other: tokens and certificates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import ipaddress
 import os
 import secrets
 import socket
+import ssl
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.errors import UserError
+from speechgru.files import read_small_file
 
 #: The environment's variable that may hold the token.
 TOKEN_VARIABLE = "SPEECHGRU_TOKEN"
@@ -104,23 +106,41 @@ def read_token(file: str | Path | None, environment: Mapping[str, str]) -> str |
         The token; None where nothing gives one.
 
     Raises:
-        UserError: the file cannot be read or written, others may read it, or a token is too short or has characters
+        UserError: as `read_token_file`.
+    """
+    if file is not None:
+        return read_token_file(file)
+    token = environment.get(TOKEN_VARIABLE)
+    return None if token is None else _checked(token.strip(), f"the environment's {TOKEN_VARIABLE}")
+
+
+def read_token_file(file: str | Path, *, make: bool = True) -> str:
+    """The token in a file.
+
+    Args:
+        file: the file.
+        make: whether a missing one is made, with a new token.
+
+    Raises:
+        UserError: the file cannot be read or written, others may read it, or the token is too short or has characters
             that no HTTP header holds.
     """
-    if file is None:
-        token = environment.get(TOKEN_VARIABLE)
-        return None if token is None else _checked(token.strip(), f"the environment's {TOKEN_VARIABLE}")
     file = Path(file)
-    with contextlib.suppress(FileExistsError):
-        # O_EXCL: never an existing file's content, and nobody else's from the first moment on.
-        number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "w", encoding="ascii") as written:
-            written.write(secrets.token_urlsafe(32) + "\n")
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
-        if os.name == "posix" and mode & 0o077:
-            raise UserError(f"{file}: others than its owner may use it (mode {mode:o}); chmod 600 it, or name another")
-        token = opened.read(1000).strip()
+    try:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                # O_EXCL: never an existing file's content, and nobody else's from the first moment on.
+                number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(number, "w", encoding="ascii") as written:
+                    written.write(secrets.token_urlsafe(32) + "\n")
+        mode = stat.S_IMODE(file.stat().st_mode)
+        token = read_small_file(file, most=1000).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise UserError(
+            f"{file}: a file with a token, which cannot be read ({_reason(error)}); whoever has it may give you a copy"
+        ) from error
+    if os.name == "posix" and mode & 0o077:
+        raise UserError(f"{file}: others than its owner may use it (mode {mode:o}); chmod 600 it, or name another")
     return _checked(token, str(file))
 
 
@@ -133,3 +153,38 @@ def _checked(token: str, where: str) -> str:
     if not _TOKEN_CHARACTERS.issuperset(token):
         raise UserError(f"{where}: a token holds letters, digits and the marks - _ . ~ alone; choose another one")
     return token
+
+
+def server_tls(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
+    """TLS for a server, by the files of a certificate and of its key (PEM).
+
+    Raises:
+        UserError: one of them cannot be read, is none, or the key asks for a password.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Without an answer of ours OpenSSL would ask the terminal for a password.
+        context.load_cert_chain(certificate, key, password=b"")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise UserError(
+            f"{certificate}, {key}: not a certificate and its key in PEM without a password ({_reason(error)})"
+        ) from error
+    return context
+
+
+def client_tls(certificate: str | Path) -> ssl.SSLContext:
+    """TLS for a client that trusts the servers of one certificate, or of those that it has signed, and no other.
+
+    Raises:
+        UserError: the file cannot be read, or is none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # asks for the host's name in the certificate
+    try:
+        context.load_verify_locations(certificate)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{certificate}: not a certificate in PEM ({_reason(error)})") from error
+    return context
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
