@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from speechgru import jsonlines
 from speechgru.config.load import known_keys, load_config
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.files import write_json
@@ -567,16 +568,94 @@ def test_a_worker_that_came_back_too_late_loses_no_trial(write_sweep, tmp_path):
 
 
 def test_a_journal_of_another_search_is_an_error(write_sweep, tmp_path):
-    loaded = load_sweep(write_sweep())
-    (tmp_path / "j.jsonl").write_text('{"event": "began", "trial": "0007", "worker": "w", "seconds": 1, "raw": {}}\n')
-    with pytest.raises(UserError, match="trial 0007, which this search does not draw"):
+    loaded = load_sweep(write_sweep("\n  model.units: {type: choice, values: [8, 16]}"))
+    began = [
+        {"event": "began", "trial": f"{k:04d}", "worker": "w", "seconds": 1, "values": {}, "raw": {"model.units": 0}}
+        for k in range(9)
+    ]
+    jsonlines.write_lines(tmp_path / "j.jsonl", began)
+    with pytest.raises(UserError, match=r"the journal has trial 000\d, which this search does not draw"):
         Search(loaded, tmp_path / "j.jsonl", tuner=loaded.sweep.tuner)
 
 
-def test_a_journal_damaged_before_its_end_is_an_error(tmp_path):
-    (tmp_path / "j.jsonl").write_text('{"event"\n{"event": "began"}\n')
-    with pytest.raises(BundleError, match=r"j\.jsonl:1: the line is damaged"):
-        Journal(tmp_path / "j.jsonl")
+def write_trials(search, folder):
+    """Writes what a chief and its workers leave in the folders of a search's trials."""
+    for event in search.oracle._journal.events:
+        trial = SweepFolder(folder).trial(event["trial"])
+        if event["event"] == "began":
+            choice = search.chosen[event["trial"]]
+            keys = ("trial", "values", "raw", "stop_after_epochs", "go_on_from")
+            write_json(trial.plan, {key: choice.get(key) for key in keys})
+        elif event["event"] == "ended":
+            done = {"status": event["status"], "score": event["score"], "reason": None, "wer": 0, "cer": 0}
+            rest = {"parameters": 1, "training_seconds": 1, "measuring_seconds": 1, "repeats": [], "broken_limits": {}}
+            write_json(trial.outcome, done | rest)
+
+
+def essence(events):
+    """What of events the search depends on."""
+    keys = ("event", "trial", "values", "raw", "status", "score")
+    return [{key: event.get(key) for key in keys} for event in events]
+
+
+@pytest.mark.parametrize("search", ["random", "grid", "hyperband"], indirect=True)
+def test_damaged_lines_of_a_journal_are_restored_from_the_trials_set_aside_and_said(search, tmp_path):
+    whole = search("journal", fail=lambda values: values["model.units"] == 16)
+    whole.run()
+    write_trials(whole, tmp_path)
+    path, events = tmp_path / "journal.jsonl", whole.oracle._journal.events
+    lines = path.read_bytes().splitlines(keepends=True)
+    for place in range(len(lines)):
+        for damage in (b"\xff" + lines[place], lines[place].replace(b"trial", b"tria1", 1), b"[]\n"):
+            path.write_bytes(b"".join([*lines[:place], damage, *lines[place + 1 :]]))
+            journal = Journal(path)
+            assert essence(journal.events) == essence(events)
+            assert "1 lines are damaged; 1 events were restored from the trials' folders" in journal.note
+            assert (tmp_path / "journal_damaged.jsonl").read_bytes().splitlines(keepends=True)[place] == damage
+    again = Journal(path)
+    assert again.note == "" and essence(again.events) == essence(events), "it was restored once"
+    resumed = search("journal", fail=lambda values: values["model.units"] == 16)
+    assert resumed.oracle.num_redrawn == 0 and drawn(resumed.oracle) == drawn(whole.oracle)
+    path.write_bytes(b"".join([lines[0], *[b"\0\n"] * (len(lines) - 1)]))
+    assert essence(Journal(path).events) == essence(events), "one trial at a time, the folders say everything"
+    path.unlink()
+    assert "is gone; " in Journal(path).note and essence(Journal(path).events) == essence(events)
+    path.write_bytes(b"".join([lines[0], *lines]) + lines[-1])
+    assert essence(Journal(path).events) == essence(events), "said twice, it happened once"
+
+
+def test_a_bad_name_of_a_worker_in_a_journal_costs_the_name_alone(write_sweep, tmp_path):
+    search = Search(load_sweep(write_sweep()), tmp_path / "journal.jsonl", tuner=Tuner(kind="random"), trials=2)
+    search.run()
+    path, events = tmp_path / "journal.jsonl", search.oracle._journal.events
+    path.write_text(path.read_text().replace('"worker": "w0"', '"worker": "nul\\u0000../../etc"'))
+    journal = Journal(path)
+    assert essence(journal.events) == essence(events) and "2 lines are damaged; 0 events" in journal.note
+    assert {event["worker"] for event in journal.events if event["event"] == "began"} == {"unknown"}
+
+
+def test_a_journal_whose_loss_no_folder_makes_good_is_an_error(write_sweep, tmp_path):
+    search = Search(load_sweep(write_sweep()), tmp_path / "journal.jsonl", tuner=Tuner(kind="random"), trials=3)
+    search.run()
+    path = tmp_path / "journal.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(["garbage\n", *lines[1:]]))
+    with pytest.raises(BundleError, match=r"0000/trial\.json: is missing or damaged; put it back, or give another"):
+        Journal(path)
+    assert path.read_text().startswith("garbage\n"), "nothing was changed"
+
+
+def test_a_trials_folder_is_not_given_to_other_values(write_sweep, tmp_path):
+    from speechgru.tune.chief import _require_same_values
+
+    trial = SweepFolder(tmp_path).trial("0000")
+    _require_same_values(trial, {"model.units": 8})
+    write_json(trial.plan, {"values": {"model.units": 16}})
+    _require_same_values(trial, {"model.units": 8})
+    write_json(trial.outcome, {"status": "failed", "score": None, "reason": "NaN"})
+    _require_same_values(trial, {"model.units": 16})
+    with pytest.raises(UserError, match=r"trials/0000: holds a trial of other values, of which the journal does not"):
+        _require_same_values(trial, {"model.units": 8})
 
 
 # -- results ---------------------------------------------------------------------------------------------------------

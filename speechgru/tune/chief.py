@@ -24,7 +24,7 @@ from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
 from speechgru.tune.environment import hidden_gpus, list_gpus, trial_environment, worker_name
-from speechgru.tune.folder import SweepFolder, read_json
+from speechgru.tune.folder import SweepFolder, TrialFolder, read_json
 from speechgru.tune.heartbeat import Heartbeats
 from speechgru.tune.journal import Journal
 from speechgru.tune.port import Client, Listener, Port
@@ -217,6 +217,8 @@ class Chief:
         self._folder, self._loaded, self._workers, self._progress = folder, loaded, workers, progress
         self._listener, self._token, self._gpus = listener, token, list_gpus()
         self._journal = Journal(folder.journal)
+        if self._journal.note:
+            progress(folder.journal.name, 0, 0, self._journal.note)
         self._refusals = Refusals(loaded)
         self._oracle: JournaledOracle | None = None
 
@@ -297,6 +299,7 @@ class Chief:
         """Writes a trial's plan, and of a refused one its outcome."""
         sweep, trial = self._loaded.sweep, self._folder.trial(choice["trial"])
         refused = choice.pop("refused")
+        _require_same_values(trial, choice["values"])
         try:
             config = self._loaded.configure(choice["values"]).model_dump(mode="json")
         except ConfigError:  # why it is refused
@@ -376,6 +379,19 @@ class Chief:
             notes=notes,
         )
         return rows
+
+
+def _require_same_values(trial: TrialFolder, values: dict[str, Any]) -> None:
+    """Refuses a folder that holds the result of other values: the journal that knew them is gone.
+
+    Raises:
+        UserError: it does.
+    """
+    if trial.plan.exists() and (trial.outcome.exists() or trial.is_claimed) and trial.read_plan()["values"] != values:
+        raise UserError(
+            f"{trial.path}: holds a trial of other values, of which the journal does not know; move the folder away, "
+            "or give another --run"
+        )
 
 
 def _require_beginning(loaded: LoadedSweep) -> None:

@@ -56,7 +56,8 @@ class SweepHooks:
     """What an oracle asks of whoever leads the sweep.
 
     Args:
-        plan: called with a new trial's choice, before its worker learns of it.
+        plan: called with a new trial's choice, and with what keras-tuner drew for it (`raw`), before its worker learns
+            of it.
         reason_to_refuse: why values are not worth a training; None where they are.
         read_outcome: the result of a trial, by its number: `status`, `score` (None unless it is completed) and more.
         on_change: called after each event.
@@ -151,7 +152,13 @@ class JournaledOracle(AdaptedOracle):
                         f"the journal has trial {number}, which this search does not draw; resume the sweep with the "
                         "versions of keras-tuner and speechgru that began it, or give another --run"
                     )
-                if trial.hyperparameters.values != event["raw"]:
+                if event["raw"] is None:  # restored from a plan of an earlier version, which says the values alone
+                    if drawn["values"] != event["values"]:
+                        raise UserError(
+                            f"the journal's line about trial {number} is damaged, and this search would draw the trial "
+                            "otherwise; restore the file, or give another --run"
+                        )
+                elif trial.hyperparameters.values != event["raw"]:
                     trial.hyperparameters.values = dict(event["raw"])
                     self.num_redrawn += 1
                 self._began[number], self._owners[number] = event["seconds"], event["worker"]
@@ -159,7 +166,10 @@ class JournaledOracle(AdaptedOracle):
                 self._owners[number] = event["worker"]
             else:
                 # Journals from before trials left their brackets say of none that it did.
-                self._apply_end(number, event["status"], event["score"], has_left=event.get("left", False))
+                has_left = event.get("left", False)
+                if event.get("restored"):
+                    has_left = self.makes_room(number, event["status"])
+                self._apply_end(number, event["status"], event.get("score"), has_left=has_left)
                 if event["status"] != "refused":
                     self._durations.append(event["seconds"] - self._began[number])
             self._seconds_before = event["seconds"]
@@ -221,10 +231,10 @@ class JournaledOracle(AdaptedOracle):
         choice = self._choice(trial)
         number = choice["trial"]
         reason = self._hooks.reason_to_refuse(choice["values"])
-        # The plan before the event: a trial of the journal always has its folder.
-        self._hooks.plan({**choice, "refused": reason})
-        self._began[number] = self.seconds
         raw = dict(trial.hyperparameters.values)
+        # The plan before the event: a trial of the journal always has its folder.
+        self._hooks.plan({**choice, "refused": reason, "raw": raw})
+        self._began[number] = self.seconds
         self._journal.append(
             {"event": "began", "trial": number, "worker": worker, "seconds": self.seconds, "raw": raw}
             | {"values": choice["values"], "epochs": choice.get("stop_after_epochs")}
