@@ -45,6 +45,7 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.runtime.tflite.facts.describe",
         "speechgru.runtime.tflite.facts.foreign_operators",
         "speechgru.runtime.tflite.metadata.read_metadata",
+        "speechgru.runtime.tflite.metadata.require_intact",
         "speechgru.scoring.evaluation.evaluate",
         "speechgru.scoring.predictions.load_run",
         "speechgru.scoring.predictions.transcribe_recordings",

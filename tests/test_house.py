@@ -16,6 +16,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             "errors",
+            "fields",
             "jit",
             "keras_backend",
             "lengths",

@@ -124,6 +124,13 @@ def inspect(
             *(["–" if wer is None else f"{wer:.2%}"] if parity else []),
         )
     terminal.print(table)
+    unchecked = [model["file"] for model in record["models"] if not model["has_checksum"]]
+    if unchecked:
+        terminal.print(
+            f"{', '.join(unchecked)}: has no checksum, so that damage is not noticed; export the bundle again",
+            style="yellow",
+            soft_wrap=True,
+        )
     table = Table("form", whole_column("signature"), "", whole_column("name"), "shape", "type")
     for model in record["models"]:
         for signature in model["signatures"]:

@@ -17,7 +17,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
 from speechgru.export.convert import QUANTIZATIONS, Inputs, to_tflite
-from speechgru.export.flatbuffer import with_metadata
+from speechgru.export.flatbuffer import sealed
 from speechgru.export.golden import shortest_recording, write_golden
 from speechgru.export.graphs import Graphs
 from speechgru.export.page import report_export
@@ -31,6 +31,7 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
+from speechgru.runtime.tflite import CHECKSUM_ENTRY
 from speechgru.scoring.predictions import load_run
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.trained_run import TrainedRun, open_run
@@ -256,8 +257,8 @@ def _convert(
         content = to_tflite(functions, form=form, calibration=_calibration(source))
         file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
         # Each file is a bundle by itself: it holds the metadata too, with itself as the only form.
-        own = metadata | {"default_form": form, "models": {form: {"file": file}}}
-        content = with_metadata(content, {METADATA_ENTRY: encode_json(own)})
+        own = metadata | {"default_form": form, "models": {form: {"file": file}}, "checksum": CHECKSUM_ENTRY}
+        content = sealed(content, {METADATA_ENTRY: encode_json(own)})
         (made / file).write_bytes(content)
         metadata["models"][form] = {"file": file, "size_bytes": len(content), "sha256": sha256_of(made / file)}
 

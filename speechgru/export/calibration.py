@@ -14,12 +14,12 @@ from speechgru import __version__
 from speechgru.decoding import DecodingOptions
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
-from speechgru.export.flatbuffer import with_metadata
+from speechgru.export.flatbuffer import sealed
 from speechgru.files import atomic_path, encode_json, replace_folder, sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
-from speechgru.runtime.tflite import read_metadata
+from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata
 from speechgru.scoring.evaluation import evaluate
 
 
@@ -123,4 +123,4 @@ def _keep_in_bundle(bundle: Path, rejection: dict[str, Any]) -> None:
 def _with_rejection(file: Path, rejection: dict[str, Any]) -> bytes:
     """A `.tflite` file's bytes with the threshold in its own metadata."""
     own = json.loads(read_metadata(file)[METADATA_ENTRY]) | {"rejection": rejection}
-    return with_metadata(file.read_bytes(), {METADATA_ENTRY: encode_json(own)})
+    return sealed(file.read_bytes(), {METADATA_ENTRY: encode_json(own | {"checksum": CHECKSUM_ENTRY})})

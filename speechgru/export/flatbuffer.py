@@ -14,6 +14,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from speechgru.runtime.tflite.metadata import CHECKSUM_BYTES, CHECKSUM_ENTRY, with_checksum
+
 #: What operators call the subgraphs that they run: in options of loops, branches and calls.
 _SUBGRAPH_FIELDS = (
     *("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "initSubgraphIndex"),
@@ -97,6 +99,11 @@ def with_metadata(content: bytes, entries: Mapping[str, bytes]) -> bytes:
         kept.append(entry)
     model.metadata = kept
     return pack(model)
+
+
+def sealed(content: bytes, entries: Mapping[str, bytes]) -> bytes:
+    """As `with_metadata`, and with the checksum of everything else (`runtime.tflite.require_intact`)."""
+    return with_checksum(with_metadata(content, {**entries, CHECKSUM_ENTRY: bytes(CHECKSUM_BYTES)}))
 
 
 def _signature(part: Part, main: Any, subgraph: int) -> Any:

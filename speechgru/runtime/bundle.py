@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from speechgru.errors import BundleError, TextError
-from speechgru.files import sha256_of
-from speechgru.lengths import StreamGeometry
-from speechgru.runtime.tflite import read_metadata
+from speechgru.errors import BundleError, TextError, UserError
+from speechgru.files import read_small_file, sha256_of
+from speechgru.runtime.metadata_fields import require_fields
+from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata, require_intact
 from speechgru.text import TextRules, Vocabulary
 
 #: The bundle format that this version writes and the newest that it reads.
@@ -19,6 +19,9 @@ BUNDLE_VERSION = 3
 
 #: The entry of a TFLite file's own metadata that holds what `bundle.json` says.
 METADATA_ENTRY = "speechgru"
+
+#: Bytes of a `bundle.json` at most.
+_MOST_BYTES = 1 << 26
 
 #: What a bundle's metadata must hold.
 _REQUIRED = ("sample_rate", "step_seconds", "unit", "entries", "text", "models", "default_form")
@@ -30,7 +33,7 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
     return (path / "bundle.json").is_file() or (path.suffix == ".tflite" and path.is_file())
 
 
-def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
+def read_bundle(bundle: str | os.PathLike[str], *, verify: bool = True) -> dict[str, Any]:
     """A bundle's metadata as this version writes it.
 
     Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC. Versions below 3 have no `stream`
@@ -39,6 +42,7 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
 
     Args:
         bundle: the folder, or a `.tflite` file of one, which holds the same metadata: it is then the only model.
+        verify: whether a file must have the checksum that it says of itself; files of before there were any have none.
 
     Raises:
         BundleError: missing, damaged, or of a newer version than this one reads.
@@ -46,24 +50,29 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
     bundle = Path(bundle)
     path = bundle if bundle.suffix == ".tflite" and bundle.is_file() else bundle / "bundle.json"
     try:
-        metadata = json.loads(_metadata_text(path))
+        metadata = json.loads(_metadata_text(path, verify=verify))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{bundle}: not a bundle (bundle.json is missing); `speechgru export` makes one") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except BundleError:
+        raise
+    except UserError as error:
+        raise BundleError(f"{error}; `speechgru export` writes a small one there") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: is damaged ({error}); export the bundle again") from error
     version = metadata.get("bundle_version") if isinstance(metadata, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise BundleError(f"{path}: holds no bundle_version; export the bundle again")
     if version > BUNDLE_VERSION:
         raise BundleError(
             f"{path}: is of version {version}, this speechgru reads up to {BUNDLE_VERSION}; update speechgru"
         )
-    if version == 1 and "characters" in metadata:
+    if version == 1 and isinstance(metadata.get("characters"), str):
         metadata |= {"unit": "character", "entries": list(metadata["characters"])}
     missing = [key for key in _REQUIRED if key not in metadata]
     if missing:
         raise BundleError(f"{path}: lacks {', '.join(missing)}; export the bundle again")
     try:
+        require_fields(metadata)
         metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
         Vocabulary.from_record(metadata)
         for form, record in metadata["models"].items():
@@ -72,8 +81,7 @@ def read_bundle(bundle: str | os.PathLike[str]) -> dict[str, Any]:
         language = metadata.setdefault("language", (metadata["grammar"] or {}).get("language"))
         if not isinstance(language, str | None):
             raise TextError(f"a language is a text such as 'en', got {language!r}")
-        if metadata.setdefault("stream", None) is not None:
-            StreamGeometry(**metadata["stream"]["geometry"])
+        metadata.setdefault("stream", None)
     except (TextError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise BundleError(f"{path}: is damaged ({' '.join(str(error).split())}); export the bundle again") from error
     if path == bundle:
@@ -88,8 +96,14 @@ def _require_plain_name(form: str, file: object) -> None:
         raise ValueError(f"the model {form} is said to be in {file!r:.80}, which is no name of a file in the bundle")
 
 
-def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: str) -> Path:
+def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: str, *, verify: bool = True) -> Path:
     """The file of one of a bundle's models, once it is the one that was exported.
+
+    Args:
+        bundle: the folder or file.
+        metadata: from `read_bundle`.
+        form: the model's.
+        verify: whether its checksum, in `bundle.json` or in the file itself, must be the right one.
 
     Raises:
         BundleError: the file is missing, or its checksum is not the bundle's.
@@ -99,7 +113,11 @@ def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: s
     if not path.is_file():
         raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
     expected = record.get("sha256")
-    if expected is not None and sha256_of(path) != expected:
+    if not verify:
+        return path
+    if expected is None:
+        require_intact(path)
+    elif sha256_of(path) != expected:
         size = record.get("size_bytes")
         found = path.stat().st_size
         reason = f"{found:,} of {size:,} bytes" if size not in (None, found) else "its checksum is wrong"
@@ -107,12 +125,16 @@ def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: s
     return path
 
 
-def _metadata_text(path: Path) -> str:
+def _metadata_text(path: Path, *, verify: bool) -> str:
     if path.suffix != ".tflite":
-        return path.read_text(encoding="utf-8")
-    found = read_metadata(path).get(METADATA_ENTRY)
+        return read_small_file(path, most=_MOST_BYTES).decode("utf-8")
+    entries = read_metadata(path)
+    found = entries.get(METADATA_ENTRY)
     if found is None:
         raise BundleError(
             f"{path}: holds no metadata of a bundle; give the folder that it was exported to, or export it again"
         )
+    # A file that has lost its checksum still says that it had one.
+    if verify and not require_intact(path) and CHECKSUM_ENTRY.encode() in found:
+        raise BundleError(f"{path}: is damaged (its checksum is gone); copy the file again, or export it again")
     return found.decode("utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 from speechgru.grammar import Grammar
 from speechgru.runtime import model_file, read_bundle
-from speechgru.runtime.tflite import describe
+from speechgru.runtime.tflite import describe, require_intact
 
 #: Of the front end's settings the corpus's mean and deviation, a number a feature, are left out.
 _STATISTICS = ("mean", "deviation")
@@ -27,7 +27,8 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         `greatest`; None where it does not stream), `parameters`, `dev` (scores), `rejection` (the threshold and what it
         was chosen on), `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty
         where the bundle has none, or its version did not record it. And `models`: for each form `form`, `file`,
-        `is_default`, `foreign_operators` and the fields of `tflite_file.TFLiteFacts`.
+        `is_default`, `has_checksum` (whether damage would be noticed), `foreign_operators` and the fields of
+        `tflite.TFLiteFacts`.
 
     Raises:
         BundleError: the bundle or one of its models is missing, damaged, or of a newer version.
@@ -37,12 +38,14 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
     model = metadata.get("model") or {}
     models = []
     for form, stored in metadata["models"].items():
-        facts = describe(model_file(bundle, metadata, form))
+        file = model_file(bundle, metadata, form)
+        facts = describe(file)
         models.append(
             {
                 "form": form,
                 "file": stored["file"],
                 "is_default": form == metadata["default_form"],
+                "has_checksum": stored.get("sha256") is not None or require_intact(file),
                 "foreign_operators": facts.foreign_operators,
                 **facts.as_record(),
             }

@@ -25,6 +25,7 @@ from speechgru.grammar import Grammar
 from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
+from speechgru.runtime.isolated import IsolatedEngine
 from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
 from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
@@ -56,6 +57,11 @@ class Recognizer:
         num_threads: CPU threads that LiteRT may use.
         window_seconds: of a recording that are computed at once, at most; infinite to compute any as one, whose memory
             grows with its length and whose time grows with the square of it.
+        isolated: whether the model runs in a process of its own, for bundles of strangers: a file that would end the
+            process that runs it, or never come to an end, is a `BundleError` then. It starts in about a second, and is
+            no prison: code that a file gets to run has its user's rights.
+        verify: whether a model's file must have the checksum that it was exported with. Bundles of versions below 3
+            have none, and files that were given alone have one since November 2026.
 
     Raises:
         BundleError: the folder is not a bundle, is damaged, was written by a newer version, or lacks the form.
@@ -69,20 +75,24 @@ class Recognizer:
         form: str | None = None,
         num_threads: int = 1,
         window_seconds: float = WINDOW_SECONDS,
+        isolated: bool = False,
+        verify: bool = True,
     ):
         if not _is_above_0(window_seconds, numbers.Real):
             raise UserError(f"a window is a number of seconds above 0, got {window_seconds!r}")
         if not _is_above_0(num_threads, numbers.Integral):
             raise UserError(f"num_threads is a whole number, 1 or more, got {num_threads!r}")
         bundle = Path(bundle)
-        metadata = read_bundle(bundle)
+        metadata = read_bundle(bundle, verify=verify)
         models: dict[str, dict[str, Any]] = metadata["models"]
         if form is None:
             form = metadata["default_form"]
         if form not in list(models):  # a list compares whatever a caller gives
             raise BundleError(f"{bundle}: holds no form {form!r}; it has {', '.join(models) or 'none for LiteRT'}")
-        file = model_file(bundle, metadata, form)
-        engine = Engine(file, num_threads=int(num_threads))
+        file = model_file(bundle, metadata, form, verify=verify)
+        make_engine = IsolatedEngine if isolated else Engine
+        num_labels = len(Vocabulary.from_record(metadata))
+        engine = make_engine(file, num_threads=int(num_threads), num_labels=num_labels)
         self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, window_seconds=window_seconds)
 
     @classmethod

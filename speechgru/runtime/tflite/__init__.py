@@ -15,9 +15,10 @@ from speechgru.runtime.tflite.facts import (
     describe,
     foreign_operators,
 )
-from speechgru.runtime.tflite.metadata import read_metadata
+from speechgru.runtime.tflite.metadata import CHECKSUM_ENTRY, read_metadata, require_intact
 
 __all__ = [
+    "CHECKSUM_ENTRY",
     "ConstantFacts",
     "SignatureFacts",
     "TFLiteFacts",
@@ -25,4 +26,5 @@ __all__ = [
     "describe",
     "foreign_operators",
     "read_metadata",
+    "require_intact",
 ]
