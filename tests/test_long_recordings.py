@@ -1,16 +1,20 @@
 """Recordings of hours: read in blocks, computed in windows, decoded in pieces, and the same text as in one."""
 
+import dataclasses
 import itertools
 import json
 import math
 import re
+import shutil
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 import speechgru.decoding.alignment as alignment
+from speechgru.audio import reading
 from speechgru.audio.reading import read_blocks, read_recording, resample, resample_blocks
 from speechgru.decoding import DecodingOptions, align, collapse
 from speechgru.errors import AudioError, UserError
@@ -18,6 +22,8 @@ from speechgru.runtime import Recognizer, transcription
 from speechgru.runtime import recognizer as module
 from speechgru.runtime.long import JoinedWindows
 from speechgru.runtime.transcription import transcribe
+from speechgru.utterances.manifest import Utterance
+from speechgru.utterances.measurement import measure
 
 RATE, STEP = 8000, 160  # samples a second and a step of the model below
 
@@ -64,7 +70,7 @@ def make_device(tmp_path, monkeypatch):
     class Engine:
         streams = False
 
-        def __init__(self, path, *, num_threads):
+        def __init__(self, path, **options):
             pass
 
         def recognize(self, samples_N):
@@ -72,7 +78,7 @@ def make_device(tmp_path, monkeypatch):
             return letters_of(samples_N)
 
     (tmp_path / "bundle.json").write_text(json.dumps(METADATA))
-    (tmp_path / "model.tflite").write_bytes(b"123")
+    shutil.copy(Path(__file__).parent / "data" / "bundles" / "v1" / "model.tflite", tmp_path)
     monkeypatch.setattr(module, "Engine", Engine)
     monkeypatch.setattr(module, "OVERLAP_SECONDS", 2.0)
     monkeypatch.setattr(module, "_BLOCK", 50_000)
@@ -354,3 +360,29 @@ def test_alignment_widens_where_what_it_left_out_is_the_only_way(monkeypatch):
     log_probs_SV[:, 2] = -np.inf
     with pytest.raises(ValueError, match="every path that spells the 30 labels has probability 0"):
         align(log_probs_SV, labels)
+
+
+def test_a_recording_of_hours_is_measured_in_little_more_memory_than_its_samples(tmp_path):
+    """An hour of silence is a file of 240 kB; reading and measuring it took four times its samples."""
+    path = tmp_path / "silence.ogg"
+    with soundfile.SoundFile(path, "w", samplerate=48000, channels=1, format="OGG", subtype="VORBIS") as file:
+        for _ in range(120):  # libsndfile's Vorbis does not survive a minute at once
+            file.write(np.zeros(48000, np.float32))
+    utterance = Utterance(str(path), 120.0, "")
+    measure(dataclasses.replace(utterance, duration=1.0), sample_rate=16000)  # what is imported and kept
+    tracemalloc.start()
+    measured = measure(utterance, sample_rate=16000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert measured.num_samples == 120 * 16000 and not measured.error
+    assert peak < 1.8 * 4 * 120 * 48000
+
+
+def test_what_is_longer_than_is_read_at_once_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_SAMPLES", 1 << 21)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(5 << 20, np.int16), 8000)
+    with pytest.raises(AudioError, match=r"long\.wav: 0\.2 hours at 8,000 Hz are more than is read at once"):
+        read_recording(path)
+    assert len(read_recording(path, duration=200.0).samples_N) == 1_600_000
+    assert sum(len(block.samples_N) for block in read_blocks(path)) == 5 << 20

@@ -29,6 +29,8 @@ _UNKNOWN_SIZE = 0x7FFFF000
 _LEAST_BEHIND = 256
 #: Samples, of all channels together, that are read at once: about a minute at 16 kHz.
 _BLOCK = 1 << 20
+#: Samples of one channel that are read at once, at most: 1 GB, which a small file of silence can ask for.
+_MOST_SAMPLES = 1 << 28
 #: Samples a byte of MPEG audio at most (layer III, 8 kbit/s at 24 kHz).
 _MPEG_SAMPLES_PER_BYTE = 24
 #: Samples that an MP3 is decoded before a segment. A frame borrows up to 511 bytes from those before it; at the lowest
@@ -451,16 +453,30 @@ def _read(stream: Any, header: Header, start: int, count: int, channel: int | No
         stream.seek(start - skip)
     else:  # some telephone codecs in WAV
         skip = start
-    left, blocks, mixing = skip + count, [], Mixing()
+    left, done, mixing = skip + count, 0, Mixing()
+    samples_N = np.zeros(0, np.float32)
     while True:
         samples_NC = stream.read(min(block, left), dtype="float32", always_2d=True)
         mixed_N, of_block = mix(samples_NC if channel is None else samples_NC[:, channel - 1 : channel])
-        blocks.append(mixed_N)
         mixing += of_block
         left -= len(samples_NC)
-        if left <= 0 or len(samples_NC) < block:
+        is_last = left <= 0 or len(samples_NC) < block
+        if is_last and not done:
+            samples_N = mixed_N
             break
-    samples_N = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        if done > _MOST_SAMPLES:  # what a header promises is believed once it is there
+            hours = header.num_samples / header.sample_rate / 3600
+            raise AudioError(
+                f"{header.path}: {hours:.1f} hours at {header.sample_rate:,} Hz are more than is read at once "
+                f"({_MOST_SAMPLES:,} samples); cut it into utterances, or let `transcribe` read it, block by block"
+            )
+        if done + len(mixed_N) > len(samples_N):  # in place where it can be: all blocks beside their sum would be twice
+            samples_N.resize(min(skip + count, 2 * (done + len(mixed_N))), refcheck=False)
+        samples_N[done : done + len(mixed_N)] = mixed_N
+        done += len(mixed_N)
+        if is_last:
+            samples_N = samples_N[:done]
+            break
     return np.ascontiguousarray(samples_N[skip:]), mixing
 
 

@@ -97,7 +97,8 @@ def fault_of(samples_N: np.ndarray, *, advice: str = _CONVERT_WHOLE) -> str | No
         samples_N: any float array.
         advice: how 16-bit numbers become such floats where these come from.
     """
-    loudest = float(np.abs(samples_N).max(initial=0.0))
+    # Both ends, as the magnitudes would be a copy; NaN is the extreme of any samples that have one.
+    loudest = float(max(samples_N.max(initial=0.0), -samples_N.min(initial=0.0)))
     if not math.isfinite(loudest):
         return "must be finite numbers; some are NaN or infinite"
     if loudest > _LOUDEST or (loudest >= _LEAST_WHOLE and bool((samples_N == np.rint(samples_N)).all())):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.audio.band import BandMeter
-from speechgru.audio.reading import read_header, read_recording, resample
+from speechgru.audio.reading import read_header, read_recording, resample, resample_blocks
 from speechgru.errors import AudioError
 from speechgru.jsonlines import Appender, read_records, write_lines
 from speechgru.process.ordered import map_in_order
@@ -24,6 +24,8 @@ from speechgru.utterances.manifest import MEASUREMENTS_NAME, Utterance
 #: Raised with every change of `Measurement` or of how it is made: those of another version are made anew.
 _VERSION = 2
 
+#: Samples that are copied at a time.
+_BLOCK = 1 << 20
 #: How close to the extreme a sample is cut off, as a share of it: the plateau of an analogue stage is not quite flat.
 _PLATEAU = 0.002
 #: Fewer neighbours than this at the extreme are a peak.
@@ -117,16 +119,34 @@ def measure_samples(samples_N: np.ndarray, found: Measurement, *, sample_rate: i
     band.feed(samples_N)
     return dataclasses.replace(
         found,
-        num_samples=len(resample(samples_N, source_rate=found.source_rate, sample_rate=sample_rate)),
+        num_samples=_num_resampled(samples_N, source_rate=found.source_rate, sample_rate=sample_rate),
         mean=mean,
         peak=max(high - mean, mean - low),
         rms=float(np.sqrt(max(0.0, power - mean**2))),
         clipped_share=clipped_share(samples_N),
-        digest=hashlib.blake2b(
-            (samples_N + np.float32(0)).tobytes(), digest_size=16, person=str(found.source_rate).encode()
-        ).hexdigest(),  # the addition makes -0 to 0
+        digest=_digest_of(samples_N, found.source_rate),
         highest_hz=band.highest_hz(),
     )
+
+
+def _blocks(samples_N: np.ndarray) -> Iterator[np.ndarray]:
+    """A recording in pieces: a copy of one of hours would be as large as it is."""
+    for start in range(0, len(samples_N), _BLOCK):
+        yield samples_N[start : start + _BLOCK]
+
+
+def _num_resampled(samples_N: np.ndarray, *, source_rate: int, sample_rate: int) -> int:
+    if len(samples_N) <= _BLOCK:
+        return len(resample(samples_N, source_rate=source_rate, sample_rate=sample_rate))
+    resampled = resample_blocks(_blocks(samples_N), source_rate=source_rate, sample_rate=sample_rate)
+    return sum(map(len, resampled))
+
+
+def _digest_of(samples_N: np.ndarray, source_rate: int) -> str:
+    digest = hashlib.blake2b(digest_size=16, person=str(source_rate).encode())
+    for block_N in _blocks(samples_N):
+        digest.update((block_N + np.float32(0)).tobytes())  # the addition makes -0 to 0
+    return digest.hexdigest()
 
 
 def clipped_share(samples_N: np.ndarray) -> float:
@@ -145,27 +165,31 @@ def clipped_share(samples_N: np.ndarray) -> float:
     if len(samples_N) == 0:
         return 0.0
     reach = max(float(samples_N.max()), -float(samples_N.min()))
-    return (_cut_off(samples_N, reach=reach) + _cut_off(-samples_N, reach=reach)) / len(samples_N)
+    return (_cut_off(samples_N, side=1, reach=reach) + _cut_off(samples_N, side=-1, reach=reach)) / len(samples_N)
 
 
-def _cut_off(samples_N: np.ndarray, *, reach: float) -> int:
-    """How many samples were cut off at the top."""
-    top = float(samples_N.max())
+def _cut_off(samples_N: np.ndarray, *, side: int, reach: float) -> int:
+    """How many samples were cut off at the top (`side` 1) or at the bottom (-1), without a copy of the samples."""
+    top = float(samples_N.max()) if side > 0 else -float(samples_N.min())
     if top <= reach / 4:  # the zeros of a recording that lies on one side are no ceiling
         return 0
-    near_N = samples_N >= (1 - _PLATEAU) * top
-    places = np.flatnonzero(near_N)
-    if len(places) < _PLATEAU_SAMPLES or len(places) == len(samples_N):
+    near_N = samples_N >= (1 - _PLATEAU) * top if side > 0 else samples_N <= (1 - _PLATEAU) * -top
+    if not _PLATEAU_SAMPLES <= np.count_nonzero(near_N) < len(samples_N):
         return 0
+    places = np.flatnonzero(near_N)
     breaks = np.flatnonzero(np.diff(places) > 1)
     starts, ends = places[np.append(0, breaks + 1)], places[np.append(breaks, len(places) - 1)] + 1
     long = ends - starts >= _PLATEAU_SAMPLES
     if not long.any():
         return 0
     starts, ends = starts[long], ends[long]
-    step = top - float(samples_N[~near_N].max())
-    padded_N = np.pad(samples_N, 1, constant_values=-np.inf)  # the recording's own ends are steep
-    shoulder = np.maximum(padded_N[starts], padded_N[ends + 1])
+    next_to = samples_N.max if side > 0 else samples_N.min
+    step = top - side * float(next_to(where=~near_N, initial=-side * np.inf))
+    last = len(samples_N) - 1
+    # The recording's own ends are steep.
+    before = np.where(starts > 0, side * samples_N[np.maximum(starts - 1, 0)], -np.inf)
+    after = np.where(ends <= last, side * samples_N[np.minimum(ends, last)], -np.inf)
+    shoulder = np.maximum(before, after)
     return int((ends - starts)[top - shoulder > _PLATEAU_EDGE * step].sum())
 
 
