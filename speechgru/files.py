@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from speechgru.errors import UserError
 
@@ -75,6 +75,22 @@ def read_small_file(path: str | Path, *, most: int) -> bytes:
     if len(content) > most:
         raise UserError(f"{path}: is larger than {most:,} bytes, which is the most that is read")
     return content
+
+
+def open_log(path: str | Path) -> BinaryIO:
+    """Opens a file to append to, made where it is missing; it waits for nobody who reads a pipe.
+
+    Raises:
+        UserError: it cannot be written, or is a pipe or a device.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with room_for(path):
+        descriptor = os.open(path, flags, 0o666)
+    stream = open(descriptor, "ab")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise UserError(f"{path}: not a file (a pipe or a device)")
+    return stream
 
 
 def describe_undecodable(error: UnicodeDecodeError) -> str:

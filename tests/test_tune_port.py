@@ -11,11 +11,13 @@ import time
 import pytest
 
 from speechgru.errors import UserError
+from speechgru.files import open_log
 from speechgru.network import Address, client_tls, read_token_file, server_tls
 from speechgru.process.signals import Stopped
 from speechgru.tune import port as port_module
 from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.heartbeat import Heartbeats
+from speechgru.tune.journal import Journal
 from speechgru.tune.port import IDLE, RUNNING, Client, Listener, Port, Ticket
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -271,7 +273,7 @@ def test_files_that_are_no_certificates_are_named(certificate, tmp_path):
 def test_a_pipe_in_the_sweeps_folder_blocks_nothing(tmp_path):
     sweep, read = SweepFolder(tmp_path), []
     trial = sweep.trial("0000")
-    for path in (sweep.beat("w-0"), sweep.status, sweep.token, trial.outcome, trial.plan):
+    for path in (sweep.beat("w-0"), sweep.status, sweep.token, sweep.journal, trial.outcome, trial.plan, trial.log):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(path, 0o600)
 
@@ -285,6 +287,9 @@ def test_a_pipe_in_the_sweeps_folder_blocks_nothing(tmp_path):
             lambda: trial.is_claimed,
         ):
             with pytest.raises(UserError, match=r"not a file \(a folder, a pipe or a device\)"):
+                fails()
+        for fails in (lambda: Journal(sweep.journal), lambda: open_log(trial.log)):
+            with pytest.raises(UserError, match=r"not a file|cannot be written \(No such device"):
                 fails()
         read.append("all")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru import jsonlines
-from speechgru.errors import UserError
+from speechgru.errors import BundleError, UserError
 from speechgru.files import atomic_path
 from speechgru.tune.folder import SweepFolder, require_trial, require_worker
 
@@ -33,12 +33,14 @@ class Journal:
             the next event.
 
     Raises:
-        BundleError: a trial began that neither the file nor its own folder knows.
+        BundleError: it is no file, or a trial began that neither the file nor its own folder knows.
         UserError: the file cannot be written.
     """
 
     def __init__(self, path: Path):
         self._path = path
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path}: not a file (a folder, a pipe or a device); remove it, and the sweep is resumed")
         lines = list(jsonlines.read_lines(path))
         found = [_event_of(line.record) for line in lines]
         restored = _Restoration(SweepFolder(path.parent), found)

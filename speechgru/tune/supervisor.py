@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from speechgru.errors import UserError
-from speechgru.files import room_for
+from speechgru.files import open_log, room_for
 from speechgru.network import Address
 from speechgru.process.children import run_module
 from speechgru.tune.environment import list_gpus, worker_environment, worker_name
@@ -129,7 +129,7 @@ class Supervisor:
         gpu = self._gpus[place % len(self._gpus)] if self._gpus else ""
         threads = str(max(1, (os.cpu_count() or 1) // self._count))
         options = (name, str(self._chief), threads, gpu, self._certificate)
-        with open(self._folder.workers / f"{name}.log", "ab") as log:
+        with open_log(self._folder.workers / f"{name}.log") as log:
             self._processes[name] = subprocess.Popen(
                 run_module("speechgru.tune.worker", str(self._folder.path), *options),
                 stdin=subprocess.PIPE,

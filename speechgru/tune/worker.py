@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from speechgru.errors import UserError
-from speechgru.files import write_json
+from speechgru.files import open_log, write_json
 from speechgru.network import TOKEN_VARIABLE, Address, client_tls, read_token
 from speechgru.process.children import run_module
 from speechgru.process.signals import Interruption, Stopped, exit_code
@@ -83,7 +83,7 @@ def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopp
 
 
 def _run_once(folder: TrialFolder, environment: Mapping[str, str], stopped: Callable[[], bool]) -> int:
-    with open(folder.log, "ab") as log:
+    with open_log(folder.log) as log:
         # A session of its own: Ctrl-C reaches the worker, which then asks the trial to keep its state.
         process = subprocess.Popen(
             [*TRIAL_COMMAND, str(folder.path)],
