@@ -159,7 +159,11 @@ class Port:
             self._refused.count(host)
             connection.close()
             return
-        threading.Thread(target=self._serve, args=(connection, host, tls), daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=(connection, host, tls), daemon=True).start()
+        except RuntimeError:  # the process may have no more threads
+            connection.close()
+            self._leave(host)
 
     def _serve(self, connection: socket.socket, host: str, tls: ssl.SSLContext | None) -> None:
         """One connection, from its line to the answer."""
@@ -172,10 +176,13 @@ class Port:
                     wrapped.settimeout(_SECONDS)
                     wrapped.sendall(json.dumps(answer).encode() + b"\n")
         finally:
-            with self._lock:
-                self._open[host] -= 1
-                if not self._open[host]:
-                    del self._open[host]
+            self._leave(host)
+
+    def _leave(self, host: str) -> None:
+        with self._lock:
+            self._open[host] -= 1
+            if not self._open[host]:
+                del self._open[host]
 
     def _answer(self, line: bytes, host: str) -> dict[str, Any]:
         protocol, token, call = [*line.split(b" ", 2), b"", b""][:3]
