@@ -29,6 +29,7 @@ from speechgru.cli import (  # noqa: F401  (each registers its commands)
     rejection,
     scoring,
     serving,
+    spotting,
     training,
     transcribing,
     web,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import commands, folder, fsdd, speechocean762, synthetic
+from speechgru.corpora import commands, folder, fsdd, keywords, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.files import require_folder_place
@@ -59,6 +59,9 @@ CORPORA: dict[str, Corpus] = {
     for corpus in (
         Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", synthetic.prepare),
         Corpus("commands", "sentences of a grammar of yours, spoken offline by several engines", commands.prepare),
+        Corpus(
+            "keywords", "one to ten keywords among other speech, spoken offline by several engines", keywords.prepare
+        ),
         Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
         Corpus(
             "speechocean762",

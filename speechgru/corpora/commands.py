@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from speechgru.corpora.arguments import parse_weights, texts_of
 from speechgru.corpora.planning import Sentence, check_whole, plan
 from speechgru.corpora.spoken import GRAMMAR_NAME, speak_corpus
 from speechgru.errors import CorpusError
-from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
 from speechgru.progress import Progress, silent
-from speechgru.report.html import counted
-from speechgru.text import normalize_text, quoted, words_of_marks
-from speechgru.utterances.manifest import read_manifest
 from speechgru.voices import Sources, choose_cast
 
 _MIN_UTTERANCES = 12
@@ -92,7 +88,7 @@ def prepare(
         return sentence.text, {"intent": sentence.intent, "slots": dict(sentence.slots)}
 
     cast, left_out = choose_cast(
-        None if engines is None else _parse_weights(engines),
+        parse_weights("commands", engines),
         train_engines=train_engines or (),
         test_engines=test_engines or (),
         sources=Sources(voices, voice_command, tuple(command_voices or ())),
@@ -102,7 +98,7 @@ def prepare(
     )
     manifests: dict[str, Path] = {}
     if others is not None:
-        texts = _texts_of(others)
+        texts = texts_of(others, option="--others")
         spoken = [Sentence((seed, _OTHERS, index), "train", text) for index, text in enumerate(texts)]
         manifests = {"others": speak(out / "others", spoken)["train"]}
     return {
@@ -114,45 +110,3 @@ def prepare(
         ),
         **manifests,
     }
-
-
-def _texts_of(path: Path) -> list[str]:
-    """The sentences of a manifest or of a text file, each as often as it stands there."""
-    if path.suffix in (".jsonl", ".json"):
-        texts = [utterance.text for utterance in read_manifest(path)]
-    else:
-        try:
-            texts = split_lines(read_text(path))
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{path}: {describe_undecodable(error)}; save it as UTF-8") from None
-        except OSError as error:
-            raise CorpusError(
-                f"{path}: cannot be read ({error.strerror}); name a manifest or a text file with --others"
-            ) from None
-    texts = [" ".join(text.split()) for text in texts if text.strip()]
-    if not texts:
-        raise CorpusError(f"{path}: holds no sentence; --others takes a manifest, or a text of a sentence a line")
-    marked = [(text, mark) for text in texts for mark in words_of_marks(text, normalize_text)]
-    if marked:
-        text, mark = marked[0]
-        raise CorpusError(
-            f"{path}: {quoted(text)} has the mark {mark}, which a voice would read aloud; take marks out of "
-            f"{counted(len({text for text, _ in marked}), 'sentence')}, or leave the sentences out"
-        )
-    return texts
-
-
-def _parse_weights(engines: Sequence[str]) -> dict[str, float | None]:
-    """Weights by engine: `espeak=3` -> 3.0; `espeak` alone -> None, its usual weight."""
-    weights: dict[str, float | None] = {}
-    for entry in engines:
-        name, separator, text = entry.partition("=")
-        if name in weights:
-            raise CorpusError(f"commands: the voice engine {name} is given twice; give it once")
-        try:
-            weights[name] = float(text) if separator else None
-        except ValueError:
-            raise CorpusError(f"commands: expected ENGINE=WEIGHT such as espeak=3, got {entry!r}") from None
-    if not weights:
-        raise CorpusError("commands: engines is empty; name some, such as espeak=3,flite=1, or leave it out")
-    return weights

@@ -4,7 +4,8 @@ NumPy and plain Python only: the same code scores a training run and runs beside
 takes the best path; `beam_decode` searches the best texts, with hotwords, a phrase list or any other scorer; `align`
 finds when each label of a known text was said. `decode` does what `DecodingOptions` say: it is what the recogniser and
 the verbs call. `DecoderStream` does the same while somebody speaks, and an `EndpointRule` decides when they have
-stopped. Whatever search found the labels, `Hypothesis` is what it gives back.
+stopped. Whatever search found the labels, `Hypothesis` is what it gives back. A `KeywordSpotter` listens without an end
+for a few keywords among anything else.
 
 Time. Step s stands for the span [s * step_seconds, (s + 1) * step_seconds) of the recording. A label is on from its
 first step to the end of the last step of its run; CTC models put labels as short spikes, usually late in the sound, so
@@ -43,6 +44,7 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import collapse, greedy_decode
 from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.hypothesis import Hypothesis, Word
+from speechgru.decoding.keywords import Detection, KeywordScorer, KeywordSpotter
 from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
@@ -53,10 +55,13 @@ from speechgru.decoding.stream import DecoderStream
 __all__ = [
     "DecoderStream",
     "DecodingOptions",
+    "Detection",
     "EndpointRule",
     "GrammarConstraint",
     "Hotwords",
     "Hypothesis",
+    "KeywordScorer",
+    "KeywordSpotter",
     "Phrases",
     "Predictor",
     "PrefixScorer",

@@ -1,4 +1,4 @@
-"""Choosing the threshold below which a text is not accepted, and keeping it in a run or in a bundle."""
+"""Choosing thresholds, of texts and of keywords, and keeping them in a run or in a bundle."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
 from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata
 from speechgru.scoring.evaluation import evaluate
+from speechgru.scoring.keywords import evaluate_keywords
 
 
 def calibrate(
@@ -96,23 +97,80 @@ def calibrate(
         write_json(RunFolder(path).rejection, rejection)
     elif path.is_file():
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_with_rejection(path, rejection))
+            temporary.write_bytes(_with_entries(path, {"rejection": rejection}))
     else:
-        _keep_in_bundle(path, rejection)
+        _keep_in_bundle(path, {"rejection": rejection})
     return record
 
 
-def _keep_in_bundle(bundle: Path, rejection: dict[str, Any]) -> None:
-    """Puts a bundle with the threshold in the old one's place, once it is whole: its checksums change with it."""
+def calibrate_keywords(
+    bundle: str | Path,
+    manifests: Sequence[str | Path],
+    keywords: Sequence[str],
+    *,
+    false_accepts_per_hour: float = 0.1,
+    form: str | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Chooses from which score on each keyword is reported, and keeps it in the bundle's metadata and its files'.
+
+    A rate that is too low to be counted in the recordings is extrapolated (`scoring.keywords.extrapolated_threshold`).
+
+    Args:
+        bundle: a bundle's folder whose model streams.
+        manifests: recordings that were not trained on, with what is said in them; some hold each keyword, most none.
+        keywords: what is listened for.
+        false_accepts_per_hour: of each keyword, at most.
+        form: which of the bundle's models to run; its default when None. The thresholds are for all of them.
+        progress: called after each recording.
+
+    Returns:
+        What `evaluate_keywords` returns, before the thresholds were in use, with `thresholds` by keyword.
+
+    Raises:
+        BundleError: it is not a bundle's folder, or is damaged.
+        UserError: as `evaluate_keywords`; or the rate is not a positive number.
+    """
+    bundle = Path(bundle)
+    if not bundle.is_dir() or not is_bundle(bundle):
+        raise BundleError(f"{bundle}: is not a bundle's folder; `speechgru export` makes one")
+    if not 0 < false_accepts_per_hour < float("inf"):
+        raise UserError(f"false accepts an hour are a number above 0, got {false_accepts_per_hour}")
+    record = evaluate_keywords(
+        bundle, manifests, keywords, form=form, false_accepts_per_hour=false_accepts_per_hour, progress=progress
+    )
+    thresholds = {found["keyword"]: found["extrapolated"]["threshold"] for found in record["keywords"]}
+    kept = {
+        "thresholds": thresholds,
+        "false_accepts_per_hour": false_accepts_per_hour,
+        "chosen_on": {
+            found["keyword"]: {
+                "num_commands": found["num_commands"],
+                "num_misses": found["extrapolated"]["num_misses"],
+                "negative_seconds": found["negative_seconds"],
+            }
+            for found in record["keywords"]
+        },
+        "manifests": [Path(manifest).name for manifest in manifests],
+        "form": record["form"],
+        "speechgru_version": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    _keep_in_bundle(bundle, {"keywords": kept})
+    return record | {"thresholds": thresholds}
+
+
+def _keep_in_bundle(bundle: Path, entries: dict[str, Any]) -> None:
+    """Puts a bundle with more metadata in the old one's place, once it is whole: its checksums change with it."""
     with tempfile.TemporaryDirectory(prefix=f".{bundle.name}.", dir=bundle.absolute().parent) as temporary:
         made = Path(temporary) / "bundle"
         shutil.copytree(bundle, made)
         metadata = json.loads((made / "bundle.json").read_text(encoding="utf-8"))
-        metadata["rejection"] = rejection
+        metadata |= entries
         for stored in metadata["models"].values():
             file = made / stored["file"]
             if METADATA_ENTRY in read_metadata(file):  # older bundles have it in bundle.json alone
-                file.write_bytes(_with_rejection(file, rejection))
+                file.write_bytes(_with_entries(file, entries))
                 stored |= {"size_bytes": file.stat().st_size, "sha256": sha256_of(file)}
         write_json(made / "bundle.json", metadata)
         if metadata.get("bundle_version") == BUNDLE_VERSION:
@@ -120,7 +178,7 @@ def _keep_in_bundle(bundle: Path, rejection: dict[str, Any]) -> None:
         replace_folder(made, bundle)
 
 
-def _with_rejection(file: Path, rejection: dict[str, Any]) -> bytes:
-    """A `.tflite` file's bytes with the threshold in its own metadata."""
-    own = json.loads(read_metadata(file)[METADATA_ENTRY]) | {"rejection": rejection}
+def _with_entries(file: Path, entries: dict[str, Any]) -> bytes:
+    """A `.tflite` file's bytes with more in its own metadata."""
+    own = json.loads(read_metadata(file)[METADATA_ENTRY]) | entries
     return sealed(file.read_bytes(), {METADATA_ENTRY: encode_json(own | {"checksum": CHECKSUM_ENTRY})})

@@ -56,6 +56,11 @@ class DetectionCurve:
         self._right_C = np.sort([margin for margin, is_right in zip(margins, right, strict=True) if is_right])
         self._false_N = np.sort(np.asarray(false_margins, float))
 
+    @property
+    def false_margins(self) -> np.ndarray:
+        """The margins of what was recognised in negatives, the lowest first."""
+        return self._false_N
+
     def at(self, threshold: float) -> OperatingPoint:
         """What a threshold does."""
         return self._points_at([threshold])[0]

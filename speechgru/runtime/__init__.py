@@ -11,7 +11,14 @@ While somebody speaks, with a model whose direction is forward or chunked:
         print(stream.feed(samples_N).text)
     print(stream.finish().text)
 
-With hotwords, in both:
+Always listening for the keywords that it was trained for (pipelines/keywords.py):
+
+stream = recognizer.keyword_stream(sample_rate)
+for samples_N in microphone:
+    for found in stream.feed(samples_N):
+        print(found.keyword, found.seconds, found.score)
+
+With hotwords, in both kinds of transcribing:
 
     from speechgru.decoding import DecodingOptions
     options = DecodingOptions(beam_width=16, hotwords={"kitchen": 4.0})
@@ -20,6 +27,7 @@ With hotwords, in both:
 
 from speechgru.runtime.bundle import BUNDLE_VERSION, METADATA_ENTRY, is_bundle, model_file, read_bundle
 from speechgru.runtime.engine import RECOGNIZE, STREAM
+from speechgru.runtime.keywords import KeywordStream
 from speechgru.runtime.recognizer import Recognizer
 from speechgru.runtime.stream import Stream, StreamResult
 from speechgru.runtime.windows import Windows
@@ -29,6 +37,7 @@ __all__ = [
     "METADATA_ENTRY",
     "RECOGNIZE",
     "STREAM",
+    "KeywordStream",
     "Recognizer",
     "Stream",
     "StreamResult",

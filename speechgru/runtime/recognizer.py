@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from speechgru import lengths
 from speechgru.audio.reading import read_blocks, resample_blocks
 from speechgru.audio.samples import channel_of, checked_rate, checked_samples
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.decoding.keywords import EVEN_ODDS, REFRACTORY_SECONDS, KeywordSpotter
+from speechgru.decoding.keywords import WINDOW_SECONDS as WINDOW_OF_KEYWORDS
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.predictor import predict_row_by_row
 from speechgru.errors import BundleError, GrammarError, UserError
@@ -26,10 +28,11 @@ from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.isolated import IsolatedEngine
+from speechgru.runtime.keywords import KeywordStream
 from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
 from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
-from speechgru.text import BLANK_ID, TextRules, Vocabulary
+from speechgru.text import BLANK_ID, UNKNOWN_WORD, TextRules, Vocabulary
 
 #: What those who name no decoding get.
 _GREEDY = DecodingOptions()
@@ -167,14 +170,19 @@ class Recognizer:
 
     def stream_log_probs(self, samples_N: np.ndarray, *, piece: int) -> np.ndarray:
         """What `log_probs` gives, by a stream that gets `piece` samples at a time: for whoever wants to compare."""
-        windows = self._windows()
+        windows = self.open_windows()
         samples_N = checked_samples(samples_N)
         results = []
         for start in range(0, len(samples_N), piece):
             results += windows.feed(samples_N[start : start + piece])
         return np.concatenate([np.zeros([0, len(self.vocabulary)], np.float32), *results, *windows.finish()])
 
-    def _windows(self) -> Windows:
+    def open_windows(self) -> Windows:
+        """A stream's way through the model alone: samples at `sample_rate` in, log-probabilities out, without an end.
+
+        Raises:
+            UserError: the model transcribes whole recordings only; says how to train one that streams.
+        """
         record = self.metadata["stream"]
         if not self.streams:
             reason = self.metadata.get("stream_obstacle") or "it was exported without a signature for streams"
@@ -204,7 +212,7 @@ class Recognizer:
                 return
             begun.append(block)
             num_samples += len(block)
-        windows = self._windows() if self.streams else self._joined_windows()
+        windows = self.open_windows() if self.streams else self._joined_windows()
         while begun:
             yield from windows.feed(begun.pop(0))
         for block in blocks:
@@ -273,6 +281,73 @@ class Recognizer:
             options=options,
             endpoint=endpoint,
         )
+
+    @property
+    def keyword_thresholds(self) -> dict[str, float]:
+        """The keywords that the bundle was calibrated for, each with the least log-odds that count as said.
+
+        Without a calibration all words that it writes, at even odds; none where it writes characters.
+        """
+        record = self.metadata.get("keywords")
+        if record is not None:
+            return dict(record["thresholds"])
+        words = (word for word in self.vocabulary.words if word != UNKNOWN_WORD)
+        return dict.fromkeys(words, EVEN_ODDS)
+
+    def keyword_stream(
+        self,
+        sample_rate: int | None = None,
+        keywords: Mapping[str, float] | Iterable[str] | None = None,
+        *,
+        window_seconds: float = WINDOW_OF_KEYWORDS,
+        refractory_seconds: float = REFRACTORY_SECONDS,
+    ) -> KeywordStream:
+        """Opens a stream that listens for keywords, however long, and reports each once when it is said.
+
+        Args:
+            sample_rate: Hz of the samples to come; the bundle's when None.
+            keywords: those to listen for, with their thresholds (log-odds, `decoding.KeywordScorer`) or by name: then
+                at the bundle's, or at even odds where it has none; all of `keyword_thresholds` when None. A model that
+                writes characters listens for any text, at thresholds that you choose.
+            window_seconds: the longest time that a keyword takes.
+            refractory_seconds: the least time between two reports of the same keyword.
+
+        Raises:
+            UserError: the model transcribes whole recordings only; or there is no keyword.
+            AudioError: `sample_rate` is not a number of Hz from 1,000 to 768,000.
+            TextError: the bundle cannot write a keyword; names it.
+
+        Example:
+            stream = recognizer.keyword_stream(sample_rate)
+            for samples_N in microphone:
+                for found in stream.feed(samples_N):
+                    print(found.keyword, found.seconds, found.score)
+        """
+        return KeywordStream(
+            self.open_windows(),
+            KeywordSpotter(
+                self._thresholds_of(keywords),
+                vocabulary=self.vocabulary,
+                step_seconds=self._step_seconds,
+                window_seconds=window_seconds,
+                refractory_seconds=refractory_seconds,
+            ),
+            sample_rate=self.sample_rate,
+            source_rate=self.sample_rate if sample_rate is None else checked_rate(sample_rate),
+        )
+
+    def _thresholds_of(self, keywords: Mapping[str, float] | Iterable[str] | None) -> dict[str, float]:
+        own = self.keyword_thresholds
+        if keywords is None:
+            if not own:
+                raise UserError(f"{self.bundle}: writes characters and knows no keyword; name those to listen for")
+            return own
+        named = keywords if isinstance(keywords, Mapping) else dict.fromkeys(keywords)
+        written = {self.text_rules.normalize(keyword): threshold for keyword, threshold in named.items()}
+        return {
+            keyword: own.get(keyword, EVEN_ODDS) if threshold is None else threshold
+            for keyword, threshold in written.items()
+        }
 
     def transcribe(
         self,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechgru.audio.samples import checked_samples
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis
+from speechgru.runtime.stream_input import StreamInput
 from speechgru.runtime.windows import Windows
 from speechgru.text import Vocabulary
 
@@ -62,13 +62,8 @@ class Stream:
     ):
         self._begin, self._vocabulary, self._step_seconds = begin, vocabulary, step_seconds
         self._sample_rate, self._options, self._endpoint = sample_rate, options, endpoint
-        self._resampler = None
-        if source_rate != sample_rate:
-            import soxr
-
-            self._resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        self._input = StreamInput(sample_rate=sample_rate, source_rate=source_rate)
         self._step_samples = round(step_seconds * sample_rate)
-        self._is_finished = False
         self._start_utterance(0)
 
     @property
@@ -86,7 +81,7 @@ class Stream:
             ValueError: the stream has been finished.
             AudioError: the samples are not one channel, not finite, or far outside [-1, 1]; none of them is taken.
         """
-        samples_N, ended = self._resampled(samples_N, last=False), []
+        samples_N, ended = self._input.feed(samples_N), []
         while len(samples_N):
             # Chunk by chunk where an utterance may end: what the next one begins with must be decoded again.
             size = len(samples_N) if self._endpoint is None else self._windows.chunk_samples
@@ -103,12 +98,10 @@ class Stream:
 
     def finish_n_best(self) -> list[Hypothesis]:
         """The same with other readings, the best first, at most `decoding.n_best`."""
-        if not self._is_finished:
+        if not self._input.is_finished:
             # No rule is asked here: what is left is the end of the last utterance.
-            tail_N = self._resampled(np.zeros(0, np.float32), last=True)
-            for log_probs_SV in [*self._windows.feed(tail_N), *self._windows.finish()]:
+            for log_probs_SV in [*self._windows.feed(self._input.finish()), *self._windows.finish()]:
                 self._decoder.feed(log_probs_SV)
-            self._is_finished = True
         return self._decoder.finish()
 
     def _start_utterance(self, first_sample: int) -> None:
@@ -143,11 +136,3 @@ class Stream:
             kept = self._windows.num_samples - self._decoder.num_steps * self._step_samples
             self._recent = [recent_N[max(0, len(recent_N) - kept) :].copy()]
         return None, samples_N[:0]
-
-    def _resampled(self, samples_N: np.ndarray, *, last: bool) -> np.ndarray:
-        if self._is_finished:
-            raise ValueError("the stream has been finished; begin another for what follows")
-        samples_N = checked_samples(samples_N)
-        if self._resampler is None:
-            return samples_N.copy()  # sound cards fill the same buffer again
-        return self._resampler.resample_chunk(samples_N, last=last)

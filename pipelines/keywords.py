@@ -1,0 +1,220 @@
+"""From a list of keywords to a device that always listens: a bundle of some hundred kilobytes, and how sure it is.
+
+    python pipelines/keywords.py --keywords computer jarvis --out build/keywords
+    python pipelines/keywords.py --keywords computer jarvis --people ../shared/data/speechocean762 --words words.txt \\
+        --voices build/kokoro --test real.jsonl --test-negatives radio.jsonl
+
+The keywords, what sounds nearly like them and anything else are spoken by every voice engine that is installed, and a
+forward model learns to tell them apart. With --people, the training part of speechocean762, it also learns from real
+people who say none of them. From which score on a keyword is reported follows from what nobody said: the dev part of
+the voices and people, and --negatives. Then recordings that no training met are listened to as one stream, and keywords
+missed and accepted falsely are counted. Run it again and finished stages are skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from stages import Source, Story
+
+from speechgru.cli import run_command
+from speechgru.config.load import load_config
+from speechgru.corpora import prepare
+from speechgru.corpora.keywords import require_keywords
+from speechgru.files import write_json
+from speechgru.runs import RunFolder
+
+CONFIG = Path(__file__).parents[1] / "configs" / "keywords.yaml"
+SPLITS = ("train", "dev", "test")
+FORMS = ("none", "dynamic")
+#: Parts of an epoch: what the voices say, people, and each manifest of --train.
+VOICES_SHARE, PEOPLE_SHARE, OTHERS_SHARE = 3, 1, 1
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keywords", nargs="+", required=True, help="one to ten, each in quotes where it has spaces")
+    parser.add_argument("--out", type=Path, default=Path("build/keywords"), help="folder for everything made")
+    parser.add_argument("--people", type=Path, default=None, help="the unpacked speechocean762, to learn from as well")
+    parser.add_argument("--words", type=Path, default=None, help="a word a line; those that sound alike are spoken")
+    parser.add_argument("--utterances", type=int, default=6000, help="size of the spoken corpus")
+    parser.add_argument("--engines", type=_names, default=None, help="who speaks, such as espeak=2,flite=1")
+    parser.add_argument("--test-engines", type=_names, default=None, help="engines that only the test is spoken by")
+    parser.add_argument("--voices", type=Path, default=None, help="folder of more voices, for Kokoro, Piper and flite")
+    parser.add_argument("--language", default="en", help="of the keywords")
+    parser.add_argument("--train", type=Path, action="append", default=[], help="manifest of anything to train on too")
+    parser.add_argument(
+        "--negatives",
+        type=Path,
+        action="append",
+        default=[],
+        help="manifest without a keyword, to choose thresholds by",
+    )
+    parser.add_argument("--test", type=Path, action="append", default=[], help="manifest of people who say keywords")
+    parser.add_argument(
+        "--test-negatives", type=Path, action="append", default=[],
+        help="manifest without a keyword, to count false accepts in; with --people their test part too",
+    )  # fmt: skip
+    parser.add_argument("--false-accepts-per-hour", type=float, default=0.1, help="of each keyword, at most")
+    parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
+    parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
+    args = parser.parse_args()
+    keywords = require_keywords(args.keywords)
+    story = Story(args.out)
+    corpus, people, run, bundle = (args.out / name for name in ("corpus", "people", "run", "bundle"))
+    report, title = args.out / "report.html", f"Keywords: {', '.join(keywords)}"
+
+    manifests, shares, others = [corpus / "train.jsonl"], [VOICES_SHARE], None
+    negatives, test_negatives = list(args.negatives), list(args.test_negatives)
+    if args.people:
+        story.stage(
+            "find the people",
+            lambda progress: prepare("speechocean762", people, source=args.people, progress=progress),
+            inputs=["speechocean762", Source(args.people)],
+            outputs=[people / f"{split}.jsonl" for split in SPLITS],
+        )
+        others = people / "train.jsonl"
+        manifests, shares = [*manifests, others], [*shares, PEOPLE_SHARE]
+        negatives.append(people / "dev.jsonl")
+        test_negatives.append(people / "test.jsonl")
+    manifests, shares = [*manifests, *args.train], [*shares, *[OTHERS_SHARE] * len(args.train)]
+
+    # 1. Keywords, what sounds like them, and anything else, spoken. No person is in two splits.
+    spoken = {split: corpus / f"{split}.jsonl" for split in SPLITS}
+    tests = {"unknown voices": spoken["test"]}
+    tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
+    words = sorted({word for keyword in keywords for word in keyword.split()})
+    config = load_config(
+        CONFIG,
+        [
+            f"data.train={json.dumps([str(manifest) for manifest in manifests])}",
+            f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
+            f"data.dev={json.dumps(str(spoken['dev']))}",
+            f"text.words={json.dumps(words)}",
+            f"text.language={json.dumps(args.language)}",
+            f"train.seed={args.seed}",
+            *args.overrides,
+        ],
+    )
+    options = {
+        "keywords": keywords,
+        "utterances": args.utterances,
+        "others": others,
+        "words": args.words,
+        "language": args.language,
+        "engines": args.engines,
+        "test_engines": args.test_engines,
+        "voices": args.voices,
+    }
+    story.stage(
+        "speak the keywords",
+        lambda progress: prepare("keywords", corpus, seed=args.seed, progress=progress, **options),
+        inputs=[args.seed, json.loads(json.dumps(options, default=str)), *filter(None, (others, args.words))],
+        outputs=[*spoken.values(), *tests.values()],
+        folder=corpus,
+    )
+
+    # 2. The corpus doctor: measured as it was spoken, and without a fault.
+    story.check([*spoken.values()], config, clean=args.out / "clean", report=args.out / "check")
+
+    from speechgru.export import export  # TensorFlow takes seconds, and nothing so far needed it
+    from speechgru.export.calibration import calibrate_keywords
+    from speechgru.scoring.keyword_page import report_keywords
+    from speechgru.scoring.keywords import evaluate_keywords
+    from speechgru.train import train
+
+    # 3. Training, from nothing: a forward model of this size has no base.
+    story.stage(
+        "train",
+        lambda progress: train(config, run, **story.follow(run, args.out / "training.html", progress, title=title)),
+        inputs=[*manifests, spoken["dev"], config.model_dump(mode="json")],
+        outputs=[run],
+        resumes=True,
+    )
+    best = RunFolder(run).best
+
+    # 4. One folder for a device, and in it from which score on each keyword is reported.
+    story.stage(
+        "export to TFLite",
+        lambda progress: export(story.open_run(run), bundle, quantize=FORMS, progress=progress),
+        inputs=[best, FORMS],
+        outputs=[bundle],
+    )
+    thresholds = args.out / "thresholds.json"
+    chosen_by = [spoken["dev"], *negatives]
+    story.stage(
+        "choose the thresholds",
+        lambda progress: write_json(
+            thresholds,
+            calibrate_keywords(
+                bundle, chosen_by, keywords, false_accepts_per_hour=args.false_accepts_per_hour, progress=progress
+            ),
+        ),
+        inputs=[best, *chosen_by, keywords, args.false_accepts_per_hour],
+        outputs=[thresholds],
+    )
+
+    # 5. What no training met, as one stream each: who says keywords beside all that holds none.
+    scores: list[dict[str, Any]] = []
+    for who, manifest in [*tests.items(), *((path.stem, path) for path in args.test)]:
+        record = run / "report" / f"{manifest.stem}-keywords.json"
+        heard = [manifest, *test_negatives]
+        story.stage(
+            f"evaluate: {who}",
+            lambda progress, record=record, heard=heard, who=who: write_json(
+                record,
+                evaluate_keywords(
+                    bundle,
+                    heard,
+                    keywords,
+                    name=who,
+                    false_accepts_per_hour=args.false_accepts_per_hour,
+                    progress=progress,
+                ),
+            ),
+            inputs=[thresholds, *heard, who, args.false_accepts_per_hour],
+            outputs=[record],
+        )
+        scores.append(json.loads(record.read_text()))
+
+    # 6. A page.
+    story.stage(
+        "write the report",
+        lambda progress: report_keywords(scores, report, title=title, calibration=json.loads(thresholds.read_text())),
+        inputs=[scores, thresholds],
+        outputs=[report],
+    )
+    rows = [
+        [
+            score["name"],
+            found["keyword"],
+            f"{found['in_use']['miss_rate']:.1%}",
+            f"{found['in_use']['false_accepts_per_hour']:.2f}",
+            f"{found['chosen']['miss_rate']:.1%}",
+            f"{found['num_commands']:,}",
+            f"{found['negative_seconds'] / 3600:.2f}",
+        ]
+        for score in scores
+        for found in score["keywords"]
+    ]
+    asked = f"missed at {args.false_accepts_per_hour:g} an hour"
+    headings = ("", "keyword", "missed", "false an hour", asked, "said", "hours without")
+    story.print_table(headings, rows, title="Keywords in a stream")
+    story.print(
+        f"RTF {scores[0]['rtf']:.4f}, {scores[0]['size_bytes'] / 1000:,.0f} kB; at the bundle's own thresholds, but "
+        "where another rate is named"
+    )
+    story.print_stages()
+    story.print(f"report   {report}\nbundle   {bundle}")
+    story.print(f"try it   speechgru spot {bundle} RECORDING, or --microphone")
+
+
+if __name__ == "__main__":
+    run_command(main)

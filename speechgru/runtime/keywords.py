@@ -1,0 +1,62 @@
+"""A stream that listens for keywords: samples in as they come, each keyword once when it was said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from speechgru.decoding.keywords import Detection, KeywordSpotter
+from speechgru.runtime.stream_input import StreamInput
+from speechgru.runtime.windows import Windows
+
+
+class KeywordStream:
+    """Listens for keywords without an end (`Recognizer.keyword_stream` makes it); for one thread.
+
+    However the samples are cut, the reports are the same. Its memory stays the same, however long it listens: nothing
+    of what was said is kept.
+
+    Args:
+        windows: the model's calls.
+        spotter: what is listened for.
+        sample_rate: Hz of the model's input.
+        source_rate: Hz of the samples that are fed.
+    """
+
+    def __init__(self, windows: Windows, spotter: KeywordSpotter, *, sample_rate: int, source_rate: float):
+        self._windows, self._spotter = windows, spotter
+        self._sample_rate = sample_rate
+        self._input = StreamInput(sample_rate=sample_rate, source_rate=source_rate)
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """What is listened for."""
+        return self._spotter.keywords
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of sound that the model has been given so far."""
+        return self._windows.num_samples / self._sample_rate
+
+    def feed(self, samples_N: np.ndarray) -> list[Detection]:
+        """Takes the next samples, any number of them: one channel, as in `Recognizer.transcribe`.
+
+        Returns:
+            The keywords that were said meanwhile, each once. A model needs some sound to come before it answers
+            (`latency_seconds` in `bundle.json`).
+
+        Raises:
+            ValueError: the stream has been finished.
+            AudioError: the samples are not one channel, not finite, or far outside [-1, 1]; none of them is taken.
+        """
+        return self._spot(self._windows.feed(self._input.feed(samples_N)))
+
+    def finish(self) -> list[Detection]:
+        """Says that nothing follows; gives the keywords of what is left, and nothing when it is called again."""
+        if self._input.is_finished:
+            return []
+        return self._spot([*self._windows.feed(self._input.finish()), *self._windows.finish()])
+
+    def _spot(self, pieces: Iterable[np.ndarray]) -> list[Detection]:
+        return [found for log_probs_SV in pieces for found in self._spotter.feed(log_probs_SV)]
