@@ -139,7 +139,8 @@ def main():
         files = sorted(path for path in folder.iterdir() if path.is_file())
         add(f"said: {keyword}", ((keyword, read_recording(path, sample_rate=rate).samples_N) for path in files))
     for manifest in args.negatives:
-        add(str(manifest), recordings_of(recognizer, [manifest]))
+        pairs = recordings_of(recognizer, [manifest])
+        add(str(manifest), (pair for pair in pairs if not any(f" {each} " in f" {pair[0]} " for each in keywords)))
     noises = stretches_of_noise(noise_N, seconds=60 * args.coloured_minutes, sample_rate=rate, rng=rng)
     add("noise alone", (("", piece_N) for piece_N in noises))
 

@@ -64,8 +64,8 @@ def spot(
             failed.append(error)
     if as_json:
         print_json(records)
-    for error in failed:
-        print_error(str(error))
+    for mistake in failed:
+        print_error(str(mistake))
     if failed:
         raise typer.Exit(2)
 

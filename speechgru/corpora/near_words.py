@@ -50,7 +50,7 @@ def near_words(
         By keyword the nearest ones first, of equally near ones in the order of `candidates`.
 
     >>> near_words(["computer"], ["commuter", "window", "compute", "computers"])
-    {'computer': ['compute', 'commuter']}
+    {'computer': ['commuter', 'compute']}
     """
     words = [word for word in dict.fromkeys(map(normalize_text, candidates)) if word]
     words = [word for word in words if not any(_holds(word, keyword) for keyword in keywords)]

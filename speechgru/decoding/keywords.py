@@ -63,7 +63,7 @@ class KeywordScorer:
     Example:
         >>> scorer = KeywordScorer(["on"], vocabulary=Vocabulary(["off", "on"], unit="word"), step_seconds=0.04)
         >>> scorer.feed(np.log([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]])).round(2).ravel().tolist()
-        [-2.2, 1.41, 1.33]
+        [-2.2, 1.45, 1.26]
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class KeywordSpotter:
     Example:
         >>> spotter = KeywordSpotter({"on": 0.0}, vocabulary=Vocabulary(["off", "on"], unit="word"), step_seconds=0.04)
         >>> spotter.feed(np.log([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]]))
-        [Detection(keyword='on', seconds=0.08, score=1.40...)]
+        [Detection(keyword='on', seconds=0.08, score=1.45...)]
     """
 
     def __init__(

@@ -273,7 +273,7 @@ class Recognizer:
         """
         options = self.prepare(self._with_grammar(decoding, grammar))
         return Stream(
-            self._windows,
+            self.open_windows,
             vocabulary=self.vocabulary,
             step_seconds=self._step_seconds,
             sample_rate=self.sample_rate,
