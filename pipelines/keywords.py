@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,13 @@ from speechgru.corpora import prepare
 from speechgru.corpora.keywords import require_keywords
 from speechgru.files import write_json
 from speechgru.runs import RunFolder
-from speechgru.text import normalize_text
-from speechgru.utterances.manifest import read_manifest, write_manifest
+from speechgru.utterances.keywords import keep_keywords
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keywords.yaml"
 SPLITS = ("train", "dev", "test")
 FORMS = ("none", "dynamic")
 #: Parts of an epoch: what the voices say, people, and each manifest of --train.
-VOICES_SHARE, PEOPLE_SHARE, OTHERS_SHARE = 3, 1, 1
+VOICES_SHARE, PEOPLE_SHARE, OTHERS_SHARE = 8, 1, 1
 
 
 def _names(text: str) -> list[str]:
@@ -84,14 +82,23 @@ def main() -> None:
             outputs=[people / f"{split}.jsonl" for split in SPLITS],
         )
         others = people / "train.jsonl"
-        manifests, shares = [*manifests, others], [*shares, PEOPLE_SHARE]
         negatives.append(people / "dev.jsonl")
         test_negatives.append(people / "test.jsonl")
-    manifests, shares = [*manifests, *args.train], [*shares, *[OTHERS_SHARE] * len(args.train)]
+    # Of what others say a model of keywords learns the keywords, if any, and that all else is nothing.
+    for number, (manifest, share) in enumerate(
+        [*([(others, PEOPLE_SHARE)] if others else []), *((path, OTHERS_SHARE) for path in args.train)], start=1
+    ):
+        learnt = args.out / "others" / f"{number}.jsonl"
+        story.stage(
+            f"keep the keywords of {manifest.parent.name}/{manifest.name}",
+            lambda _, manifest=manifest, learnt=learnt: keep_keywords(manifest, learnt, keywords),
+            inputs=[manifest, keywords],
+            outputs=[learnt],
+        )
+        manifests, shares = [*manifests, learnt], [*shares, share]
 
     # 1. Keywords, what sounds like them, and anything else, spoken. No person is in two splits.
     spoken = {split: corpus / f"{split}.jsonl" for split in SPLITS}
-    alone = args.out / "dev_alone.jsonl"  # chooses the best weights: any other word is an error to a model of keywords
     tests = {"unknown voices": spoken["test"]}
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
     words = sorted({word for keyword in keywords for word in keyword.split()})
@@ -100,7 +107,7 @@ def main() -> None:
         [
             f"data.train={json.dumps([str(manifest) for manifest in manifests])}",
             f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
-            f"data.dev={json.dumps(str(alone))}",
+            f"data.dev={json.dumps(str(spoken['dev']))}",
             f"text.words={json.dumps(words)}",
             f"text.language={json.dumps(args.language)}",
             f"train.seed={args.seed}",
@@ -125,13 +132,6 @@ def main() -> None:
         folder=corpus,
     )
 
-    story.stage(
-        "find the keywords alone",
-        lambda _: _keep_alone(spoken["dev"], alone, keywords),
-        inputs=[spoken["dev"], keywords],
-        outputs=[alone],
-    )
-
     # 2. The corpus doctor: measured as it was spoken, and without a fault.
     story.check([*spoken.values()], config, clean=args.out / "clean", report=args.out / "check")
 
@@ -145,7 +145,7 @@ def main() -> None:
     story.stage(
         "train",
         lambda progress: train(config, run, **story.follow(run, args.out / "training.html", progress, title=title)),
-        inputs=[*manifests, alone, config.model_dump(mode="json")],
+        inputs=[*manifests, spoken["dev"], config.model_dump(mode="json")],
         outputs=[run],
         resumes=True,
     )
@@ -225,12 +225,6 @@ def main() -> None:
     story.print_stages()
     story.print(f"report   {report}\nbundle   {bundle}")
     story.print(f"try it   speechgru spot {bundle} RECORDING, or --microphone")
-
-
-def _keep_alone(manifest: Path, out: Path, keywords: Sequence[str]) -> None:
-    """Writes the utterances that are a keyword and nothing else; all where none is."""
-    utterances = read_manifest(manifest)
-    write_manifest(out, [each for each in utterances if normalize_text(each.text) in keywords] or utterances)
 
 
 if __name__ == "__main__":

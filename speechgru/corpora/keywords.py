@@ -17,6 +17,7 @@ from speechgru.errors import CorpusError
 from speechgru.grammar.splits import split_of
 from speechgru.progress import Progress, silent
 from speechgru.text import normalize_text, quoted
+from speechgru.utterances.keywords import keep_keywords, keywords_in
 from speechgru.voices import Sources, choose_cast
 
 _MIN_UTTERANCES = 12
@@ -82,8 +83,9 @@ def prepare(
         workers: processes; none starts one for each CPU core that this process may use.
 
     Returns:
-        The manifests by split. Every line also has `keyword` (None where none is spoken), `engine`, `voice`, `snr_db`
-        and what the engine reports of the voice.
+        The manifests by split. A line's `text` is its keywords alone, and empty where there is none; `said` is all that
+        is spoken where that is more. Every line also has `engine`, `voice`, `snr_db` and what the engine reports of the
+        voice.
 
     Raises:
         CorpusError: an argument is out of range, no keyword is given or one stands twice, an engine is not installed
@@ -108,7 +110,7 @@ def prepare(
     )
     by_split = {split: [text for text in sentences if split_of(text) == split] for split in grammar.SPLITS}
     draw = _Draw(spotted, {each: [*parts_of(each), *similar[each]] for each in spotted}, by_split)
-    return speak_corpus(
+    manifests = speak_corpus(
         out,
         plan(draw, seed=seed, utterances=utterances, is_split=False),
         cast,
@@ -119,6 +121,7 @@ def prepare(
         workers=workers,
         progress=progress,
     )
+    return {split: keep_keywords(manifest, manifest, spotted) for split, manifest in manifests.items()}
 
 
 def require_keywords(keywords: Sequence[str]) -> list[str]:
@@ -163,10 +166,10 @@ class _Draw:
         keyword = self._keywords[rng.integers(len(self._keywords))]
         near = self.near[keyword]
         if kind < _KEYWORD_SHARE:
-            return self._placed(keyword, sentence, rng), {"keyword": keyword}
+            return self._placed(keyword, sentence, rng), {}
         if kind < _KEYWORD_SHARE + _NEAR_SHARE and near:
-            return self._placed(near[rng.integers(len(near))], sentence, rng), {"keyword": None}
-        return sentence, {"keyword": None}
+            return self._placed(near[rng.integers(len(near))], sentence, rng), {}
+        return sentence, {}
 
     @staticmethod
     def _placed(text: str, sentence: str, rng: np.random.Generator) -> str:
@@ -186,7 +189,7 @@ def _household(seed: int) -> list[str]:
 def _without(keywords: Sequence[str], texts: Sequence[str]) -> list[str]:
     """The sentences in which no keyword is said, as transcripts have them."""
     written = [normalize_text(text) for text in texts]
-    free = [text for text in written if text and not any(f" {each} " in f" {text} " for each in keywords)]
+    free = [text for text in written if text and not keywords_in(text, keywords)]
     if not free:
         raise CorpusError("keywords: a keyword is said in every sentence of --others; name some of anything else")
     return free

@@ -22,6 +22,7 @@ from speechgru.metrics import DetectionCurve
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.utterances.manifest import read_manifest
 
 #: Seconds by which a recording's scores count later than its samples: a model writes a label when it has heard it.
 _DELAY_SECONDS = 0.25
@@ -77,6 +78,7 @@ def listen_for_keywords(
     keywords: Sequence[str],
     *,
     window_seconds: float = WINDOW_SECONDS,
+    total: int = 0,
     progress: Progress = silent,
 ) -> Listened:
     """Scores keywords in recordings that are joined to one stream.
@@ -86,7 +88,8 @@ def listen_for_keywords(
         recordings: of each what is said in it, by the text rules, and its samples at the recogniser's rate.
         keywords: as the recogniser writes them.
         window_seconds: as for `KeywordScorer`.
-        progress: called after each recording, with the number of those before it.
+        total: how many recordings there are, for whoever watches the progress; 0 where nobody knows.
+        progress: called after each recording.
 
     Raises:
         UserError: the recogniser does not stream.
@@ -105,7 +108,7 @@ def listen_for_keywords(
         seconds += time.thread_time() - started
         texts.append(text)
         edges.append(windows.num_samples)
-        progress("listening", len(texts), 0, "")
+        progress("listening", len(texts), max(total, len(texts)), "")
     started = time.thread_time()
     scores += map(scorer.feed, windows.finish())
     seconds += time.thread_time() - started
@@ -249,7 +252,13 @@ def evaluate_keywords(
     known = recognizer.keyword_thresholds
     written = list(known) if keywords is None else [recognizer.text_rules.normalize(keyword) for keyword in keywords]
     streams = [
-        listen_for_keywords(recognizer, recordings_of(recognizer, [manifest]), written, progress=progress)
+        listen_for_keywords(
+            recognizer,
+            recordings_of(recognizer, [manifest]),
+            written,
+            total=len(read_manifest(manifest, needs_text=False)),
+            progress=progress,
+        )
         for manifest in manifests
     ]
     audio_seconds = sum(stream.audio_seconds for stream in streams)

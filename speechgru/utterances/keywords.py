@@ -1,0 +1,43 @@
+"""Manifests for a recogniser of keywords: of what is said, it shall write the keywords and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechgru.text import normalize_text
+from speechgru.utterances.manifest import read_manifest, write_manifest
+
+
+def keywords_in(text: str, keywords: Sequence[str]) -> str:
+    """The keywords of a text, in order, with one space between two; a longer keyword before one that is part of it.
+
+    >>> keywords_in("Hey, Jarvis! Ask the computer, not the computers.", ["computer", "jarvis", "hey jarvis"])
+    'hey jarvis computer'
+    """
+    longest_first = sorted(map(re.escape, keywords), key=len, reverse=True)
+    return " ".join(re.findall(rf"(?<![^ ])(?:{'|'.join(longest_first)})(?![^ ])", normalize_text(text)))
+
+
+def keep_keywords(manifest: str | Path, out: str | Path, keywords: Sequence[str]) -> Path:
+    """Writes a manifest anew with nothing but keywords in its texts, so that all else is learnt as silence.
+
+    Args:
+        manifest: recordings with what is said in them.
+        out: the manifest to write, which may be the same.
+        keywords: as transcripts have them.
+
+    Returns:
+        `out`. Where something else is said, its lines have the whole transcript as `said`.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    kept = []
+    for utterance in read_manifest(manifest, needs_text=False):
+        text = keywords_in(utterance.text, keywords)
+        extra = utterance.extra if text == utterance.text else {**utterance.extra, "said": utterance.text}
+        kept.append(dataclasses.replace(utterance, text=text, extra=extra))
+    return write_manifest(out, kept)
