@@ -5,16 +5,18 @@
         --voices build/kokoro --test real.jsonl --test-negatives radio.jsonl
 
 The keywords, what sounds nearly like them and anything else are spoken by every voice engine that is installed, and a
-forward model learns to tell them apart. With --people, the training part of speechocean762, it also learns from real
-people who say none of them. From which score on a keyword is reported follows from what nobody said: the dev part of
-the voices and people, and --negatives. Then recordings that no training met are listened to as one stream, and keywords
-missed and accepted falsely are counted. Run it again and finished stages are skipped.
+forward model learns to tell them apart, first in recordings, then in stretches of them. With --people, the training
+part of speechocean762, it also learns from real people who say none of them. From which score on a keyword is reported
+follows from what nobody said: the dev part of the voices and people, and --negatives. Then recordings that no training
+met are listened to as one stream, and keywords missed and accepted falsely are counted. Run it again and finished
+stages are skipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,31 @@ from stages import Source, Story
 
 from speechgru.cli import run_command
 from speechgru.config.load import load_config
+from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
 from speechgru.corpora.keywords import require_keywords
 from speechgru.files import write_json
 from speechgru.runs import RunFolder
-from speechgru.utterances.keywords import keep_keywords
+from speechgru.utterances.keywords import join_neighbours, keep_keywords
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keywords.yaml"
 SPLITS = ("train", "dev", "test")
 FORMS = ("none", "dynamic")
 #: Parts of an epoch: what the voices say, people, and each manifest of --train.
 VOICES_SHARE, PEOPLE_SHARE, OTHERS_SHARE = 8, 1, 1
+#: The second training: what is said follows what was said before, as in a stream, and the keywords are known already.
+STREAM = (
+    "train.sorted_first_epoch=false",
+    "augment.ramp_epochs=0",
+    "train.quiet_start_ms=0",
+    "train.learning_rate=3e-3",
+    "train.warmup_steps=20",
+    "train.batch_size=12",
+    "train.max_steps=600",
+    "train.ema=0.98",
+    "train.evaluate_every_steps=100",
+    "train.checkpoint_every_steps=100",
+)
 
 
 def _names(text: str) -> list[str]:
@@ -69,7 +85,7 @@ def main() -> None:
     args = parser.parse_args()
     keywords = require_keywords(args.keywords)
     story = Story(args.out)
-    corpus, people, run, bundle = (args.out / name for name in ("corpus", "people", "run", "bundle"))
+    corpus, people, first, run, bundle = (args.out / name for name in ("corpus", "people", "first", "run", "bundle"))
     report, title = args.out / "report.html", f"Keywords: {', '.join(keywords)}"
 
     manifests, shares, others = [corpus / "train.jsonl"], [VOICES_SHARE], None
@@ -102,18 +118,23 @@ def main() -> None:
     tests = {"unknown voices": spoken["test"]}
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
     words = sorted({word for keyword in keywords for word in keyword.split()})
-    config = load_config(
-        CONFIG,
-        [
-            f"data.train={json.dumps([str(manifest) for manifest in manifests])}",
-            f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
-            f"data.dev={json.dumps(str(spoken['dev']))}",
-            f"text.words={json.dumps(words)}",
-            f"text.language={json.dumps(args.language)}",
-            f"train.seed={args.seed}",
-            *args.overrides,
-        ],
-    )
+
+    def configure(train: Sequence[Path], *overrides: str) -> RunConfig:
+        return load_config(
+            CONFIG,
+            [
+                f"data.train={json.dumps([str(manifest) for manifest in train])}",
+                f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
+                f"data.dev={json.dumps(str(spoken['dev']))}",
+                f"text.words={json.dumps(words)}",
+                f"text.language={json.dumps(args.language)}",
+                f"train.seed={args.seed}",
+                *overrides,
+                *args.overrides,
+            ],
+        )
+
+    config = configure(manifests)
     options = {
         "keywords": keywords,
         "utterances": args.utterances,
@@ -141,14 +162,28 @@ def main() -> None:
     from speechgru.scoring.keywords import evaluate_keywords
     from speechgru.train import train
 
-    # 3. Training, from nothing: a forward model of this size has no base.
+    # 3. Training, from nothing: a forward model of this size has no base. First recordings, then stretches of them: the
+    #    state of a model that always listens is never a new one.
+    def train_run(name: str, config: RunConfig, folder: Path, inputs: Sequence[Any]) -> None:
+        page = args.out / f"{folder.name}.html"
+        story.stage(
+            name,
+            lambda progress: train(config, folder, **story.follow(folder, page, progress, title=title)),
+            inputs=[*inputs, spoken["dev"], config.model_dump(mode="json")],
+            outputs=[folder],
+            resumes=True,
+        )
+
+    train_run("train on recordings", config, first, manifests)
+    stretches = [args.out / "stretches" / f"{number}.jsonl" for number in range(len(manifests))]
     story.stage(
-        "train",
-        lambda progress: train(config, run, **story.follow(run, args.out / "training.html", progress, title=title)),
-        inputs=[*manifests, spoken["dev"], config.model_dump(mode="json")],
-        outputs=[run],
-        resumes=True,
+        "join recordings",
+        lambda _: [join_neighbours(one, out) for one, out in zip(manifests, stretches, strict=True)],
+        inputs=manifests,
+        outputs=stretches,
     )
+    streamed = configure(stretches, *STREAM, f"train.start_from={json.dumps(str(first))}")
+    train_run("train on stretches", streamed, run, [*stretches, RunFolder(first).best])
     best = RunFolder(run).best
 
     # 4. One folder for a device, and in it from which score on each keyword is reported.

@@ -24,6 +24,8 @@ from speechgru.runtime import Recognizer
 from speechgru.scoring.keyword_page import report_keywords
 from speechgru.scoring.keywords import evaluate_keywords, extrapolated_threshold
 from speechgru.text import Vocabulary
+from speechgru.utterances.keywords import join_neighbours, keep_keywords
+from speechgru.utterances.manifest import read_manifest
 
 LETTERS = Vocabulary("ab")
 WORDS = Vocabulary(["hey", "jarvis", "<unk>"], unit="word")
@@ -208,6 +210,25 @@ def test_near_words_sound_alike_and_hold_no_keyword():
     assert near["computer"] == ["commuter"]
     assert set(near["jarvis"]) <= {"service", "harvest", "jar"} and "service" in near["jarvis"]
     assert parts_of("hey jarvis")[:2] == ["hey", "jarvis"] and "vis" in parts_of("hey jarvis")
+
+
+def test_recordings_that_follow_each_other_in_a_file_make_stretches(tmp_path):
+    soundfile.write(tmp_path / "all.wav", np.zeros(16_000 * 8), 16_000)
+    lines = [(0.0, 3.0, "computer"), (3.0, 2.0, "the computer is on"), (5.0, 2.0, ""), (7.5, 0.5, "hey jarvis")]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text(
+        "".join(
+            json.dumps({"audio_filepath": "all.wav", "offset": offset, "duration": duration, "text": text}) + "\n"
+            for offset, duration, text in lines
+        )
+    )
+    kept = keep_keywords(manifest, tmp_path / "kept.jsonl", ["computer", "jarvis", "hey jarvis"])
+    assert [each.text for each in read_manifest(kept)] == ["computer", "computer", "", "hey jarvis"]
+    assert read_manifest(kept)[1].extra["said"] == "the computer is on"
+    stretches = read_manifest(join_neighbours(kept, tmp_path / "stretches.jsonl", seconds=5.0))
+    assert [(each.offset, each.duration, each.text) for each in stretches] == [
+        (0.0, 5.0, "computer computer"), (5.0, 2.0, ""), (7.5, 0.5, "hey jarvis"),
+    ]  # fmt: skip
 
 
 def test_keywords_that_cannot_be_spotted_are_named():

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechgru.text import normalize_text
-from speechgru.utterances.manifest import read_manifest, write_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
+
+#: Recordings of one file with less between them follow each other.
+_ADJACENT_SECONDS = 1e-3
 
 
 def keywords_in(text: str, keywords: Sequence[str]) -> str:
@@ -41,3 +44,34 @@ def keep_keywords(manifest: str | Path, out: str | Path, keywords: Sequence[str]
         extra = utterance.extra if text == utterance.text else {**utterance.extra, "said": utterance.text}
         kept.append(dataclasses.replace(utterance, text=text, extra=extra))
     return write_manifest(out, kept)
+
+
+def join_neighbours(manifest: str | Path, out: str | Path, *, seconds: float = 12.0) -> Path:
+    """Writes a manifest of stretches: recordings that follow each other in one file, as one, some seconds long.
+
+    A device that always listens has heard something before each keyword, and its model's state is never a new one;
+    training on recordings alone does not teach that. Nothing is written but the manifest.
+
+    Args:
+        manifest: segments of longer files, such as spoken corpora are.
+        out: the manifest to write.
+        seconds: of a stretch, at most; a longer recording is a stretch by itself.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    stretches: list[Utterance] = []
+    for utterance in read_manifest(manifest, needs_text=False):
+        last = stretches[-1] if stretches else None
+        if (
+            last is not None
+            and (last.audio_filepath, last.channel) == (utterance.audio_filepath, utterance.channel)
+            and abs(last.offset + last.duration - utterance.offset) < _ADJACENT_SECONDS
+            and utterance.offset + utterance.duration - last.offset <= seconds
+        ):
+            text = " ".join(filter(None, (last.text, utterance.text)))
+            duration = round(utterance.offset + utterance.duration - last.offset, 6)
+            stretches[-1] = dataclasses.replace(last, text=text, duration=duration, speaker=None, extra={})
+        else:
+            stretches.append(utterance)
+    return write_manifest(out, stretches)
