@@ -84,8 +84,8 @@ def prepare(
 
     Returns:
         The manifests by split. A line's `text` is its keywords alone, and empty where there is none; `said` is all that
-        is spoken where that is more. Every line also has `engine`, `voice`, `snr_db` and what the engine reports of the
-        voice.
+        is spoken where that is more, `near` what in it sounds nearly like a keyword. Every line also has `engine`,
+        `voice`, `snr_db` and what the engine reports of the voice.
 
     Raises:
         CorpusError: an argument is out of range, no keyword is given or one stands twice, an engine is not installed
@@ -168,7 +168,8 @@ class _Draw:
         if kind < _KEYWORD_SHARE:
             return self._placed(keyword, sentence, rng), {}
         if kind < _KEYWORD_SHARE + _NEAR_SHARE and near:
-            return self._placed(near[rng.integers(len(near))], sentence, rng), {}
+            text = near[rng.integers(len(near))]
+            return self._placed(text, sentence, rng), {"near": text}
         return sentence, {}
 
     @staticmethod
