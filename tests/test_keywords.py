@@ -1,5 +1,6 @@
 """Keyword spotting: scores by brute force, reports once, a stream as the whole, words that sound alike."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -17,12 +18,18 @@ from speechgru.corpora.keywords import require_keywords
 from speechgru.corpora.near_words import near_words, parts_of
 from speechgru.decoding import KeywordScorer, KeywordSpotter
 from speechgru.decoding.keywords import peaks_above
-from speechgru.errors import CorpusError, TextError, UserError
+from speechgru.errors import BundleError, CorpusError, TextError, UserError
 from speechgru.export.calibration import calibrate_keywords
 from speechgru.metrics import DetectionCurve
 from speechgru.runtime import Recognizer
 from speechgru.scoring.keyword_page import report_keywords
-from speechgru.scoring.keywords import evaluate_keywords, extrapolated_threshold
+from speechgru.scoring.keywords import (
+    Listened,
+    Passage,
+    evaluate_keywords,
+    extrapolated_threshold,
+    keyword_curves,
+)
 from speechgru.text import Vocabulary
 from speechgru.utterances.keywords import join_neighbours, keep_keywords
 from speechgru.utterances.manifest import read_manifest
@@ -194,6 +201,27 @@ def test_recordings_in_one_stream_are_counted_and_the_threshold_is_kept(bundle, 
     assert reported["keyword"] == "b" and reported["score"] >= record["thresholds"]["b"]
     with pytest.raises(UserError, match="keyword 'a' is said in 0 of 8 recordings"):
         evaluate_keywords(bundle, [corpus], ["a"])
+
+
+def test_what_a_score_keeps_of_a_keyword_is_no_false_accept_of_what_follows():
+    scores_SK = np.full((100, 1), -9.0)
+    scores_SK[18:40] = 5.0  # the keyword, said at the end of the first recording, and its echo in the second
+    scores_SK[80] = 1.0
+    passages = (Passage("on", 0, 20), Passage("", 20, 100))
+    stream = Listened(("on",), scores_SK, passages, step_seconds=0.05, audio_seconds=5.0, seconds=0.1)
+    curve = keyword_curves([stream], refractory_seconds=1.0)["on"]
+    assert curve.false_margins.tolist() == [1.0] and curve.num_commands == 1
+    assert curve.hours * 3600 == pytest.approx(5.0 - 1.0 - 0.25 - 1.0)
+    assert curve.at(2.0)[1:] == (0, 0)
+    with pytest.raises(UserError, match="'on' is said in 0 of 1 recordings"):
+        keyword_curves([dataclasses.replace(stream, passages=passages[1:])])
+
+
+def test_damaged_thresholds_are_named(bundle):
+    path = bundle / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"keywords": {"thresholds": [1.0]}}))
+    with pytest.raises(BundleError, match="thresholds of keywords are damaged"):
+        Recognizer(bundle).keyword_stream()
 
 
 def test_a_rate_that_cannot_be_counted_is_extrapolated():

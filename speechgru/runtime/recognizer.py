@@ -287,10 +287,18 @@ class Recognizer:
         """The keywords that the bundle was calibrated for, each with the least log-odds that count as said.
 
         Without a calibration all words that it writes, at even odds; none where it writes characters.
+
+        Raises:
+            BundleError: what the bundle holds of them is damaged.
         """
         record = self.metadata.get("keywords")
         if record is not None:
-            return dict(record["thresholds"])
+            try:
+                return {str(keyword): float(least) for keyword, least in record["thresholds"].items()}
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise BundleError(
+                    f"{self.bundle}: its thresholds of keywords are damaged ({error!r}); export and calibrate it again"
+                ) from error
         words = (word for word in self.vocabulary.words if word != UNKNOWN_WORD)
         return dict.fromkeys(words, EVEN_ODDS)
 

@@ -144,8 +144,9 @@ def keyword_curves(
 ) -> dict[str, DetectionCurve]:
     """False accepts against misses of each keyword that is said.
 
-    A recording in which it is said is a miss where the score does not reach the threshold there. In all others, peaks
-    that are `refractory_seconds` apart are false accepts, each at the thresholds that it reaches.
+    A recording in which it is said is a miss where the score does not reach the threshold there. Elsewhere, but for the
+    `refractory_seconds` behind it, peaks that are as far apart are false accepts, each at the thresholds that it
+    reaches.
 
     Args:
         streams: of the same keywords.
@@ -161,17 +162,16 @@ def keyword_curves(
         negative_seconds = 0.0
         for stream in streams:
             delay = math.ceil(_DELAY_SECONDS / stream.step_seconds)
-            scores_S = np.concatenate([stream.scores_SK[:, place], np.full(delay, -np.inf)])
-            false_S = scores_S.copy()
-            for passage in stream.passages:
-                span = slice(passage.start + delay, passage.end + delay)
-                if passage.has(keyword):
-                    margins.append(float(scores_S[span].max(initial=-np.inf)))
-                    # What is scored earlier may be the beginning of the keyword, and is nobody's.
-                    false_S[passage.start : passage.end + delay] = -np.inf
-                else:
-                    negative_seconds += (passage.end - passage.start) * stream.step_seconds
             pause_steps = math.ceil(refractory_seconds / stream.step_seconds)
+            false_S = stream.scores_SK[:, place].copy()
+            for passage in stream.passages:
+                if passage.has(keyword):
+                    said_S = stream.scores_SK[passage.start + delay : passage.end + delay, place]
+                    margins.append(float(said_S.max(initial=-np.inf)))
+                    # Earlier it may be the keyword's beginning, later its echo: the score stays for as long as a
+                    # keyword takes, and a spotter does not report the keyword again.
+                    false_S[passage.start : passage.end + delay + pause_steps] = -np.inf
+            negative_seconds += np.count_nonzero(false_S > -np.inf) * stream.step_seconds
             peaks = peaks_above(false_S, pause_steps=pause_steps, least=LEAST_SCORE)
             false_margins += false_S[peaks].tolist()
         if not margins or not negative_seconds:
