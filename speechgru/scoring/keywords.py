@@ -205,7 +205,7 @@ def extrapolated_threshold(curve: DetectionCurve, per_hour: float) -> float:
     >>> curve = DetectionCurve([9.0], [True], false_margins=[0.0, 0.7, 1.4, 2.1, 2.8, 3.5], hours=1.0)
     >>> counted = curve.at_false_accepts(0.1).threshold
     >>> counted, round(extrapolated_threshold(curve, 0.1), 2)
-    (6.25, 7.26)
+    (6.25, 8.22)
     """
     counted = curve.at_false_accepts(per_hour).threshold
     false = curve.false_margins[-_TAIL:]
