@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import ctypes
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -12,11 +14,17 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from speechgru.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: The errors of a disk that cannot be written any more.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -178,6 +186,26 @@ def room_for(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+#: What this process has begun to write, and would leave half made if it ended here.
+_unfinished: set[object] = set()
+
+
+def is_writing() -> bool:
+    """Whether this process would leave something half made if it ended here."""
+    return bool(_unfinished)
+
+
+@contextlib.contextmanager
+def unfinished() -> Iterator[None]:
+    """Marks a block that takes back what it has begun where an exception ends it; see `is_writing`."""
+    mark = object()
+    _unfinished.add(mark)
+    try:
+        yield
+    finally:
+        _unfinished.discard(mark)
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`; on a clean exit it is flushed to disk and renamed to `path`.
@@ -203,7 +231,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         try:
-            yield temporary
+            with unfinished():
+                yield temporary
             with open(temporary, "rb+") as stream:
                 os.fsync(stream.fileno())
         except OSError as error:
@@ -228,11 +257,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def sync_folder(folder: str | Path) -> None:
     """Makes new names in a folder survive a power cut, where the system can."""
     if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: str | Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -264,15 +297,157 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def replace_folder(made: Path, out: Path) -> None:
-    """Puts a finished folder in an old one's place; the old one is moved aside until the new one stands."""
-    old = made.parent / "old"
-    if out.exists():
-        os.replace(out, old)
+#: What ends the name of a folder that is being made, and of one that is to be replaced: made by us, and marked so.
+_IN_THE_MAKING, _SET_ASIDE = ".speechgru-unfinished", ".speechgru-replaced"
+#: A folder in the making that is younger may be another process's that has not locked it yet.
+_SETTLED_SECONDS = 60.0
+#: What a file system answers that cannot exchange two folders.
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: str | Path, name: str) -> Iterator[Path]:
+    """A new, empty folder in `parent`, removed with all that is left in it; those of killed processes go too.
+
+    Args:
+        parent: made when it is missing.
+        name: what it is for; part of its own name.
+
+    Yields:
+        Its path.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    parent = Path(parent)
     try:
-        os.replace(made, out)
-    except OSError:
-        if old.exists():
-            os.replace(old, out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(parent, name)
+        made = tempfile.TemporaryDirectory(
+            prefix=f".{name}.", suffix=_IN_THE_MAKING, dir=parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise UserError(f"{parent}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    with unfinished(), made as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+def _remove_left_behind(parent: Path, name: str) -> None:
+    """Removes temporary folders of that name whose processes have been killed, where the system knows that."""
+    if fcntl is None:
+        return
+    for folder in parent.glob(f".{glob.escape(name)}.*{_IN_THE_MAKING}"):
+        with contextlib.suppress(OSError):  # another process has it, or has just removed it
+            if time.time() - folder.stat().st_mtime > _SETTLED_SECONDS:
+                with _locked(folder, is_needed=True):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, is_needed: bool = False) -> Iterator[None]:
+    """Holds a folder's lock while the block runs; a killed process's is gone with it.
+
+    Args:
+        folder: the folder.
+        is_needed: whether it is an error that there is no lock to be had.
+
+    Raises:
+        OSError: there is none, and it is needed.
+    """
+    descriptor = -1
+    try:
+        if fcntl is not None:
+            try:
+                descriptor = os.open(folder, os.O_RDONLY)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if is_needed:
+                    raise
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Gives an empty folder to fill; on a clean exit it takes the place of `path`, and what was there is removed.
+
+    Whenever the process is ended, `path` is what it was before or the new folder. Where the system cannot exchange two
+    folders in one step (only Linux can, on most of its file systems), a process that is killed within some microseconds
+    leaves the old one beside, and the next call puts it back.
+
+    Args:
+        path: the folder; one that a link names is replaced where it is.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        UserError: its place cannot be written.
+    """
+    place = Path(os.path.realpath(path))
+    if os.path.ismount(place):
+        raise UserError(f"{path}: is where a file system is mounted, which cannot be replaced; name a folder in it")
+    restore_folder(place)
+    with temporary_folder(place.parent, place.name) as temporary:
+        made = temporary / "new"
+        made.mkdir()
+        yield made
+        with room_for(path):
+            _sync_files(made)
+            _put(made, place)
+            sync_folder(place.parent)
+
+
+def restore_folder(path: str | Path) -> None:
+    """Puts a folder back that a killed process had set aside, or removes it where the new one stands."""
+    place = Path(os.path.realpath(path))
+    aside = _aside(place)
+    if aside.is_dir():
+        with room_for(path):
+            if os.path.lexists(place):
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                os.replace(aside, place)
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}{_SET_ASIDE}")
+
+
+def _put(made: Path, place: Path) -> None:
+    """Lets a folder take the place of another one, if there is one."""
+    if not os.path.lexists(place):
+        os.replace(made, place)
+    elif not _exchange(made, place):
+        aside = _aside(place)
+        try:
+            os.replace(place, aside)
+            os.replace(made, place)
+        except BaseException:
+            restore_folder(place)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two folders change places in one step; False where the system cannot do that."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # neither Linux nor a C library that knows it
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _sync_files(folder: Path) -> None:
+    """Makes all files below a folder survive a power cut, where the system can."""
+    for path in folder.rglob("*") if hasattr(os, "O_DIRECTORY") else ():
+        if path.is_file():
+            _sync(path, os.O_RDONLY)

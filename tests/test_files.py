@@ -10,8 +10,17 @@ import threading
 
 import pytest
 
+from speechgru import files
 from speechgru.errors import UserError
-from speechgru.files import atomic_path, sha256_of, write_json, write_text
+from speechgru.files import (
+    atomic_folder,
+    atomic_path,
+    restore_folder,
+    sha256_of,
+    temporary_folder,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_written_and_its_folder_made(tmp_path):
@@ -152,3 +161,148 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path):
         write_text(tmp_path / "pipe", "text")
     assert (tmp_path / "pipe").is_fifo()
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+# Folders
+
+
+def fill(folder, content):
+    folder.mkdir(exist_ok=True)
+    (folder / "a.txt").write_text(content)
+    (folder / content).touch()
+
+
+def read(folder):
+    return (folder / "a.txt").read_text(), sorted(os.listdir(folder))
+
+
+def replace(place, content="new"):
+    with atomic_folder(place) as made:
+        fill(made, content)
+
+
+@pytest.fixture(params=["exchanged", "in two steps"])
+def system(request, monkeypatch):
+    """A system that can exchange two folders at once, if this one can, and one that cannot."""
+    if request.param == "in two steps":
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+
+
+def test_a_folder_takes_the_place_of_another_whole(tmp_path, system):
+    place = tmp_path / "below" / "bundle"
+    for content in ("old", "new"):
+        replace(place, content)
+        assert read(place) == (content, ["a.txt", content])
+        assert os.listdir(place.parent) == ["bundle"]
+    assert place.stat().st_mode & 0o777 == 0o777 & ~os.umask(os.umask(0o022))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges folders in one step")
+def test_two_folders_are_exchanged_here(tmp_path):
+    for name in ("one", "other"):
+        fill(tmp_path / name, name)
+    assert files._exchange(tmp_path / "one", tmp_path / "other")
+    assert read(tmp_path / "one")[0] == "other" and read(tmp_path / "other")[0] == "one"
+
+
+def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path, system):
+    fill(tmp_path / "bundle", "old")
+
+    def fill_half():
+        with atomic_folder(tmp_path / "bundle") as made:
+            fill(made, "half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill_half()
+    assert read(tmp_path / "bundle")[0] == "old" and os.listdir(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interruption_between_the_two_steps_leaves_the_old_folder(tmp_path, monkeypatch, error):
+    fill(tmp_path / "bundle", "old")
+    rename = os.replace
+
+    def fail_at_the_second(source, target):
+        if source.name == "new":
+            raise error
+        rename(source, target)
+
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    monkeypatch.setattr("os.replace", fail_at_the_second)
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        replace(tmp_path / "bundle")
+    assert read(tmp_path / "bundle")[0] == "old" and os.listdir(tmp_path) == ["bundle"]
+
+
+_KILLED = """
+import os, pathlib, signal, sys
+from speechgru import files
+place, step = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+if sys.argv[3] == "in two steps":
+    files._exchange = lambda one, other: False
+def killed_at(event, arguments):
+    global step
+    if event == "os.rename":
+        step -= 1
+        if step == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(killed_at)
+with files.atomic_folder(place) as made:
+    (made / "a.txt").write_text("new")
+    if step == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize(
+    ("way", "step", "there"), [("exchanged", 0, True), ("in two steps", 1, True), ("in two steps", 2, False)]
+)
+def test_a_killed_process_leaves_one_of_both_and_the_next_one_clears_up(tmp_path, way, step, there):
+    place = tmp_path / "bundle"
+    fill(place, "old")
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(place), str(step), way], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert place.exists() == there
+    (left,) = (path for path in tmp_path.iterdir() if path.name.endswith(".speechgru-unfinished"))
+    restore_folder(place)
+    assert read(place)[0] == "old"
+    with atomic_folder(place):
+        assert left.exists(), "another process may have made it just now"
+    os.utime(left, (0, 0))
+    replace(place, "newer")
+    assert read(place)[0] == "newer" and os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_folder_that_another_process_is_making_stays(tmp_path):
+    with temporary_folder(tmp_path, "bundle") as made:
+        os.utime(made, (0, 0))
+        with temporary_folder(tmp_path, "bundle"):
+            assert made.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_a_link_names_is_replaced_where_it_is(tmp_path, system):
+    fill(tmp_path / "bundle", "old")
+    (tmp_path / "link").symlink_to("bundle")
+    replace(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and read(tmp_path / "bundle")[0] == "new"
+    assert sorted(os.listdir(tmp_path)) == ["bundle", "link"]
+
+
+def test_the_current_folder_can_be_replaced(tmp_path, monkeypatch):
+    (tmp_path / "bundle").mkdir()
+    monkeypatch.chdir(tmp_path / "bundle")
+    replace(".")
+    assert read(tmp_path / "bundle")[0] == "new" and os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_place_that_no_folder_can_take_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.ismount", lambda path: True)
+    with pytest.raises(UserError, match="bundle: is where a file system is mounted, which cannot be replaced"):
+        replace(tmp_path / "bundle")
+    monkeypatch.undo()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file: cannot be written \(.+\); choose a folder"):
+        replace(tmp_path / "file" / "bundle")

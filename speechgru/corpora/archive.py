@@ -6,13 +6,12 @@ import gzip
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechgru.errors import CorpusError
-from speechgru.files import atomic_path
+from speechgru.files import atomic_path, temporary_folder
 from speechgru.progress import Progress, silent
 
 _BLOCK = 1 << 16
@@ -80,29 +79,29 @@ def unpack(archive: Path, folder: Path, *, max_members: int, max_bytes: int) -> 
     """
     if folder.exists():
         raise CorpusError(f"{folder}: stands already; remove it to unpack {archive} again")
-    folder.parent.mkdir(parents=True, exist_ok=True)
 
     def bounded(stream: gzip.GzipFile) -> Any:  # tarfile only reads it, and asks in its types for more
         return _Bounded(stream, max_bytes, archive)
 
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with (
-            gzip.open(archive) as stream,
-            tarfile.open(fileobj=bounded(stream), mode="r|") as members,
-        ):
-            for number, member in enumerate(members, start=1):
-                if number > max_members:
-                    raise CorpusError(f"{archive}: holds more than {max_members:,} files; refused, nothing unpacked")
-                _unpack_member(members, member, temporary, archive)
-        os.chmod(temporary, 0o755)  # mkdtemp makes it private to the user
-        os.replace(temporary, folder)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{archive}: is not a whole .tar.gz ({error}); fetch it again") from error
-    except OSError as error:
-        raise CorpusError(f"{archive}: cannot be unpacked into {folder} ({error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with temporary_folder(folder.parent, folder.name) as work:
+        made = work / "new"
+        made.mkdir()
+        try:
+            with (
+                gzip.open(archive) as stream,
+                tarfile.open(fileobj=bounded(stream), mode="r|") as members,
+            ):
+                for number, member in enumerate(members, start=1):
+                    if number > max_members:
+                        raise CorpusError(
+                            f"{archive}: holds more than {max_members:,} files; refused, nothing unpacked"
+                        )
+                    _unpack_member(members, member, made, archive)
+            os.replace(made, folder)
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise CorpusError(f"{archive}: is not a whole .tar.gz ({error}); fetch it again") from error
+        except OSError as error:
+            raise CorpusError(f"{archive}: cannot be unpacked into {folder} ({error})") from error
 
 
 def _unpack_member(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, archive: Path) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from speechgru.audio.reading import read_header
 from speechgru.corpora import archive
 from speechgru.corpora import connected as joining
 from speechgru.errors import AudioError, CorpusError
+from speechgru.files import temporary_folder
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 
@@ -177,13 +177,8 @@ def _fetch(out: Path, *, progress: Progress) -> Path:
         raise CorpusError(
             f"{raw}: is where the recordings would go, and is not theirs; move it away, or name another folder"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(prefix=".speechgru-fsdd-", dir=out)
-    except OSError as error:
-        raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
-    with work as name:
-        packed, unpacked = Path(name, "fsdd.tar.gz"), Path(name, "unpacked")
+    with temporary_folder(out, "fsdd") as work:
+        packed, unpacked = work / "fsdd.tar.gz", work / "unpacked"
         archive.download(URL, packed, max_bytes=_MAX_DOWNLOAD_BYTES, advice=_ADVICE, progress=progress)
         archive.unpack(packed, unpacked, max_members=_MAX_MEMBERS, max_bytes=_MAX_UNPACKED_BYTES)
         found = [path for path in unpacked.glob("*/recordings") if path.is_dir()]

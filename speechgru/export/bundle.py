@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
-from speechgru.files import encode_json, replace_folder, sha256_of, write_json, write_text
+from speechgru.files import atomic_folder, encode_json, sha256_of, write_json, write_text
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
@@ -112,10 +111,7 @@ def export(
         "saved_model": [],
         "parity_utterances": parity.num_utterances,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        made = Path(temporary) / "bundle"
-        made.mkdir()
+    with atomic_folder(out) as made:
         graphs = Graphs(source.model)
         _convert(source, graphs, forms, made=made, metadata=metadata, steps=steps)
         # A recogniser reads the metadata, so they stand before any form is compared.
@@ -138,7 +134,6 @@ def export(
         )
         write_json(made / "bundle.json", metadata)
         write_text(made / "README.md", model_card(metadata))
-        replace_folder(made, out)
     report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
     steps.end()
     return metadata

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from speechgru.decoding import DecodingOptions
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
 from speechgru.export.flatbuffer import sealed
-from speechgru.files import atomic_path, encode_json, replace_folder, sha256_of, write_json, write_text
+from speechgru.files import atomic_folder, atomic_path, encode_json, sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
@@ -162,9 +161,8 @@ def calibrate_keywords(
 
 def _keep_in_bundle(bundle: Path, entries: dict[str, Any]) -> None:
     """Puts a bundle with more metadata in the old one's place, once it is whole: its checksums change with it."""
-    with tempfile.TemporaryDirectory(prefix=f".{bundle.name}.", dir=bundle.absolute().parent) as temporary:
-        made = Path(temporary) / "bundle"
-        shutil.copytree(bundle, made)
+    with atomic_folder(bundle) as made:
+        shutil.copytree(bundle, made, dirs_exist_ok=True)
         metadata = json.loads((made / "bundle.json").read_text(encoding="utf-8"))
         metadata |= entries
         for stored in metadata["models"].values():
@@ -175,7 +173,6 @@ def _keep_in_bundle(bundle: Path, entries: dict[str, Any]) -> None:
         write_json(made / "bundle.json", metadata)
         if metadata.get("bundle_version") == BUNDLE_VERSION:
             write_text(made / "README.md", model_card(metadata))
-        replace_folder(made, bundle)
 
 
 def _with_entries(file: Path, entries: dict[str, Any]) -> bytes:

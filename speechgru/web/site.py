@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError, UserError
-from speechgru.files import encode_json, replace_folder, room_for
+from speechgru.files import atomic_folder, encode_json, room_for
 from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
@@ -94,13 +93,11 @@ def write_site(
     record = _site_record(metadata, form) | {"model": model.name}
     grammar = _grammar_of(metadata, notes)
     record["grammar"] = None if grammar is None else grammar_record(grammar)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with (
         room_for(out),
         litert_packages(None if runtime is None else Path(runtime)) as packages,
-        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
+        atomic_folder(out) as made,
     ):
-        made = Path(temporary) / "site"
         _copy_pages(made)
         for place, (name, file) in FILES.items():
             _copy(packages[name] / file, made / "litert" / place)
@@ -112,7 +109,6 @@ def write_site(
             (made / "grammar.json").write_text(grammar.grammar.to_json(), encoding="utf-8")
         (made / SITE_NAME).write_bytes(encode_json(record))
         sizes = _sizes(made, model.name)
-        replace_folder(made, out)
     if not record["golden"]:
         notes.append("the self-check has nothing to compare with: the bundle's golden vectors are not part of the site")
     return {
@@ -204,8 +200,6 @@ def _copy(source: Path, place: Path) -> None:
 
 
 def _copy_pages(made: Path) -> None:
-    made.mkdir()
-    made.chmod(0o755)
     for source in resources.files("speechgru.web").joinpath("page").iterdir():
         if source.name.endswith((".html", ".js", ".css")):
             (made / source.name).write_bytes(source.read_bytes())
