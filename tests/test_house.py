@@ -27,6 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "processors",
             "progress",
             "ranges",
+            "visible",
             "yaml_nodes",
         }
     ),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
+from rich.table import Table
 
-from speechgru.cli.console import Table
+from speechgru.cli.console import Terminal
 from speechgru.corpora import connected, prepare
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.files import write_json
@@ -92,7 +92,7 @@ def test_no_name_moves_the_borders_of_a_table():
     for name in (os.fsdecode(b"caf\xe9"), "a\x1b[31mb", "a\tb", "\u202ea", "plain"):
         table.add_row(name, "1")
     stream = io.StringIO()
-    Console(file=stream, width=60).print(table)
+    Terminal(file=stream, width=60).print(table)
     title, *lines = stream.getvalue().encode("utf-8").decode().splitlines()
     assert title.strip() == "caf\\udce9"
     assert len({cell_len(line) for line in lines}) == 1

@@ -1,8 +1,9 @@
-"""The `speechgru` command; importing this room registers every command.
+"""The `speechgru` command.
 
 The entry point reads the process's arguments and ends the process:
 
 >>> import contextlib, unittest.mock
+>>> from speechgru.cli import run_command, show_progress
 >>> with unittest.mock.patch("sys.argv", ["speechgru", "--version"]), contextlib.suppress(SystemExit):
 ...     main()
 speechgru ...
@@ -19,21 +20,29 @@ Progress on standard error, or none:
 ...     progress("reading", 1, 2, "a.wav")
 """
 
-from speechgru.cli import (  # noqa: F401  (each registers its commands)
-    beginning,
-    bundle,
-    corpus,
-    doctoring,
-    grammar,
-    person,
-    rejection,
-    scoring,
-    serving,
-    spotting,
-    training,
-    transcribing,
-    web,
-)
-from speechgru.cli.console import app, main, run_command, show_progress
+import importlib
+from typing import Any
+
+from speechgru.process.signals import ending_signals, leave_signals_to_system
 
 __all__ = ["app", "main", "run_command", "show_progress"]
+
+
+def main() -> None:
+    """The entry point of the `speechgru` command.
+
+    Importing this room loads next to nothing, so that the command answers signals while it loads the rest.
+    """
+    try:
+        with ending_signals():
+            console = importlib.import_module("speechgru.cli.console")
+        console.main()
+    finally:
+        leave_signals_to_system()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module("speechgru.cli.commands")
+    return getattr(importlib.import_module("speechgru.cli.console"), name)

@@ -9,12 +9,10 @@ import re
 import shlex
 import sys
 import traceback
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import rich.table
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -22,8 +20,12 @@ from rich.table import Column
 from typer.core import TyperGroup
 
 from speechgru import __version__
+from speechgru.cli.output import OutputLost, standard_streams
 from speechgru.errors import Interrupted, UserError
+from speechgru.files import is_writing
+from speechgru.process.signals import Ending, ending_signals, exit_code
 from speechgru.progress import line_progress, silent
+from speechgru.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -64,27 +66,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-terminal = Console(markup=False, emoji=False)  # what it prints is names and transcripts
-err = Console(stderr=True, emoji=False)
+
+
+class Terminal(Console):
+    """A console that prints names and texts of people: what would steer the terminal is shown as an escape."""
+
+    def render_str(self, text: str, **options: Any) -> Any:
+        return super().render_str(visible(text), **options)
+
+
+terminal = Terminal(markup=False, emoji=False)
+err = Terminal(stderr=True, emoji=False)
 
 #: What a wrong argument raises. Typer has a click of its own since 0.26, an installed one before.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 #: The exit code of a fault of ours (`EX_SOFTWARE` of BSD's sysexits), and what shows its traceback.
 _FAULT, _TRACEBACK = 70, "SPEECHGRU_TRACEBACK"
-#: Marks that turn the direction of what follows them.
-_STEERING = ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
-
-class Table(rich.table.Table):
-    """A table whose cells are names and texts of people: what would move its borders is shown as an escape."""
-
-    def __init__(self, *headers: Any, title: str | None = None, **options: Any) -> None:
-        super().__init__(*headers, title=None if title is None else _visible(title), **options)
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*(_visible(cell) if isinstance(cell, str) else cell for cell in cells), **options)
-
+#: What a signal ends a command with: SIGHUP, SIGINT, SIGTERM.
+_BY_SIGNAL = (129, 130, 143)
+_STOPPED = "stopped; what was written before is kept"
 
 #: Whether the command that runs was asked for JSON alone.
 _is_for_program = False
@@ -102,8 +103,13 @@ JsonFlag = Annotated[
 
 
 def main() -> None:
-    """The entry point of the `speechgru` command."""
-    run_command(lambda: app(prog_name="speechgru", standalone_mode=False))
+    """Runs the command that the process's arguments name, and ends the process."""
+
+    def run() -> Any:
+        import_module("speechgru.cli.commands")
+        return app(prog_name="speechgru", standalone_mode=False)
+
+    run_command(run)
 
 
 def run_command(command: Callable[[], Any]) -> None:
@@ -115,38 +121,79 @@ def run_command(command: Callable[[], Any]) -> None:
     `SPEECHGRU_TRACEBACK` that one shows where it came from.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # a shell's or keras.json's is another project's
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character gets its number
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with standard_streams(), ending_signals(at_once=_leave, is_writing=is_writing) as ending:
+        code = _run(command, ending)
+        try:
+            sys.stdout.flush()
+        except OutputLost as lost:
+            code = _describe_lost(lost) if code in (0, 1) else code
+    sys.exit(code)
+
+
+def _run(command: Callable[[], Any], ending: Ending) -> int:
+    """Runs a command; gives its exit status, and prints what there is to say of it."""
+    code: Any = 0
     try:
-        with _announced("tensorflow", "loading TensorFlow, which takes some seconds"):
-            code = command()
-    except (typer.Abort, KeyboardInterrupt):
-        err.print("stopped; what was written before is kept")
-        sys.exit(130)
+        try:
+            with _announced("tensorflow", "loading TensorFlow, which takes some seconds"):
+                code = command()
+        finally:
+            ending.is_over = True
+    except OutputLost as lost:
+        return _describe_lost(lost)
     except Interrupted as interrupted:
         err.print(escape(str(interrupted)), soft_wrap=True, highlight=False)
-        sys.exit(interrupted.code)
-    except UserError as error:
-        _fail(str(error))
-    except BrokenPipeError:
-        # Nothing more can be written there, not even what Python would flush at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + 13)
-    except OSError as error:
-        _fail(_describe_system(error))
-    except MemoryError:
-        _fail("the memory does not suffice; end other programs, or give less at once")
-    except _UsageError as error:
+        return interrupted.code
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        # A signal may end in any exception, such as that of an import or a process that it has cut short.
+        if ending.received is None:
+            return _describe_error(error)
+    if ending.received is not None:
+        code = exit_code(ending.received)
+    if code in _BY_SIGNAL:
+        err.print(_STOPPED)
+    return code if isinstance(code, int) else 0
+
+
+def _leave(code: int) -> None:
+    """What a terminal needs before the process ends in the midst of something."""
+    err.show_cursor()
+    err.print(_STOPPED)
+
+
+def _describe_lost(lost: OutputLost) -> int:
+    """What is said where standard output cannot be written, and the exit status."""
+    if isinstance(lost.error, BrokenPipeError):
+        return 128 + 13
+    print_error(f"standard output cannot be written ({lost.error.strerror}); what was done before is kept")
+    return 2
+
+
+def _describe_error(error: BaseException) -> int:
+    """What is said of an exception that ended a command, and the exit status.
+
+    Raises:
+        BaseException: the exception, where it is one that Python handles.
+    """
+    if isinstance(error, UserError):
+        return _refuse(str(error))
+    if isinstance(error, OSError):
+        return _refuse(_describe_system(error))
+    if isinstance(error, MemoryError):
+        return _refuse("the memory does not suffice; end other programs, or give less at once")
+    if isinstance(error, _UsageError):
         context, message = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
         if not message:  # no command was given: the help is printed already
-            sys.exit(2)
-        _fail(message + (f" (see `{context.command_path} --help`)" if context else ""))
-    except Exception as error:
-        if os.environ.get(_TRACEBACK):
-            raise
-        print_error(_describe_fault(error))
-        sys.exit(_FAULT)
-    sys.exit(code if isinstance(code, int) else 0)
+            return 2
+        return _refuse(message + (f" (see `{context.command_path} --help`)" if context else ""))
+    if not isinstance(error, Exception) or os.environ.get(_TRACEBACK):
+        raise error
+    print_error(_describe_fault(error))
+    return _FAULT
 
 
 @contextlib.contextmanager
@@ -209,19 +256,12 @@ def shorten(text: str, *, most: int = 160) -> str:
 
 def print_error(message: str) -> None:
     """Prints a user's mistake on one line of standard error; what would steer the terminal, as a name may, as text."""
-    err.print(f"[bold red]error:[/] {escape(_visible(message))}", soft_wrap=True, highlight=False)
+    err.print(f"[bold red]error:[/] {escape(_shortened(message))}", soft_wrap=True, highlight=False)
 
 
-def _visible(message: str) -> str:
-    """A message for a terminal: control characters as Python writes them, but for ends of lines; no endless name."""
-
-    def steers(character: str) -> bool:
-        return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _STEERING
-
-    message = re.sub(r"\S{200,}", lambda name: f"{name[0][:80]}...{name[0][-80:]}", message)
-    return "".join(
-        ascii(character)[1:-1] if character != "\n" and steers(character) else character for character in message
-    )
+def _shortened(message: str) -> str:
+    """A message without endless names."""
+    return re.sub(r"\S{200,}", lambda name: f"{name[0][:80]}...{name[0][-80:]}", message)
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -231,9 +271,9 @@ def print_notes(notes: Sequence[str]) -> None:
             err.print(escape(note), style="yellow", soft_wrap=True, highlight=False)
 
 
-def _fail(message: str) -> None:
+def _refuse(message: str) -> int:
     print_error(message)
-    sys.exit(2)
+    return 2
 
 
 @app.callback(invoke_without_command=True)
@@ -260,8 +300,8 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
                     err.print(f"{stage}: {note}", highlight=False, markup=False, soft_wrap=True)
                     return
                 if stage not in tasks:
-                    tasks[stage] = bars.add_task(escape(stage), total=total, note=note)
-                bars.update(tasks[stage], completed=done, total=total, note=escape(note))
+                    tasks[stage] = bars.add_task(escape(visible(stage)), total=total, note="")
+                bars.update(tasks[stage], completed=done, total=total, note=escape(visible(note)))
 
             yield draw
     else:
@@ -311,6 +351,15 @@ def import_module(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def ask(question: str) -> str:
+    """What a person at the terminal answers.
+
+    Raises:
+        EOFError: there is no more input.
+    """
+    return input(visible(question))
+
+
 def split(value: str) -> list[str]:
     """The parts of a comma-separated list."""
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -328,4 +377,4 @@ def print_json(value: Any) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2, allow_nan=False)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible_json(text) + "\n")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from speechgru.cli.console import Table, whole_column
+from speechgru.cli.console import whole_column
 
 BeamWidth = Annotated[
     int | None,

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from speechgru.cli.console import (
     JsonFlag,
-    Table,
     app,
+    ask,
     import_module,
     needs_training_packages,
     print_json,
@@ -60,7 +61,7 @@ def record(
             num_prompts=prompts,
             source=source,
             microphone=lambda: SoundDeviceMicrophone(sample_rate=sample_rate, device=chosen),
-            ask=lambda question: input(question).strip().lower(),
+            ask=lambda question: ask(question).strip().lower(),
             tell=lambda line: terminal.print(line, soft_wrap=True, highlight=False),
             speaker=speaker,
             seed=seed,

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from speechgru.cli.console import (
     JsonFlag,
-    Table,
     app,
     err,
     import_module,
@@ -39,6 +39,7 @@ from speechgru.cli.decoding import (
     Threshold,
 )
 from speechgru.errors import AudioError, UserError
+from speechgru.visible import visible_json
 
 
 def _list_microphones(asked: bool) -> None:
@@ -290,7 +291,7 @@ def _transcribe_microphone(
 
     def say(hypothesis: Any) -> None:
         if as_json:
-            print(json.dumps(hypothesis_record(hypothesis), ensure_ascii=False), flush=True)
+            print(visible_json(json.dumps(hypothesis_record(hypothesis), ensure_ascii=False)), flush=True)
             return
         meaning = f"  {hypothesis.intent} {describe_slots(hypothesis.slots)}" if hypothesis.intent else ""
         note = "  (not accepted)" if hypothesis.accepted is False else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from speechgru.errors import UserError
-from speechgru.files import room_for
+from speechgru.files import room_for, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -50,7 +50,8 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
     try:
         with room_for(folder):
             holder.write_text(f"process {os.getpid()}", encoding="utf-8")
-        yield
+        with unfinished():
+            yield
     finally:
         # While the lock is held: afterwards they may be another process's.
         for name in (holder, folder / ".lock"):

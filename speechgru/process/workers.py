@@ -10,6 +10,7 @@ import contextlib
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from speechgru.process.children import run_code
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
+#: How long a worker may take to remove its temporary files.
+_PATIENCE_SECONDS = 2.0
 _COMMAND = f"from {__name__} import _serve; _serve()"
 
 
@@ -49,14 +52,17 @@ def run(function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: i
     attendants = []
     with contextlib.ExitStack() as stack:
         for _ in range(min(workers, len(jobs))):
+            # A session of its own: Ctrl-C reaches this process alone, which ends its workers.
             worker = stack.enter_context(
-                subprocess.Popen(run_code(_COMMAND), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                subprocess.Popen(
+                    run_code(_COMMAND), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                )
             )
             attendant = threading.Thread(target=_attend, args=(worker, function, left, answers), daemon=True)
             attendant.start()
             attendants.append(attendant)
             stack.callback(attendant.join)
-            stack.callback(worker.kill)  # first of the three: the pipes end, and with them the thread
+            stack.callback(_end, worker)  # first of the three: the pipes end, and with them the thread
         for _ in jobs:
             number, answer = answers.get()
             if number is None:
@@ -108,8 +114,18 @@ def _attend(
         answers.put((None, failure))
 
 
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """Ends a worker in the midst of its job; it removes its temporary files if it can."""
+    worker.terminate()
+    try:
+        worker.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+
+
 def _serve() -> None:
     """The worker: jobs come on standard input, answers leave on what was standard output."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
     function = pickle.load(sys.stdin.buffer)

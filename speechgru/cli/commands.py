@@ -1,0 +1,17 @@
+"""Every command: importing this module registers them, in the order in which help lists them."""
+
+from speechgru.cli import (  # noqa: F401
+    beginning,
+    bundle,
+    corpus,
+    doctoring,
+    grammar,
+    person,
+    rejection,
+    scoring,
+    serving,
+    spotting,
+    training,
+    transcribing,
+    web,
+)

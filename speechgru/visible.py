@@ -1,0 +1,46 @@
+"""Characters that would steer a terminal or turn a line around, shown as escapes.
+
+Names, texts and what a bundle says of itself come from strangers. Everything that shows them, a terminal, a page or a
+table, shows them through this module.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Control characters but for ends of lines (C0, DEL and C1), halves of characters, separators that only some
+#: programs end a line at, and marks that turn the direction of all that follows. What languages need stays: joiners,
+#: and the marks of the direction of single characters.
+_STEERING = (
+    "\x00-\x09\x0b-\x1f\x7f-\x9f"
+    "\u2028\u2029"
+    "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates
+    "\ud800-\udfff"
+    "\ufff9-\ufffb\ufffe\uffff"
+)
+_STEERS = re.compile(f"[{_STEERING}]")
+_STEERS_IN_A_LINE = re.compile(f"[\n{_STEERING}]")
+
+
+def visible(text: str, *, in_a_line: bool = False) -> str:
+    r"""A text that shows itself and does nothing else: what would steer whoever shows it stands as Python writes it.
+
+    Args:
+        text: any.
+        in_a_line: whether ends of lines are escapes too.
+
+    >>> visible("a\x1b[31m\u202eb.wav")
+    'a\\x1b[31m\\u202eb.wav'
+    >>> visible("one\ntwo"), visible("one\ntwo", in_a_line=True)
+    ('one\ntwo', 'one\\ntwo')
+    """
+    return (_STEERS_IN_A_LINE if in_a_line else _STEERS).sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def visible_json(text: str) -> str:
+    r"""JSON in which such characters, all of them inside its texts, are JSON's escapes: the same values.
+
+    >>> visible_json('["a\u202eb\x7f"]')
+    '["a\\u202eb\\u007f"]'
+    """
+    return _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
