@@ -7,6 +7,7 @@ table, shows them through this module.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 #: Control characters but for ends of lines (C0, DEL and C1), halves of characters, separators that only some
 #: programs end a line at, and marks that turn the direction of all that follows. What languages need stays: joiners,
@@ -44,3 +45,29 @@ def visible_json(text: str) -> str:
     '["a\\u202eb\\u007f"]'
     """
     return _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def visible_cell(value: Any) -> Any:
+    r"""A cell for a table that a spreadsheet may open: numbers as they are, texts never run as formulas.
+
+    A text that would begin a formula gets an apostrophe before it, which spreadsheets do not show.
+
+    >>> [visible_cell(value) for value in (0.5, -3, None, True, "-3", "1e-3", "yes", "=1+1", "@a", "-a\n\x1b")]
+    [0.5, -3, None, True, '-3', '1e-3', 'yes', "'=1+1", "'@a", "'-a\\n\\x1b"]
+    """
+    if not isinstance(value, str):
+        return value
+    shown = visible(value, in_a_line=True)
+    return f"'{shown}" if shown.startswith(_FORMULAS) and not _is_number(shown) else shown
+
+
+#: What a formula begins with, in some spreadsheets the wide forms of East Asian keyboards too.
+_FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

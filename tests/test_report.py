@@ -166,8 +166,9 @@ def test_numbers_are_written_as_people_write_them(function, value, shown):
     assert function(value).replace("\u202f", " ") == shown
 
 
-def test_text_escapes_and_drops_what_html_cannot_hold():
-    assert html.text('<a href="x">\'&\ud800\x00') == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;\ufffd\ufffd"
+def test_text_escapes_what_html_cannot_hold_and_what_turns_lines_around():
+    shown = html.text('<a href="x">\'&\ud800\x00\u202e')
+    assert shown == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;\\ud800\\x00\\u202e"
 
 
 # ------------------------------------------------------------------ style

@@ -6,6 +6,7 @@ from typing import Any
 
 from speechgru.export.saved_model import SIGNATURES
 from speechgru.grammar import Grammar, describe_grammar
+from speechgru.visible import visible
 
 _HEADINGS = {
     "form": "form",
@@ -105,7 +106,7 @@ def model_card(metadata: dict[str, Any]) -> str:
     if metadata["saved_model"]:
         lines = "\n".join(f"- `{name}`: {SIGNATURES[name]}" for name in metadata["saved_model"])
         parts.append(f"## The SavedModel's signatures\n\n{lines}")
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts) + "\n")
 
 
 _GRAMMAR = """## Intents and slots

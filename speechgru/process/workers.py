@@ -6,6 +6,7 @@ every worker, which a script must be written for. Here a worker is a fresh inter
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
 from typing import Any, TypeVar
 
 from speechgru.errors import CorpusError
@@ -123,9 +125,16 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
         worker.kill()
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends the worker where it is: an exception could end in a callback of a library in C, which passes over it."""
+    signal.signal(number, signal.SIG_IGN)
+    atexit._run_exitfuncs()  # its temporary folders
+    os._exit(128 + number)
+
+
 def _serve() -> None:
     """The worker: jobs come on standard input, answers leave on what was standard output."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _leave)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
     function = pickle.load(sys.stdin.buffer)
@@ -133,6 +142,7 @@ def _serve() -> None:
         try:
             position, job = pickle.load(sys.stdin.buffer)
         except EOFError:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself
             return
         try:
             answer = position, function(job)

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import html
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
+
+from speechgru.visible import visible
 
 #: What is shown where a value is missing.
 MISSING = "\u2013"
 _NARROW_SPACE = "\u202f"
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
-# Lone surrogates cannot be written as UTF-8, and control characters are not allowed in HTML.
-_UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
-
 
 def text(value: Any) -> str:
-    """Any value as text that shows itself and nothing else, inside an element or a quoted attribute.
+    r"""Any value as text that shows itself and nothing else, inside an element or a quoted attribute.
 
-    >>> text("<b> & 'c'")
-    '&lt;b&gt; &amp; &#x27;c&#x27;'
+    What HTML may not hold, and what would turn the lines around, is an escape.
+
+    >>> text("<b> & 'c'\x1b")
+    '&lt;b&gt; &amp; &#x27;c&#x27;\\x1b'
     """
-    return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
+    return html.escape(visible(str(value)), quote=True)
 
 
 def is_number(value: Any) -> TypeGuard[float]:

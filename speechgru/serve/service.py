@@ -22,6 +22,7 @@ from speechgru.errors import AudioError, UserError
 from speechgru.runtime import Recognizer, StreamResult
 from speechgru.runtime.transcription import transcribe_file
 from speechgru.serve.limits import LimitError, Limits
+from speechgru.visible import visible
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -300,4 +301,5 @@ def report_fault(error: BaseException, where: str) -> None:
     """Writes a line about a fault of ours, which the client gets no word of; with SPEECHGRU_TRACEBACK all of it."""
     if os.environ.get("SPEECHGRU_TRACEBACK"):
         traceback.print_exception(error)
-    print(f"a fault in {where}: {type(error).__name__}: {' '.join(str(error).split())[:200]}", file=sys.stderr)
+    line = f"a fault in {where}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    print(visible(line, in_a_line=True), file=sys.stderr)

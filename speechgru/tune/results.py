@@ -15,6 +15,7 @@ from speechgru.errors import BundleError
 from speechgru.files import write_text
 from speechgru.tune.folder import SweepFolder, read_json
 from speechgru.tune.sweep_file import LoadedSweep
+from speechgru.visible import visible_cell
 
 _SCORES = ("wer", "cer", "loss", "trained_wer")
 _COSTS = ("parameters", "size_mb", "rtf", "latency_ms")
@@ -185,5 +186,5 @@ def _csv(loaded: LoadedSweep, rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         several = {"on_front": " ".join(row["on_front"]), "repeats": " ".join(map(str, row["repeats"]))}
         values = {k: json.dumps(v) if isinstance(v, list | bool) or v is None else v for k, v in row["values"].items()}
-        writer.writerow({**row, **several, **values})
+        writer.writerow({key: visible_cell(cell) for key, cell in {**row, **several, **values}.items()})
     return stream.getvalue()
