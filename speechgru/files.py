@@ -40,13 +40,74 @@ _MARKS = (
 )
 
 
-def read_text(path: str | Path) -> str:
+#: No document of ours or of a user's, such as a manifest of millions of lines, is larger.
+MOST_BYTES = 4 << 30
+
+
+def open_file(path: str | Path, *, most: int = MOST_BYTES) -> BinaryIO:
+    """Opens a file to read, and nothing else: opening a pipe would wait for ever, and some devices never end.
+
+    Args:
+        path: the file.
+        most: the bytes that it may have.
+
+    Raises:
+        OSError: it is missing, cannot be read, is a folder, a pipe or a device, or too large.
+
+    Example:
+        >>> _ = Path("notes.txt").write_text("one")
+        >>> with open_file("notes.txt") as stream:
+        ...     stream.read()
+        b'one'
+    """
+    _require_plain(os.stat(path), path, most)  # before it is opened, which some devices act upon
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _require_plain(os.fstat(number), path, most)
+        return open(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def _require_plain(found: os.stat_result, path: str | Path, most: int) -> None:
+    """Refuses what is no file of at most so many bytes."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
+    if found.st_size > most:
+        raise _too_large(path, found.st_size, most)
+
+
+def _too_large(path: str | Path, size: int, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it has {size:,} bytes, and such a file at most {most:,}", str(path))
+
+
+def read_file(path: str | Path, *, most: int = MOST_BYTES) -> bytes:
+    """The contents of a file (`open_file`).
+
+    Raises:
+        OSError: as for `open_file`.
+    """
+    with open_file(path, most=most) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:  # it has grown, or is one whose size the system does not say
+        raise _too_large(path, len(content), most)
+    return content
+
+
+def read_text(path: str | Path, *, most: int = MOST_BYTES) -> str:
     """Reads a text in UTF-8, or in the form that a mark at its start names: Excel and PowerShell write UTF-16.
 
     Line ends stay as they are.
 
+    Args:
+        path: the file.
+        most: the bytes that it may have.
+
     Raises:
-        OSError: the file cannot be read.
+        OSError: as for `open_file`.
         UnicodeDecodeError: it is in another form.
 
     Example:
@@ -54,7 +115,7 @@ def read_text(path: str | Path) -> str:
         >>> read_text("table.tsv")
         'file\\ttext'
     """
-    content = Path(path).read_bytes()
+    content = read_file(path, most=most)
     coding = next((coding for mark, coding in _MARKS if content.startswith(mark)), "utf-8")
     return content.decode(coding)
 
@@ -291,7 +352,7 @@ def encode_json(value: Any, *, indent: int | None = None) -> bytes:
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from speechgru.files import atomic_path, room_for, sync_folder
+from speechgru.files import atomic_path, open_file, room_for, sync_folder
 
 _BLOCK = 1 << 16
 
@@ -41,7 +41,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
         OSError: the file exists and cannot be read.
     """
     try:
-        stream = open(path, "rb")  # noqa: SIM115
+        stream = open_file(path)
     except FileNotFoundError:
         return
     with stream:

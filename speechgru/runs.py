@@ -20,7 +20,7 @@ import numpy as np
 
 from speechgru import jsonlines
 from speechgru.errors import BundleError
-from speechgru.files import atomic_path
+from speechgru.files import atomic_path, open_file, read_text
 
 _VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
 
@@ -173,7 +173,7 @@ class RunFolder:
             BundleError: the file is damaged.
         """
         try:
-            record = json.loads(self.rejection.read_text(encoding="utf-8"))
+            record = json.loads(read_text(self.rejection))
             record["threshold"] = float(record["threshold"])
         except FileNotFoundError:
             return None
@@ -184,7 +184,7 @@ class RunFolder:
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` holds; empty where it is missing or damaged."""
         try:
-            record = json.loads(self.provenance.read_text(encoding="utf-8"))
+            record = json.loads(read_text(self.provenance))
         except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}
@@ -226,14 +226,14 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         BundleError: the file is missing or damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
             damaged = archive.testzip()  # NumPy alone does not compare a checksum when a header asks for less
             if damaged is None and len(set(names)) < len(names):
                 damaged = "the index"
         if damaged is not None:
             raise BundleError(f"{path}: the checkpoint is damaged (the checksum of {damaged} is wrong)")
-        with np.load(path, allow_pickle=False) as stored:
+        with open_file(path) as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads(arrays.pop("state.json").tobytes())
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from speechgru.errors import TextError
-from speechgru.files import write_text
+from speechgru.files import read_text, write_text
 
 Normalization = Literal["NFC", "NFKC"]
 Unit = Literal["character", "word"]
@@ -37,6 +37,8 @@ UNKNOWN_WORD = "<unk>"
 FIRST_LETTER, FURTHER_LETTER = "\u2581", "##"
 
 _BLANK_LINE = "<blank>"
+#: A vocabulary's file is no larger.
+_MOST_BYTES = 1 << 26
 _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
 _SPACE_LINE = "<space>"
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'", "\u00b4": "'"})
@@ -447,7 +449,7 @@ class Vocabulary:
             TextError: the file is missing, or its first line is not `<blank>`.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8").split("\n")
+            lines = read_text(path, most=_MOST_BYTES).split("\n")
         except OSError as error:
             raise TextError(f"{path}: the vocabulary cannot be read ({error.strerror})") from error
         except UnicodeDecodeError as error:

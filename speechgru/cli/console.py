@@ -227,7 +227,7 @@ def print_next(*words: str | Path, program: str = "speechgru") -> None:
     """
     if not _is_for_program:
         command = shlex.join([*program.split(), *map(str, words)])
-        err.print(f"next: {_visible(command)}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"next: {visible(command)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _describe_system(error: OSError) -> str:

@@ -12,15 +12,40 @@ from speechgru.errors import ConfigError
 from speechgru.files import describe_undecodable, read_text
 from speechgru.yaml_nodes import FAULTS, construct_bounded, describe_fault, require_bounded
 
+#: A configuration or sweep file is no larger, in bytes and in values: the ones that people write have hundreds.
+_MOST_BYTES, _MOST_NODES = 1 << 20, 20_000
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core scalars: `1e-3` is a number, `12:30` and `2024-01-01` are text. Booleans stay YAML 1.1's."""
+    """YAML 1.2's core scalars: `1e-3` is a number, `12:30` and `2024-01-01` are text. Booleans stay YAML 1.1's.
+
+    Args:
+        text: the document.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._num_nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._num_nodes += 1
+        if self._num_nodes > _MOST_NODES:
+            raise ValueError(f"it holds more than {_MOST_NODES:,} values")
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
     """Quotes what either version of YAML would read as another type: `"0123456789"` stays text."""
 
 
+def _construct_int(loader: _Loader, node: Any) -> int:
+    value = loader.construct_yaml_int(node)
+    if abs(value) >= 1 << 63:  # more than any library counts with
+        raise ValueError(f"the number {str(value)[:20]}... is too large")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$", "yYnNtTfFoO"),
@@ -49,7 +74,7 @@ def read_yaml(path: str | Path, *, missing: str) -> tuple[dict[str, Any], Origin
         ConfigError: no such file, or it is not YAML, not a mapping, or names a key twice.
     """
     try:
-        text = read_text(path)
+        text = read_text(path, most=_MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except IsADirectoryError:

@@ -20,7 +20,7 @@ from speechgru.audio.reading import read_header
 from speechgru.corpora.layouts import Found, read_layout, some
 from speechgru.corpora.splits import SPLITS, deal_folds, divide
 from speechgru.errors import AudioError, CorpusError, ManifestError
-from speechgru.files import write_json
+from speechgru.files import read_text, write_json
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
@@ -174,7 +174,7 @@ def _measure(found: Found, source: Path, *, skip_broken: bool, progress: Progres
 def _read_before(out: Path, settings: dict[str, Any]) -> dict[str, str]:
     """The split of each recording by an earlier call with the same settings into the same folder; else nothing."""
     try:
-        earlier = json.loads((out / NOTES_NAME).read_text(encoding="utf-8"))
+        earlier = json.loads(read_text(out / NOTES_NAME))
         if {key: earlier[key] for key in settings} != settings:
             return {}
         lines = {split: read_manifest(out / f"{split}.jsonl") for split in SPLITS}

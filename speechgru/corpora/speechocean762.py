@@ -13,6 +13,7 @@ from pathlib import Path
 
 from speechgru.audio.reading import read_header
 from speechgru.errors import AudioError, CorpusError
+from speechgru.files import read_text
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 
@@ -104,7 +105,7 @@ def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
 def _read_table(path: Path, *, optional: bool = False) -> dict[str, str]:
     """A Kaldi table: a key, white space, the rest of the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         if optional:
             return {}

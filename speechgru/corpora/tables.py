@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechgru.errors import CorpusError
-from speechgru.files import describe_undecodable, read_text, split_lines
+from speechgru.files import describe_undecodable, open_file, read_text, split_lines
 from speechgru.utterances.manifest import fault_of_channel
 
 #: What the columns are called elsewhere, in small letters and with `_` between words; the first that is there counts.
@@ -79,7 +79,7 @@ def read_table(path: Path, *, is_recording: Callable[[str], bool] = lambda name:
         [Row(line=2, file='a.wav', text='yes', speaker=None, extra={'room': 3}, channel=None)]
     """
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             if stream.read(4) == b"PK\x03\x04":
                 raise CorpusError(f"{path}: is a spreadsheet's own file, not a table of text; save it as CSV in UTF-8")
         text = unicodedata.normalize("NFC", read_text(path))

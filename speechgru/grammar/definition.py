@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import GrammarError
-from speechgru.files import write_text
+from speechgru.files import read_text, write_text
 from speechgru.grammar.drawing import Drawing
 from speechgru.grammar.graph import SentenceGraph
 from speechgru.grammar.nodes import Node, Slot, SlotValue, node_as_record, node_from_record, ways
@@ -34,6 +34,8 @@ MIN_SENTENCES_TO_SPLIT = 1000
 
 # A draw for a split that finds none of it this often finds none: the rarest split holds 7 % of all sentences.
 _MAX_DRAWS = 10_000
+#: A grammar's JSON is no larger.
+_MOST_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +299,7 @@ def _intent_from_record(name: str, record: Mapping[str, Any]) -> Intent:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path, most=_MOST_BYTES))
     except FileNotFoundError:
         raise GrammarError(f"{path}: there is no such grammar; give a YAML file of sentence templates") from None
     except (OSError, ValueError) as error:

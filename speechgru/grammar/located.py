@@ -12,12 +12,14 @@ import yaml
 
 from speechgru.errors import GrammarError
 from speechgru.files import describe_undecodable, read_text
-from speechgru.yaml_nodes import FAULTS, construct_bounded, describe_fault
+from speechgru.yaml_nodes import FAULTS, MOST_VALUES, construct_bounded, describe_fault
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Levels of lists and mappings; a grammar has ten or so.
 _MOST_LEVELS = 100
+#: A grammar's file is no larger.
+MOST_BYTES = 1 << 24
 
 
 class Located(str):
@@ -98,7 +100,7 @@ def read_grammar_files(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = read_text(path)
+        text = read_text(path, most=MOST_BYTES)
     except FileNotFoundError:
         raise GrammarError(f"{path}: there is no such grammar; give a YAML file of sentence templates") from None
     except UnicodeDecodeError as error:
@@ -131,11 +133,16 @@ def _construct(text: str, name: str) -> Any:
 
 
 def _refuse_depth(text: str, name: str) -> None:
-    """Refuses what ends the process in libyaml's loader, which composes each level in a call of its own."""
+    """Refuses what ends the process in libyaml's loader, which composes each level in a call of its own.
+
+    And what would keep it busy for minutes: parsing alone is quick.
+    """
     depth = 0
     line: int | None = None
     try:
-        for event in yaml.parse(text, Loader=_Loader):
+        for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+            if number > 2 * MOST_VALUES:  # a collection has two events
+                raise GrammarError(f"{name}: holds more than {MOST_VALUES:,} values; a grammar has hundreds")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             line = event.start_mark.line if event.start_mark else None
             if depth > _MOST_LEVELS:

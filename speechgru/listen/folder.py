@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
-from speechgru.files import atomic_path, for_soundfile, write_json
+from speechgru.files import atomic_path, for_soundfile, read_text, write_json
 from speechgru.listen.augmented import FrontEnd, Probe, count_frames, plain
 from speechgru.listen.page import Band, Picture, Version
 
@@ -190,7 +190,7 @@ def claim(out: Path, files: Sequence[str]) -> None:
         raise UserError(f"{out}: is a file; name a folder to write")
     if record.exists():
         try:
-            written = json.loads(record.read_text(encoding="utf-8"))["files"]
+            written = json.loads(read_text(record))["files"]
             earlier = [out / name for name in written]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(

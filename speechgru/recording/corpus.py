@@ -20,7 +20,7 @@ import numpy as np
 
 from speechgru.audio.reading import read_header
 from speechgru.errors import CorpusError
-from speechgru.files import atomic_path, for_soundfile, write_json, write_text
+from speechgru.files import atomic_path, for_soundfile, read_text, write_json, write_text
 from speechgru.recording.prompts import SentenceSource, choose_prompts
 from speechgru.utterances.manifest import Utterance, read_manifest, require_storable, write_manifest
 
@@ -100,7 +100,7 @@ class RecordingFolder:
             CorpusError: they cannot be read.
         """
         try:
-            return [line for line in self.prompts_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [line for line in read_text(self.prompts_file).splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise CorpusError(f"{self.prompts_file}: the prompts cannot be read ({error})") from error
 
@@ -169,7 +169,7 @@ class RecordingFolder:
     @staticmethod
     def _read(path: Path) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(read_text(path))
         except (OSError, ValueError) as error:
             raise CorpusError(f"{path}: cannot be read ({error}); remove it") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import BundleError, TextError, UserError
-from speechgru.files import read_small_file, sha256_of
+from speechgru.files import read_text, sha256_of
 from speechgru.runtime.metadata_fields import require_fields
 from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata, require_intact
 from speechgru.text import TextRules, Vocabulary
@@ -20,7 +20,7 @@ BUNDLE_VERSION = 3
 #: The entry of a TFLite file's own metadata that holds what `bundle.json` says.
 METADATA_ENTRY = "speechgru"
 
-#: Bytes of a `bundle.json` at most.
+#: Of `bundle.json`, in which a grammar of millions of sentences takes some megabytes.
 _MOST_BYTES = 1 << 26
 
 #: What a bundle's metadata must hold.
@@ -127,7 +127,7 @@ def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: s
 
 def _metadata_text(path: Path, *, verify: bool) -> str:
     if path.suffix != ".tflite":
-        return read_small_file(path, most=_MOST_BYTES).decode("utf-8")
+        return read_text(path, most=_MOST_BYTES)
     entries = read_metadata(path)
     found = entries.get(METADATA_ENTRY)
     if found is None:

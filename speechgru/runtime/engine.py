@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import BundleError
+from speechgru.files import read_file
 
 #: The signatures of whole recordings and of a streaming call. Bundles of versions below 3 have one without a name.
 RECOGNIZE, STREAM = "recognize", "stream"
@@ -131,7 +132,7 @@ def load_interpreter(path: Path, num_threads: int) -> Any:
         raise BundleError(f"{path}: is missing from the bundle; copy the folder whole")
     try:
         if not _is_utf8(path):  # LiteRT takes no other name; the file's content is in memory twice then
-            return Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
+            return Interpreter(model_content=read_file(path), num_threads=num_threads)
         return Interpreter(model_path=str(path), num_threads=num_threads)
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the bundle again") from error

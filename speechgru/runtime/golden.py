@@ -12,6 +12,7 @@ import numpy as np
 
 from speechgru.decoding import greedy_decode
 from speechgru.errors import BundleError
+from speechgru.files import read_file, read_text
 from speechgru.runtime.bundle import read_bundle
 from speechgru.runtime.recognizer import Recognizer
 
@@ -64,7 +65,7 @@ def check_golden(bundle: str | os.PathLike[str]) -> list[GoldenResult]:
     folder = (bundle if bundle.is_dir() else bundle.parent) / "golden"
     results = []
     try:
-        golden = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+        golden = json.loads(read_text(folder / "golden.json"))
         for form in forms:
             recognizer = Recognizer(bundle, form=form)
             for case in golden["cases"]:
@@ -112,4 +113,4 @@ def _read(folder: Path, record: dict[str, Any]) -> np.ndarray:
     file = record["file"]
     if any(mark in file for mark in "/\\\0"):
         raise ValueError(f"{file!r:.80} is no name of a file in the bundle")
-    return np.fromfile(folder / file, "<f4").reshape(record["shape"])
+    return np.frombuffer(read_file(folder / file), "<f4").reshape(record["shape"])

@@ -11,13 +11,13 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import CorpusError
-from speechgru.files import atomic_path, room_for, sha256_of, write_json
+from speechgru.files import atomic_path, open_file, read_file, read_text, room_for, sha256_of, write_json
 from speechgru.progress import Progress, silent
 from speechgru.shards.records import (
     BYTES_BEFORE,
@@ -164,7 +164,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     folder = Path(path)
     file = folder / SUMMARY_NAME
     try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
+        summary = json.loads(read_text(file))
         if not isinstance(summary, dict) or summary.get("format") != FORMAT:
             raise CorpusError(f"{file}: does not describe shards; `speechgru shard` writes such folders")
         if summary.get("version") not in range(1, VERSION + 1):
@@ -207,8 +207,8 @@ def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
             return f"{path}: has {size:,} bytes, not {shard.size_bytes:,}"
         if sha256_of(path) == shard.sha256:
             return None
-        index = np.load(index_path)
-        with open(path, "rb") as stream:
+        index = np.load(io.BytesIO(read_file(index_path)))
+        with open_file(path) as stream:
             damaged = [row for row, entry in enumerate(index, start=1) if not _payload_is_whole(stream, entry)]
     except OSError as error:
         return f"{error.filename or path}: cannot be read ({error.strerror})"
@@ -216,7 +216,7 @@ def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
     return f"{path}: is damaged (its SHA-256 is wrong: {where})"
 
 
-def _payload_is_whole(stream: io.BufferedReader, entry: np.void) -> bool:
+def _payload_is_whole(stream: BinaryIO, entry: np.void) -> bool:
     stream.seek(entry["offset"])
     return zlib.crc32(stream.read(int(entry["size"]))) == entry["crc32"]
 

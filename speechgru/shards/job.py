@@ -17,7 +17,7 @@ from speechgru import jsonlines
 from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, CorpusError, UserError
-from speechgru.files import atomic_path, write_json
+from speechgru.files import atomic_path, open_file, read_text, write_json
 from speechgru.progress import Progress
 from speechgru.shards.folder import ShardFile, damage_of, read_summary
 from speechgru.shards.records import SUMMARY_NAME
@@ -105,7 +105,7 @@ class Job:
         stored = self._read_job()
         by_line = [{utterance.line: utterance for utterance in lines} for lines in utterances]
         planned, digest = [], hashlib.sha256()
-        with open(self._plan_path, "rb") as stream:
+        with open_file(self._plan_path) as stream:
             for line in stream:
                 digest.update(line)
                 manifest, number, num_samples, labels = json.loads(line)
@@ -171,7 +171,7 @@ class Job:
 
     def _read_job(self) -> dict[str, Any]:
         try:
-            return json.loads(self._job_path.read_text(encoding="utf-8"))
+            return json.loads(read_text(self._job_path))
         except ValueError as error:
             raise CorpusError(f"{self._job_path}: is damaged ({error}); start again in an empty folder") from error
 

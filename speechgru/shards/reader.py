@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import AudioError, CorpusError
+from speechgru.files import read_file
 from speechgru.shards.folder import ShardFile, read_summary
 from speechgru.shards.records import FIX, INDEX_DTYPE, OPEN_FILES, Form, Record, decode_record
 from speechgru.text import Vocabulary
@@ -56,7 +57,7 @@ class Shards:
             shard = ShardFile(**fields)
             try:
                 size = (folder / shard.file).stat().st_size
-                content = (folder / shard.index).read_bytes()
+                content = read_file(folder / shard.index)
             except OSError as error:
                 raise CorpusError(f"{error.filename}: cannot be read ({error.strerror}); {FIX}") from error
             if size != shard.size_bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
+from speechgru.files import read_text
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
 from speechgru.scoring.sections import (
@@ -140,7 +141,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _read_object(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         value = None
     return (value, []) if isinstance(value, dict) else ({}, [f"{path.name} is missing or cannot be read."])

@@ -30,6 +30,8 @@ from speechgru.jsonlines import write_lines
 MEASUREMENTS_NAME = "measurements.jsonl"
 
 _KNOWN = ("audio_filepath", "duration", "text", "speaker", "offset", "channel")
+#: Of a line, however many fields of their own people give it.
+_MOST_CHARACTERS = 1_000_000
 #: A thousand years: what is longer is no number of seconds, and some of it no float.
 _MOST_SECONDS = 1e11
 #: Faulty lines that a message lists behind the first one.
@@ -173,6 +175,8 @@ def _locator(folder: Path) -> Callable[[str], str]:
 
 def _parse_line(line: str, number: int, *, path: Path, locate: Callable[[str], str], needs_text: bool) -> Utterance:
     where = f"{path}:{number}"
+    if len(line) > _MOST_CHARACTERS:
+        raise ManifestError(f"{where}: has {len(line):,} characters, and a line about an utterance some hundreds")
     try:
         record = json.loads(line)
         json.dumps(record, ensure_ascii=False).encode()

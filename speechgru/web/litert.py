@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from speechgru.errors import UserError
+from speechgru.files import read_text
 
 #: The npm packages that a page needs: LiteRT.js and what it imports. The version is the one that this was tried with.
 CORE, UTILS, VERSION = "@litertjs/core", "@litertjs/wasm-utils", "2.5.3"
@@ -77,7 +78,7 @@ def version_of(package: Path) -> str:
     """
     path = package / "package.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["version"])
+        return str(json.loads(read_text(path))["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error!r}); {_GET}") from error
 
@@ -100,7 +101,7 @@ def _found(folder: Path) -> dict[str, Path]:
 
 def _name_of(package: Path) -> str | None:
     try:
-        return str(json.loads((package / "package.json").read_text(encoding="utf-8")).get("name"))
+        return str(json.loads(read_text(package / "package.json")).get("name"))
     except (OSError, ValueError, AttributeError):
         return None
 

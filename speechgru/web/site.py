@@ -18,7 +18,7 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError, UserError
-from speechgru.files import atomic_folder, encode_json, room_for
+from speechgru.files import atomic_folder, encode_json, read_file, read_text, room_for
 from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
@@ -216,7 +216,7 @@ def _copy_golden(
     if not listed.is_file():
         return []
     try:
-        stored = json.loads(listed.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(listed))
         cases = [case for case in stored["cases"] if f"log_probs.{form}" in case["arrays"]]
         return [_golden_case(case, listed.parent, folder, stored, metadata, form, grammar) for case in cases]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -238,7 +238,7 @@ def _golden_case(
             file = case["arrays"][name]["file"]
             _copy(source / Path(file).name, folder / Path(file).name)
             arrays[stage] = Path(file).name
-    log_probs_SV = np.fromfile(folder / arrays["log_probs"], "<f4").reshape(
+    log_probs_SV = np.frombuffer(read_file(folder / arrays["log_probs"]), "<f4").reshape(
         case["arrays"][f"log_probs.{form}"]["shape"]
     )
     how: dict[str, Any] = {

@@ -14,10 +14,10 @@ import enum
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from speechgru.errors import BundleError
+from speechgru.files import read_file
 
 INT8, UINT16, INT32, UINT32, UINT64 = (struct.Struct(f"<{code}") for code in "bHiIQ")
 
@@ -130,7 +130,7 @@ def reading(path_or_bytes: str | os.PathLike[str] | bytes) -> Iterator[bytes]:
     else:
         name = os.fspath(path_or_bytes)
         try:
-            content = Path(name).read_bytes()
+            content = read_file(name)
         except FileNotFoundError:
             raise BundleError(f"{name}: is missing; {_FIX}") from None
         except OSError as error:
