@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -10,6 +11,8 @@ import io
 import shutil
 import tarfile
 import threading
+import time
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -211,12 +214,36 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def answer(self, *headers, status=200):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+
+    def drip(self, piece):
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                self.wfile.write(piece)
+                time.sleep(0.02)
+
     def do_GET(self):
-        if self.path.startswith("/cut"):
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
+        kind, _, value = urllib.parse.unquote(self.path)[1:].partition("?")
+        if kind == "cut.tar.gz":
+            self.answer(("Content-Length", "100000"))
             self.wfile.write(b"x" * 500)
+        elif kind == "length":
+            self.answer(*(("Content-Length", each) for each in value.split("&")))
+            self.wfile.write(b"x" * 500)
+        elif kind == "to":
+            self.answer(("Location", value), status=302)
+        elif kind == "partial":
+            self.answer(status=206)
+        elif kind == "drip":
+            self.answer(("Content-Length", "100000"))
+            self.drip(b"x")
+        elif kind == "headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            self.drip(b"x")
         else:
             super().do_GET()
 
@@ -311,6 +338,60 @@ def test_download_larger_than_expected_is_refused(server, tmp_path):
     with pytest.raises(CorpusError, match="larger than the 1,000 bytes"):
         archive.download(f"{server}/big", tmp_path / "to" / "big", max_bytes=1000, advice="use --source")
     assert not list((tmp_path / "to").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("to?ftp://127.0.0.1/v", "ftp://127.0.0.1/v is not https"),
+        ("to?file:///etc/passwd", "'file:///etc/passwd' is not allowed"),
+        ("to?http://example.org/v", "http://example.org/v is not https"),
+        ("to?http://127.0.0.1.example.org/v", "http://127.0.0.1.example.org/v is not https"),
+        ("to?http://user@example.org#@127.0.0.1/", "is not https"),
+        ("to?/to%3F/missing", "HTTP Error 404"),
+        ("length?-5", "the server gives the length '-5'"),
+        ("length?5e2", "the server gives the length '5e2'"),
+        ("length?500&400", "the server gives the length '400, 500'"),
+        ("partial", "the server answers 206"),
+    ],
+)
+def test_a_server_that_says_what_it_should_not_is_refused(server, tmp_path, path, reason):
+    with pytest.raises(CorpusError) as caught:
+        archive.download(f"{server}/{path}", tmp_path / "to" / "v", max_bytes=1000, advice="use --source")
+    message = str(caught.value)
+    assert message.startswith(f"{server}/{path}: cannot be downloaded (") and message.endswith("; use --source")
+    assert reason in message
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["drip", "headers"])
+def test_a_slow_drip_ends_in_time(server, tmp_path, path):
+    began = time.monotonic()
+    with pytest.raises(CorpusError, match=f"/{path}: takes more than 0 s; try again, or use --source"):
+        archive.download(f"{server}/{path}", tmp_path / "v", max_bytes=10**6, max_seconds=0.3, advice="use --source")
+    assert time.monotonic() - began < 2 and not (tmp_path / "v").exists()
+
+
+def test_a_length_that_is_too_large_is_refused_before_anything_comes(server, tmp_path):
+    with pytest.raises(CorpusError, match="larger than the 400 bytes"):
+        archive.download(f"{server}/length?500", tmp_path / "v", max_bytes=400, advice="use --source")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org/v", "ftp://127.0.0.1/v", "file:///etc/passwd", "data:,a", "https:", "v"]
+)
+def test_what_is_not_https_is_not_asked(tmp_path, monkeypatch, url):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked"))
+    with pytest.raises(CorpusError, match="is not https"):
+        archive.download(url, tmp_path / "v", max_bytes=10, advice="use --source")
+
+
+def test_https_does_not_lead_back_to_this_machine():
+    import urllib.request
+
+    request = urllib.request.Request("https://example.org/v")
+    with pytest.raises(OSError, match="is not https"):
+        archive._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "http://127.0.0.1/v")
 
 
 # Unpacking: archives that want more than they should.

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import http
+import http.client
 import os
+import queue
+import re
 import shutil
 import tarfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,53 +23,165 @@ from typing import Any
 from speechgru.errors import CorpusError
 from speechgru.files import atomic_path, temporary_folder
 from speechgru.progress import Progress, silent
+from speechgru.visible import visible
 
 _BLOCK = 1 << 16
 
 
 def download(
-    url: str, path: Path, *, max_bytes: int, advice: str, timeout_seconds: float = 30.0, progress: Progress = silent
+    url: str,
+    path: Path,
+    *,
+    max_bytes: int,
+    advice: str,
+    timeout_seconds: float = 30.0,
+    max_seconds: float = 3600.0,
+    progress: Progress = silent,
 ) -> None:
-    """Downloads a file; a download that breaks off leaves nothing behind.
+    """Downloads a file over https; a download that breaks off leaves nothing behind.
 
     Args:
-        url: what to fetch.
+        url: what to fetch: https, or http of this machine itself. So is whatever it is redirected to.
         path: where to put it.
         max_bytes: more than this is refused.
         advice: what to do without a network; ends the messages.
         timeout_seconds: how long the connection may be still.
+        max_seconds: how long all of it may take, however often a few bytes come.
         progress: called with the bytes received; the total is 0 where the server does not give it.
 
     Raises:
-        CorpusError: no network, no such file, cut off or too large; names the URL.
+        CorpusError: no network, no such file, cut off, too large, too slow or not https; names the URL.
     """
-    # They take as long to import as all else here, and few corpora are downloaded.
-    import http.client
-    import urllib.error
-    import urllib.request
+    deadline = time.monotonic() + max_seconds
+    blocks: queue.Queue[_Answer] = queue.Queue(maxsize=16)
+    given_up = threading.Event()
+    # In a thread, as no timeout of a socket bounds a server that sends a byte at a time, be it in its headers.
+    threading.Thread(target=_fetch, args=(url, timeout_seconds, blocks, given_up), daemon=True).start()
+    total, done = 0, 0
+    try:
+        with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+            while (answer := _next(blocks, deadline, url, max_seconds, advice)) is not None:
+                if isinstance(answer, Exception):
+                    raise CorpusError(f"{url}: cannot be downloaded ({answer}); {advice}") from answer
+                if isinstance(answer, int):
+                    total = answer
+                else:
+                    done += len(answer)
+                    stream.write(answer)
+                if max(done, total) > max_bytes:
+                    raise CorpusError(f"{url}: is larger than the {max_bytes:,} bytes expected at most; {advice}")
+                progress("downloading", done, total, "")
+            if done < total:  # http.client returns what came before a connection ended early
+                raise CorpusError(f"{url}: broke off after {done:,} of {total:,} bytes; try again, or {advice}")
+    finally:
+        given_up.set()
+
+
+#: What the thread that fetches passes on: the size that the server gives, blocks, what failed, or None at the end.
+_Answer = int | bytes | Exception | None
+
+
+def _next(blocks: queue.Queue[_Answer], deadline: float, url: str, max_seconds: float, advice: str) -> _Answer:
+    """The next answer of the thread that fetches.
+
+    Raises:
+        CorpusError: there is none in time.
+    """
+    try:
+        if (left := deadline - time.monotonic()) > 0:
+            return blocks.get(timeout=left)
+    except queue.Empty:
+        pass
+    raise CorpusError(f"{url}: takes more than {max_seconds:,.0f} s; try again, or {advice}")
+
+
+def _fetch(url: str, timeout_seconds: float, blocks: queue.Queue[_Answer], given_up: threading.Event) -> None:
+    """Puts what a server answers into a queue, until nobody wants it any more; runs in a thread."""
+
+    def put(answer: _Answer) -> None:
+        while not given_up.is_set():
+            with contextlib.suppress(queue.Full):
+                blocks.put(answer, timeout=0.1)
+                return
 
     try:
-        with (
-            urllib.request.urlopen(url, timeout=timeout_seconds) as response,
-            atomic_path(path) as temporary,
-            open(temporary, "wb") as stream,
-        ):
-            total, done = getattr(response, "length", None) or 0, 0  # None where the server does not say
-            while block := response.read(_BLOCK):
-                done += len(block)
-                if done > max_bytes:
-                    raise CorpusError(f"{url}: is larger than the {max_bytes:,} bytes expected at most; {advice}")
-                stream.write(block)
-                progress("downloading", done, total, "")
-            if done < total:  # urllib returns what came before a connection ended early
-                raise CorpusError(f"{url}: broke off after {done:,} of {total:,} bytes; try again, or {advice}")
-    except (OSError, http.client.HTTPException) as error:  # URLError and TimeoutError are OSErrors
-        reason: object = error
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
-        elif isinstance(error, urllib.error.URLError):
-            reason = error.reason
-        raise CorpusError(f"{url}: cannot be downloaded ({reason}); {advice}") from error
+        _require_safe(url)
+        with _opener().open(url, timeout=timeout_seconds) as response:
+            if response.status != http.HTTPStatus.OK:
+                raise OSError(f"the server answers {response.status} {response.reason}")
+            put(_length_of(response))
+            while not given_up.is_set() and (block := response.read1(_BLOCK)):
+                put(block)
+        put(None)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        put(error)
+    except urllib.error.URLError as error:
+        put(error.reason if isinstance(error.reason, Exception) else error)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a URL that is none
+        put(error)
+
+
+def _length_of(response: http.client.HTTPResponse) -> int:
+    """How many bytes a server says that it sends; 0 where it does not say.
+
+    Raises:
+        OSError: it says something else than a number.
+    """
+    given = set(response.headers.get_all("Content-Length") or ())
+    if not given or response.headers.get("Transfer-Encoding") is not None:
+        return 0
+    (first, *others) = given
+    if others or not (first.isascii() and first.isdecimal()):
+        raise OSError(f"the server gives the length {', '.join(sorted(given))!r:.60}")
+    return int(first)
+
+
+def _require_safe(url: str, *, may_be_here: bool = True) -> None:
+    """Refuses an address whose answers anybody on the way could have written.
+
+    Args:
+        url: the address.
+        may_be_here: whether it may be http, of this machine.
+
+    Raises:
+        OSError: it is neither https nor such a one.
+    """
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    is_here = host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_here and may_be_here)):
+        raise OSError(f"{visible(url, in_a_line=True):.200} is not https")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server's word to where it may lead, and from https never elsewhere."""
+
+    def redirect_request(
+        self, request: urllib.request.Request, fp: Any, code: int, message: str, headers: Any, url: str
+    ) -> urllib.request.Request | None:
+        try:
+            _require_safe(url, may_be_here=request.type != "https")
+        except OSError:
+            fp.close()  # it holds the connection
+            raise
+        return super().redirect_request(request, fp, code, message, headers, url)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What opens http and https, and no ftp, files or data, as urllib's own would."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+        _Redirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 def unpack(archive: Path, folder: Path, *, max_members: int, max_bytes: int) -> None:
