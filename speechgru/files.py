@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -227,6 +227,43 @@ def _refuse_device(path: str | Path) -> None:
         raise UserError(f"{path}: cannot be written (a device or a pipe, not a file); name a file")
 
 
+#: The folders that this process works in, and what tells whether each is still the one that it began in.
+_held: dict[Path, Callable[[], bool]] = {}
+
+
+@contextlib.contextmanager
+def held(folder: str | Path, is_same: Callable[[], bool]) -> Iterator[None]:
+    """Lets nothing be written into a folder any more once it is gone: half a folder would come back.
+
+    Args:
+        folder: what the block works in.
+        is_same: whether it is still there, and the same.
+    """
+    place = Path(os.path.realpath(folder))
+    _held[place] = is_same
+    try:
+        yield
+    finally:
+        _held.pop(place, None)
+
+
+def make_folder(path: str | Path) -> None:
+    """Makes a folder with all above it, where they are missing, but none that has been taken away (`held`).
+
+    Raises:
+        UserError: it lies in a folder that was moved or removed while this process works there.
+        OSError: it cannot be made.
+    """
+    place = Path(os.path.realpath(path))
+    for folder, is_same in list(_held.items()):
+        if place.is_relative_to(folder) and not is_same():
+            raise UserError(
+                f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its "
+                "place. Bring it back, or run the command again to begin anew"
+            )
+    Path(path).mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def room_for(path: str | Path) -> Iterator[None]:
     """Turns a full or failing disk under a block that writes into one clear error.
@@ -284,7 +321,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     _refuse_device(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
@@ -382,7 +419,7 @@ def temporary_folder(parent: str | Path, name: str) -> Iterator[Path]:
     """
     parent = Path(parent)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         _remove_left_behind(parent, name)
         made = tempfile.TemporaryDirectory(
             prefix=f".{name}.", suffix=_IN_THE_MAKING, dir=parent, ignore_cleanup_errors=True

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from speechgru.files import atomic_path, open_file, room_for, sync_folder
+from speechgru.files import atomic_path, make_folder, open_file, room_for, sync_folder
 
 _BLOCK = 1 << 16
 
@@ -118,7 +118,7 @@ class Appender:
         self.path = Path(path)
         self._durable, self._ascii_only, self._compact = durable, ascii_only, compact
         with room_for(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._stream = open(self.path, "a+b", buffering=0)  # noqa: SIM115
             self._is_new = _drop_torn_line(self._stream) == 0
 

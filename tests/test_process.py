@@ -13,6 +13,8 @@ import filelock
 import pytest
 
 from speechgru.errors import Interrupted, UserError
+from speechgru.files import make_folder, write_text
+from speechgru.jsonlines import append
 from speechgru.process import workers
 from speechgru.process.children import run_code, run_module
 from speechgru.process.locked_folder import locked_folder
@@ -89,6 +91,29 @@ def test_a_holder_that_has_not_written_its_number_yet_is_another_process(tmp_pat
         locked_folder(tmp_path, activity="works here", advice="wait"),
     ):
         pass
+
+
+@pytest.mark.parametrize("what", ["removed", "another's"])
+def test_nothing_is_written_into_a_folder_that_is_gone(tmp_path, what):
+    folder = tmp_path / "run"
+    with locked_folder(folder, activity="works", advice="wait"):
+        write_text(folder / "below" / "file", "x")
+        folder.rename(tmp_path / "before")
+        if what == "another's":
+            folder.mkdir()
+            (folder / ".holder").write_text("process 1")
+        for write in (write_text, lambda path, text: append(path, {}), lambda path, text: make_folder(path)):
+            with pytest.raises(UserError, match=r"run: is gone, moved or removed while this command worked there"):
+                write(folder / "below" / "file", "x")
+        write_text(tmp_path / "beside", "x")
+    assert os.listdir(folder) == [".holder"] if what == "another's" else not folder.exists()
+
+
+def test_a_folder_whose_number_changes_is_the_same_while_its_files_stay(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with locked_folder(folder, activity="works", advice="wait"):
+        monkeypatch.setattr("speechgru.process.locked_folder._identity", lambda path: (1, 2))
+        write_text(folder / "file", "x")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -266,6 +266,21 @@ def test_a_full_disk_ends_it_in_one_message_and_the_last_checkpoint_is_whole(
     assert path == last and state["step"] == STEPS - CHECKPOINT_EVERY
 
 
+@pytest.mark.parametrize("what", ["removed", "moved"])
+def test_a_run_folder_that_is_gone_does_not_come_back(config, nearly_whole, tmp_path, what):
+    elsewhere = tmp_path / "elsewhere"
+
+    def take_away(stage, done, total, note=""):
+        if stage == "training" and nearly_whole.exists():
+            shutil.rmtree(nearly_whole) if what == "removed" else nearly_whole.rename(elsewhere)
+
+    with pytest.raises(UserError, match=r": is gone, moved or removed while this command worked there; nothing is wri"):
+        training.train(config, nearly_whole, progress=take_away)
+    assert not nearly_whole.exists()
+    if what == "moved":
+        assert newest_step(elsewhere) == STEPS - CHECKPOINT_EVERY
+
+
 def test_a_run_folder_that_cannot_be_is_named(config, tmp_path):
     """Root may write anywhere, but below a file not even root."""
     occupied = tmp_path / "file"

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from speechgru.errors import UserError
-from speechgru.files import room_for, unfinished
+from speechgru.files import held, room_for, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -47,20 +47,35 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
             warnings.warn(
                 f"{folder}: its file system has no locks; make sure that no second process works there", stacklevel=3
             )
+    mark, began_in = f"process {os.getpid()}", _identity(folder)
+
+    def is_same() -> bool:
+        # The number of a folder changes at times on some networks' file systems, while its files stay.
+        return _identity(folder) == began_in is not None or _read_holder(holder) == mark
+
     try:
         with room_for(folder):
-            holder.write_text(f"process {os.getpid()}", encoding="utf-8")
-        with unfinished():
+            holder.write_text(mark, encoding="utf-8")
+        with unfinished(), held(folder, is_same):
             yield
     finally:
-        # While the lock is held: afterwards they may be another process's.
-        for name in (holder, folder / ".lock"):
+        # While the lock is held, and in the folder that it is of: else they may be another process's.
+        for name in (holder, folder / ".lock") if is_same() else ():
             with contextlib.suppress(OSError):  # Windows keeps an open file; filelock removes it there
                 name.unlink()
         lock.release()
         if is_new:
             with contextlib.suppress(OSError):  # something was done in it
                 folder.rmdir()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one of its name; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _read_holder(path: Path) -> str:

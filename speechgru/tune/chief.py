@@ -18,7 +18,7 @@ from speechgru.config.differences import find_differences
 from speechgru.config.resuming import MAY_CHANGE_IN_A_SWEEP
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, Interrupted, UserError
-from speechgru.files import room_for, sha256_of, write_json
+from speechgru.files import make_folder, room_for, sha256_of, write_json
 from speechgru.network import Address, client_tls, read_token, read_token_file, server_tls
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
@@ -305,7 +305,7 @@ class Chief:
         except ConfigError:  # why it is refused
             config = None
         with room_for(trial.path):
-            trial.path.mkdir(parents=True, exist_ok=True)
+            make_folder(trial.path)
         write_json(
             trial.plan,
             {
