@@ -322,6 +322,19 @@ def test_good_files_are_kept_and_bad_ones_named_and_looked_at_again(make_speech,
     assert sitting.seconds == pytest.approx(2.1 + 2.1 * RATE / 22050, abs=0.01)
 
 
+def test_a_file_elsewhere_that_a_strange_manifest_names_stays(make_speech, tmp_path):
+    folder, mine = RecordingFolder(tmp_path / "me"), tmp_path / "mine.wav"
+    (prompt,) = folder.open(Lights(), num_prompts=1)
+    folder.keep(1, prompt, speech(make_speech), RATE)
+    mine.write_bytes(b"mine")
+    line = json.loads(folder.manifest.read_text())
+    folder.manifest.write_text(json.dumps({**line, "audio_filepath": str(mine)}) + "\n")
+    folder.keep(1, prompt, speech(make_speech, seed=1), RATE)
+    assert mine.read_bytes() == b"mine"
+    (utterance,) = read_manifest(folder.manifest)
+    assert utterance.audio_filepath == str(tmp_path / "me" / "audio" / "0001.flac")
+
+
 def test_a_new_recording_of_a_prompt_replaces_the_older_file(make_speech, tmp_path):
     folder = RecordingFolder(tmp_path / "me")
     prompts = folder.open(Lights(), num_prompts=1)

@@ -162,8 +162,10 @@ class RecordingFolder:
         before = known.get(number)
         known[number] = Utterance(str(path), duration, text, speaker=self.speaker, extra=extra)
         write_manifest(self.manifest, (known[each] for each in sorted(known)))
-        if before is not None and Path(before.audio_filepath) != path:
-            Path(before.audio_filepath).unlink(missing_ok=True)
+        # Only a file of ours: a folder that came from elsewhere may name any file in its manifest.
+        old = path if before is None else Path(before.audio_filepath)
+        if old != path and old == self._audio(number, old.suffix):
+            old.unlink(missing_ok=True)
         return known[number]
 
     @staticmethod
