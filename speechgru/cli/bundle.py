@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from speechgru.cli.console import (
     JsonFlag,
+    Table,
     app,
     import_module,
     needs_training_packages,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column
+from rich.table import Column, Table  # noqa: F401  (commands draw tables)
 from typer.core import TyperGroup
 
 from speechgru import __version__

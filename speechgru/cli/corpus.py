@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperCommand
 
 from speechgru.cli.console import (
     JsonFlag,
+    Table,
     app,
     import_module,
     needs_training_packages,

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from speechgru.cli.console import whole_column
+from speechgru.cli.console import Table, whole_column
 
 BeamWidth = Annotated[
     int | None,

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from speechgru.cli.console import JsonFlag, app, print_json, print_next, terminal, whole_column
+from speechgru.cli.console import JsonFlag, Table, app, print_json, print_next, terminal, whole_column
 
 group = typer.Typer(help="Look at grammars of sentence templates.", no_args_is_help=True)
 app.add_typer(group, name="grammar")

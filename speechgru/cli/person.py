@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from speechgru.cli.console import (
     JsonFlag,
+    Table,
     app,
     ask,
     import_module,

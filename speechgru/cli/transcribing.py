@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from speechgru.cli.console import (
     JsonFlag,
+    Table,
     app,
     err,
     import_module,
