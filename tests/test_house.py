@@ -59,6 +59,7 @@ ONLY_IN = {
     "ai_edge_litert": {"runtime", "export"},
     "sounddevice": {"recording.microphone"},
     "starlette": {"serve.http_app", "serve.http_protocol"},
+    "tflite_micro": {"export.micro.interpreter"},
     "uvicorn": {"serve.http_protocol"},
     "wyoming": {"serve.wyoming_protocol"},
 }
@@ -73,6 +74,7 @@ HEAVY = (
     "espeakng_loader",
     "sounddevice",
     "starlette",
+    "tflite_micro",
     "uvicorn",
     "wyoming",
 )

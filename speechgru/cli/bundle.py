@@ -31,7 +31,10 @@ def export(
     quantize: Annotated[
         str, typer.Option(help="TFLite forms, comma-separated: none, dynamic, float16, int8. The first is the default.")
     ] = "none",
-    formats: Annotated[str, typer.Option("--format", help="tflite, savedmodel, or both.")] = "tflite",
+    formats: Annotated[
+        str,
+        typer.Option("--format", help="tflite, savedmodel, micro (a microcontroller's; forms none, int8), or several."),
+    ] = "tflite",
     manifest: Annotated[
         Path | None, typer.Option(help="Recordings to compare the forms on; else the run's dev set.")
     ] = None,
@@ -76,6 +79,14 @@ def export(
     for row in rows:
         table.add_row(*row)
     terminal.print(table)
+    if metadata["micro"] is not None:
+        card = import_module("speechgru.export.card")
+        form, source, *numbers = card.MICRO_HEADINGS
+        table = Table(form, whole_column(source), *numbers, title=f"{out / 'micro'}, for a microcontroller")
+        for row in card.micro_rows(metadata["micro"]):
+            table.add_row(*row)
+        terminal.print(table)
+        terminal.print(card.micro_operators(metadata["micro"]), highlight=False)
     if metadata["models"]:
         print_next("transcribe", out, *(["--grammar"] if metadata["grammar"] else []), "HELLO.wav")
     else:  # a SavedModel alone, which servers run

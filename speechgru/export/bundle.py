@@ -13,12 +13,15 @@ import numpy as np
 from speechgru import __version__
 from speechgru.audio.in_graph import has_tensorflow_io
 from speechgru.config.sections import RunConfig
+from speechgru.decoding import Predictor
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
 from speechgru.export.convert import QUANTIZATIONS, Inputs, to_tflite
 from speechgru.export.flatbuffer import sealed
 from speechgru.export.golden import shortest_recording, write_golden
 from speechgru.export.graphs import Graphs
+from speechgru.export.micro.folder import MicroModels, require_micro_forms
+from speechgru.export.micro.interpreter import require_tflite_micro
 from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
@@ -37,7 +40,7 @@ from speechgru.scoring.trained_run import TrainedRun, open_run
 from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
-FORMATS = ("tflite", "savedmodel")
+FORMATS = ("tflite", "savedmodel", "micro")
 
 #: Recordings that an int8 export is calibrated on.
 _CALIBRATION_UTTERANCES = 64
@@ -63,7 +66,8 @@ def export(
         quantize: TFLite forms: `none` (float32), `dynamic` (int8 weights), `float16` (float16 weights), `int8`
             (weights and activations outside the front end and the recurrent loop, calibrated on the recordings). The
             first is the bundle's default.
-        formats: `tflite`, `savedmodel`, or both.
+        formats: `tflite`, `savedmodel`, `micro` (for TensorFlow Lite Micro, of a forward model, in the forms `none` and
+            `int8`), or several.
         manifest: recordings to compare on, to calibrate on and to cut a golden vector from; the run's dev set when
             None, and where it has none its first training manifest.
         max_wer_change: how far a form's word error rate on them may be above the trained model's, absolute.
@@ -78,7 +82,8 @@ def export(
     Raises:
         BundleError: no run there, `out` is a folder that is not a bundle, or a form differs too much
             from the trained model.
-        UserError: an unknown form, an operator that LiteRT has not built in, or no recordings to compare on.
+        UserError: an unknown form, an operator that LiteRT has not built in, no recordings to compare on, or a model or
+            form that does not fit a microcontroller where one is asked for.
     """
     out, forms = Path(out), list(quantize) if "tflite" in formats else []
     _check_choices(quantize, QUANTIZATIONS, "quantization")
@@ -90,10 +95,16 @@ def export(
     with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
     if with_audio and not has_tensorflow_io():
         raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")
+    micro_forms = list(quantize) if "micro" in formats else []
+    if micro_forms:
+        require_micro_forms(micro_forms)
+        require_tflite_micro()
     trained = open_run(run)
     _require_not_worse(trained.folder)
     source = _open_source(trained, manifest)
-    steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats))
+    graphs = Graphs(source.model)
+    micro = MicroModels(graphs, vocabulary=source.vocabulary) if micro_forms else None  # refused early, where it is
+    steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats) + len(micro_forms))
     steps.begin("recognising the recordings")
     parity = Parity(
         source.trained,
@@ -109,10 +120,10 @@ def export(
         "default_form": forms[0] if forms else None,
         "models": {},
         "saved_model": [],
+        "micro": None,
         "parity_utterances": parity.num_utterances,
     }
     with atomic_folder(out) as made:
-        graphs = Graphs(source.model)
         _convert(source, graphs, forms, made=made, metadata=metadata, steps=steps)
         # A recogniser reads the metadata, so they stand before any form is compared.
         write_json(made / "bundle.json", metadata)
@@ -122,13 +133,19 @@ def export(
         if "savedmodel" in formats:
             steps.begin("SavedModel")
             metadata["saved_model"] = _save_and_compare(source, graphs, made, parity=parity, with_audio=with_audio)
+        predictors: dict[str, Predictor] = {form: Recognizer(made, form=form) for form in forms}
+        for form in micro_forms:
+            steps.begin(f"microcontroller {form}")
+            predictors[f"micro-{form}"] = _make_and_compare(micro, form, source, parity=parity)
+        if micro is not None:
+            metadata["micro"] = micro.write(made / "micro")
         metadata["parity"] = [form.as_record() for form in parity.forms]
         metadata["golden"] = write_golden(
             made / "golden",
             sample_rate=source.config.data.sample_rate,
             recording=shortest_recording(parity.recordings, parity.references) if golden_speech else None,
             front_end=graphs.front_end_stages,
-            forms={form: Recognizer(made, form=form) for form in forms} or {"SavedModel": source.trained},
+            forms=predictors or {"SavedModel": source.trained},
             vocabulary=source.vocabulary,
             step_seconds=source.config.step_seconds,
         )
@@ -265,6 +282,20 @@ def _save_and_compare(source: _Source, graphs: Graphs, made: Path, *, parity: Pa
     size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     parity.compare("SavedModel", SavedModelPredictor(path), size_bytes=size_bytes, is_exact=True)
     return signatures
+
+
+def _make_and_compare(micro: MicroModels | None, form: str, source: _Source, *, parity: Parity) -> Predictor:
+    """Makes a microcontroller's form and compares it; returns what runs it."""
+    assert micro is not None
+    made = micro.make(form, recordings=(samples_1N[0] for (samples_1N,) in _calibration(source)))
+    parity.compare(
+        f"TFLite Micro {form}",
+        made.predictor,
+        size_bytes=len(made.content),
+        is_exact=form == "none",
+        is_timed=False,  # by kernels that are for no such machine
+    )
+    return made.predictor
 
 
 def _examples(config: RunConfig, manifest: str | Path | None) -> list[Examined]:

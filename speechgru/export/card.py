@@ -42,6 +42,32 @@ def parity_rows(parity: list[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
+#: What `micro_rows` holds.
+MICRO_HEADINGS = ("form", "source", "flash, kB", "arena, kB")
+
+
+def micro_rows(micro: dict[str, Any]) -> list[list[str]]:
+    """A microcontroller's forms as text (`MICRO_HEADINGS`), a row each."""
+    return [
+        [
+            form,
+            model["source"],
+            f"{model['size_bytes'] / 1000:,.1f}",
+            f"{model['arena_bytes'] / 1000:,.1f}",
+        ]
+        for form, model in micro["models"].items()
+    ]
+
+
+def micro_operators(micro: dict[str, Any]) -> str:
+    """The operators that a microcontroller's interpreter must have, in a sentence."""
+    operators = {form: set(model["operators"]) for form, model in micro["models"].items()}
+    common = set.intersection(*operators.values())
+    parts = [", ".join(sorted(common))]
+    parts += [f"{form} also {', '.join(sorted(own - common))}" for form, own in operators.items() if own - common]
+    return "Operators: " + "; ".join(parts) + "."
+
+
 def model_card(metadata: dict[str, Any]) -> str:
     """The README of a bundle, in Markdown."""
     model, features = metadata["model"], metadata["features"]
@@ -76,15 +102,13 @@ def model_card(metadata: dict[str, Any]) -> str:
             f"an hour and {rejection['miss_rate']:.1%} misses of {rejection['num_commands']:,} commands "
             f"({rejection['decoding']})"
         )
-    heading, *rows = parity_rows(metadata["parity"])
-    table = [heading, ["---"] * len(heading), *rows]
     parts = [
         "# A speech recogniser",
         "\n".join(f"- **{name}**: {value}" for name, value in facts.items()),
         f"## How the forms compare\n\nOn {metadata['parity_utterances']} recordings, one at a time on one thread. *Off "
         "by*: the largest difference of a log-probability from the trained model's, and of a stream from whole "
         "recordings. *RTF*: seconds of computing per second of sound. *Start* and *MB*: until a process has loaded the "
-        "model, and its peak memory.\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table),
+        "model, and its peak memory.\n\n" + _table(parity_rows(metadata["parity"])),
         "## How to use it\n\n```python\n"
         "from speechgru.runtime import Recognizer  # pip install speechgru: no TensorFlow\n\n"
         'recognizer = Recognizer("this folder")  # or one .tflite file of it\n'
@@ -103,11 +127,27 @@ def model_card(metadata: dict[str, Any]) -> str:
         )
     if metadata["stream"] is not None:
         parts.append(_STREAM.format(**metadata["stream"]["geometry"], **metadata["stream"]["sizes"]))
+    if metadata.get("micro") is not None:
+        micro = metadata["micro"]
+        parts += [_MICRO, _table([list(MICRO_HEADINGS), *micro_rows(micro)]), micro_operators(micro)]
     if metadata["saved_model"]:
         lines = "\n".join(f"- `{name}`: {SIGNATURES[name]}" for name in metadata["saved_model"])
         parts.append(f"## The SavedModel's signatures\n\n{lines}")
     return visible("\n\n".join(parts) + "\n")
 
+
+def _table(rows: list[list[str]]) -> str:
+    """Rows as Markdown, the first of them the headings."""
+    heading, *others = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *others])
+
+
+_MICRO = """## A microcontroller
+
+`micro/` is for TensorFlow Lite Micro: one step a run, features and state in, log-probabilities and state out; the model
+as C, and its front end (`speechgru_front_end.h` says how to use it). *Arena*: memory that the interpreter needs on a
+machine of 64 bits; one of 32 bits needs less. `micro.json` says the same. In `golden/`, `features` are the frames that
+the front end must give and `log_probs.micro-FORM` what the model must."""
 
 _GRAMMAR = """## Intents and slots
 

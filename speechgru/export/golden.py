@@ -34,7 +34,7 @@ CHANGE, _DRAWS = 1e-5, 8
 #: No form's tolerance is less: of those that keep activations as floats, and of those that round them to 8 bits, where
 #: a unit may move in one run of many.
 LEAST, _LEAST_8_BIT = 1e-3, 1e-2
-_FORMS_8_BIT = ("dynamic", "int8")
+_FORMS_8_BIT = ("dynamic", "int8", "micro-int8")
 
 
 def made_up_sound(sample_rate: int) -> np.ndarray:

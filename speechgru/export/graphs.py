@@ -5,16 +5,20 @@ At batch 1 no row is padded, so the GRU layers need no lengths there, and a step
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from speechgru import lengths
+from speechgru.errors import UserError
 from speechgru.model.build import AcousticModel
 
 #: Signatures by name, beside those that a device runs (`runtime`); `serving_default` is that of SavedModel's loaders.
 FEATURES, AUDIO, BATCH = "features", "audio", "serving_default"
+#: That of a microcontroller.
+STEP = "step"
 
 
 class Graphs(tf.Module):
@@ -108,6 +112,39 @@ class Graphs(tf.Module):
             return {"log_probs": tf.nn.log_softmax(logits_1SV), **after}
 
         return stream.get_concrete_function(**specs)
+
+    def step(self) -> Any:
+        """One step of a stream without its front end and without a loop: what a microcontroller runs.
+
+        Inputs: `features` [1, K, D], the step's frames as the front end gives them and those on which its subsampling
+        reaches, K = 2 * subsampling_factor + 1, zeros where they are not the utterance's; with look-ahead `num_steps`
+        int32 [1], 1 where the step is the utterance's and 0 for those behind its end; and the state, zeros at first.
+
+        Outputs: `log_probs` [1, V], of the step `delay_steps` before, and the state under the same names.
+
+        Raises:
+            UserError: the model cannot be computed so; the message names the key to change.
+        """
+        encoder = self.model.encoder
+        obstacle = self.model.stream_obstacle or encoder.direction.step_obstacle
+        if obstacle is not None:
+            raise UserError(obstacle)
+        geometry = dataclasses.replace(self.model.stream_geometry(), chunk_steps=1)
+        window = [1, 2 * geometry.subsampling_factor + 1, self.model.front_end.num_features]
+        specs = {"features": tf.TensorSpec(window, tf.float32, name="features")}
+        if geometry.delay_steps:
+            specs["num_steps"] = tf.TensorSpec([1], tf.int32, name="num_steps")
+        for name, shape in encoder.state_shapes(geometry).items():
+            specs[name] = tf.TensorSpec(shape, tf.float32, name=name)
+
+        @tf.function(autograph=False)
+        def step(features: tf.Tensor, **others: tf.Tensor) -> Any:
+            num_steps = others.pop("num_steps", None)
+            logits_11V, after = encoder.step(features, others, geometry=geometry, num_steps_1=num_steps)
+            log_probs_1V = tf.nn.log_softmax(tf.reshape(logits_11V, [1, logits_11V.shape[2]]))
+            return {"log_probs": log_probs_1V, **after}
+
+        return step.get_concrete_function(**specs)
 
 
 def _alone(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -53,12 +53,16 @@ def measure_spans(content: bytes, recordings: Iterable[Sequence[np.ndarray]]) ->
             "no product outside the recurrent loop is large enough for 8-bit weights; the form dynamic is the same"
         )
     spans: Spans = {}
+    places = [place["index"] for place in interpreter.get_input_details()]
+    shapes: list[tuple[int, ...]] = []
     for inputs in recordings:
-        for place, values in zip(interpreter.get_input_details(), inputs, strict=True):
-            interpreter.resize_tensor_input(place["index"], values.shape)
-        interpreter.allocate_tensors()
-        for place, values in zip(interpreter.get_input_details(), inputs, strict=True):
-            interpreter.set_tensor(place["index"], values)
+        if [values.shape for values in inputs] != shapes:  # else all stays where it is
+            shapes = [values.shape for values in inputs]
+            for place, shape in zip(places, shapes, strict=True):
+                interpreter.resize_tensor_input(place, shape)
+            interpreter.allocate_tensors()
+        for place, values in zip(places, inputs, strict=True):
+            interpreter.set_tensor(place, values)
         interpreter.invoke()
         for weights, pairs in tensors.items():
             for pair in pairs:

@@ -105,8 +105,17 @@ class Parity:
         """Recordings that are compared."""
         return len(self.recordings)
 
-    def compare(self, name: str, predictor: Predictor, *, size_bytes: int, is_exact: bool) -> FormParity:
-        """Compares one form; `is_exact` where its numbers must be the model's to float rounding.
+    def compare(
+        self, name: str, predictor: Predictor, *, size_bytes: int, is_exact: bool, is_timed: bool = True
+    ) -> FormParity:
+        """Compares one form.
+
+        Args:
+            name: the form's.
+            predictor: runs it.
+            size_bytes: of its file.
+            is_exact: whether its numbers must be the model's to float rounding.
+            is_timed: whether this machine's time says something of it.
 
         Raises:
             BundleError: it differs by more than the tolerance.
@@ -133,7 +142,7 @@ class Parity:
                 difference,
                 wer,
                 change,
-                metrics.real_time_factor(seconds, self._audio_seconds),
+                metrics.real_time_factor(seconds, self._audio_seconds) if is_timed else None,
             )
         )
         if is_exact and difference > FLOAT_TOLERANCE:

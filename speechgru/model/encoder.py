@@ -36,6 +36,12 @@ class Block(NamedTuple):
             inputs_1SD, _ = self.normalization.chunk(inputs_1SD, states, chunk)
         return self.recurrent.chunk(inputs_1SD, states, chunk)
 
+    def step(self, inputs_1SD: tf.Tensor, states: States, chunk: Chunk) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """One step of a stream (`Part.step`)."""
+        if self.normalization is not None:
+            inputs_1SD, _ = self.normalization.step(inputs_1SD, states, chunk)
+        return self.recurrent.step(inputs_1SD, states, chunk)
+
 
 class Encoder:
     """Features to logits: subsampling, blocks of normalisation and a recurrent layer, a dense layer over the labels.
@@ -144,6 +150,31 @@ class Encoder:
             after |= own
         logits_1SV, _ = self.logits.chunk(outputs_1SD[:, : geometry.chunk_steps], states, chunk)
         return logits_1SV, after
+
+    def step(
+        self, window_1TD: tf.Tensor, states: States, *, geometry: StreamGeometry, num_steps_1: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes one step of a stream without a loop, as a microcontroller does: the numbers of `chunk`.
+
+        Args:
+            window_1TD: the step's frames, `subsampling_factor` of them before its first and as many after; zeros where
+                they are not the utterance's.
+            states: the state before the step, by the names of `state_shapes`.
+            geometry: what a call covers; its `chunk_steps` is 1.
+            num_steps_1: int32, 1 where the step is the utterance's, 0 for those behind its end, on which the answers of
+                a model with look-ahead wait; None for 1.
+
+        Returns:
+            `logits_11V`, of the step that is `delay_steps` before, and the state after the step.
+        """
+        chunk = Chunk(geometry, tf.ones([1], tf.int32) if num_steps_1 is None else num_steps_1)
+        outputs_11D = self.subsampling.as_product(window_1TD)
+        after: dict[str, tf.Tensor] = {}
+        for run in (*(block.step for block in self.blocks), self.direction.leave_chunk):
+            outputs_11D, own = run(outputs_11D, states, chunk)
+            after |= own
+        logits_11V, _ = self.logits.chunk(outputs_11D, states, chunk)
+        return logits_11V, after
 
     def state_shapes(self, geometry: StreamGeometry) -> dict[str, list[int]]:
         """The shapes of a stream's state by name, all float32, all zeros at the start."""

@@ -18,6 +18,8 @@ from speechgru.model.parts import Chunk, Part, Rows, States
 class Forward(Direction):
     """GRUs from the start; where the configuration looks ahead, a convolution over steps to come behind them."""
 
+    step_obstacle = None
+
     def __init__(self, config: RunConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.lookahead: Lookahead | None = None
@@ -63,6 +65,11 @@ class ForwardGRU(Part):
     def chunk(self, inputs_1SD: tf.Tensor, states: States, chunk: Chunk) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         outputs_1SU, after_1U = self.layer.run_direction(self.layer.cell, inputs_1SD, initial_state=states[self._state])
         return outputs_1SU, {self._state: after_1U}
+
+    def step(self, inputs_1SD: tf.Tensor, states: States, chunk: Chunk) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        # A reshape in place of a slice: it costs a microcontroller neither time nor memory.
+        after_1U, _ = self.layer.cell(tf.reshape(inputs_1SD, [1, inputs_1SD.shape[2]]), [states[self._state]])
+        return tf.reshape(after_1U, [1, 1, self.layer.units]), {self._state: after_1U}
 
     def state_shapes(self, geometry: StreamGeometry) -> dict[str, list[int]]:
         return {self._state: [1, self.layer.units]}

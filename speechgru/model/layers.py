@@ -68,9 +68,13 @@ class ConvSubsampling(keras.layers.Layer):
         size, width, channels = kernel_KME.shape
         num_frames = frames_1TM.shape[1] or tf.shape(frames_1TM)[1]
         num_steps = (num_frames - size) // self.factor + 1
-        parts = [frames_1TM[:, k : k + (num_steps - 1) * self.factor + 1 : self.factor] for k in range(size)]
+        if isinstance(num_steps, int) and num_steps == 1:  # all frames are one step's already
+            rows_1SR = tf.reshape(frames_1TM, [1, 1, size * width])
+        else:
+            parts = [frames_1TM[:, k : k + (num_steps - 1) * self.factor + 1 : self.factor] for k in range(size)]
+            rows_1SR = tf.concat(parts, axis=2)
         kernel_RE = tf.reshape(kernel_KME, [size * width, channels])
-        return tf.nn.relu(tf.matmul(tf.concat(parts, axis=2), kernel_RE) + bias_E)
+        return tf.nn.relu(tf.matmul(rows_1SR, kernel_RE) + bias_E)
 
     def _padded(self, log_mel_BTM: tf.Tensor) -> tf.Tensor:
         return tf.pad(log_mel_BTM, [[0, 0], [self.factor, self.factor], [0, 0]])

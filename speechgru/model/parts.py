@@ -57,6 +57,10 @@ class Part(abc.ABC):
     def chunk(self, inputs_1SD: tf.Tensor, states: States, chunk: Chunk) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """One call of a stream: `inputs_1SD` and the state before it -> `outputs_1SE` and the part's state after it."""
 
+    def step(self, inputs_1SD: tf.Tensor, states: States, chunk: Chunk) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """A call of a stream that has one step only, without a loop: what a microcontroller runs. Else as `chunk`."""
+        return self.chunk(inputs_1SD, states, chunk)
+
     def state_shapes(self, geometry: StreamGeometry) -> dict[str, list[int]]:
         """The part's own state in a stream by name, float32, zeros at the start; none where it remembers nothing."""
         return {}
