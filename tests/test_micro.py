@@ -20,7 +20,7 @@ from speechgru import lengths
 from speechgru.cli import console as cli
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import greedy_decode
-from speechgru.errors import UserError
+from speechgru.errors import BundleError, UserError
 from speechgru.export import export
 from speechgru.export.convert import to_tflite
 from speechgru.export.graphs import Graphs
@@ -29,7 +29,8 @@ from speechgru.export.micro.interpreter import MicroInterpreter, least_arena
 from speechgru.export.micro.sources import SETTINGS, TABLES, write_front_end
 from speechgru.export.micro.steps import run_steps
 from speechgru.model.build import build_model
-from speechgru.runtime import read_bundle
+from speechgru.runtime import Recognizer, read_bundle
+from speechgru.runtime.golden import check_golden
 from speechgru.runtime.tflite import SignatureFacts, TensorFacts, describe
 from speechgru.text import Vocabulary
 
@@ -275,6 +276,14 @@ def test_what_a_bundle_says_of_a_microcontroller_is_so(exported):
             assert f"#define SPEECHGRU_{way}_{name.upper()} {place} " in settings
 
 
+def test_a_bundle_of_microcontrollers_forms_alone_is_not_said_to_pass_under_litert(exported):
+    bundle, _ = exported
+    with pytest.raises(BundleError, match="has no form for LiteRT, so that nothing can be checked here"):
+        check_golden(bundle)
+    with pytest.raises(BundleError, match="it has none for LiteRT"):
+        Recognizer(bundle)
+
+
 def test_the_models_arrays_are_the_files_and_the_golden_log_mel_is_that_of_c(exported, tmp_path):
     if not shutil.which("cc"):
         pytest.skip("there is no C compiler named cc")
@@ -353,3 +362,11 @@ def test_an_operator_that_the_interpreter_lacks_is_named():
     content = to_tflite({"transform": transform.get_concrete_function()}, form="none")
     with pytest.raises(UserError, match=r"does not run this model: .*RFFT2D"):
         least_arena(content)
+
+
+def test_a_model_too_small_for_8_bits_is_refused_in_one_sentence(make_speech):
+    pytest.importorskip("tflite_micro", reason="TensorFlow Lite Micro's interpreter is not installed (extra micro)")
+    small = FORWARD | {"units": 4, "num_layers": 1, "subsampling_channels": 4}
+    models = MicroModels(Graphs(make_model({}, small)), vocabulary=VOCABULARY)
+    with pytest.raises(UserError, match=r"the 1,024 weights .*; leave the form int8 out"):
+        models.make("int8", recordings=[make_speech(0.1, sample_rate=8000)])

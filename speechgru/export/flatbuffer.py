@@ -55,6 +55,7 @@ def join(parts: Sequence[Part]) -> bytes:
         codes = [_place(joined.operatorCodes, code) for code in model.operatorCodes]
         first = len(joined.subgraphs)
         for subgraph in model.subgraphs:
+            _drop_unread(subgraph)
             for tensor in subgraph.tensors:
                 tensor.buffer = _place_buffer(joined.buffers, place_of, model.buffers[tensor.buffer])
                 _strip(tensor)
@@ -119,6 +120,15 @@ def _signature(part: Part, main: Any, subgraph: int) -> Any:
             maps.append(entry)
         setattr(signature, field, maps)
     return signature
+
+
+def _drop_unread(subgraph: Any) -> None:
+    """Takes the constants that no operator reads out of their tensors, such as biases that became int32."""
+    read = {int(index) for operator in subgraph.operators for index in operator.inputs}
+    read |= {int(index) for index in (*subgraph.inputs, *subgraph.outputs)}
+    for index, tensor in enumerate(subgraph.tensors):
+        if index not in read:
+            tensor.buffer = 0  # a part's first buffer is empty too
 
 
 def _strip(tensor: Any) -> None:

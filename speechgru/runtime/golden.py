@@ -58,10 +58,12 @@ def check_golden(bundle: str | os.PathLike[str]) -> list[GoldenResult]:
         The results; of forms that only other bundles' files have, none.
 
     Raises:
-        BundleError: the bundle or its golden vectors are missing or damaged.
+        BundleError: the bundle or its golden vectors are missing or damaged, or it has no form for LiteRT.
     """
     bundle = Path(bundle)
     forms = list(read_bundle(bundle)["models"])
+    if not forms:
+        raise BundleError(f"{bundle}: has no form for LiteRT, so that nothing can be checked here")
     folder = (bundle if bundle.is_dir() else bundle.parent) / "golden"
     results = []
     try:

@@ -45,7 +45,8 @@ class MicroInterpreter:
         arena_bytes: memory for the interpreter; ample when None.
 
     Raises:
-        UserError: the interpreter lacks an operator or a type of the model, or its arena is too small.
+        UserError: the interpreter lacks an operator or a type of the model, or its arena is too small; the message
+            quotes it.
 
     Example:
 
@@ -62,6 +63,7 @@ class MicroInterpreter:
                 self._interpreter: Any = runtime.Interpreter.from_bytes(
                     content, arena_size=_AMPLE_BYTES if arena_bytes is None else arena_bytes
                 )
+                self._interpreter.invoke()  # some types are refused only then
             except RuntimeError as error:
                 reason = error
             else:
