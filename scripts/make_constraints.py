@@ -22,7 +22,8 @@ print("%d.%d" % sys.version_info[:2])
 for distribution in importlib.metadata.distributions():
     print(distribution.metadata["Name"].lower().replace("_", "-"), distribution.version)
 """
-LEFT_OUT = {"speechgru", "pip", "setuptools", "wheel"}
+#: tflite-micro has nightly builds only.
+LEFT_OUT = {"speechgru", "pip", "setuptools", "tflite-micro", "wheel"}
 #: What PyTorch's build for GPUs brings along, and its build for CPUs does not.
 LEFT_OUT_PREFIXES = ("nvidia-", "cuda-", "triton")
 

@@ -90,11 +90,11 @@ class FrontEnd:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    def run(self, samples_N, *, piece):
+    def run(self, samples_N, *options, piece):
         """What it gives of some samples: log_mel_TM, features_TD, windows_SKD, and what the program prints."""
         files = [self.folder / name for name in ("log_mel", "features", "windows")]
         done = subprocess.run(
-            [str(self.folder / "run"), str(piece), *map(str, files)],
+            [str(self.folder / "run"), str(piece), *map(str, files), *options],
             input=np.ascontiguousarray(samples_N, "<f4").tobytes(),
             capture_output=True,
             check=True,
@@ -146,6 +146,14 @@ def test_digital_silence_and_full_scale_are_finite_and_right_in_c(front_ends):
         expected = Graphs(front_end.model).front_end_stages(samples_N)["features"]
         _, features_TD, *_ = front_end.run(samples_N, piece=100)
         np.testing.assert_allclose(features_TD, expected, rtol=0, atol=1e-3)
+
+
+def test_16_bit_pcm_gives_what_its_floats_give_in_c(front_ends, make_speech):
+    samples_N = np.round(make_speech(0.2, sample_rate=8000) * 32767).astype(np.float32) / 32768
+    as_floats, as_pcm = (
+        front_ends("as it is usually").run(samples_N, *options, piece=77)[1] for options in ((), ("pcm16",))
+    )
+    np.testing.assert_array_equal(as_pcm, as_floats)
 
 
 def test_labels_and_the_best_path_in_c(front_ends):
@@ -349,7 +357,7 @@ def test_forms_without_kernels_are_refused_before_anything_is_loaded(tones_confi
 def test_without_the_interpreter_the_package_to_install_is_named(tones_config, tmp_path, monkeypatch):
     run = make_run(tmp_path / "run", tones_config("model.direction=forward"))
     monkeypatch.setitem(sys.modules, "tflite_micro", None)
-    with pytest.raises(UserError, match=r"pip install 'speechgru\[micro\]'"):
+    with pytest.raises(UserError, match="pip install tflite-micro, "):
         export(run, tmp_path / "bundle", formats=["micro"])
 
 
@@ -368,5 +376,5 @@ def test_a_model_too_small_for_8_bits_is_refused_in_one_sentence(make_speech):
     pytest.importorskip("tflite_micro", reason="TensorFlow Lite Micro's interpreter is not installed (extra micro)")
     small = FORWARD | {"units": 4, "num_layers": 1, "subsampling_channels": 4}
     models = MicroModels(Graphs(make_model({}, small)), vocabulary=VOCABULARY)
-    with pytest.raises(UserError, match=r"the 1,024 weights .*; leave the form int8 out"):
+    with pytest.raises(UserError, match=r"large enough for 8-bit weights .*; leave the form int8 out"):
         models.make("int8", recordings=[make_speech(0.1, sample_rate=8000)])

@@ -134,10 +134,10 @@ def export(
             steps.begin("SavedModel")
             metadata["saved_model"] = _save_and_compare(source, graphs, made, parity=parity, with_audio=with_audio)
         predictors: dict[str, Predictor] = {form: Recognizer(made, form=form) for form in forms}
-        for form in micro_forms:
-            steps.begin(f"microcontroller {form}")
-            predictors[f"micro-{form}"] = _make_and_compare(micro, form, source, parity=parity)
         if micro is not None:
+            for form in micro_forms:
+                steps.begin(f"microcontroller {form}")
+                predictors[f"micro-{form}"] = _make_and_compare(micro, form, source, parity=parity)
             metadata["micro"] = micro.write(made / "micro")
         metadata["parity"] = [form.as_record() for form in parity.forms]
         metadata["golden"] = write_golden(
@@ -284,9 +284,8 @@ def _save_and_compare(source: _Source, graphs: Graphs, made: Path, *, parity: Pa
     return signatures
 
 
-def _make_and_compare(micro: MicroModels | None, form: str, source: _Source, *, parity: Parity) -> Predictor:
+def _make_and_compare(micro: MicroModels, form: str, source: _Source, *, parity: Parity) -> Predictor:
     """Makes a microcontroller's form and compares it; returns what runs it."""
-    assert micro is not None
     made = micro.make(form, recordings=(samples_1N[0] for (samples_1N,) in _calibration(source)))
     parity.compare(
         f"TFLite Micro {form}",

@@ -50,7 +50,7 @@ def measure_spans(content: bytes, recordings: Iterable[Sequence[np.ndarray]]) ->
         tensors.setdefault(weights, []).append((int(operator.inputs[0]), int(operator.outputs[0])))
     if not tensors:
         raise ValueError(
-            "no product outside a loop has the 1,024 weights from which on they are stored in 8 bits; leave the form "
+            "no product outside the recurrent loop is large enough for 8-bit weights (1,024 of them); leave the form "
             "int8 out"
         )
     spans: Spans = {}

@@ -35,6 +35,9 @@ class Direction(abc.ABC):
     #: Why a stream cannot compute it, and what to change; None where it can.
     stream_obstacle: ClassVar[str | None] = None
 
+    def __init__(self, config: RunConfig, *, implementation: str = "auto", precision: str = "float32"):
+        self.config, self.implementation, self.precision = config, implementation, precision
+
     @property
     def step_obstacle(self) -> str | None:
         """Why it cannot be computed one step after the other, and what to change; None where it can."""
@@ -42,9 +45,6 @@ class Direction(abc.ABC):
             f"model.direction is {self.config.model.direction}: a step depends on steps to come, and only single steps "
             "fit a microcontroller; train with model.direction forward"
         )
-
-    def __init__(self, config: RunConfig, *, implementation: str = "auto", precision: str = "float32"):
-        self.config, self.implementation, self.precision = config, implementation, precision
 
     @abc.abstractmethod
     def make_layer(self, number: int) -> Part:

@@ -69,8 +69,8 @@ class MicroModels:
     """
 
     def __init__(self, graphs: Graphs, *, vocabulary: Vocabulary):
+        self._function = graphs.step()  # a model that cannot be computed so is refused here
         obstacle = front_end_obstacle(graphs.model)
-        self._function = graphs.step()  # a model that does not stream is refused here
         if obstacle is not None:
             raise UserError(obstacle)
         self._graphs, self._vocabulary = graphs, vocabulary

@@ -33,7 +33,7 @@ def require_tflite_micro() -> None:
     except ImportError:
         raise UserError(
             "a microcontroller's form is run by TensorFlow Lite Micro before it is written, and its package is not "
-            "installed: pip install 'speechgru[micro]' (tflite-micro has wheels for Linux on x86-64 only)"
+            "installed: pip install tflite-micro, speechgru's extra micro (it has wheels for Linux on x86-64 only)"
         ) from None
 
 

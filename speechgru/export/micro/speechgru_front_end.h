@@ -20,7 +20,7 @@
 
    A run of the model: its inputs are steps.window, the state as the run before gave it (zeros at first) and, with
    look-ahead (SPEECHGRU_DELAY_STEPS > 0), num_steps = 1. The first SPEECHGRU_DELAY_STEPS answers belong to no step;
-   so many more runs with num_steps = 0, whatever the window, give the last ones after the end. */
+   as many further runs with num_steps = 0, whatever the window, give the last ones after the end. */
 
 #ifndef SPEECHGRU_FRONT_END_H
 #define SPEECHGRU_FRONT_END_H
