@@ -109,10 +109,7 @@ def model_card(metadata: dict[str, Any]) -> str:
         "by*: the largest difference of a log-probability from the trained model's, and of a stream from whole "
         "recordings. *RTF*: seconds of computing per second of sound. *Start* and *MB*: until a process has loaded the "
         "model, and its peak memory.\n\n" + _table(parity_rows(metadata["parity"])),
-        "## How to use it\n\n```python\n"
-        "from speechgru.runtime import Recognizer  # pip install speechgru: no TensorFlow\n\n"
-        'recognizer = Recognizer("this folder")  # or one .tflite file of it\n'
-        "print(recognizer.transcribe(samples, sample_rate).text)\n```\n\n"
+        *([_USE] if metadata["models"] else []),  # LiteRT's
         "`bundle.json` says all that the recogniser needs; each `.tflite` file holds the same in its own metadata, "
         "under `speechgru`. `golden/` holds samples with the numbers that every stage must give, for a port to another "
         "language: `golden.json` lists them, with a `tolerance` for each stage and form (`log_probs.dynamic`: larger "
@@ -141,6 +138,15 @@ def _table(rows: list[list[str]]) -> str:
     heading, *others = rows
     return "\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *others])
 
+
+_USE = """## How to use it
+
+```python
+from speechgru.runtime import Recognizer  # pip install speechgru: no TensorFlow
+
+recognizer = Recognizer("this folder")  # or one .tflite file of it
+print(recognizer.transcribe(samples, sample_rate).text)
+```"""
 
 _MICRO = """## A microcontroller
 
