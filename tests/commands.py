@@ -18,11 +18,16 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes o
 #: Forks a command for each line; answers with its id. A line that is a number asks for the exit status of that process,
 #: and gets null while it runs.
 _SERVER = """
+import gc
+gc.disable()
 import importlib, json, os, resource, runpy, sys, traceback
 from speechgru import cli
 
 for module in sys.argv[1:]:
     importlib.import_module(module)
+# Nothing of the imports is garbage; looking through it would copy its pages into each process that is forked.
+gc.freeze()
+gc.enable()
 
 def run(request):
     os.setsid()
@@ -131,6 +136,8 @@ class Commands:
         """
         self._count += 1
         log = self._folder / str(self._count)
+        for name in ("out", "err"):  # which may be read before the process has run its first line
+            Path(f"{log}.{name}").touch()
         request = {
             "arguments": [str(argument) for argument in arguments],
             "script": script and str(script),

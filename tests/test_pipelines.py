@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from commands import Commands, needs_fork
+from commands import needs_fork
 
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import read_manifest
@@ -28,13 +30,6 @@ TINY = [
 FROM_NOTHING = ["train.start_from=null", "train.freeze=[]"]
 #: The quickstart's, of the few words that a minute's corpus holds.
 QUICK = [*TINY, *FROM_NOTHING, "text.words=auto", "data.grammar=null"]
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.train", "speechgru.export")
-    yield commands
-    commands.close()
 
 
 @pytest.fixture
@@ -63,7 +58,7 @@ def test_a_taste_ends_with_transcripts_and_what_comes_next(commands, tmp_path):
     assert (out / "examples" / "1.wav").is_file() and (out / "run" / "report" / "training.html").is_file()
 
 
-def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_path):
+def test_quickstart_goes_through_every_verb_and_skips_what_is_done(commands, tell, tmp_path):
     out = tmp_path / "quickstart"
     printed = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
     assert "Results" in printed and printed.count("hypothesis") == 5, "of each of two evaluations one, and three"
@@ -104,9 +99,17 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(tell, tmp_pat
     third = tell("quickstart", "--out", out, "--utterances", 60, *QUICK)
     assert "transcribe 3 recordings: already done" not in third and "train: already done" in third
 
-    changed = tell("quickstart", "--out", out, "--utterances", 60, *QUICK, "train.max_steps=2")
-    assert "run.old1" in changed, "a run of another configuration is moved aside, not lost"
-    assert "prepare the corpus: already done" in changed and "train: already done" not in changed
+    changed = commands.start(
+        "--out", out, "--utterances", 60, *QUICK, "train.max_steps=2", script=ROOT / "pipelines" / "quickstart.py"
+    )
+    deadline = time.monotonic() + 600.0
+    while "run.old1" not in changed.printed and changed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    changed.send(signal.SIGKILL)  # what follows is what was seen above
+    changed.wait()
+    assert "run.old1" in changed.printed, "a run of another configuration is moved aside, not lost"
+    assert (out / "run.old1" / "config.yaml").is_file()
+    assert "prepare the corpus: already done" in changed.printed and "train: already done" not in changed.printed
 
 
 def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_path):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
-from commands import Commands, needs_fork  # noqa: E402
+from commands import needs_fork  # noqa: E402
 from tones import (  # noqa: E402
     SAMPLE_RATE,
     assert_same_weights,
@@ -50,13 +50,6 @@ OVERRIDES = (
     "train.ema=0.9",
     "model.direction=forward",
 )
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.scoring.evaluation", "speechgru.train")
-    yield commands
-    commands.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import Commands, needs_fork
+from commands import needs_fork
 
 pytest.importorskip("keras_tuner", reason="sweeps need keras_tuner (extra train)")
 
@@ -46,8 +46,10 @@ class Sweep:
         if gpus is not None:
             self.environment["CUDA_VISIBLE_DEVICES"] = gpus
 
-    def start(self, *options, command=("tune", "sweep.yaml", "--run", "sweep")):
-        return self._commands.start(*command, *options, cwd=self.folder, environment=self.environment)
+    def start(self, *options, command=("tune", "sweep.yaml", "--run", "sweep"), slow=""):
+        """Starts a command; the trials that `slow` names are slow enough to be killed."""
+        environment = self.environment | {"SLOW_TRIALS": slow}
+        return self._commands.start(*command, *options, cwd=self.folder, environment=environment)
 
     def finish(self, *options, code=0):
         status, said = self.start(*options).wait()
@@ -74,8 +76,9 @@ class Sweep:
             return [{key: row[key] for key in RESULT} for row in csv.DictReader(stream)]
 
     def steps(self, trial):
-        """The steps that a trial's processes did, in their order."""
-        text = (self.run / "trials" / trial / "did.txt").read_text()
+        """The steps that a trial's processes did, in their order, and how many processes these were."""
+        path = self.run / "trials" / trial / "did.txt"
+        text = path.read_text() if path.exists() else ""
         return [int(step) for step in re.findall(r"step (\d+)", text)], text.count("process")
 
 
@@ -93,13 +96,6 @@ def process_ids(pattern):
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp("commands"), "speechgru.tune.chief", "speechgru.tune.oracles")
-    yield commands
-    commands.close()
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +146,7 @@ def first_six(sweep):
 
 
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on(sweep, undisturbed):
-    process = sweep.start()
+    process = sweep.start(slow="0002")
     sweep.wait_for_steps("0002", 3)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -169,7 +165,7 @@ def test_a_sweep_killed_again_and_again_at_random_goes_on(sweep, undisturbed):
     for kill in range(4):
         process = sweep.start()
         sweep.wait_for_outcomes(kill)
-        time.sleep(generator.uniform(0, 0.8))
+        time.sleep(generator.uniform(0, 0.4))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     sweep.finish()
@@ -178,7 +174,7 @@ def test_a_sweep_killed_again_and_again_at_random_goes_on(sweep, undisturbed):
 
 @needs_proc
 def test_a_trial_that_is_killed_goes_on_from_its_checkpoint(sweep, undisturbed):
-    process = sweep.start()
+    process = sweep.start(slow="0001")
     sweep.wait_for_steps("0001", 3)
     (trial,) = process_ids(["speechgru.tune.trial", str(sweep.run / "trials" / "0001")])
     os.kill(trial, signal.SIGKILL)
@@ -189,22 +185,25 @@ def test_a_trial_that_is_killed_goes_on_from_its_checkpoint(sweep, undisturbed):
     assert sorted(set(steps)) == list(range(6)) and len(steps) <= 7 and processes == 2
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed, workers):
-    process = sweep.start("--workers", workers)
-    sweep.wait_for_steps("0001", 2)
+def interrupt(process):
     os.kill(process.pid, signal.SIGINT)
     status, said = process.wait()
     assert status == 130 and "Traceback" not in said
     assert "finished trials and the state of the others are kept, and the same command resumes the sweep" in said
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(sweep, undisturbed):
+    process = sweep.start(slow="0001")
+    sweep.wait_for_steps("0001", 2)
+    interrupt(process)
     assert not (sweep.run / "trials" / "0001" / "outcome.json").exists()
-    sweep.finish("--workers", workers)
+    sweep.finish()
     assert first_six(sweep) == first_six(undisturbed)
     assert sweep.steps("0001") == (list(range(6)), 2)
 
 
 def test_a_second_leader_is_refused(sweep):
-    process = sweep.start()
+    process = sweep.start(slow="0000 0001")
     sweep.wait_for(lambda: (sweep.run / "journal.jsonl").exists())
     assert f"process {process.pid} leads this sweep; wait for it, stop it" in sweep.finish(code=2)
     os.kill(process.pid, signal.SIGTERM)
@@ -212,8 +211,11 @@ def test_a_second_leader_is_refused(sweep):
 
 
 @needs_proc
-def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(sweep, undisturbed):
-    process = sweep.start("--workers", 2)
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on_each_with_a_gpu_of_its_own(
+    commands, tones, undisturbed, tmp_path
+):
+    sweep = Sweep(commands, tones, tmp_path / "here", gpus="3,5")
+    process = sweep.start("--workers", 2, slow="0000 0001 0002")
     sweep.wait_for_steps("0001", 2)
     workers = process_ids(["speechgru.tune.worker", str(sweep.run)])
     assert len(workers) == 2
@@ -223,16 +225,24 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(sweep, undist
     assert first_six(sweep) == first_six(undisturbed)
     assert all(set(sweep.steps(row["trial"])[0]) == set(range(6)) for row in sweep.result)
     assert not process_ids(["speechgru.tune.worker", str(sweep.run)]), "nobody is left"
+    outcomes = [json.loads(path.read_text()) for path in sweep.run.glob("trials/*/outcome.json")]
+    assert {outcome["environment"]["gpu"] for outcome in outcomes} == {"3", "5"}
 
 
 @needs_proc
-def test_the_chief_of_two_workers_is_killed_and_started_again(sweep, undisturbed):
-    process = sweep.start("--workers", 2)
-    sweep.wait_for_steps("0002", 2)
+def test_two_workers_end_at_ctrl_c_and_when_their_chief_is_killed_and_are_started_again(sweep, undisturbed):
+    process = sweep.start("--workers", 2, slow="0001 0002")
+    sweep.wait_for_steps("0001", 2)
+    interrupt(process)
+    assert not (sweep.run / "trials" / "0001" / "outcome.json").exists()
+    before, _ = sweep.steps("0002")
+    process = sweep.start("--workers", 2, slow="0001 0002")
+    sweep.wait_for_steps("0002", len(before) + 1)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     sweep.finish("--workers", 2)
     assert first_six(sweep) == first_six(undisturbed)
+    assert all(set(sweep.steps(row["trial"])[0]) == set(range(6)) for row in sweep.result)
     sweep.wait_for(lambda: not process_ids(["speechgru.tune.worker", str(sweep.run)]))
 
 
@@ -242,7 +252,7 @@ def test_workers_of_another_machine_outlive_a_chief_that_is_killed(sweep, undist
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     chief = sweep.start("--workers", 0, "--listen", address)
     sweep.wait_for(lambda: (sweep.run / "status.json").exists())
-    joined = sweep.start("--chief", address, "--workers", 2, command=("join", "sweep"))
+    joined = sweep.start("--chief", address, "--workers", 2, command=("join", "sweep"), slow="0002")
     assert stat.S_IMODE((sweep.run / "token").stat().st_mode) == 0o600
     (sweep.folder / "guess").write_text("a-token-that-somebody-guessed")
     (sweep.folder / "guess").chmod(0o600)
@@ -278,13 +288,6 @@ def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(commands,
     assert "exit code 3" in page and "NaN, it says" in page
 
 
-def test_each_worker_gives_its_trials_a_gpu_of_their_own(commands, tones, tmp_path):
-    sweep = Sweep(commands, tones, tmp_path / "here", trials=4, gpus="3,5")
-    sweep.finish("--workers", 2)
-    outcomes = [json.loads(path.read_text()) for path in sweep.run.glob("trials/*/outcome.json")]
-    assert {outcome["environment"]["gpu"] for outcome in outcomes} == {"3", "5"}
-
-
 def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -293,6 +296,7 @@ def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
     assert "an address is HOST:PORT, such as 127.0.0.1:10300, got '7777'" in sweep.finish("--listen", "7777", code=2)
 
 
+@pytest.mark.slow  # three processes that import TensorFlow, and training
 def test_a_real_trial_in_a_process_of_its_own_survives_a_kill(commands, tones, tmp_path):
     """The same with training itself: the killed sweep's WER is the one of its trial that nobody disturbed."""
     from speechgru.tune.folder import TrialFolder
