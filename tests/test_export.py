@@ -40,11 +40,17 @@ GRAMMAR = Grammar(
     (Text("a"), Text("b"), Series((0, 1)), Slot("tone", 0, 1), Choice((3, 1, 2))),
     (Intent("Play", (Block((4,), {"by": "hand"}, 1.0),)),),
 )
+#: The directions, each with other settings of a model's parts.
 DIRECTIONS = {
     "bidirectional": (),
-    "forward": ("model.direction=forward", "model.lookahead_frames=6"),
-    "chunked": ("model.direction=chunked", "model.chunk_frames=12", "model.lookahead_frames=6", "features.deltas=1"),
-}
+    "forward": (
+        "model.direction=forward", "model.lookahead_frames=6", "model.normalization=batch", "model.reset_after=false",
+    ),
+    "chunked": (
+        "model.direction=chunked", "model.chunk_frames=12", "model.lookahead_frames=6", "model.subsampling_factor=3",
+        "model.update_gate=write", "features.deltas=1",
+    ),
+}  # fmt: skip
 #: The forms that each is exported in: all of one direction, and of the others those that streams compute otherwise.
 FORMS = {"bidirectional": QUANTIZATIONS, "forward": ("none", "dynamic"), "chunked": ("none", "dynamic", "int8")}
 
@@ -74,7 +80,7 @@ def run(tones_config, tmp_path):
 
 @pytest.fixture(scope="module")
 def exported(tones, tmp_path_factory):
-    """A direction -> its untrained run, its bundle in `FORMS`, and what `export` returned; to read only."""
+    """A direction -> its untrained run, opened, its bundle in `FORMS`, and what `export` returned; to read only."""
     known = {}
 
     def make(direction):
@@ -85,7 +91,8 @@ def exported(tones, tmp_path_factory):
             if direction == "chunked":
                 GRAMMAR.save(RunFolder(run).grammar)
             forms = {"quantize": FORMS[direction], "formats": ["tflite", "savedmodel"]}
-            known[direction] = run, out, export(run, out, **forms, max_wer_change=1.0)
+            trained = TrainedRun(run)
+            known[direction] = trained, out, export(trained, out, **forms, max_wer_change=1.0)
         return known[direction]
 
     return make
@@ -149,7 +156,7 @@ def test_the_command_transcribes_a_run_and_names_its_export(exported, tones, tmp
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_law_5_the_forms_of_every_direction_are_compared_and_load(exported, tones, tmp_path, direction):
-    folder, out, metadata = exported(direction)
+    trained, out, metadata = exported(direction)
     compared = {record["form"]: record for record in metadata["parity"]}
     assert list(compared) == ["Keras", *(f"TFLite {form}" for form in FORMS[direction]), "SavedModel"]
     assert compared["TFLite none"]["max_difference"] < 1e-3 and compared["SavedModel"]["max_difference"] < 1e-3
@@ -164,7 +171,7 @@ def test_law_5_the_forms_of_every_direction_are_compared_and_load(exported, tone
         assert record.get("stream_difference", 0.0) < 1e-3, "a stream is the whole, in 8 bits too"
     assert compared["TFLite dynamic"]["size_bytes"] < compared["TFLite none"]["size_bytes"]
     assert json.loads((out / "bundle.json").read_text())["parity"] == metadata["parity"]
-    page = (RunFolder(folder).path / "report" / "export.html").read_text()
+    page = (trained.folder.path / "report" / "export.html").read_text()
     assert "dynamic" in page and "SavedModel" in page
     assert ("## The stream, for a port" in card) == (direction != "bidirectional")
     facts = inspect(out)
@@ -189,6 +196,29 @@ def test_law_5_the_forms_of_every_direction_are_compared_and_load(exported, tone
     assert by_file["wer"] == evaluate(out, tones / "dev.jsonl", form="dynamic")["wer"]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(exported, direction):
+    """At every border: no whole frame, one, and many; in a batch, alone, and from features."""
+    trained, out, _ = exported(direction)
+    served = tf.saved_model.load(str(out / "saved_model")).signatures
+    recognizer, rng = Recognizer(out, form="none"), np.random.default_rng(1)
+    for count in (80, 161, 1000, 4001, 7999):
+        samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
+        num_samples_B = np.array([count], np.int32)
+        expected_BSV = trained.predictor.batch_log_probs(samples_BN, num_samples_B)[0]
+        log_mel_BTM = trained.model.front_end.log_mel(samples_BN, num_samples_B)[0]
+        outputs_of = {
+            "SavedModel, batch": served["serving_default"](
+                samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B)
+            )["log_probs"],
+            "SavedModel": served["recognize"](samples=tf.constant(samples_BN))["log_probs"],
+            "SavedModel, features": served["features"](log_mel=log_mel_BTM)["log_probs"],
+            "TFLite": recognizer.log_probs(samples_BN[0])[None],
+        }
+        for name, log_probs_BSV in outputs_of.items():
+            np.testing.assert_allclose(log_probs_BSV, expected_BSV, atol=1e-3, err_msg=f"{name}, {count} samples")
+
+
 def test_the_signatures_of_two_functions_share_their_weights(exported):
     _, out, _ = exported("forward")
     (model,) = [model for model in inspect(out)["models"] if model["form"] == "none"]
@@ -210,7 +240,7 @@ def test_golden_vectors_are_what_comes_out(exported):
         for form, recognizer in recognizers.items():
             log_probs_SV = recognizer.log_probs(arrays["samples"])
             assert np.abs(log_probs_SV - arrays[f"log_probs.{form}"]).max() <= golden["tolerance"][f"log_probs.{form}"]
-            text = greedy_decode(log_probs_SV, vocabulary=recognizer.vocabulary, step_seconds=0.02).text
+            text = greedy_decode(log_probs_SV, vocabulary=recognizer.vocabulary, step_seconds=0.03).text
             assert text == case["texts"][form]
     assert "one of these recordings" in (out / "README.md").read_text()
 
@@ -244,17 +274,17 @@ def test_a_form_that_hears_something_else_leaves_everything_as_it_was(run, expor
         export(folder, out, max_wer_change=1.0)
     monkeypatch.undo()
 
-    def deafened(functions, **options):
+    def deafened(self, form, **options):
         """The form of a model whose last layer was lost."""
-        content = bytearray(real(functions, **options))
+        content = bytearray(real(self, form, **options))
         kernel = folder_logits(folder)
         place = bytes(content).find(kernel)
         assert place > 0
         content[place : place + len(kernel)] = bytes(len(kernel))
         return bytes(content)
 
-    real = verb.to_tflite
-    monkeypatch.setattr(verb, "to_tflite", deafened)
+    real = verb.Conversions.to_tflite
+    monkeypatch.setattr(verb.Conversions, "to_tflite", deafened)
     monkeypatch.setattr(parity, "FLOAT_TOLERANCE", 1e9)
     monkeypatch.setattr(
         parity.Parity, "_wer_of", lambda self, texts: 0.1 + 0.2 * len(self.forms) if hasattr(self, "forms") else 0.1
@@ -304,7 +334,7 @@ def test_recordings_to_compare_on_are_needed_and_stay_home_when_asked(run, tones
 def test_the_saved_model_hears_files_and_says_what_it_cannot_read(exported, tones, tmp_path):
     import soundfile
 
-    run, out, metadata = exported("bidirectional")
+    trained, out, metadata = exported("bidirectional")
     assert metadata["saved_model"] == ["serving_default", "recognize", "features", "audio"]
     served = tf.saved_model.load(str(out / "saved_model")).signatures
     path = read_manifest(tones / "dev.jsonl")[0].audio_filepath
@@ -320,7 +350,7 @@ def test_the_saved_model_hears_files_and_says_what_it_cannot_read(exported, tone
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a WAV of 16 bits"):
         served["audio"](audio=tf.constant(b"hello"))
     options = {"formats": ["savedmodel"], "max_wer_change": 1.0}
-    shutil.copytree(run, tmp_path / "run")  # exporting writes a page there
+    shutil.copytree(trained.folder.path, tmp_path / "run")  # exporting writes a page there
     without = export(tmp_path / "run", tmp_path / "bundle", **options, audio_signature=False)
     assert without["saved_model"] == ["serving_default", "recognize", "features"]
     assert without["default_form"] is None

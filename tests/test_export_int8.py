@@ -9,6 +9,7 @@ from conftest import make_speech
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import UserError
+from speechgru.export import QUANTIZATIONS, convert
 from speechgru.export.convert import to_tflite
 from speechgru.export.graphs import Graphs
 from speechgru.export.int8 import measure_spans, with_int8_activations
@@ -245,6 +246,17 @@ def test_a_bias_beside_weights_of_next_to_nothing_is_heard(tiny):
     actual_1SY = sums(content, frames_1SX)
     np.testing.assert_allclose(actual_1SY[..., 7], 9.0, atol=0.2)
     np.testing.assert_allclose(actual_1SY, frames_1SX @ kernel_XY + bias_Y, atol=1.0)
+
+
+def test_the_converter_runs_once_for_two_forms(monkeypatch):
+    converted, real, function = [], convert._converter, a_product(*random_product())
+    monkeypatch.setattr(convert, "_converter", lambda function: converted.append(function) or real(function))
+    conversions = convert.Conversions({"run": function})
+    frames_1SX = np.random.default_rng(3).normal(size=[1, 9, 64]).astype("float32")
+    found = {form: sums(conversions.to_tflite(form, calibration=[[frames_1SX]]), frames_1SX) for form in QUANTIZATIONS}
+    assert converted == [function] * 2
+    for form, allowed in (("float16", 0.05), ("dynamic", 0.5), ("int8", 0.5)):
+        assert 0 < np.abs(found[form] - found["none"]).max() < allowed, form
 
 
 def test_what_is_missing_is_said():

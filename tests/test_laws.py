@@ -1,6 +1,6 @@
-"""The laws that hold over the whole way of the data: 1 (invariance), 3 (lengths), 4 (brute force), 5 (export).
+"""The laws that hold over the whole way of the data: 1 (invariance), 3 (lengths), 4 (brute force).
 
-Law 2 (one cell) has its own files, test_gru*.py; law 4's decoding half is in test_decoding.py.
+Law 2 (one cell) has its own files, test_gru*.py; law 4's decoding half is in test_decoding.py, law 5 in test_export.py.
 """
 
 import itertools
@@ -16,11 +16,9 @@ from speechgru.config.sections import RunConfig
 tf = pytest.importorskip("tensorflow", reason="the laws compare TensorFlow's graphs; it is not installed")
 
 from speechgru.ctc import ctc_loss  # noqa: E402
-from speechgru.export import Graphs, to_tflite  # noqa: E402
 from speechgru.features import LogMel, mel_filters  # noqa: E402
 from speechgru.model.build import build_encoder, build_front_end, build_model  # noqa: E402
 from speechgru.model.layers import ConvSubsampling  # noqa: E402
-from speechgru.model.predictor import KerasPredictor  # noqa: E402
 
 NUM_CLASSES = 6
 
@@ -174,53 +172,7 @@ def test_law_4_infeasible_labels_have_no_made_up_loss():
     assert np.isinf(ctc_loss(tf.zeros([1, 2, 3]), [2], tf.constant([[1, 2, 1]]), [3]).numpy())
 
 
-# --- Law 5: the exported graph gives what Keras gives -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        {"direction": "bidirectional", "subsampling_factor": 3, "update_gate": "write", "num_layers": 1},
-        {"direction": "forward", "lookahead_frames": 6, "normalization": "batch", "reset_after": False},
-        {"direction": "chunked", "chunk_frames": 12, "lookahead_frames": 6, "subsampling_factor": 3, "num_layers": 1},
-    ],
-    ids=lambda model: "-".join(str(value) for value in model.values()),
-)
-def test_law_5_keras_saved_model_and_tflite_agree_on_the_same_samples(model, tmp_path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    from speechgru.export.saved_model import save_model
-
-    config = small_config(**model)
-    trained = build_model(config, NUM_CLASSES)
-    rng = np.random.default_rng(1)
-    for variable in trained.trainable_variables:  # biases start at zero, where an order mistake would not show
-        variable.assign(0.3 * rng.normal(size=variable.shape))
-    portable = build_model(config, NUM_CLASSES, implementation="portable")
-    portable.set_weights(trained.get_weights())
-    graphs = Graphs(portable)
-    content = to_tflite({"recognize": graphs.recognize(), "features": graphs.features()}, form="none")
-    interpreter = Interpreter(model_content=content)
-    by_samples, by_features = (interpreter.get_signature_runner(name) for name in ("recognize", "features"))
-    save_model(graphs, tmp_path / "saved", sample_rate=8000, with_audio=False)
-    served = tf.saved_model.load(str(tmp_path / "saved")).signatures
-    predictor = KerasPredictor(trained)
-    for count in (80, 161, 1000, 4001, 7999):
-        samples_BN = 0.3 * rng.normal(size=[1, count]).astype(np.float32)
-        num_samples_B = np.array([count], np.int32)
-        expected_BSV = predictor.batch_log_probs(samples_BN, num_samples_B)[0]
-        log_mel_BTM = portable.front_end.log_mel(samples_BN, num_samples_B)[0]
-        outputs_of = {
-            "SavedModel, batch": served["serving_default"](
-                samples=tf.constant(samples_BN), num_samples=tf.constant(num_samples_B)
-            ),
-            "SavedModel": served["recognize"](samples=tf.constant(samples_BN)),
-            "SavedModel, features": served["features"](log_mel=log_mel_BTM),
-            "TFLite": by_samples(samples=samples_BN),
-            "TFLite, features": by_features(log_mel=log_mel_BTM.numpy()),
-        }
-        for name, outputs in outputs_of.items():
-            np.testing.assert_allclose(outputs["log_probs"], expected_BSV, atol=1e-4, err_msg=name)
+# --- The front end's filters, and weights ---------------------------------------------------------------------------
 
 
 def test_the_mel_filters_are_in_no_matrix_that_quantisation_would_touch():

@@ -16,7 +16,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.decoding import Predictor
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
-from speechgru.export.convert import QUANTIZATIONS, Inputs, to_tflite
+from speechgru.export.convert import QUANTIZATIONS, Conversions, Inputs
 from speechgru.export.flatbuffer import sealed
 from speechgru.export.golden import shortest_recording, write_golden
 from speechgru.export.graphs import Graphs
@@ -264,9 +264,10 @@ def _convert(
     functions = {RECOGNIZE: graphs.recognize()} if forms else {}
     if forms and metadata["stream"] is not None:
         functions[STREAM] = graphs.stream()
+    conversions = Conversions(functions)
     for form in forms:
         steps.begin(f"TFLite {form}")
-        content = to_tflite(functions, form=form, calibration=_calibration(source))
+        content = conversions.to_tflite(form, calibration=_calibration(source))
         file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
         # Each file is a bundle by itself: it holds the metadata too, with itself as the only form.
         own = metadata | {"default_form": form, "models": {form: {"file": file}}, "checksum": CHECKSUM_ENTRY}

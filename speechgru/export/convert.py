@@ -21,46 +21,73 @@ QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 Inputs = list[np.ndarray]
 
 
-def to_tflite(functions: Mapping[str, Any], *, form: str, calibration: Iterable[Inputs] | None = None) -> bytes:
-    """Converts functions over the same weights to one file, a signature each, with built-in operators only.
+class Conversions:
+    """Functions over the same weights as TFLite files, a signature each, with built-in operators only.
+
+    The converter runs once for two forms, as it takes most of the time: a file in 16 bits is made of that in 32, and
+    one with 8-bit activations of that with 8-bit weights.
 
     Args:
         functions: concrete functions by the names of their signatures, all from one `graphs.Graphs`; the first one's is
             the file's main graph.
-        form: one of `QUANTIZATIONS`.
-        calibration: for `int8`, inputs of the first function, whose products must be all that the others have.
 
-    Returns:
-        The TFLite file's bytes.
+    Example:
 
-    Raises:
-        UserError: an operator has no TFLite built-in; the message names it, or holds the converter's.
+        conversions = Conversions({"recognize": graphs.recognize()})
+        files = {form: conversions.to_tflite(form) for form in ("none", "float16", "dynamic")}
     """
-    parts: list[Part] = []
-    for name, function in functions.items():
-        try:
-            converter = _converter(function)
-            if form in ("dynamic", "int8"):
+
+    def __init__(self, functions: Mapping[str, Any]):
+        self._functions = functions
+        self._converted: dict[tuple[str, bool], bytes] = {}
+
+    def to_tflite(self, form: str, *, calibration: Iterable[Inputs] | None = None) -> bytes:
+        """The file in one form.
+
+        Args:
+            form: one of `QUANTIZATIONS`.
+            calibration: for `int8`, inputs of the first function, whose products must be all that the others have.
+
+        Raises:
+            UserError: an operator has no TFLite built-in; the message names it, or holds the converter's.
+        """
+        parts: list[Part] = []
+        for name, function in self._functions.items():
+            try:
+                content = self._convert(name, has_8_bits=form in ("dynamic", "int8"))
+                if form == "float16":
+                    content = with_float16_weights(content)
+                elif form == "int8":
+                    if calibration is None:
+                        raise ValueError("int8 needs a calibration")
+                    if not parts:
+                        spans = measure_spans(content, calibration)
+                    content = with_int8_activations(content, spans)
+            except Exception as error:  # the converter raises its own kinds, some of them plain Exception
+                foreign = _foreign_operators(function)
+                if foreign:
+                    raise UserError(
+                        f"the TFLite form {form!r} of {name} needs operators that LiteRT lacks, so no device could "
+                        f"run it: {', '.join(foreign)}"
+                    ) from error
+                raise UserError(f"the TFLite form {form!r} of {name} cannot be made: {error}") from error
+            parts.append(Part(name, content, inputs_of(function), sorted(function.structured_outputs)))
+        return join(parts)
+
+    def _convert(self, name: str, *, has_8_bits: bool) -> bytes:
+        """One function by itself, its weights in 32 bits or in 8."""
+        key = name, has_8_bits
+        if key not in self._converted:
+            converter = _converter(self._functions[name])
+            if has_8_bits:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            content = converter.convert()
-            if form == "float16":
-                content = with_float16_weights(content)
-            elif form == "int8":
-                if calibration is None:
-                    raise ValueError("int8 needs a calibration")
-                if not parts:
-                    spans = measure_spans(content, calibration)
-                content = with_int8_activations(content, spans)
-        except Exception as error:  # the converter raises its own kinds, some of them plain Exception
-            foreign = _foreign_operators(function)
-            if foreign:
-                raise UserError(
-                    f"the TFLite form {form!r} of {name} needs operators that LiteRT lacks, so no device could "
-                    f"run it: {', '.join(foreign)}"
-                ) from error
-            raise UserError(f"the TFLite form {form!r} of {name} cannot be made: {error}") from error
-        parts.append(Part(name, content, inputs_of(function), sorted(function.structured_outputs)))
-    return join(parts)
+            self._converted[key] = converter.convert()
+        return self._converted[key]
+
+
+def to_tflite(functions: Mapping[str, Any], *, form: str, calibration: Iterable[Inputs] | None = None) -> bytes:
+    """Converts functions to one file in one form; `Conversions` says what they must be, and makes several."""
+    return Conversions(functions).to_tflite(form, calibration=calibration)
 
 
 def inputs_of(function: Any) -> list[str]:
