@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keeps the garbage collector from the 600,000 objects of the imports, which stay to the end."""
+    """Keeps the garbage collector from the hundreds of thousands of objects of the imports, which stay to the end."""
     _set_apart_what_stays()
     gc.enable()
 
@@ -101,8 +101,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _set_apart_what_stays() -> None:
     """Collects garbage, and has the collector never look again at what is left.
 
-    TensorFlow's graphs are some hundred thousand objects each, and looking through all that stays, again and again,
-    was a twelfth of the suite's time.
+    Graphs are many objects. Looking through all that stays, again and again, was 6 % of the processor time of the tests
+    of training, and 8 % of an export's.
     """
     gc.collect()
     gc.freeze()

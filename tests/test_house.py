@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST_FIRST
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "speechgru"
@@ -244,3 +245,8 @@ def test_nothing_names_a_registry_or_a_folder_of_somebodys_machine():
         if name and path.is_file() and path.suffix in (".py", ".md", ".toml", ".txt", ".yaml", ".sh", ""):
             text = path.read_text(encoding="utf-8", errors="replace")
             assert not [word for word in forbidden if word in text], name
+
+
+def test_each_file_of_tests_that_starts_first_exists_and_is_named_once():
+    existing = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    assert sorted(set(LONGEST_FIRST) & existing) == sorted(LONGEST_FIRST)
