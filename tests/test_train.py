@@ -29,6 +29,7 @@ from speechgru.errors import AudioError, BundleError, ConfigError, ManifestError
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
+from speechgru.scoring import TrainedRun  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.shards.pack import shard  # noqa: E402
 from speechgru.utterances.check import check  # noqa: E402
@@ -60,10 +61,11 @@ def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_
     config = tones_config("train.max_steps=300", "train.evaluate_every_steps=100", "train.checkpoint_every_steps=100")
     result = training.train(config, run)
     assert result.steps == 300 and result.num_skipped == 0
-    scores = evaluate(run, tones / "dev.jsonl")
+    trained = TrainedRun(run)
+    scores = evaluate(trained, tones / "dev.jsonl")
     assert scores["cer"] < 0.1, "tones are easy"
     assert result.best_wer == pytest.approx(scores["wer"]), "the best weights are the ones evaluated"
-    metadata = export(run, bundle, quantize=QUANTIZATIONS, formats=["tflite", "savedmodel"])
+    metadata = export(trained, bundle, quantize=QUANTIZATIONS, formats=["tflite", "savedmodel"])
     assert set(metadata["models"]) == set(QUANTIZATIONS) and (bundle / "saved_model").is_dir()
     for form in QUANTIZATIONS:
         assert evaluate(bundle, tones / "dev.jsonl", form=form)["cer"] <= scores["cer"] + 0.05, form
@@ -279,9 +281,10 @@ def test_words_are_learnt_exported_and_heard(tones, tones_config, tmp_path):
     )  # fmt: skip
     training.train(config, tmp_path / "run")
     assert RunFolder(tmp_path / "run").vocabulary.read_text().split("\n")[1:3] == ["high", "low"]
-    scores = evaluate(tmp_path / "run", tones / "dev_words.jsonl")
+    trained = TrainedRun(tmp_path / "run")
+    scores = evaluate(trained, tones / "dev_words.jsonl")
     assert scores["wer"] < 0.1, "tones are easy"
-    metadata = export(tmp_path / "run", tmp_path / "bundle")
+    metadata = export(trained, tmp_path / "bundle")
     assert (metadata["unit"], metadata["entries"]) == ("word", ["high", "low"])
     assert metadata["text"] == {
         "normalization": "NFC", "lowercase": True, "remove_punctuation": True, "keep_punctuation": ""
@@ -289,14 +292,12 @@ def test_words_are_learnt_exported_and_heard(tones, tones_config, tmp_path):
     by_bundle = evaluate(tmp_path / "bundle", tones / "dev_words.jsonl")
     assert by_bundle["wer"] == scores["wer"]
     options = DecodingOptions(beam_width=8, phrases=Phrases(["LOW", "High"], repeat=True))
-    for recogniser in ("run", "bundle"):
-        record = evaluate(tmp_path / recogniser, tones / "dev_words.jsonl", decoding=options)
+    for recogniser in (trained, tmp_path / "bundle"):
+        record = evaluate(recogniser, tones / "dev_words.jsonl", decoding=options)
         assert record["wer"] <= scores["wer"] + 0.05 and record["decoding"]["beam_width"] == 8
     with pytest.raises(TextError, match=r"phrase 'middle': 'middle' is not among the words that this recogniser writ"):
         evaluate(
-            tmp_path / "run",
-            tones / "dev_words.jsonl",
-            decoding=DecodingOptions(beam_width=8, phrases=Phrases(["middle"])),
+            trained, tones / "dev_words.jsonl", decoding=DecodingOptions(beam_width=8, phrases=Phrases(["middle"]))
         )
 
 
