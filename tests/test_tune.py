@@ -351,12 +351,13 @@ def test_a_search_that_was_cut_off_anywhere_goes_on_as_if_it_had_not_been(search
 
 
 def test_the_same_seed_draws_the_same_and_another_one_others(search, request):
-    one, same, other = search("one"), search("same"), search("other", seed=1)
+    # Three trials, of which a Gaussian process draws none: by this seed it looks for seconds.
+    one, same, other = search("one"), search("same"), search("other", seed=1, trials=3)
     for each in (one, same, other):
         each.run()
     assert drawn(one.oracle) == drawn(same.oracle)
     if "grid" not in request.node.name:
-        assert drawn(one.oracle) != drawn(other.oracle)
+        assert drawn(one.oracle)[:3] != drawn(other.oracle)[:3]
 
 
 def test_values_are_of_the_space_and_inactive_keys_are_left_out(search, write_sweep):
