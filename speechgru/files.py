@@ -120,32 +120,6 @@ def read_text(path: str | Path, *, most: int = MOST_BYTES) -> str:
     return content.decode(coding)
 
 
-def read_small_file(path: str | Path, *, most: int) -> bytes:
-    """The bytes of a file that others may have put there: it waits for no pipe, and reads `most` at most.
-
-    Raises:
-        OSError: the file cannot be read.
-        UserError: it is a pipe or a device, or larger.
-
-    Example:
-        >>> _ = Path("few.txt").write_text("words")
-        >>> read_small_file("few.txt", most=5)
-        b'words'
-        >>> read_small_file("few.txt", most=4)
-        Traceback (most recent call last):
-        speechgru.errors.UserError: few.txt: is larger than 4 bytes, which is the most that is read
-    """
-    # Opening a pipe waits for a writer unless told otherwise; a regular file does not mind.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UserError(f"{path}: not a file (a folder, a pipe or a device)")
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise UserError(f"{path}: is larger than {most:,} bytes, which is the most that is read")
-    return content
-
-
 def open_log(path: str | Path) -> BinaryIO:
     """Opens a file to append to, made where it is missing; it waits for nobody who reads a pipe.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.errors import UserError
-from speechgru.files import read_small_file
+from speechgru.files import read_file
 
 #: The environment's variable that may hold the token.
 TOKEN_VARIABLE = "SPEECHGRU_TOKEN"
@@ -134,7 +134,7 @@ def read_token_file(file: str | Path, *, make: bool = True) -> str:
                 with os.fdopen(number, "w", encoding="ascii") as written:
                     written.write(secrets.token_urlsafe(32) + "\n")
         mode = stat.S_IMODE(file.stat().st_mode)
-        token = read_small_file(file, most=1000).decode("utf-8", "replace").strip()
+        token = read_file(file, most=1000).decode("utf-8", "replace").strip()
     except OSError as error:
         raise UserError(
             f"{file}: a file with a token, which cannot be read ({_reason(error)}); whoever has it may give you a copy"

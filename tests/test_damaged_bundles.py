@@ -216,12 +216,12 @@ def test_whatever_a_field_holds_there_is_text_or_one_error(changed):
 def test_metadata_that_are_a_pipe_or_too_large_are_refused(changed, monkeypatch):
     folder = changed(["sample_rate"], 8000)
     monkeypatch.setattr("speechgru.runtime.bundle._MOST_BYTES", 100)
-    with pytest.raises(BundleError, match=r"bundle\.json: is larger than 100 bytes"):
+    with pytest.raises(BundleError, match=r"bundle\.json: is damaged .*such a file at most 100"):
         Recognizer(folder)
     if hasattr(os, "mkfifo"):
         (folder / "bundle.json").unlink()
         os.mkfifo(folder / "bundle.json")
-        with pytest.raises(BundleError, match=r"bundle\.json: not a file \(a folder, a pipe or a device\)"):
+        with pytest.raises(BundleError, match=r"bundle\.json: is damaged .*it is a device or a pipe, not a file"):
             read_bundle(folder)
 
 

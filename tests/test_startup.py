@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import speechgru.cli  # noqa: F401  (registers the commands)
+import speechgru.cli.commands  # noqa: F401  (registers the commands)
 from speechgru.cli import console
 
 #: What takes long to import, and no help and no wrong argument needs.

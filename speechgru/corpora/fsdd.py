@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio.reading import read_header
-from speechgru.corpora import archive
 from speechgru.corpora import connected as joining
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import temporary_folder
@@ -169,6 +168,8 @@ def _fetch(out: Path, *, progress: Progress) -> Path:
 
     All of it happens in a new folder of its own, which takes its place when it is whole; nothing of the user's goes.
     """
+    from speechgru.corpora import archive  # it loads what speaks to networks, which few commands need
+
     raw = out / "raw"
     if (raw / "recordings").is_dir():
         _verify(raw / "recordings", f"{raw} (remove it to download anew)")

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from speechgru.errors import BundleError, TextError, UserError
+from speechgru.errors import BundleError, TextError
 from speechgru.files import read_text, sha256_of
 from speechgru.runtime.metadata_fields import require_fields
 from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata, require_intact
@@ -55,8 +55,6 @@ def read_bundle(bundle: str | os.PathLike[str], *, verify: bool = True) -> dict[
         raise BundleError(f"{bundle}: not a bundle (bundle.json is missing); `speechgru export` makes one") from None
     except BundleError:
         raise
-    except UserError as error:
-        raise BundleError(f"{error}; `speechgru export` writes a small one there") from error
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: is damaged ({error}); export the bundle again") from error
     version = metadata.get("bundle_version") if isinstance(metadata, dict) else None

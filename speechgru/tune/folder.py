@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.errors import BundleError, UserError
-from speechgru.files import read_small_file
+from speechgru.files import read_file
 from speechgru.runs import RunFolder
 
 #: The exit code of a trial's process that found another one at its trial.
@@ -229,11 +229,11 @@ def read_json(path: Path) -> Any:
         BundleError: it is damaged.
     """
     try:
-        return json.loads(read_small_file(path, most=_MOST_BYTES).decode("utf-8"))
+        return json.loads(read_file(path, most=_MOST_BYTES).decode("utf-8"))
     except FileNotFoundError:
         return None
-    except UserError as error:
-        raise BundleError(f"{error}; a sweep writes a small one there") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); a sweep writes a small file there") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{path}: is damaged ({error}); a sweep writes it whole, so something else changed it"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from speechgru.errors import UserError
-from speechgru.files import read_small_file, write_text
+from speechgru.files import read_file, write_text
 from speechgru.tune.environment import worker_name
 from speechgru.tune.folder import SweepFolder
 
@@ -69,7 +69,7 @@ class Heartbeats:
             worker: its name.
         """
         try:
-            content = read_small_file(self._sweep.beat(worker), most=1000)
+            content = read_file(self._sweep.beat(worker), most=1000)
         except (OSError, UserError):  # a pipe in its place shows no sign of life
             content = b""
             if worker.startswith(worker_name("")):
