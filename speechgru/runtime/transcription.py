@@ -75,7 +75,7 @@ def transcribe(
 
 
 def _opened(bundle: str | Path | Recognizer, form: str | None) -> Recognizer:
-    return bundle if isinstance(bundle, Recognizer) else Recognizer(bundle, form=form)
+    return Recognizer(bundle, form=form) if isinstance(bundle, str | os.PathLike) else bundle
 
 
 def files_of(recordings: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
