@@ -42,6 +42,8 @@ _MARKS = (
 
 #: No document of ours or of a user's, such as a manifest of millions of lines, is larger.
 MOST_BYTES = 4 << 30
+#: For what is read piece by piece, and whose size is known to be right.
+ANY_SIZE = 1 << 62
 
 
 def open_file(path: str | Path, *, most: int = MOST_BYTES) -> BinaryIO:
@@ -360,10 +362,18 @@ def encode_json(value: Any, *, indent: int | None = None) -> bytes:
     return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+def sha256_of(path: str | Path, *, most: int = MOST_BYTES) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Args:
+        path: the file.
+        most: the bytes that it may have.
+
+    Raises:
+        OSError: as for `open_file`.
+    """
     digest = hashlib.sha256()
-    with open_file(path) as stream:
+    with open_file(path, most=most) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

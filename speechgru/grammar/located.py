@@ -137,11 +137,12 @@ def _refuse_depth(text: str, name: str) -> None:
 
     And what would keep it busy for minutes: parsing alone is quick.
     """
-    depth = 0
+    depth = num_values = 0
     line: int | None = None
     try:
-        for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
-            if number > 2 * MOST_VALUES:  # a collection has two events
+        for event in yaml.parse(text, Loader=_Loader):
+            num_values += isinstance(event, yaml.NodeEvent)
+            if num_values > MOST_VALUES:
                 raise GrammarError(f"{name}: holds more than {MOST_VALUES:,} values; a grammar has hundreds")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             line = event.start_mark.line if event.start_mark else None
