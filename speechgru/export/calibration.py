@@ -22,6 +22,9 @@ from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata
 from speechgru.scoring.evaluation import evaluate
 from speechgru.scoring.keywords import evaluate_keywords
 
+#: Share of the keywords that an extrapolated threshold may miss.
+_MOST_MISSES = 0.5
+
 
 def calibrate(
     path: str | Path,
@@ -113,7 +116,8 @@ def calibrate_keywords(
 ) -> dict[str, Any]:
     """Chooses from which score on each keyword is reported, and keeps it in the bundle's metadata and its files'.
 
-    A rate that is too low to be counted in the recordings is extrapolated (`scoring.keywords.extrapolated_threshold`).
+    A rate that is too low to be counted in the recordings is extrapolated (`scoring.keywords.extrapolated_threshold`),
+    but not to where more than half of the keywords would be missed: such a threshold is no use to anybody.
 
     Args:
         bundle: a bundle's folder whose model streams.
@@ -138,14 +142,21 @@ def calibrate_keywords(
     record = evaluate_keywords(
         bundle, manifests, keywords, form=form, false_accepts_per_hour=false_accepts_per_hour, progress=progress
     )
-    thresholds = {found["keyword"]: found["extrapolated"]["threshold"] for found in record["keywords"]}
+    thresholds = {}
+    for found in record["keywords"]:
+        usable = max(
+            (point["threshold"] for point in found["curve"] if point["miss_rate"] <= _MOST_MISSES), default=0.0
+        )
+        thresholds[found["keyword"]] = max(
+            found["chosen"]["threshold"], min(found["extrapolated"]["threshold"], usable)
+        )
     kept = {
         "thresholds": thresholds,
         "false_accepts_per_hour": false_accepts_per_hour,
         "chosen_on": {
             found["keyword"]: {
                 "num_commands": found["num_commands"],
-                "num_misses": found["extrapolated"]["num_misses"],
+                "counted_misses": found["chosen"]["num_misses"],
                 "negative_seconds": found["negative_seconds"],
             }
             for found in record["keywords"]

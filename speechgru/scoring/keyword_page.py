@@ -98,6 +98,6 @@ def _chosen(calibration: Record | None) -> list[str]:
         how = "counted" if rate * hours >= 1 else "extrapolated from the highest scores"
         notes.append(
             f"The threshold of {found['keyword']} is for {rate:g} false accepts an hour, {how} in {hours:.2f} h "
-            f"without it: {found['extrapolated']['num_misses']} of {found['num_commands']} were missed there."
+            f"without it; the one that was counted missed {found['chosen']['num_misses']} of {found['num_commands']}."
         )
     return notes
