@@ -35,6 +35,7 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.runtime.bundle.is_bundle",
         "speechgru.runtime.bundle.model_file",
         "speechgru.runtime.bundle.read_bundle",
+        "speechgru.runtime.keywords.KeywordStream",
         "speechgru.runtime.recognizer.Recognizer",
         "speechgru.runtime.stream.Stream",
         "speechgru.runtime.stream.StreamResult",

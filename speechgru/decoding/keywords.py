@@ -31,6 +31,9 @@ class Detection:
         keyword: as the recogniser writes it.
         seconds: when it was recognised, from the stream's first sample on: the end of the model's step.
         score: log-odds that it was said, 0 where that is as probable as not; it reached the keyword's threshold here.
+
+    >>> Detection("computer", seconds=12.48, score=3.9).keyword
+    'computer'
     """
 
     keyword: str
