@@ -155,6 +155,19 @@ def _checked(token: str, where: str) -> str:
     return token
 
 
+def certificate_and_key(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Both files, as `--tls-certificate` and `--tls-key` name them, or None.
+
+    Raises:
+        UserError: one alone is given.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UserError("--tls-certificate and --tls-key go together")
+    return certificate, key
+
+
 def server_tls(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
     """TLS for a server, by the files of a certificate and of its key (PEM).
 

@@ -6,6 +6,8 @@ import gc
 import importlib.util
 import json
 import math
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -244,3 +246,18 @@ def tones_config(tones: Path, tmp_path: Path) -> Callable[..., RunConfig]:
         return make_config(tones, tmp_path / "config.yaml", *overrides, train=train)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Files of a certificate for 127.0.0.1, of its key, and of another certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("makes certificates with openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("sweep", "other"):
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=sweep"
+        subprocess.run(
+            f"{command} -addext subjectAltName=IP:127.0.0.1 -keyout {name}.key -out {name}.crt".split(),
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+    return folder / "sweep.crt", folder / "sweep.key", folder / "other.crt"

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import threading
 import time
@@ -41,7 +42,7 @@ from speechgru.grammar import Grammar  # noqa: E402
 from speechgru.grammar.nodes import Series, Slot, Text  # noqa: E402
 from speechgru.grammar.sentence import Block  # noqa: E402
 from speechgru.grammar.sentence import Intent as GrammarIntent  # noqa: E402
-from speechgru.network import Address  # noqa: E402
+from speechgru.network import Address, client_tls  # noqa: E402
 from speechgru.runtime import Recognizer  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
 from speechgru.serve import Limits, Server, read_token  # noqa: E402
@@ -386,6 +387,27 @@ def test_pages_of_other_sites_cannot_use_a_server_of_this_machine(server, header
 def test_a_page_of_the_servers_own_origin_may_use_it(server):
     address = str(server.addresses["http"])
     assert ask(server, "GET", "/info", headers={"Origin": f"http://{address}"})[0] == 200
+
+
+def test_http_with_a_certificate_is_https_alone(house, certificate, tmp_path):
+    trusted, key, other = certificate
+    with serving(house, tls=(trusted, key), token=TOKEN) as server:
+        address = server.addresses["http"]
+        assert server.scheme == "https"
+
+        def ask_safely(trusted, token):
+            tls = client_tls(trusted)
+            connection = http.client.HTTPSConnection(address.host, address.port, timeout=PATIENCE, context=tls)
+            connection.request("GET", "/info", headers={"Authorization": f"Bearer {token}"})
+            return connection.getresponse().status
+
+        assert ask_safely(trusted, TOKEN) == 200 and ask_safely(trusted, "another-token-of-mine") == 401
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ask_safely(other, TOKEN)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            ask(server, "GET", "/info", headers={"Authorization": f"Bearer {TOKEN}"})
+    with pytest.raises(UserError, match="not a certificate and its key in PEM"):
+        Server(house, http="127.0.0.1:0", tls=(key, other))
 
 
 # -- WebSocket -------------------------------------------------------------------------------------------------------

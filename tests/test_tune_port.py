@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -216,21 +214,6 @@ def test_a_worker_believes_no_chief_that_answers_something_else(answer):
 
 
 # -- TLS -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Files of a certificate for 127.0.0.1, of its key, and of another certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("makes certificates with openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    for name in ("sweep", "other"):
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=sweep"
-        subprocess.run(
-            f"{command} -addext subjectAltName=IP:127.0.0.1 -keyout {name}.key -out {name}.crt".split(),
-            cwd=folder, check=True, capture_output=True,
-        )  # fmt: skip
-    return folder / "sweep.crt", folder / "sweep.key", folder / "other.crt"
 
 
 def test_tls_is_for_who_trusts_the_certificate(certificate, monkeypatch):

@@ -54,6 +54,10 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token that HTTP's clients must show; made where it is missing.")
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="File of a certificate (PEM): HTTP is then https alone.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="File of the certificate's key.")] = None,
     trust_network: Annotated[
         bool, typer.Option("--trust-network", help="Let other machines use Wyoming, which knows no token.")
     ] = False,
@@ -73,6 +77,7 @@ def serve(
     Example: `speechgru serve bundle --wyoming 127.0.0.1:10300 --http 127.0.0.1:8080`
     """
     from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.network import certificate_and_key
     from speechgru.serve import Limits, read_token
     from speechgru.serve import serve as verb
 
@@ -103,6 +108,7 @@ def serve(
         else EndpointRule(trailing_seconds=endpoint, max_seconds=min(30.0, limits.max_seconds)),
         language=language,
         token=read_token(token_file, os.environ) if http is not None else None,
+        tls=certificate_and_key(tls_certificate, tls_key),
         trust_network=trust_network,
         origins=origin or (),
         limits=limits,

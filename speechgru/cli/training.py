@@ -24,7 +24,6 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.decoding import describe_interval
-from speechgru.errors import UserError
 from speechgru.files import require_file_place, require_folder_place
 
 
@@ -134,11 +133,11 @@ def tune(
     With --listen, other machines may `join`; a missing token is made, or the environment's SPEECHGRU_TOKEN has one.
     Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
     """
+    from speechgru.network import certificate_and_key
     from speechgru.tune.sweep_file import load_sweep
 
     require_folder_place(run)
-    if (tls_certificate is None) != (tls_key is None):
-        raise UserError("--tls-certificate and --tls-key go together")
+    tls = certificate_and_key(tls_certificate, tls_key)
     loaded = load_sweep(sweep, overrides or ())
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").tune)
     with show_progress(quiet=as_json) as progress:
@@ -148,7 +147,7 @@ def tune(
             workers=workers,
             listen=listen,
             token_file=token_file,
-            tls=None if tls_certificate is None else (tls_certificate, tls_key),
+            tls=tls,
             progress=progress,
         )
     counts = dict.fromkeys(("completed", "failed", "refused"), 0)

@@ -44,6 +44,7 @@ class HttpServer:
             by under its own name.
         hosts: the names by which it may be asked; None for any. On a loopback address without a token it must be
             given: else any web page whose name is pointed at this machine may use it.
+        tls: files of a certificate and of its key (PEM), where the server speaks https alone.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class HttpServer:
         token: str | None = None,
         origins: Sequence[str] = (),
         hosts: Sequence[str] | None = None,
+        tls: tuple[Path, Path] | None = None,
     ):
         self._sockets = list(sockets)
         self._folder = tempfile.TemporaryDirectory(prefix="speechgru-serve-")
-        limits = service.limits
+        limits, (certificate, key) = service.limits, tls or (None, None)
         app = _Gate(
             make_app(service, Path(self._folder.name)), service, token=token, origins=tuple(origins), hosts=hosts
         )
@@ -78,6 +80,8 @@ class HttpServer:
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=2,
                 backlog=128,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
             )
         )
         self._task: asyncio.Task[None] | None = None

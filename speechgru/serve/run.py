@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from speechgru.decoding import DecodingOptions, EndpointRule
 from speechgru.errors import Interrupted, UserError
-from speechgru.network import TOKEN_VARIABLE, Address
+from speechgru.network import TOKEN_VARIABLE, Address, server_tls
 from speechgru.process.signals import exit_code
 from speechgru.serve.limits import Limits
 from speechgru.serve.service import Service
@@ -33,6 +34,7 @@ class Server:
         endpoint: when an utterance of a stream is over; None leaves it to the client.
         language: of the texts, where the bundle does not state it or another tag is wanted.
         token: what HTTP's clients must show. An address that other machines reach needs one.
+        tls: files of a certificate and of its key (PEM), where HTTP is https alone.
         trust_network: whether Wyoming, which knows no token, may listen where other machines reach it.
         origins: of pages in browsers that may use HTTP, beside the server's own.
         limits: what clients may use.
@@ -55,6 +57,7 @@ class Server:
         endpoint: EndpointRule | None = None,
         language: str | None = None,
         token: str | None = None,
+        tls: tuple[Path, Path] | None = None,
         trust_network: bool = False,
         origins: Sequence[str] = (),
         limits: Limits | None = None,
@@ -79,7 +82,9 @@ class Server:
                 f"get a new one (--token-file FILE), or set the environment's {TOKEN_VARIABLE}"
             )
         self._hosts = _LOOPBACK_NAMES if is_local.get("http") and token is None else None
-        self._token, self._origins = token, origins
+        if tls is not None:
+            server_tls(*tls)  # refused before a model is loaded
+        self._token, self._origins, self._tls = token, origins, tls
         self._makers = {name: _import(name) for name in self._addresses}
         self.service = Service(
             bundle,
@@ -94,6 +99,11 @@ class Server:
         #: The addresses that clients connect to, by protocol; once it is started.
         self.addresses: dict[str, Address] = {}
 
+    @property
+    def scheme(self) -> str:
+        """What HTTP's addresses begin with: `http`, or `https` with a certificate."""
+        return "http" if self._tls is None else "https"
+
     async def start(self) -> None:
         """Begins to serve.
 
@@ -106,7 +116,7 @@ class Server:
             self.addresses[name] = Address(host, sockets[0].getsockname()[1])
             options: dict[str, Any] = {}
             if name == "http":
-                options = {"token": self._token, "origins": self._origins, "hosts": self._hosts}
+                options = {"token": self._token, "origins": self._origins, "hosts": self._hosts, "tls": self._tls}
             server = self._makers[name](self.service, sockets, **options)
             await server.start()
             self._servers.append(server)
@@ -159,7 +169,9 @@ async def _until_a_signal(server: Server, listener: Callable[[str], None]) -> in
                 signal.signal(number, lambda received, frame: loop.call_soon_threadsafe(end, received))
     await server.start()
     for name, address in server.addresses.items():
-        listener({"wyoming": f"Wyoming on {address}", "http": f"HTTP and WebSocket on http://{address}"}[name])
+        listener(
+            {"wyoming": f"Wyoming on {address}", "http": f"HTTP and WebSocket on {server.scheme}://{address}"}[name]
+        )
     if server.service.language is None and "wyoming" in server.addresses:
         listener("the bundle does not state its language, so Home Assistant offers it for none; give --language en")
     try:
