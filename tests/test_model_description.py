@@ -15,6 +15,7 @@ from speechgru.features import Stage, mask_time
 from speechgru.model import DIRECTIONS, Direction, KerasPredictor, Part, build_model
 from speechgru.runtime import Windows
 
+pytestmark = pytest.mark.usefixtures("short_turns")
 NUM_CLASSES = 5
 
 
