@@ -450,8 +450,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tones_
     for stop, steps in (
         (2, 2),  # before the first evaluation
         (6, 6),  # between two
-        (6, 6),  # asked again, it is at its stop already
-        (3, 6),  # or beyond it
+        (3, 6),  # it is beyond its stop already
         (8, 8),  # where an evaluation is due
     ):
         result = training.train(config, run, stop_after=stop)
