@@ -248,7 +248,7 @@ def feed_all(stream, samples_N, size):
 def test_a_stream_hears_what_the_whole_recording_says(recognizer, sample_rate):
     from speechgru.decoding import DecodingOptions
 
-    samples_N = sound(3, sample_rate=sample_rate)
+    samples_N = sound(1.5, sample_rate=sample_rate)
     scored = DecodingOptions(beam_width=4, n_best=2, scorers=[WordPenalty(-1.0)])
     for options in (None, DecodingOptions(beam_width=4, n_best=2), scored):
         expected = recognizer.transcribe_n_best(samples_N, sample_rate, options)
