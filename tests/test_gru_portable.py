@@ -67,7 +67,7 @@ def test_every_border_of_the_loops_with_frames_unknown_while_tracing(backwards, 
         np.testing.assert_allclose(run(x_BTF, h_BU), expected(x_BTF, h_BU, w, backwards=backwards), atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "backwards"), zip(BORDERS, itertools.cycle([False, True]), strict=False))
+@pytest.mark.parametrize(("frames", "backwards"), list(zip(BORDERS, itertools.cycle([False, True]), strict=False)))
 def test_every_border_of_the_loops_with_frames_known_while_tracing(backwards, frames):
     w = weights()
     x_BTF, h_BU = inputs_of(frames)
