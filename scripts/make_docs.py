@@ -20,18 +20,27 @@ from make_reference import ROOT, write_reference
 
 DOCS = ROOT / "docs"
 #: Files outside docs/ that are pages of the site.
-PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md"}
+PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "README.md": "index.md",
+    "SECURITY.md": "security.md",
+}
 #: The contents: captions with what stands first under them; further pages of a folder follow by name.
 CONTENTS = {
     "Tutorials": ["tutorials/first_commands", "tutorials/your_voice", "tutorials/sweep", "tutorials/*"],
     "How to": ["howto/install", "howto/quickstart", "howto/recordings", "howto/grammars", "keywords", "howto/*"],
-    "Devices": ["howto/devices", "howto/streaming", "raspberry_pi", "repository/examples/*/index", "serving"],
+    "Devices": [
+        "howto/devices", "howto/streaming", "raspberry_pi", "microcontrollers", "repository/examples/*/index", "serving",
+    ],
     "Explanations": ["explanations/gru", "explanations/ctc", "explanations/*"],
     "Reference": [
         "reference/index", "reference/command_line", "reference/configuration", "reference/python/index",
         "reference/*", "repository/**/index", "glossary",
     ],
-    "The project": ["results", "benchmarks", "decisions", "troubleshooting", "contributing", "changelog", "*"],
+    "The project": [
+        "results", "benchmarks", "decisions", "troubleshooting", "security", "contributing", "changelog", "*",
+    ],
 }  # fmt: skip
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 #: A block of code; that, or code inside a line.

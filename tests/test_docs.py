@@ -7,7 +7,9 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -341,7 +343,7 @@ def letters(monkeypatch):
     class Engine:
         streams = False
 
-        def __init__(self, path, *, num_threads):
+        def __init__(self, path, **options):
             pass
 
         def recognize(self, samples_N):
@@ -356,7 +358,7 @@ def letters(monkeypatch):
         }  # fmt: skip
         folder.mkdir()
         (folder / "bundle.json").write_text(json.dumps(metadata), encoding="utf-8")
-        (folder / "model.tflite").write_bytes(b"0")
+        shutil.copy(ROOT / "tests" / "data" / "bundles" / "v1" / "model.tflite", folder)
         return folder
 
     return make
@@ -372,7 +374,11 @@ def test_python_of_the_pages_runs(page, number, letters, tmp_path, monkeypatch):
     soundfile.write("hello.wav", samples, RATE)
     (tmp_path / "lights.yaml").write_text(lights(), encoding="utf-8")
     given = {"samples": samples, "sample_rate": RATE}
-    if "stream(" in text:
+    if "keyword_stream(" in text:
+        listening = Recognizer(STREAMS).keyword_stream(RATE, {"ab": 0.0})
+        recognizer = types.SimpleNamespace(keyword_stream=lambda sample_rate: listening)
+        given |= {"recognizer": recognizer, "microphone": np.array_split(samples, 5)}
+    elif "stream(" in text:
         given |= {"recognizer": Recognizer(STREAMS), "microphone": np.array_split(samples, 5)}
     else:
         pytest.importorskip("hassil", reason="a grammar's file is read with hassil (extra train)")
