@@ -31,7 +31,8 @@ CONTENTS = {
     "Tutorials": ["tutorials/first_commands", "tutorials/your_voice", "tutorials/sweep", "tutorials/*"],
     "How to": ["howto/install", "howto/quickstart", "howto/recordings", "howto/grammars", "keywords", "howto/*"],
     "Devices": [
-        "howto/devices", "howto/streaming", "raspberry_pi", "microcontrollers", "repository/examples/*/index", "serving",
+        "howto/devices", "howto/streaming", "raspberry_pi", "microcontrollers", "repository/examples/*/index",
+        "serving",
     ],
     "Explanations": ["explanations/gru", "explanations/ctc", "explanations/*"],
     "Reference": [
