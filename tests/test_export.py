@@ -120,8 +120,8 @@ def test_an_open_run_is_loaded_and_traced_once_for_scores_pages_and_export(run, 
 def test_a_run_is_a_recogniser_as_its_export_is(exported, tones):
     from speechgru.export.running import open_recognizer
 
-    folder, out, _ = exported("chunked")
-    run, bundle = open_recognizer(folder), Recognizer(out, form="none")
+    trained, out, _ = exported("chunked")
+    run, bundle = open_recognizer(trained.folder.path), Recognizer(out, form="none")
     samples_N = read_recording(sorted(tones.rglob("*.wav"))[0], sample_rate=run.sample_rate).samples_N
     np.testing.assert_allclose(run.log_probs(samples_N), bundle.log_probs(samples_N), atol=1e-3)
     assert run.streams and run.grammar == GRAMMAR
@@ -134,8 +134,8 @@ def test_a_run_is_a_recogniser_as_its_export_is(exported, tones):
 def test_the_command_transcribes_a_run_and_names_its_export(exported, tones, tmp_path, monkeypatch, capsys):
     from speechgru.cli import main
 
-    folder, out, _ = exported("chunked")
-    shutil.copytree(folder, tmp_path / "run")
+    trained, out, _ = exported("chunked")
+    shutil.copytree(trained.folder.path, tmp_path / "run")
     best = RunFolder(tmp_path / "run").best
     best.rename(RunFolder(tmp_path / "run").checkpoint(1))
     wav = sorted(tones.rglob("*.wav"))[0]

@@ -49,6 +49,7 @@ def stages_run(printed):
     return len(re.findall(r"^── ?", printed, flags=re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_a_taste_ends_with_transcripts_and_what_comes_next(commands, tmp_path):
     out = tmp_path / "taste"
     arguments = ["--out", out, "--utterances", 60, *QUICK]

@@ -269,7 +269,7 @@ def test_a_pipe_in_the_sweeps_folder_blocks_nothing(tmp_path):
             lambda: read_token_file(sweep.token),
             lambda: trial.is_claimed,
         ):
-            with pytest.raises(UserError, match=r"not a file \(a folder, a pipe or a device\)"):
+            with pytest.raises(UserError, match=r"(?i)it is a device or a pipe, not a file"):
                 fails()
         for fails in (lambda: Journal(sweep.journal), lambda: open_log(trial.log)):
             with pytest.raises(UserError, match=r"not a file|cannot be written \(No such device"):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from speechgru.cli.console import JsonFlag, app, err, print_error, print_json, terminal
+from speechgru.cli.console import JsonFlag, app, err, print_error, print_json, print_next, terminal
 from speechgru.errors import AudioError, UserError
 
 
@@ -68,6 +68,7 @@ def spot(
         print_error(str(mistake))
     if failed:
         raise typer.Exit(2)
+    print_next("spot", bundle, "--microphone")
 
 
 def _wanted(recognizer: Any, given: list[str] | None) -> dict[str, float] | None:

@@ -123,6 +123,9 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
         worker.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         worker.kill()
+    if worker.stdin is not None:
+        with contextlib.suppress(OSError):  # what nobody reads any more
+            worker.stdin.close()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
