@@ -7,6 +7,7 @@ import importlib.util
 import json
 import math
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,12 @@ from tones import make_config, write_corpus
 from speechgru.config.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell starts what it runs in the background with Ctrl-C ignored, nohup with hangups: the commands that tests start
+# would inherit that, and rightly ignore them too.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", None), signal.SIG_DFL)):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The same examples on every machine and no deadline: a busy machine must not fail a test.
 settings.register_profile(
