@@ -60,7 +60,10 @@ class RealStepsNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, num_steps: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalises `inputs_BSD`; `num_steps_B` says which steps are real. What stands beyond them is arbitrary."""
         if not (training and self.trainable):
-            return super().call(inputs, training=False)
+            # TensorFlow 2.21's converter takes a scale into the weights of the product behind it, for streams but not
+            # for whole recordings, so that 8 bits would round them otherwise there. It lets a maximum be.
+            outputs = super().call(inputs, training=False)
+            return tf.maximum(outputs, outputs.dtype.min)
         values_BSD = mask_time(tf.cast(inputs, self.variable_dtype), num_steps)
         count = tf.cast(tf.reduce_sum(num_steps), values_BSD.dtype)
         count, total_D = _over_replicas([count, tf.reduce_sum(values_BSD, axis=[0, 1])])
