@@ -332,9 +332,10 @@ def _num_towers(model: AcousticModel, config: RunConfig, *, is_alone: bool) -> i
     """Shares of a part's rows that are computed beside each other, from features to gradients.
 
     Within one, what is between the GRU layers would wait for one operation after the other, and processors for it. The
-    number depends on the configuration alone, as the sums do.
+    number of processors does not decide: dropout's masks are drawn in each tower, and would depend on the machine.
     """
     rows = 0 if config.train.batch_frames is not None else config.train.batch_size // config.train.accumulate
+    # Rows that are normalised together stay together.
     is_apart = not any(isinstance(layer, RealStepsNormalization) for layer in model.encoder.model.layers)
     return TOWERS if is_alone and is_apart and rows >= _ROWS_OF_TOWERS and not native.obstacle() else 1
 
