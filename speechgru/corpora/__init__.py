@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import commands, folder, fsdd, keywords, speechocean762, synthetic
+from speechgru.corpora import commands, folder, fsdd, keywords, sentences, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.files import require_folder_place
@@ -62,6 +62,7 @@ CORPORA: dict[str, Corpus] = {
         Corpus(
             "keywords", "one to ten keywords among other speech, spoken offline by several engines", keywords.prepare
         ),
+        Corpus("sentences", "sentences of a book or other text, spoken offline by several engines", sentences.prepare),
         Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
         Corpus(
             "speechocean762",

@@ -51,8 +51,7 @@ def plan(
         utterances: how many in all; 5 % of them, at least 2, are dev's, and 8 %, at least 4, test's.
         is_split: whether sentences of different splits differ. Else any may recur, of training too.
     """
-    sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
-    sizes["train"] = utterances - sizes["dev"] - sizes["test"]
+    sizes = sizes_of(utterances)
     sentences: list[Sentence] = []
     known: set[str] = set()
     for position, split in enumerate(grammar.SPLITS):
@@ -75,6 +74,16 @@ def plan(
         if split == "train":
             known = {word for text in taken for word in text.split()}
     return sentences
+
+
+def sizes_of(utterances: int) -> dict[str, int]:
+    """How many of a corpus's utterances are dev's, test's and train's.
+
+    >>> sizes_of(1000)
+    {'dev': 50, 'test': 80, 'train': 870}
+    """
+    sizes = {"dev": max(2, round(utterances * _DEV_SHARE)), "test": max(4, round(utterances * _TEST_SHARE))}
+    return {**sizes, "train": utterances - sum(sizes.values())}
 
 
 def check_whole(**values: tuple[Any, int]) -> None:
