@@ -223,6 +223,14 @@ def test_a_bar_is_as_long_as_its_rate_and_stays_inside():
     assert "nan" not in rate_bar(0.0, interval=[0.0, 0.0], overall=0.0, highest=0.0)
 
 
+def test_the_title_names_what_was_scored_and_few_words_are_no_curve(tmp_path):
+    record = make_record(name="dynamic, test.jsonl", path="/home/ann/runs/mine")
+    record["confidence"]["bins"] = [{**entry, "num_words": 4} for entry in record["confidence"]["bins"]]
+    page = Page(report_evaluation(record, tmp_path / "page.html", num_pictures=0).read_text(encoding="utf-8"))
+    assert "dynamic, test.jsonl: runs/mine" in page.text and "no curve is drawn" in page.text
+    assert not [svg for svg in page.all("svg") if "confidence" in str(svg).lower()]
+
+
 def test_the_reliability_chart_describes_in_words_what_it_shows():
     chart = reliability_chart(make_record()["confidence"]["bins"])
     (spoken,) = Page(chart).drawings

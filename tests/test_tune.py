@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from speechgru.tune.journal import Journal
 from speechgru.tune.results import best_of, front_of
 from speechgru.tune.space import Dimension
 from speechgru.tune.sweep_file import Tuner, count_combinations, first_round_size, load_sweep
+from speechgru.tune.telling import Telling, last_line
 
 pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")
 
@@ -874,3 +876,30 @@ def test_what_the_parameters_alone_rule_out_is_refused_before_it_is_trained(writ
     refusal = refusals("set: {model.direction: forward}", space)
     assert refusal({"model.subsampling_factor": 1, "model.lookahead_frames": 4}) is None
     assert "must be a multiple" in refusal({"model.subsampling_factor": 3, "model.lookahead_frames": 4})
+
+
+def test_a_sweep_tells_each_line_of_its_running_trials_once(tmp_path):
+    sweep, told, looks = SweepFolder(tmp_path / "sweep"), [], []
+    log = sweep.trial("0003").log
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"loading\ntraining: 10 of 300, loss 2.1\n\x1b[31mhalf a li")
+    enough = threading.Event()
+
+    def running():
+        looks.append(None)
+        if len(looks) == 3:
+            log.write_bytes(b"x" * 9000 + b"\ntraining: 20 of 300\n\n")
+        if len(looks) > 5:
+            enough.set()
+        return ["0003", "0004"]  # the other has said nothing so far
+
+    with Telling(sweep, running, lambda *line: told.append(line), seconds=0.01):
+        assert enough.wait(10)
+    assert told == [("0003", "training: 10 of 300, loss 2.1"), ("0003", "training: 20 of 300")]
+
+
+def test_the_last_line_of_a_log_is_shown_harmlessly(tmp_path):
+    log = tmp_path / "log.txt"
+    assert last_line(log) == "" and last_line(tmp_path) == ""
+    log.write_bytes("50 %\r75 % \u202e\x1b[2J\n".encode())
+    assert last_line(log) == "75 % \\u202e\\x1b[2J"

@@ -181,9 +181,17 @@ def tune(
     else:
         chosen = ", ".join(f"{key}={value}" for key, value in best["values"].items())
         terminal.print(f"best: trial {best['trial']}, dev WER {best['wer']:.2%}, {chosen}", soft_wrap=True)
-        terminal.print(f"{result.best} trains it", soft_wrap=True)
+        if best["wer"] < 1:
+            terminal.print(f"{result.best} trains it", soft_wrap=True)
+        else:
+            terminal.print(
+                "no trial has less than 100 % WER, so they say nothing of what is better; give each more "
+                "(train.max_steps of the base configuration)",
+                style="yellow",
+                soft_wrap=True,
+            )
     terminal.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
-    if result.best is not None:
+    if best is not None and best["wer"] < 1:
         print_next("train", result.best, "--run", Path("runs") / result.folder.name)
     if not counts["completed"]:
         reason, count = _commonest_reason(result.trials)

@@ -16,7 +16,7 @@ from speechgru.listen.augmented import FrontEnd, Probe, read_samples
 from speechgru.listen.folder import GUIDE_HZ, PAGE, RECORD, Writer, claim, files_of
 from speechgru.listen.page import Example, Version, write_listening_page
 from speechgru.progress import Progress, silent
-from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.utterances.manifest import Utterance, distinct_names, read_manifest
 
 #: Where the frequency axis may have ticks, the most telling first.
 _TICKS_HZ = (1000, 4000, 500, 2000, 8000, 250, 3000, 16000, 125, 6000, 12000)
@@ -66,17 +66,18 @@ def listen(
     out = Path(out)
     files = files_of(len(chosen), copies)
     claim(out, files)
+    names = distinct_names([utterances[index] for index in chosen])
     writer = Writer(out, config, front_end)
     examples: list[Example] = []
     records: list[dict[str, Any]] = []
     for number, index in enumerate(chosen, start=1):
-        utterance, samples_N = utterances[index], originals[number - 1]
+        utterance, samples_N, title = utterances[index], originals[number - 1], names[number - 1]
         name = f"{number:02d}"
         version, record = writer.original(name, samples_N)
         versions = [version]
         records.append(
             {
-                "utterance_id": utterance.utterance_id,
+                "utterance_id": title,
                 "audio_filepath": utterance.audio_filepath,
                 "offset": utterance.offset,
                 "channel": utterance.channel,
@@ -96,11 +97,11 @@ def listen(
                 samples_N,
                 seed=augment_seed(config, copy, index),
                 length_draws=draw_lengths(config.train.seed, copy, len(utterances))[index],
-                utterance_id=utterance.utterance_id,
+                utterance_id=title,
             )
             versions.append(version)
             records[-1]["copies"].append(record)
-        examples.append(_example(utterance, len(samples_N) / config.data.sample_rate, versions))
+        examples.append(_example(title, utterance, len(samples_N) / config.data.sample_rate, versions))
         progress("augmenting", number, len(chosen), "")
     page = _write_page(out, manifest, config, examples, len(utterances), config.train.seed, front_end)
     write_json(
@@ -125,9 +126,9 @@ def spread(total: int, count: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, total - 1, count)}) if count > 1 else [0]
 
 
-def _example(utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Example:
+def _example(title: str, utterance: Utterance, seconds: float, versions: Sequence[Version]) -> Example:
     facts = [f"{seconds:.2f} s"] + ([f"speaker {utterance.speaker}"] if utterance.speaker else [])
-    return Example(utterance.utterance_id, utterance.text, facts, versions)
+    return Example(title, utterance.text, facts, versions)
 
 
 def _write_page(

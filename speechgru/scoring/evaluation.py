@@ -22,7 +22,7 @@ from speechgru.scoring.trained_run import TrainedRun
 from speechgru.scoring.unknown import count_unknown, describe_unknown
 from speechgru.text import TextRules, Vocabulary
 from speechgru.utterances.examination import summarize
-from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.utterances.manifest import Utterance, distinct_names, read_manifest
 
 #: Fields that every utterance has, the speaker's possibly empty; others come from its manifest's lines.
 _FIELDS = ("speaker", "duration", "offset")
@@ -229,9 +229,10 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
     record["slices"] = [_score_slices(decoded, words, field, resamples=resamples) for field in slices]
     record["confusions"] = _confusions(alignments)
     record["confidence"] = _confidence(decoded.hypotheses, alignments)
+    names = distinct_names([example.utterance for example in decoded.examples])
     record["utterances"] = [
         {
-            "utterance_id": example.utterance.utterance_id,
+            "utterance_id": name,
             "audio_filepath": example.utterance.audio_filepath,
             "offset": example.utterance.offset,
             "channel": example.utterance.channel,
@@ -246,8 +247,8 @@ def score(decoded: Decoded, *, name: str, resamples: int = 1000, slices: Sequenc
             "slots": dict(hypothesis.slots),
             "hypothesis_words": [dataclasses.asdict(word) for word in hypothesis.words],
         }
-        for example, duration, hypothesis, errors in zip(
-            decoded.examples, decoded.durations, decoded.hypotheses, words, strict=True
+        for name, example, duration, hypothesis, errors in zip(
+            names, decoded.examples, decoded.durations, decoded.hypotheses, words, strict=True
         )
     ]
     return record

@@ -27,6 +27,8 @@ from speechgru.scoring.sections import (
 
 #: Groups of a slice and rows of a table of confusions in the page; the record has more.
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
+#: Words below which a curve of their confidence would be drawn by chance.
+_FEWEST_WORDS = 50
 #: Utterances that could not be scored, named in the page.
 _MAX_SKIPPED = 10
 
@@ -90,7 +92,7 @@ def report_evaluation(
         ),
         html.section("notes", "Notes", html.paragraphs(notes + list(record.get("notes") or ()) + _skipped(record))),
     ]
-    return write_page(out, title or str(record.get("name") or "Evaluation"), sections)
+    return write_page(out, title or _title(record), sections)
 
 
 def report_evaluations(records: Sequence[Record], out: str | Path, *, title: str, notes: Sequence[str] = ()) -> Path:
@@ -116,6 +118,13 @@ def report_evaluations(records: Sequence[Record], out: str | Path, *, title: str
         html.section("notes", "Notes", html.paragraphs(notes)),
     ]
     return write_page(out, title, sections)
+
+
+def _title(record: Record) -> str:
+    """The evaluation's name, and the run or bundle that was scored, with the folder that it lies in."""
+    name = str(record.get("name") or "Evaluation")
+    scored = "/".join(Path(str(record["path"])).parts[-2:]) if record.get("path") else ""
+    return f"{name}: {scored}" if scored and scored not in name else name
 
 
 def _lead(record: Record) -> str:
@@ -358,6 +367,10 @@ def _confidence(confidence: Record) -> str:
         ],
         caption="Words by their confidence, and how many of them were right.",
     )
+    num_words = sum(entry["num_words"] for entry in bins)
+    if num_words < _FEWEST_WORDS:
+        sentences.append(f"Of {html.counted(num_words, 'word')} no curve is drawn: it would show chance.")
+        return f"<p>{html.text(' '.join(sentences))}</p>{table_html}"
     return (
         f"<p>{html.text(' '.join(sentences))}</p>"
         f'<div class="panels"><figure>{reliability_chart(bins)}<figcaption>Share of right words by confidence, with '

@@ -12,7 +12,7 @@ from speechgru.report.speech_picture import speech_picture
 from speechgru.report.utterances import LEGEND_HTML, utterance_card
 
 #: Utterances shown of one evaluation, and how many of a page's have a player: it stays small enough to send by mail.
-_MAX_WORST, MAX_PLAYERS = 10, 5
+_MAX_WORST, MAX_PLAYERS = 10, 10
 
 #: How to read a picture of a recording.
 PICTURE_LEAD = (

@@ -16,7 +16,7 @@ from speechgru.report.utterances import LEGEND_HTML, utterance_card
 from speechgru.scoring.probe import Probe
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.utterances.examination import read_utterance
-from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.utterances.manifest import Utterance, distinct_names, read_manifest
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,16 @@ def recognise(trained: TrainedRun, manifest: str | Path | None, *, most: int) ->
     except UserError as error:
         return Recordings(num_parameters=num_parameters, notes=[f"No recording is drawn: {error}"])
     cards, notes = [], []
-    for utterance in utterances[:: -(-len(utterances) // most)]:
+    chosen = utterances[:: -(-len(utterances) // most)]
+    for name, utterance in zip(distinct_names(chosen), chosen, strict=True):
         try:
-            cards.append(_card(utterance, probe, config))
+            cards.append(_card(name, utterance, probe, config))
         except UserError as error:
             notes.append(f"Not drawn: {error}")
     return Recordings(LEGEND_HTML + "".join(cards) if cards else "", num_parameters, notes)
 
 
-def _card(utterance: Utterance, probe: Probe, config: RunConfig) -> str:
+def _card(name: str, utterance: Utterance, probe: Probe, config: RunConfig) -> str:
     """An utterance with its errors marked, its player and its picture."""
     recording = read_utterance(utterance, sample_rate=probe.sample_rate)
     drawn = probe.draw(recording.samples_N)
@@ -73,7 +74,7 @@ def _card(utterance: Utterance, probe: Probe, config: RunConfig) -> str:
     errors = metrics.word_errors(reference, hypothesis.text)
     card_html = utterance_card(
         {
-            "utterance_id": utterance.utterance_id,
+            "utterance_id": name,
             "audio_filepath": utterance.audio_filepath,
             "offset": utterance.offset,
             "channel": utterance.channel,
@@ -90,8 +91,8 @@ def _card(utterance: Utterance, probe: Probe, config: RunConfig) -> str:
     svg = speech_picture(
         **drawn,
         words=hypothesis.words,
-        name=f"{utterance.utterance_id}: log-mel and label probabilities over time",
+        name=f"{name}: log-mel and label probabilities over time",
         description=f"Reference: {reference}. Recognised: {hypothesis.text}.",
     )
-    svg_html = html.scroll(svg, name=utterance.utterance_id, wide=True)
+    svg_html = html.scroll(svg, name=name, wide=True)
     return f'{card_html}<figure style="margin: .9rem 0">{svg_html}</figure>'

@@ -32,6 +32,7 @@ from speechgru.tune.refusals import Refusals
 from speechgru.tune.results import rows_of, write_results
 from speechgru.tune.supervisor import Supervisor
 from speechgru.tune.sweep_file import LoadedSweep, count_combinations
+from speechgru.tune.telling import Telling
 from speechgru.tune.worker import work
 from speechgru.utterances.manifest import read_manifest
 
@@ -251,10 +252,11 @@ class Chief:
                 max_trials_run=sweep.budget.trials,
                 max_seconds=None if sweep.budget.minutes is None else 60.0 * sweep.budget.minutes,
             )
-            if is_alone:
-                self._work_alone(oracle, stopped, visible_gpus)
-            else:
-                self._serve(oracle, stopped)
+            with Telling(self._folder, self._running, self._tell):
+                if is_alone:
+                    self._work_alone(oracle, stopped, visible_gpus)
+                else:
+                    self._serve(oracle, stopped)
         if oracle.failure is not None:
             raise oracle.failure
         if stopped.received is not None:
@@ -352,6 +354,15 @@ class Chief:
         counted = [row for row in done if row["status"] != "refused"]
         total = self._num_planned() or len(counted) + len(rows) - len(done)
         self._progress("trials", len(counted), total, ", ".join(notes))
+
+    def _running(self) -> list[str]:
+        """The trials that were begun and have not ended."""
+        events = list(self._journal.events)
+        ended = {event["trial"] for event in events if event["event"] not in ("began", "moved")}
+        return [event["trial"] for event in events if event["event"] == "began" and event["trial"] not in ended]
+
+    def _tell(self, number: str, line: str) -> None:
+        self._progress(f"trial {number}", 0, 0, line)
 
     def _num_planned(self) -> int:
         """Trials that the sweep will come to; 0 where nobody knows."""

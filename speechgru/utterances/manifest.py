@@ -17,6 +17,7 @@ import functools
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,25 @@ class Utterance:
         """A short name for messages: the file's name, the channel, and the offset of a segment."""
         name = os.path.basename(self.audio_filepath) + (f"#{self.channel}" if self.channel else "")
         return f"{name}@{self.offset:.3f}" if self.offset else name
+
+
+def distinct_names(utterances: Sequence[Utterance]) -> list[str]:
+    """A short name of each utterance for people: its `utterance_id`, with folders in front where others share it.
+
+    >>> distinct_names([Utterance("/a/ann/take 6.wav", 1.0, ""), Utterance("/a/bo/take 6.wav", 1.0, "")])
+    ['ann/take 6.wav', 'bo/take 6.wav']
+    """
+    names = [utterance.utterance_id for utterance in utterances]
+    folders = [Path(utterance.audio_filepath).parts[:-1] for utterance in utterances]
+    for depth in range(1, 1 + max(map(len, folders), default=0)):
+        counts = Counter(names)
+        if len(counts) == len(names):
+            break
+        names = [
+            f"{parts[-depth]}/{name}" if counts[name] > 1 and depth < len(parts) else name
+            for name, parts in zip(names, folders, strict=True)
+        ]
+    return names
 
 
 def read_manifest(path: str | Path, *, needs_text: bool = True) -> list[Utterance]:
