@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgru.corpora import archive, fsdd, prepare
+from speechgru.corpora import archive, download, fsdd, prepare
 from speechgru.errors import CorpusError
 from speechgru.utterances.manifest import read_manifest
 
@@ -336,7 +336,7 @@ def test_failed_download_names_the_url_and_leaves_nothing(server, tmp_path, monk
 def test_download_larger_than_expected_is_refused(server, tmp_path):
     (tmp_path / "www" / "big").write_bytes(b"0" * 2000)
     with pytest.raises(CorpusError, match="larger than the 1,000 bytes"):
-        archive.download(f"{server}/big", tmp_path / "to" / "big", max_bytes=1000, advice="use --source")
+        download.download(f"{server}/big", tmp_path / "to" / "big", max_bytes=1000, advice="use --source")
     assert not list((tmp_path / "to").iterdir())
 
 
@@ -357,7 +357,7 @@ def test_download_larger_than_expected_is_refused(server, tmp_path):
 )
 def test_a_server_that_says_what_it_should_not_is_refused(server, tmp_path, path, reason):
     with pytest.raises(CorpusError) as caught:
-        archive.download(f"{server}/{path}", tmp_path / "to" / "v", max_bytes=1000, advice="use --source")
+        download.download(f"{server}/{path}", tmp_path / "to" / "v", max_bytes=1000, advice="use --source")
     message = str(caught.value)
     assert message.startswith(f"{server}/{path}: cannot be downloaded (") and message.endswith("; use --source")
     assert reason in message
@@ -368,13 +368,13 @@ def test_a_server_that_says_what_it_should_not_is_refused(server, tmp_path, path
 def test_a_slow_drip_ends_in_time(server, tmp_path, path):
     began = time.monotonic()
     with pytest.raises(CorpusError, match=f"/{path}: takes more than 0 s; try again, or use --source"):
-        archive.download(f"{server}/{path}", tmp_path / "v", max_bytes=10**6, max_seconds=0.3, advice="use --source")
+        download.download(f"{server}/{path}", tmp_path / "v", max_bytes=10**6, max_seconds=0.3, advice="use --source")
     assert time.monotonic() - began < 2 and not (tmp_path / "v").exists()
 
 
 def test_a_length_that_is_too_large_is_refused_before_anything_comes(server, tmp_path):
     with pytest.raises(CorpusError, match="larger than the 400 bytes"):
-        archive.download(f"{server}/length?500", tmp_path / "v", max_bytes=400, advice="use --source")
+        download.download(f"{server}/length?500", tmp_path / "v", max_bytes=400, advice="use --source")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_length_that_is_too_large_is_refused_before_anything_comes(server, tmp
 def test_what_is_not_https_is_not_asked(tmp_path, monkeypatch, url):
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked"))
     with pytest.raises(CorpusError, match="is not https"):
-        archive.download(url, tmp_path / "v", max_bytes=10, advice="use --source")
+        download.download(url, tmp_path / "v", max_bytes=10, advice="use --source")
 
 
 def test_https_does_not_lead_back_to_this_machine():
@@ -391,7 +391,7 @@ def test_https_does_not_lead_back_to_this_machine():
 
     request = urllib.request.Request("https://example.org/v")
     with pytest.raises(OSError, match="is not https"):
-        archive._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "http://127.0.0.1/v")
+        download._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "http://127.0.0.1/v")
 
 
 # Unpacking: archives that want more than they should.

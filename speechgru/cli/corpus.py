@@ -86,8 +86,7 @@ def prepare(
         lines = read_manifest(path)
         table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
     terminal.print(table)
-    if corpus == "folder":
-        _print_notes(out)
+    _print_notes(out, corpus)
     _print_voices(out)
     print_next("check", *manifests.values())
 
@@ -127,12 +126,13 @@ def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list
     return folded
 
 
-def _print_notes(folder: Path) -> None:
-    """Prints how a folder of recordings was read and split."""
+def _print_notes(folder: Path, corpus: str) -> None:
+    """Prints how a folder of recordings or a public corpus was read and split, and what is left out."""
     from speechgru.corpora.folder import NOTES_NAME
 
     if (folder / NOTES_NAME).is_file():
-        for note in json.loads((folder / NOTES_NAME).read_text(encoding="utf-8"))["notes"]:
+        prepared = json.loads((folder / NOTES_NAME).read_text(encoding="utf-8"))
+        for note in prepared["notes"] if prepared.get("corpus", "folder") == corpus else ():
             terminal.print(note, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -10,6 +10,24 @@ from typing import Any
 
 from speechgru.corpora import commands, folder, fsdd, keywords, sentences, speechocean762, synthetic
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
+from speechgru.corpora.public import (
+    an4,
+    audiomnist,
+    common_voice,
+    fleurs,
+    librispeech,
+    ljspeech,
+    mini_librispeech,
+    mls,
+    musan,
+    rirs_noises,
+    speech_commands,
+    tedlium3,
+    timit,
+    vctk,
+    voxpopuli,
+    yesno,
+)
 from speechgru.errors import CorpusError
 from speechgru.files import require_folder_place
 from speechgru.progress import Progress, silent
@@ -74,6 +92,22 @@ CORPORA: dict[str, Corpus] = {
             "your own recordings, with a .txt beside each, a table, or a folder for each word",
             folder.prepare,
         ),
+        Corpus("librispeech", "a thousand hours of English audiobooks by 2,484 people", librispeech.prepare),
+        Corpus("mini_librispeech", "seven hours of LibriSpeech, to try things out", mini_librispeech.prepare),
+        Corpus("common_voice", "Mozilla's sentences read by volunteers, any language", common_voice.prepare),
+        Corpus("speech_commands", "35 English words by 2,618 people, and background noise", speech_commands.prepare),
+        Corpus("an4", "1,078 English names, addresses and spelled words by 84 people", an4.prepare),
+        Corpus("yesno", "60 recordings of yes and no in Hebrew by one man", yesno.prepare),
+        Corpus("tedlium3", "452 hours of English talks, in segments", tedlium3.prepare),
+        Corpus("vctk", "44,000 English sentences by 110 people of many accents", vctk.prepare),
+        Corpus("ljspeech", "24 hours of English sentences by one woman", ljspeech.prepare),
+        Corpus("audiomnist", "30,000 English digits by 60 people", audiomnist.prepare),
+        Corpus("fleurs", "some ten hours in each of 102 languages", fleurs.prepare),
+        Corpus("mls", "audiobooks in eight languages", mls.prepare),
+        Corpus("voxpopuli", "speeches in the European Parliament in 16 languages, in segments", voxpopuli.prepare),
+        Corpus("timit", "6,300 English sentences by 630 people, as words or phones", timit.prepare),
+        Corpus("musan", "noise, music and speech to mix with", musan.prepare),
+        Corpus("rirs_noises", "impulse responses of rooms, and noise", rirs_noises.prepare),
     )
 }
 

@@ -168,7 +168,9 @@ def _fetch(out: Path, *, progress: Progress) -> Path:
 
     All of it happens in a new folder of its own, which takes its place when it is whole; nothing of the user's goes.
     """
-    from speechgru.corpora import archive  # it loads what speaks to networks, which few commands need
+    # They load what speaks to networks, which few commands need.
+    from speechgru.corpora import archive
+    from speechgru.corpora.download import download
 
     raw = out / "raw"
     if (raw / "recordings").is_dir():
@@ -180,7 +182,7 @@ def _fetch(out: Path, *, progress: Progress) -> Path:
         )
     with temporary_folder(out, "fsdd") as work:
         packed, unpacked = work / "fsdd.tar.gz", work / "unpacked"
-        archive.download(URL, packed, max_bytes=_MAX_DOWNLOAD_BYTES, advice=_ADVICE, progress=progress)
+        download(URL, packed, max_bytes=_MAX_DOWNLOAD_BYTES, advice=_ADVICE, progress=progress)
         archive.unpack(packed, unpacked, max_members=_MAX_MEMBERS, max_bytes=_MAX_UNPACKED_BYTES)
         found = [path for path in unpacked.glob("*/recordings") if path.is_dir()]
         if len(found) != 1:

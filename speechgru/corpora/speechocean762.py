@@ -8,10 +8,10 @@ the dev set here.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from speechgru.audio.reading import read_header
+from speechgru.corpora.splits import draw_share
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import read_text
 from speechgru.progress import Progress, silent
@@ -47,7 +47,7 @@ def prepare(
         raise CorpusError(f"speechocean762: dev_share must be a share from 0 to 0.5, got {dev_share!r}")
     splits: dict[str, list[Utterance]] = {"train": [], "dev": []}
     learnt = _read_part(source, "train", progress)
-    dev = _dev_speakers({str(utterance.speaker) for utterance in learnt}, dev_share)
+    dev = draw_share({str(utterance.speaker) for utterance in learnt}, dev_share)
     for utterance in learnt:
         splits["dev" if utterance.speaker in dev else "train"].append(utterance)
     splits["test"] = _read_part(source, "test", progress)
@@ -60,18 +60,6 @@ def prepare(
                 f"{where}: holds too few speakers for {split}; {advice if split != 'test' else 'add some'}"
             )
     return {split: write_manifest(out / f"{split}.jsonl", chosen) for split, chosen in splits.items()}
-
-
-def _dev_speakers(speakers: set[str], share: float) -> set[str]:
-    """Decided by each speaker's name, so that nobody changes sides whoever else is there; of few speakers one at least.
-
-    Where two or more speakers have no name within the share, the one nearest to it makes the dev set.
-    """
-    places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in speakers}
-    chosen = {each for each, place in places.items() if place < share}
-    if not share or chosen or len(speakers) < 2:
-        return chosen
-    return {min(places, key=lambda each: places[each])}
 
 
 def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:

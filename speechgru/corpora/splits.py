@@ -79,6 +79,26 @@ def deal_folds(sizes: Mapping[str, int], num_folds: int, *, seed: int) -> dict[s
     return fold_of
 
 
+def draw_share(units: set[str], share: float) -> set[str]:
+    """Units drawn by their names, so that none changes sides whoever else is there; of few units one at least.
+
+    Where two or more units have no name within the share, the one nearest to it is drawn.
+
+    Args:
+        units: such as speakers.
+        share: of them; 0 draws none.
+
+    Example:
+        >>> draw_share({"ada", "bob", "eve"}, 0.4)
+        {'bob'}
+    """
+    places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in units}
+    chosen = {each for each, place in places.items() if place < share}
+    if not share or chosen or len(units) < 2:
+        return chosen
+    return {min(places, key=lambda each: places[each])}
+
+
 def _hash(unit: str, seed: int) -> bytes:
     # One form of accented letters, because a Mac writes names in another.
     return hashlib.sha256(f"{seed}\0{unicodedata.normalize('NFC', unit)}".encode()).digest()
