@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import hashlib
 import http.server
 import io
@@ -285,6 +286,21 @@ def test_an_archive_that_was_cut_where_it_is_made_is_removed_and_fetched_again(s
     server.files["/one.tar.gz"] = whole
     source.fetch("toy", [source.Archive("one.tar.gz", one.urls)], tmp_path)
     assert (tmp_path / "raw" / "one" / "a.txt").read_bytes() == CONTENT
+
+
+def test_a_full_disk_while_unpacking_keeps_what_was_downloaded(server, tmp_path, monkeypatch):
+    one = archive_of(server, "one.tar.gz", tarred([("a.txt", CONTENT)], "w:gz"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive.shutil, "copyfileobj", full)
+        with pytest.raises(CorpusError, match=r"cannot be unpacked into .*No space left"):
+            source.fetch("toy", [one], tmp_path)
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["one.tar.gz"]
+    source.fetch("toy", [one], tmp_path)
+    assert len(server.asked) == 1 and (tmp_path / "raw" / "one" / "a.txt").read_bytes() == CONTENT
 
 
 def test_a_connection_that_breaks_often_and_a_dead_mirror_are_borne(server, tmp_path):

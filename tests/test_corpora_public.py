@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import json
 import shutil
+import tarfile
+import threading
 from pathlib import Path
 
 import corpus_trees
@@ -15,8 +20,10 @@ from corpus_trees import TREES, write_lines, write_sound
 from speechgru.audio.reading import read_recording
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import CORPORA, prepare
-from speechgru.corpora.public import common_voice, timit
+from speechgru.corpora.public import common_voice, fleurs, mini_librispeech, speech_commands, tedlium3, timit
+from speechgru.corpora.public.librispeech import Part
 from speechgru.corpora.public.lines import read_stm
+from speechgru.corpora.public.source import Archive
 from speechgru.errors import CorpusError
 from speechgru.utterances.check import check
 from speechgru.utterances.examination import examine, make_vocabulary
@@ -129,6 +136,107 @@ def test_a_recording_that_is_damaged_is_named_and_left_out_on_request(copy, tmp_
 def test_the_table_has_every_tree():
     public = {name for name, corpus in CORPORA.items() if ".public." in corpus.prepare.__module__}
     assert public == set(TREES)
+
+
+def test_every_corpus_has_a_section_with_its_command_on_the_page():
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "corpora.md").read_text(encoding="utf-8")
+    for name in TREES:
+        assert f"\n| [{name}](#" in page and f"\nspeechgru prepare {name} " in page, name
+
+
+def test_links_in_a_circle_end_and_what_a_mac_adds_is_passed_over(copy, tmp_path):
+    source = copy("yesno")
+    (source / "waves_yesno" / "again").symlink_to(source)
+    (source / "__MACOSX").mkdir()
+    for name in ("__MACOSX/0_1.wav", "waves_yesno/._0_0_0_1_0_1_0_1.wav"):
+        (source / name).write_bytes(b"resource fork")
+    splits = lines_of(prepare("yesno", tmp_path / "out", source=source))
+    assert sum(map(len, splits.values())) == 12
+
+
+# Downloads: what is served is what a folder gives.
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Serves files of this machine; gives the home of their addresses."""
+    monkeypatch.setenv("no_proxy", "*")
+    (tmp_path / "www").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "www")
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def pack(folder, archive, *names):
+    """Packs what is below a folder, links as links; gives its size and checksum."""
+    with tarfile.open(archive, "w:gz") as packed:
+        for name in names:
+            packed.add(folder / name, arcname=name)
+    return {"num_bytes": archive.stat().st_size, "checksum": "md5:" + hashlib.md5(archive.read_bytes()).hexdigest()}
+
+
+def assert_same(fetched, local):
+    for split, path in fetched.items():
+        assert [(u.utterance_id, u.text, u.speaker, u.duration) for u in read_manifest(path)] == [
+            (u.utterance_id, u.text, u.speaker, u.duration) for u in read_manifest(local[split])
+        ]
+
+
+def test_mini_librispeech_is_downloaded_part_by_part(trees, tmp_path, serve, monkeypatch):
+    parts = {}
+    for part, known in mini_librispeech._PARTS.items():
+        name = f"{part}.tar.gz"
+        sums = pack(
+            trees("mini_librispeech"), tmp_path / "www" / name, f"LibriSpeech/{part}", "LibriSpeech/SPEAKERS.TXT"
+        )
+        parts[part] = Part(known.split, Archive(name, (f"{serve}/{name}",), **sums))
+    monkeypatch.setattr(mini_librispeech, "_PARTS", parts)
+    fetched = prepare("mini_librispeech", tmp_path / "out")
+    assert_same(fetched, prepare("mini_librispeech", tmp_path / "local", source=trees("mini_librispeech")))
+    assert sorted(path.name for path in (tmp_path / "out" / "raw").iterdir()) == ["dev-clean-2", "train-clean-5"]
+    assert str(tmp_path) not in fetched["train"].read_text(), "the folder can be moved"
+    shutil.rmtree(tmp_path / "www")
+    assert_same(prepare("mini_librispeech", tmp_path / "out"), fetched)
+
+
+def test_tedlium_s_archive_has_links_to_folders(copy, tmp_path, serve, monkeypatch):
+    source = copy("tedlium3")
+    home = source / "TEDLIUM_release-3"
+    (home / "data").mkdir()
+    for kind in ("sph", "stm"):
+        shutil.move(home / "legacy" / "train" / kind, home / "data" / kind)
+        (home / "legacy" / "train" / kind).symlink_to(f"../../data/{kind}")
+    name = "TEDLIUM_release-3.tgz"
+    sums = pack(source, tmp_path / "www" / name, "TEDLIUM_release-3/legacy", "TEDLIUM_release-3/data")
+    monkeypatch.setattr(tedlium3, "_ARCHIVE", Archive(name, (f"{serve}/{name}",), **sums))
+    assert_same(prepare("tedlium3", tmp_path / "out"), prepare("tedlium3", tmp_path / "local", source=source))
+
+
+def test_fleurs_and_speech_commands_are_downloaded_in_pieces(trees, tmp_path, serve, monkeypatch):
+    home = trees("fleurs") / "data" / "de_de"
+    (tmp_path / "www" / "de_de" / "audio").mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        shutil.copy(home / f"{split}.tsv", tmp_path / "www" / "de_de" / f"{split}.tsv")
+        pack(home / "audio", tmp_path / "www" / "de_de" / "audio" / f"{split}.tar.gz", split)
+    monkeypatch.setattr(fleurs, "_HOME", serve)
+    assert_same(
+        prepare("fleurs", tmp_path / "out", language="de_de"), prepare("fleurs", tmp_path / "local", source=home)
+    )
+    corpus_trees.speech_commands(tmp_path / "words", test_archive=True)
+    for kind in ("_TRAIN", "_TEST"):
+        name = getattr(speech_commands, kind).name
+        place = tmp_path / "words" / name.removesuffix(".tar.gz")
+        sums = pack(place, tmp_path / "www" / name, *sorted(path.name for path in place.iterdir()))
+        monkeypatch.setattr(speech_commands, kind, Archive(name, (f"{serve}/{name}",), **sums))
+    assert_same(
+        prepare("speech_commands", tmp_path / "12", classes=12),
+        prepare("speech_commands", tmp_path / "local", source=tmp_path / "words", classes=12),
+    )
 
 
 # LibriSpeech.
@@ -248,6 +356,14 @@ def test_a_table_that_was_cut_is_named_by_line(copy, tmp_path):
         prepare("common_voice", tmp_path / "out", source=source)
 
 
+def test_a_language_without_an_official_test_set_is_prepared_and_it_is_said(copy, tmp_path):
+    source = copy("common_voice")
+    table = next(source.rglob("test.tsv"))
+    table.write_text(table.read_text(encoding="utf-8").split("\n")[0] + "\n", encoding="utf-8")
+    assert list(prepare("common_voice", tmp_path / "out", source=source)) == ["train", "dev"]
+    assert notes_of(tmp_path / "out")["notes"] == ["test.tsv is empty: this language has no official test set"]
+
+
 def test_the_first_versions_left_the_suffix_out():
     row = {"path": "abc", "sentence": "a", "client_id": "x"}
     assert common_voice._clip(Path("de"), row).audio == str(Path("de", "clips", "abc.mp3"))
@@ -301,6 +417,15 @@ def test_without_the_test_archive_it_is_said(trees, tmp_path):
     assert "the official test set of 12 classes is the archive speech_commands_test_set_v0.02.tar.gz" in note
     with pytest.raises(CorpusError, match="classes must be one of 35, 12, got 10"):
         prepare("speech_commands", tmp_path / "out", source=trees("speech_commands"), classes=10)
+
+
+def test_the_test_archive_in_the_folder_of_the_words_is_refused(copy, tmp_path):
+    source = copy("speech_commands")
+    (source / "speech_commands_v0.02" / "_silence_").mkdir()
+    with pytest.raises(
+        CorpusError, match=r"beside the words; unpack speech_commands_test_set_v0.02.tar.gz into a folder"
+    ):
+        prepare("speech_commands", tmp_path / "out", source=source, classes=12)
 
 
 def test_a_list_with_a_word_that_is_not_there_is_named(copy, tmp_path):

@@ -47,6 +47,10 @@ def checksum_of(path: Path, kind: str, *, progress: Progress = silent) -> str:
     return digest.hexdigest()
 
 
+class DamagedArchiveError(CorpusError):
+    """An archive that is not whole: what else fails while it is unpacked, such as a full disk, is no fault of it."""
+
+
 #: How an archive is packed, by the end of its name; the longer one first.
 _PACKED: dict[str, Callable[[IO[bytes]], Any]] = {
     ".tar.gz": gzip.open,
@@ -79,7 +83,8 @@ def unpack(
         progress: called with the bytes of the archive that were unpacked.
 
     Raises:
-        CorpusError: the archive is damaged, too large, or has a member with an absolute path, with `..`, of another
+        DamagedArchiveError: it is not whole.
+        CorpusError: the archive is too large, or has a member with an absolute path, with `..`, of another
             kind than file or folder (link, device), or twice; names archive and member. Nothing is left behind.
     """
     if folder.exists():
@@ -104,7 +109,7 @@ def unpack(
             progress("unpacking", size, size, "")
             os.replace(made, folder)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise CorpusError(f"{archive}: is not a whole {form} ({error}); fetch it again") from error
+            raise DamagedArchiveError(f"{archive}: is not a whole {form} ({error}); fetch it again") from error
         except OSError as error:
             raise CorpusError(f"{archive}: cannot be unpacked into {folder} ({error})") from error
 

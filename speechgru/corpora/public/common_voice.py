@@ -96,7 +96,11 @@ def prepare(
                 copy.passed_over["validated, but with a sentence of dev or test"] += 1
             else:
                 copy.add(split, _clip(folder, row))
-    return write(copy, out, skip_missing=skip_missing, progress=progress)
+    needed = [split for split in SPLITS if rows[split] or split == "train"]
+    copy.notes += [
+        f"{split}.tsv is empty: this language has no official {split} set" for split in SPLITS if not rows[split]
+    ]
+    return write(copy, out, needed=needed, skip_missing=skip_missing, progress=progress)
 
 
 def _language_folder(source: Path, language: str | None) -> Path:

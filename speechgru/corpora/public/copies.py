@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from speechgru.audio.finding import is_hidden
 from speechgru.audio.reading import read_header
 from speechgru.corpora.folder import NOTES_NAME
 from speechgru.corpora.splits import SPLITS, divide
@@ -301,9 +302,16 @@ def _seconds(path: str) -> float | str:
 
 
 def files_below(folder: Path, *ends: str) -> Iterator[str]:
-    """The files below a folder whose names have one of some ends, in small letters; hidden ones are passed over."""
+    """The files below a folder whose names have one of some ends, in small letters, folder by folder.
+
+    Hidden ones are passed over. Symbolic links are followed, each folder once.
+    """
+    seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(ends) and not name.startswith("."):
-                yield os.path.join(place, name)
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not is_hidden(name))
+        if real not in seen:
+            seen.add(real)
+            for name in sorted(names):
+                if name.lower().endswith(ends) and not is_hidden(name):
+                    yield os.path.join(place, name)

@@ -111,7 +111,8 @@ def fetch(corpus: str, archives: Sequence[Archive], out: Path, *, progress: Prog
 
 
 def _fetch_one(archive: Archive, raw: Path, *, progress: Progress) -> None:
-    from speechgru.corpora.archive import checksum_of, unpack  # with `download` they load what few commands need
+    # With `download` it loads what few commands need.
+    from speechgru.corpora.archive import DamagedArchiveError, checksum_of, unpack
 
     packed = raw / archive.name
     if not packed.is_file():
@@ -136,7 +137,7 @@ def _fetch_one(archive: Archive, raw: Path, *, progress: Progress) -> None:
             may_link=True,
             progress=progress,
         )
-    except CorpusError as error:
+    except DamagedArchiveError as error:
         packed.unlink()
         raise CorpusError(f"{error}: it is removed, so that the same command fetches it") from error
     packed.unlink()

@@ -83,6 +83,11 @@ def prepare(
     if source is None:
         source = fetch("speech_commands", [_TRAIN, _TEST][: 1 if classes == 35 else 2], out, progress=progress)
     folder = find_root("speech_commands", source, *_LISTS.values(), _NOISE)
+    if any((folder / name).exists() for name in (_SILENCE, _UNKNOWN)):
+        raise CorpusError(
+            f"{folder}: holds {_SILENCE} or {_UNKNOWN}, of the test archive, beside the words; unpack {_TEST.name} into "
+            "a folder of its own"
+        )
     copy = Copy("speech_commands", folder)
     words = _read_words(copy, folder)
     noise = list(files_below(folder / _NOISE, ".wav"))
