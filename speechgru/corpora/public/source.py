@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,14 +91,12 @@ def fetch(corpus: str, archives: Sequence[Archive], out: Path, *, progress: Prog
     with room_for(raw):
         make_folder(raw)
     sizes = [archive.num_bytes for archive in left]
-    unknown = f", and {sizes.count(0)} of a size that the server gives" if 0 in sizes else ""
-    progress(
-        f"downloading {corpus}",
-        0,
-        0,
-        f"{', '.join(archive.name for archive in left)}: {gigabytes(sum(sizes))}{unknown}, from "
-        f"{urlsplit(left[0].urls[0]).hostname} into {raw}; unpacked at least as much again",
-    )
+    known = [gigabytes(sum(sizes))] if any(sizes) else []
+    unknown = [f"{sizes.count(0)} of a size that the server gives"] if 0 in sizes else []
+    names = ", ".join(archive.name for archive in left)
+    home = urlsplit(left[0].urls[0]).hostname
+    said = f"{names}: {' and '.join(known + unknown)}, from {home} into {raw}; unpacked at least as much again"
+    progress(f"downloading {corpus}", 0, 0, said)
     free, needed = shutil.disk_usage(raw).free, 2 * sum(sizes)
     if free < needed:
         raise CorpusError(
@@ -149,33 +147,29 @@ def _download(archive: Archive, packed: Path, *, progress: Progress) -> None:
 
     part = packed.with_name(f"{packed.name}.part")
     advice = "run the command again to resume, or fetch and unpack it by other means and name its folder with --source"
-    for attempt, url in _attempts(archive.urls):
-        before = part.stat().st_size if part.is_file() else 0
-        try:
-            download(
-                url,
-                packed,
-                max_bytes=_most_bytes(archive),
-                max_seconds=_MOST_SECONDS,
-                advice=advice,
-                resumes=True,
-                progress=lambda stage, done, total, note: progress(f"{stage} {archive.name}", done, total, note),
-            )
-            return
-        except CorpusError:
-            came = (part.stat().st_size if part.is_file() else 0) > before
-            if url == archive.urls[-1] and (attempt == _TRIES or not came):
-                raise
-
-
-def _most_bytes(archive: Archive) -> int:
-    return archive.num_bytes + archive.num_bytes // 20 if archive.num_bytes else _MOST_BYTES
-
-
-def _attempts(urls: Iterable[str]) -> Iterator[tuple[int, str]]:
     for attempt in range(1, _TRIES + 1):
-        for url in urls:
-            yield attempt, url
+        begun, failed = _size_of(part), list[CorpusError]()
+        for url in archive.urls:
+            try:
+                download(
+                    url,
+                    packed,
+                    max_bytes=archive.num_bytes + archive.num_bytes // 20 or _MOST_BYTES,
+                    max_seconds=_MOST_SECONDS,
+                    advice=advice,
+                    resumes=True,
+                    progress=lambda stage, done, total, note: progress(f"{stage} {archive.name}", done, total, note),
+                )
+                return
+            except CorpusError as error:
+                failed.append(error)
+        if attempt == _TRIES or _size_of(part) <= begun:
+            others = f" ({len(failed) - 1} more addresses were tried)" if len(failed) > 1 else ""
+            raise CorpusError(f"{failed[0]}{others}") from failed[0]
+
+
+def _size_of(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
 
 
 def gigabytes(num_bytes: int) -> str:

@@ -85,8 +85,8 @@ def prepare(
     folder = find_root("speech_commands", source, *_LISTS.values(), _NOISE)
     if any((folder / name).exists() for name in (_SILENCE, _UNKNOWN)):
         raise CorpusError(
-            f"{folder}: holds {_SILENCE} or {_UNKNOWN}, of the test archive, beside the words; unpack {_TEST.name} into "
-            "a folder of its own"
+            f"{folder}: holds {_SILENCE} or {_UNKNOWN} of the test archive, beside the words; unpack {_TEST.name} "
+            "into a folder of its own"
         )
     copy = Copy("speech_commands", folder)
     words = _read_words(copy, folder)
