@@ -196,6 +196,21 @@ def _make_speech() -> Callable[..., np.ndarray]:
     return make_speech
 
 
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple]:
+    """Runs the command line in this process; gives the exit code and what was printed."""
+    from speechgru.cli import console
+
+    def run_command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["speechgru", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            console.main()
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return run_command
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real recordings beside the repository."""

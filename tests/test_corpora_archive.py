@@ -259,9 +259,7 @@ def test_a_corpus_is_fetched_whole_with_its_size_said_first(server, tmp_path):
         "one/top/a.txt", "table.tsv", "two/b.txt",
     ]  # fmt: skip
     assert calls[0][:3] == ("downloading toy", 0, 0)
-    assert re.match(
-        r"one.tar.gz, two.zip, table.tsv: 0 MB and 1 of a size that .*127\.0\.0\.1 into .*raw", calls[0][3]
-    )
+    assert re.match(r"one.tar.gz, two.zip, table.tsv: 0 MB and 1 of a size that .*127\.0\.0\.1 into .*raw", calls[0][3])
     assert {"downloading one.tar.gz", "verifying", "unpacking"} <= {call[0] for call in calls}
     asked = len(server.asked)
     source.fetch("toy", [one, two, table], tmp_path / "out")

@@ -620,7 +620,7 @@ def test_fleurs_has_two_texts_and_wants_its_archives_unpacked(copy, tmp_path):
     ]
     splits = lines_of(prepare("fleurs", tmp_path / "out", source=source, text="raw", language="de_de"))
     assert splits["test"][0].text == "„Satz nummer 0 für alle“."
-    with pytest.raises(CorpusError, match=r"holds 0 folders of fr_fr with .*; name one of these with language=: de_de"):
+    with pytest.raises(CorpusError, match=r"holds no language 'fr_fr'; name one of them with language=: de_de"):
         prepare("fleurs", tmp_path / "out", source=source, language="fr_fr")
     place = source / "data" / "de_de" / "audio"
     shutil.move(place / "dev", tmp_path / "dev")

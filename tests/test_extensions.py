@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,27 +10,12 @@ import pytest
 import soundfile
 
 from speechgru import corpora
-from speechgru.cli import console
 from speechgru.utterances import rules
 from speechgru.utterances.case import Case, Rule
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 from speechgru.voices import ENGINES
 
 RATE = 16000
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process; gives the exit code and what was printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            console.main()
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 # A check rule: a function and an entry of `RULES`.
@@ -45,7 +29,7 @@ SHOUTING = Rule("shouting", "suspicion", "a transcript in capitals", _shouting)
 
 
 def test_a_new_check_rule_reaches_the_command_the_quarantine_and_the_page(
-    run, monkeypatch, tmp_path, make_speech, write_lines
+    run_command, monkeypatch, tmp_path, make_speech, write_lines
 ):
     monkeypatch.setattr(rules, "RULES", (*rules.RULES, SHOUTING))
     lines = []
@@ -53,14 +37,16 @@ def test_a_new_check_rule_reaches_the_command_the_quarantine_and_the_page(
         soundfile.write(tmp_path / f"{number}.wav", make_speech(1.0, seed=number), RATE)
         lines.append({"audio_filepath": f"{number}.wav", "duration": 1.0, "text": text})
     manifest = write_lines(tmp_path / "m.jsonl", lines)
-    code, out, _ = run("check", manifest, "--report", tmp_path / "seen")
+    code, out, _ = run_command("check", manifest, "--report", tmp_path / "seen")
     assert code == 1
     assert "suspect: 1 shouting" in out
     assert "is all capitals" in " ".join(out.split())
     assert "a transcript in capitals" in (tmp_path / "seen" / "check.html").read_text(encoding="utf-8")
 
     (tmp_path / "c.yaml").write_text("check:\n  leave_out: [shouting]\n", encoding="utf-8")
-    code, out, _ = run("check", manifest, "--config", tmp_path / "c.yaml", "--out", tmp_path / "clean.jsonl", "--json")
+    code, out, _ = run_command(
+        "check", manifest, "--config", tmp_path / "c.yaml", "--out", tmp_path / "clean.jsonl", "--json"
+    )
     assert code == 1
     assert json.loads(out)[0]["counts"] == {"shouting": 1}
     assert [utterance.line for utterance in read_manifest(tmp_path / "clean.jsonl")] == [1, 2]
@@ -91,13 +77,13 @@ def prepare_table(out, *, source=None, seed=0, progress=None, column: str = "wor
     }
 
 
-def test_a_new_corpus_reaches_the_command_its_options_and_its_help(run, monkeypatch, tmp_path):
+def test_a_new_corpus_reaches_the_command_its_options_and_its_help(run_command, monkeypatch, tmp_path):
     monkeypatch.setitem(
         corpora.CORPORA, "table", corpora.Corpus("table", "recordings with a table of texts", prepare_table)
     )
     lines = "".join(f"{number}.wav,text {number},TEXT\n" for number in range(12))
     (tmp_path / "table.csv").write_text("file,words,loud\n" + lines, encoding="utf-8")
-    code, out, err = run(
+    code, out, err = run_command(
         "prepare", "table", "every=2", "column=loud", "--source", tmp_path, "--out", tmp_path / "prepared"
     )
     assert code == 0, err
@@ -106,12 +92,12 @@ def test_a_new_corpus_reaches_the_command_its_options_and_its_help(run, monkeypa
         (str(tmp_path / "0.wav"), "TEXT"),
         (str(tmp_path / "6.wav"), "TEXT"),
     ]
-    code, _, err = run("prepare", "table", "evry=2", "--source", tmp_path, "--out", tmp_path / "prepared")
+    code, _, err = run_command("prepare", "table", "evry=2", "--source", tmp_path, "--out", tmp_path / "prepared")
     assert (code, err) == (
         2,
         "error: table: has no option 'evry' (did you mean every?); its options are column, every\n",
     )
-    code, out, _ = run("prepare", "--help")
+    code, out, _ = run_command("prepare", "--help")
     shown = " ".join(out.split())
     assert code == 0
     assert "table: recordings with a table of texts" in shown
@@ -160,10 +146,10 @@ class Beeps:
         return np.sin(2 * np.pi * voice.hertz * time_N).astype(np.float32) * 0.5, 8000
 
 
-def test_a_new_voice_engine_speaks_the_synthetic_corpus(run, monkeypatch, tmp_path):
+def test_a_new_voice_engine_speaks_the_synthetic_corpus(run_command, monkeypatch, tmp_path):
     monkeypatch.setitem(ENGINES, "beeps", Beeps())
     out = tmp_path / "beeps"
-    code, _, err = run("prepare", "synthetic", "engine=beeps", "utterances=12", "workers=1", "--out", out)
+    code, _, err = run_command("prepare", "synthetic", "engine=beeps", "utterances=12", "workers=1", "--out", out)
     assert code == 0, err
     for split in ("train", "dev", "test"):
         for utterance in read_manifest(out / f"{split}.jsonl"):
@@ -185,8 +171,10 @@ def test_a_new_voice_engine_speaks_the_synthetic_corpus(run, monkeypatch, tmp_pa
         ({"speak": lambda self, *_, **__: (np.zeros(800, np.float32), 8000)}, "the voice engine beeps spoke '.+' in"),
     ],
 )
-def test_an_engine_that_cannot_speak_is_named(run, monkeypatch, tmp_path, change, message):
+def test_an_engine_that_cannot_speak_is_named(run_command, monkeypatch, tmp_path, change, message):
     monkeypatch.setitem(ENGINES, "beeps", type("Broken", (Beeps,), change)())
-    code, _, err = run("prepare", "synthetic", "engine=beeps", "utterances=12", "workers=1", "--out", tmp_path / "b")
+    code, _, err = run_command(
+        "prepare", "synthetic", "engine=beeps", "utterances=12", "workers=1", "--out", tmp_path / "b"
+    )
     assert code == 2
     assert re.search(message, err), err

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from corpus_trees import TREES
 
-from speechgru.cli import console
 from speechgru.corpora import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,25 +24,11 @@ RECIPES = {
 }
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process; gives the exit code and what was printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            console.main()
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
-
-
 @pytest.mark.parametrize(("recipe", "corpus"), RECIPES.items())
-def test_a_recipe_trains_on_what_prepare_wrote(run, tmp_path, monkeypatch, recipe, corpus):
+def test_a_recipe_trains_on_what_prepare_wrote(run_command, tmp_path, monkeypatch, recipe, corpus):
     monkeypatch.chdir(tmp_path)
     TREES[corpus](tmp_path / "source")
-    code, out, err = run("prepare", corpus, "--source", "source", "--out", f"data/{corpus}")
+    code, out, err = run_command("prepare", corpus, "--source", "source", "--out", f"data/{corpus}")
     assert code == 0, err
     assert f"{corpus} in data/{corpus}" in out and "next: speechgru check" in " ".join(err.split())
     more = ()
@@ -57,10 +41,12 @@ def test_a_recipe_trains_on_what_prepare_wrote(run, tmp_path, monkeypatch, recip
             "augment.noise_manifest=data/musan/noise.jsonl",
             "augment.reverb_manifest=data/rirs_noises/real_rooms.jsonl",
         )  # fmt: skip
-    code, out, err = run("train", ROOT / "configs" / f"{recipe}.yaml", "--run", "run", *SMALL, *more)
+    code, out, err = run_command("train", ROOT / "configs" / f"{recipe}.yaml", "--run", "run", *SMALL, *more)
     assert code == 0, err
     if recipe == "speech_commands":
-        code, out, err = run("evaluate", "run", "--manifest", f"data/{corpus}/test.jsonl", "--slice", "class", "--json")
+        code, out, err = run_command(
+            "evaluate", "run", "--manifest", f"data/{corpus}/test.jsonl", "--slice", "class", "--json"
+        )
         assert code == 0, err
         assert json.loads(out)["wer"] is not None
     head = (ROOT / "configs" / f"{recipe}.yaml").read_text(encoding="utf-8").partition("\ndata:")[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from speechgru.corpora.public.copies import Clip, Copy, require_one_of, write
 from speechgru.corpora.public.lines import read_cells
-from speechgru.corpora.public.source import find_root, find_roots, require_folder
+from speechgru.corpora.public.source import find_language, require_folder
 from speechgru.corpora.splits import SPLITS
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
@@ -75,7 +75,9 @@ def prepare(
     require_one_of("common_voice", "train", train, ("train", "validated"))
     if max_down_votes is not None and (isinstance(max_down_votes, bool) or max_down_votes < 0):
         raise CorpusError(f"common_voice: max_down_votes must be 0 or more, got {max_down_votes!r}")
-    folder = _language_folder(require_folder("common_voice", source, _ADVICE), language)
+    folder = find_language(
+        "common_voice", require_folder("common_voice", source, _ADVICE), language, "train.tsv", "clips"
+    )
     copy = Copy("common_voice", folder)
     rows = {split: list(_rows(folder, split if split != "train" else train)) for split in SPLITS}
     held_out = [row for split in ("dev", "test") for row in rows[split]]
@@ -101,27 +103,6 @@ def prepare(
         f"{split}.tsv is empty: this language has no official {split} set" for split in SPLITS if not rows[split]
     ]
     return write(copy, out, needed=needed, skip_missing=skip_missing, progress=progress)
-
-
-def _language_folder(source: Path, language: str | None) -> Path:
-    """The folder with a language's tables.
-
-    Raises:
-        CorpusError: there is none, there are several and none was named, or the one that was named is not there.
-    """
-    roots = find_roots(source, "train.tsv", "clips")
-    if len(roots) <= 1 and language is None:
-        return find_root("common_voice", source, "train.tsv", "clips")
-    chosen = [root for root in roots if root.name == language]
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(sorted({root.name for root in roots})) or "none"
-    if chosen:
-        raise CorpusError(
-            f"{source}: holds {language} {len(chosen)} times; name the folder of one version with --source"
-        )
-    what = "holds several languages" if language is None else f"holds no language {language!r}"
-    raise CorpusError(f"{source}: {what}; name one of them with language=: {names}")
 
 
 def _rows(folder: Path, table: str) -> Iterator[dict[str, str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from speechgru.corpora.public.copies import Clip, Copy, files_below, require_one_of, write
 from speechgru.corpora.public.lines import read_cells
-from speechgru.corpora.public.source import Archive, fetch, find_roots, require_folder
+from speechgru.corpora.public.source import Archive, fetch, find_language, require_folder
 from speechgru.corpora.splits import SPLITS
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
@@ -65,7 +65,7 @@ def prepare(
         rows = {split: folder / tables[place].place for place, split in enumerate(SPLITS)}
         audio = {split: folder / sounds[place].place for place, split in enumerate(SPLITS)}
     else:
-        folder = _language_folder(require_folder("fleurs", source, ""), language)
+        folder = find_language("fleurs", require_folder("fleurs", source), language, *_TABLES)
         copy = Copy("fleurs", folder)
         rows = {split: folder / f"{split}.tsv" for split in SPLITS}
         audio = {split: _audio_of(folder, split) for split in SPLITS}
@@ -83,22 +83,6 @@ def _archives(language: str) -> tuple[list[Archive], list[Archive]]:
     tables = [Archive(f"{language}_{split}.tsv", (f"{_HOME}/{language}/{split}.tsv",)) for split in SPLITS]
     sounds = [Archive(f"{language}_{split}.tar.gz", (f"{_HOME}/{language}/audio/{split}.tar.gz",)) for split in SPLITS]
     return tables, sounds
-
-
-def _language_folder(source: Path, language: str | None) -> Path:
-    """The folder with a language's tables.
-
-    Raises:
-        CorpusError: there is none, there are several and none was named, or the one that was named is not there.
-    """
-    roots = [root for root in find_roots(source, *_TABLES) if language in (None, root.name)]
-    if len(roots) == 1:
-        return roots[0]
-    names = ", ".join(sorted({root.name for root in find_roots(source, *_TABLES)})) or "none"
-    raise CorpusError(
-        f"{source}: holds {len(roots)} folders of {language or 'a language'} with {', '.join(_TABLES)}; name one of "
-        f"these with language=: {names}"
-    )
 
 
 def _audio_of(folder: Path, split: str) -> Path:

@@ -106,7 +106,7 @@ def prepare_parts(
         chosen = list(parts or usual)
         source = fetch(corpus, [known[part].archive for part in chosen], out, progress=progress)
     else:
-        require_folder(corpus, source, "")
+        require_folder(corpus, source)
         chosen = list(parts or known)
     folders = {part: _folder_of(source, part) for part in chosen}
     found = {part: folder for part, folder in folders.items() if folder is not None}

@@ -181,7 +181,7 @@ def gigabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
 
 
-def require_folder(corpus: str, source: Path | None, advice: str) -> Path:
+def require_folder(corpus: str, source: Path | None, advice: str = "") -> Path:
     """The folder that a person named, of a corpus that is not fetched.
 
     Args:
@@ -235,7 +235,7 @@ def find_root(corpus: str, source: Path, *markers: str) -> Path:
         CorpusError: there is none, or there are several; says what was looked for.
     """
     if not source.is_dir():
-        require_folder(corpus, source, "")
+        require_folder(corpus, source)
     roots = find_roots(source, *markers)
     if len(roots) == 1:
         return roots[0]
@@ -247,3 +247,30 @@ def find_root(corpus: str, source: Path, *markers: str) -> Path:
         f"{packed[0]} is there: unpack it first" if packed else "name the folder of the unpacked corpus with --source"
     )
     raise CorpusError(f"{source}: holds no {' and no '.join(markers)}, as {corpus} does; {advice}")
+
+
+def find_language(corpus: str, source: Path, language: str | None, *markers: str) -> Path:
+    """The folder of a language, of a corpus that has a folder for each.
+
+    Args:
+        corpus: its name.
+        source: where to begin; at most three folders down.
+        language: the folder's name; None where there is one language.
+        markers: what the folder of a language holds.
+
+    Raises:
+        CorpusError: there is none, there are several and none was named, or the one that was named is not there once.
+    """
+    roots = find_roots(source, *markers)
+    if len(roots) <= 1 and language is None:
+        return find_root(corpus, source, *markers)
+    chosen = [root for root in roots if root.name == language]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(sorted({root.name for root in roots})) or "none"
+    if chosen:
+        raise CorpusError(
+            f"{source}: holds {language} {len(chosen)} times; name the folder of one of them with --source"
+        )
+    what = "holds several languages" if language is None else f"holds no language {language!r}"
+    raise CorpusError(f"{source}: {what}; name one of them with language=: {names}")

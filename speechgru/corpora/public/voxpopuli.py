@@ -66,7 +66,7 @@ def prepare(
     require_one_of("voxpopuli", "text", text, ("normalized", "original"))
     if source is None:
         source = fetch("voxpopuli", _archives(language), out, progress=progress)
-    require_folder("voxpopuli", source, "")
+    require_folder("voxpopuli", source)
     cut = [root for root in find_roots(source, *_CUT) if root.name == language or root == source]
     copy = Copy("voxpopuli", source)
     if cut:

@@ -53,7 +53,7 @@ def prepare(
     """
     if source is None:
         source = fetch("yesno", [_ARCHIVE], out, progress=progress)
-    source = require_folder("yesno", source, "")
+    source = require_folder("yesno", source)
     folder = next(iter(find_roots(source, "waves_yesno")), source)
     paths = [path for path in files_below(folder, ".wav") if _NAME.fullmatch(os.path.basename(path))]
     if not paths:
