@@ -58,6 +58,7 @@ LONGEST_FIRST = (
     "test_model_description.py",
     "test_augment_voices.py",
     "test_zoo.py",
+    "test_recipes.py",
     "test_laws.py",
     "test_model.py",
     "test_beam.py",

@@ -20,7 +20,7 @@ from corpus_trees import TREES, write_lines, write_sound
 from speechgru.audio.reading import read_recording
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import CORPORA, prepare
-from speechgru.corpora.public import common_voice, fleurs, mini_librispeech, speech_commands, tedlium3, timit
+from speechgru.corpora.public import common_voice, copies, fleurs, mini_librispeech, speech_commands, tedlium3, timit
 from speechgru.corpora.public.librispeech import Part
 from speechgru.corpora.public.lines import read_stm
 from speechgru.corpora.public.source import Archive
@@ -269,6 +269,29 @@ def test_parts_are_chosen_from_any_folder_above_or_the_part_itself(trees, tmp_pa
     (tmp_path / "packed" / "dev-clean.tar.gz").write_bytes(b"")
     with pytest.raises(CorpusError, match=r"dev-clean\.tar\.gz is there: unpack it first"):
         prepare("librispeech", tmp_path / "out", source=tmp_path / "packed")
+
+
+def test_a_part_that_is_there_twice_is_named(copy, tmp_path):
+    source = copy("mini_librispeech")
+    shutil.copytree(source / "LibriSpeech", source / "backup")
+    with pytest.raises(
+        CorpusError, match=r"holds train-clean-5 of mini_librispeech 2 times, in .*; name one with --sou"
+    ):
+        prepare("mini_librispeech", tmp_path / "out", source=source)
+
+
+def test_several_processes_measure_what_one_does(trees, tmp_path, monkeypatch):
+    one = prepare("librispeech", tmp_path / "out", source=trees("librispeech"))
+    before = [path.read_text() for path in one.values()]
+    monkeypatch.setattr(copies, "_WORTH_WORKERS", 1)
+    monkeypatch.setattr(copies, "_BLOCK", 7)
+    monkeypatch.setattr(copies, "num_processors", lambda: 2)
+    calls = []
+    several = prepare(
+        "librispeech", tmp_path / "out", source=trees("librispeech"), progress=lambda *call: calls.append(call)
+    )
+    assert [path.read_text() for path in several.values()] == before
+    assert [call[1] for call in calls] == sorted(call[1] for call in calls) and calls[-1][:3] == ("measuring", 30, 30)
 
 
 def test_what_is_wrong_with_transcripts_is_named_and_left_out_on_request(copy, tmp_path):

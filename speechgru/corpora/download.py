@@ -66,6 +66,8 @@ def download(
             if not resumes:
                 stream = stack.enter_context(open(stack.enter_context(atomic_path(path)), "wb"))
             while (answer := _next(blocks, deadline, url, max_seconds, advice)) is not None:
+                if isinstance(answer, _NotOfThisFileError):
+                    part.unlink()
                 if isinstance(answer, Exception):
                     raise CorpusError(f"{url}: cannot be downloaded ({answer}); {advice}") from answer
                 if isinstance(answer, _Start):
@@ -97,6 +99,10 @@ def _open_part(part: Path, place: int) -> IO[bytes]:
         stream.truncate(place)
         stream.seek(place)
     return stream
+
+
+class _NotOfThisFileError(Exception):
+    """The file on the server is shorter than what came before."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,12 @@ def _fetch(
         if ended and begun and error.headers.get("Content-Range") == f"bytes */{begun}":  # all of it came before
             put(_Start(begun, begun))
             put(None)
+        elif ended and begun:
+            put(
+                _NotOfThisFileError(
+                    f"the file there has no more than the {begun:,} bytes that came before; they are removed"
+                )
+            )
         else:
             put(error)
         error.close()  # it holds the connection

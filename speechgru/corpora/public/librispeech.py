@@ -108,7 +108,7 @@ def prepare_parts(
     else:
         require_folder(corpus, source)
         chosen = list(parts or known)
-    folders = {part: _folder_of(source, part) for part in chosen}
+    folders = {part: _folder_of(corpus, source, part) for part in chosen}
     found = {part: folder for part, folder in folders.items() if folder is not None}
     missing = [part for part in chosen if part not in found] if parts else []
     if missing or not found:
@@ -122,14 +122,22 @@ def prepare_parts(
     return write(copy, out, needed=needed, skip_missing=skip_missing, progress=progress)
 
 
-def _folder_of(source: Path, part: str) -> Path | None:
-    """The folder of a part: the source itself, or one below it."""
+def _folder_of(corpus: str, source: Path, part: str) -> Path | None:
+    """The folder of a part: the source itself, or one below it.
+
+    Raises:
+        CorpusError: there are several.
+    """
     if source.name == part and not (source / part).is_dir():
         return source
     # What was fetched lies in a folder of the archive's name: raw/dev-clean/LibriSpeech/dev-clean.
     roots = [root / part for root in find_roots(source, part)]
     nested = [inner for root in roots for inner in sorted(root.glob(f"*/{part}"))]
-    return next(iter(nested or roots), None)
+    found = nested or roots
+    if len(found) > 1:
+        shown = " and ".join(map(str, found[:3]))
+        raise CorpusError(f"{source}: holds {part} of {corpus} {len(found)} times, in {shown}; name one with --source")
+    return next(iter(found), None)
 
 
 def _read_part(copy: Copy, part: str, split: str, folder: Path) -> None:
