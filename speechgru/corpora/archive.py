@@ -99,7 +99,7 @@ def unpack(
             for number, member in enumerate(members(archive, form, max_bytes), start=1):
                 if number > max_members:
                     raise CorpusError(f"{archive}: holds more than {max_members:,} files; refused, nothing unpacked")
-                progress("unpacking", min(member.place, size), size, "")
+                progress("unpacking", min(member.place, size - 1), size, "")
                 if may_link and member.link:
                     links.append(member)
                 else:
