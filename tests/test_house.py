@@ -53,6 +53,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
     "hassil": {"grammar.file"},
+    "pyarrow": {"corpora.huggingface"},
     "onnxruntime": {"voices.kokoro", "voices.piper"},
     "piper": {"voices.piper"},
     "keras_tuner": {"tune.keras_tuner_adapter"},
@@ -72,6 +73,7 @@ HEAVY = (
     "keras_tuner",
     "matplotlib",
     "librosa",
+    "pyarrow",
     "espeakng_loader",
     "sounddevice",
     "starlette",

@@ -86,7 +86,7 @@ def prepare(
         lines = read_manifest(path)
         table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
     terminal.print(table)
-    _print_notes(out, corpus)
+    _print_notes(corpus, out)
     _print_voices(out)
     print_next("check", *manifests.values())
 
@@ -126,8 +126,8 @@ def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list
     return folded
 
 
-def _print_notes(folder: Path, corpus: str) -> None:
-    """Prints how a folder of recordings or a public corpus was read and split, and what is left out."""
+def _print_notes(corpus: str, folder: Path) -> None:
+    """Prints how recordings were read and split, where that was noted; another corpus's notes may lie there still."""
     from speechgru.corpora.folder import NOTES_NAME
 
     if (folder / NOTES_NAME).is_file():

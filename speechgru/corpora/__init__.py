@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import commands, folder, fsdd, keywords, sentences, speechocean762, synthetic
+from speechgru.corpora import (
+    commands,
+    deepspeech,
+    espnet,
+    folder,
+    fsdd,
+    huggingface,
+    kaldi,
+    keywords,
+    lhotse,
+    nemo,
+    sentences,
+    speechocean762,
+    synthetic,
+)
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.corpora.public import (
     an4,
@@ -108,6 +122,14 @@ CORPORA: dict[str, Corpus] = {
         Corpus("timit", "6,300 English sentences by 630 people, as words or phones", timit.prepare),
         Corpus("musan", "noise, music and speech to mix with", musan.prepare),
         Corpus("rirs_noises", "impulse responses of rooms, and noise", rirs_noises.prepare),
+        Corpus("kaldi", "Kaldi data directories (wav.scp, text, segments)", kaldi.prepare),
+        Corpus("espnet", "ESPnet's dump/raw, also with wav.ark and flac.ark", espnet.prepare),
+        Corpus("nemo", "NeMo manifests, plain and tarred", nemo.prepare),
+        Corpus("lhotse", "lhotse's cuts, recordings with supervisions, and Shar", lhotse.prepare),
+        Corpus("huggingface", "Hugging Face data sets on disk: audiofolder, parquet, arrow", huggingface.prepare),
+        Corpus(
+            "deepspeech", "tables of DeepSpeech and Coqui (wav_filename,wav_filesize,transcript)", deepspeech.prepare
+        ),
     )
 }
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechgru.audio.reading import read_header
-from speechgru.corpora.splits import draw_share
+from speechgru.corpora.kaldi_tables import read_table
+from speechgru.corpora.splits import choose_by_name
 from speechgru.errors import AudioError, CorpusError
-from speechgru.files import read_text
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 
@@ -47,7 +47,7 @@ def prepare(
         raise CorpusError(f"speechocean762: dev_share must be a share from 0 to 0.5, got {dev_share!r}")
     splits: dict[str, list[Utterance]] = {"train": [], "dev": []}
     learnt = _read_part(source, "train", progress)
-    dev = draw_share({str(utterance.speaker) for utterance in learnt}, dev_share)
+    dev = choose_by_name({str(utterance.speaker) for utterance in learnt}, dev_share)
     for utterance in learnt:
         splits["dev" if utterance.speaker in dev else "train"].append(utterance)
     splits["test"] = _read_part(source, "test", progress)
@@ -64,8 +64,8 @@ def prepare(
 
 def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
     folder = source / part
-    texts, paths, speakers = (_read_table(folder / name) for name in ("text", "wav.scp", "utt2spk"))
-    ages, genders = (_read_table(folder / name, optional=True) for name in ("spk2age", "spk2gender"))
+    texts, paths, speakers = (read_table(folder / name) for name in ("text", "wav.scp", "utt2spk"))
+    ages, genders = (read_table(folder / name, optional=True) for name in ("spk2age", "spk2gender"))
     apart = sorted(texts.keys() ^ paths.keys() | texts.keys() ^ speakers.keys())
     if apart:
         shown = ", ".join(apart[:_SHOWN])
@@ -88,22 +88,3 @@ def _read_part(source: Path, part: str, progress: Progress) -> list[Utterance]:
         utterances.append(Utterance(str(path), duration, text.lower(), speaker=speaker, extra=extra))
     progress(f"reading {part}", len(texts), len(texts), "")
     return utterances
-
-
-def _read_table(path: Path, *, optional: bool = False) -> dict[str, str]:
-    """A Kaldi table: a key, white space, the rest of the line."""
-    try:
-        lines = read_text(path).splitlines()
-    except FileNotFoundError:
-        if optional:
-            return {}
-        raise CorpusError(f"{path}: no such file; name the folder that holds train/ and test/ with --source") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: cannot be read ({error}); unpack the corpus anew") from error
-    rows = {}
-    for number, line in enumerate(lines, start=1):
-        key, *rest = line.split(maxsplit=1)
-        if not rest:
-            raise CorpusError(f"{path}:{number}: expected a name and a value, got {line!r}; unpack the corpus anew")
-        rows[key] = rest[0].strip()
-    return rows

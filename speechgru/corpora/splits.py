@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 SPLITS = ("train", "dev", "test")
 
@@ -79,23 +79,23 @@ def deal_folds(sizes: Mapping[str, int], num_folds: int, *, seed: int) -> dict[s
     return fold_of
 
 
-def draw_share(units: set[str], share: float) -> set[str]:
-    """Units drawn by their names, so that none changes sides whoever else is there; of few units one at least.
+def choose_by_name(names: Set[str], share: float) -> set[str]:
+    """A share of units, such as speakers, each decided by its own name, so that nobody changes sides whoever is there.
 
-    Where two or more units have no name within the share, the one nearest to it is drawn.
+    Of few units the one nearest to the share is chosen, where none is within it; of one alone none.
 
     Args:
-        units: such as speakers.
-        share: of them; 0 draws none.
+        names: the units.
+        share: of them, 0 to 1.
 
     Example:
-        >>> draw_share({"ada", "bob", "eve"}, 0.4)
-        {'bob'}
+        >>> choose_by_name({"ada", "bob", "eve"}, 0.01), choose_by_name({"ada"}, 0.5)
+        ({'ada'}, set())
     """
-    places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in units}
+    places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in names}
     chosen = {each for each, place in places.items() if place < share}
-    if not share or chosen or len(units) < 2:
-        return chosen
+    if not share or chosen or len(names) < 2:
+        return chosen if len(chosen) < len(names) else set()
     return {min(places, key=lambda each: places[each])}
 
 

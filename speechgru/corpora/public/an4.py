@@ -17,7 +17,7 @@ import numpy as np
 from speechgru.corpora.public.copies import Clip, Copy, write
 from speechgru.corpora.public.lines import read_lines
 from speechgru.corpora.public.source import Archive, fetch, find_root
-from speechgru.corpora.splits import draw_share
+from speechgru.corpora.splits import choose_by_name
 from speechgru.errors import CorpusError
 from speechgru.files import atomic_folder
 from speechgru.progress import Progress, silent
@@ -76,7 +76,7 @@ def prepare(
         for split, group in clips.items():
             moved = [replace(clip, audio=written.get(clip.audio, clip.audio)) for clip in group]
             clips[split] = [clip for clip in moved if not clip.audio.endswith(".raw")]
-    dev = draw_share({str(clip.speaker) for clip in clips["train"]}, dev_share)
+    dev = choose_by_name({str(clip.speaker) for clip in clips["train"]}, dev_share)
     for split, group in clips.items():
         for clip in group:
             copy.add("dev" if split == "train" and clip.speaker in dev else split, clip)
