@@ -33,7 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
-    frozenset({"audio", "jsonlines", "network", "process", "text", "voices"}),
+    frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "voices"}),
     frozenset({"grammar"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
@@ -52,6 +52,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
+    "fsspec": {"stores"},
     "hassil": {"grammar.file"},
     "pyarrow": {"corpora.huggingface"},
     "onnxruntime": {"voices.kokoro", "voices.piper"},
@@ -73,6 +74,7 @@ HEAVY = (
     "keras_tuner",
     "matplotlib",
     "librosa",
+    "fsspec",
     "pyarrow",
     "espeakng_loader",
     "sounddevice",

@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow", reason="shards are TFRecord files")
 
 from speechgru.audio.in_graph import error_of  # noqa: E402
 from speechgru.errors import AudioError, CorpusError, UserError  # noqa: E402
-from speechgru.shards import reader  # noqa: E402
+from speechgru.shards import places  # noqa: E402
 from speechgru.shards import records as module  # noqa: E402
 from speechgru.shards.folder import verify, write_shard, write_summary  # noqa: E402
 from speechgru.shards.reader import Shards  # noqa: E402
@@ -280,7 +280,7 @@ def test_a_graph_names_which_record_is_damaged(shards):
 @pytest.mark.parametrize("has_pread", [True, False])
 def test_many_threads_read_at_once_from_few_open_files(shards, monkeypatch, has_pread):
     folder, expected = shards
-    monkeypatch.setattr(reader, "OPEN_FILES", 2)
+    monkeypatch.setattr(places._Local, "most_open", 2)
     if not has_pread:  # as on Windows
         monkeypatch.delattr(os, "pread", raising=False)
     opened = Shards.open(folder)

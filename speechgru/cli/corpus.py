@@ -259,14 +259,27 @@ def shard(
     manifests: Annotated[
         list[Path] | None, typer.Argument(help="Manifests to pack, in this order.", metavar="MANIFEST...")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the shards; an unfinished job there is resumed.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder for the shards, or s3://BUCKET/FOLDER; an unfinished job there is resumed."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration they are meant for.")] = None,
     form: Annotated[str, typer.Option(help="samples, or features: log-mel, for training without augmentation.")] = (
         "samples"
     ),
     shard_megabytes: Annotated[float, typer.Option(help="Size of a file.")] = 128,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Pack one part of several, each on a machine of its own, such as 3/16.", metavar="NUMBER/ALL"
+        ),
+    ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(help="Pack nothing: verify all parts in this folder and make one of them.", metavar="FOLDER"),
+    ] = None,
     verify: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Pack nothing: compare the checksums of this folder of shards.", metavar="FOLDER"),
     ] = None,
     as_json: JsonFlag = False,
@@ -275,27 +288,45 @@ def shard(
 
     `data.train` then names the folder in place of the manifests.
     Example: `speechgru shard data/big/train.jsonl --config my.yaml --out shards/train`, and after copying the folder
-    `speechgru shard --verify shards/train`, which ends with code 2 where a file is damaged.
+    `speechgru shard --verify shards/train`, which ends with code 2 where a file is damaged. Many machines run it with
+    `--part 1/16` to `--part 16/16` and the same `--out`, and one `speechgru shard --merge shards/train` afterwards.
     """
+    for flag, folder in (("--verify", verify), ("--merge", merge)):
+        if folder is not None and (manifests or out is not None or part or (verify and merge)):
+            raise UserError(f"{flag} packs nothing; give it alone, or leave it out to pack the manifests")
     if verify is not None:
-        if manifests or out is not None:
-            raise UserError("--verify packs nothing; give it alone, or leave it out to pack the manifests")
         _verify_shards(verify, as_json=as_json)
+        return
+    if merge is not None:
+        verb = needs_training_packages(lambda: import_module("speechgru.shards.merge").merge)
+        with show_progress(quiet=as_json) as progress:
+            summary = verb(merge, progress=progress)
+        _print_shards(summary, None, as_json=as_json)
         return
     if not manifests or out is None:
         raise UserError("packing needs manifests and --out; `speechgru shard --help` shows an example")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
+    from speechgru.stores import is_remote
     from speechgru.utterances import read_manifest
 
     # Before TensorFlow is loaded, which takes seconds.
-    require_folder_place(out)
+    if not is_remote(out):
+        require_folder_place(out)
     settings = load_config(config) if config else RunConfig()
     for manifest in manifests:
         read_manifest(manifest)
-    verb = needs_training_packages(lambda: import_module("speechgru.shards.pack").shard)
+    packing = needs_training_packages(lambda: import_module("speechgru.shards.pack"))
+    chosen = {} if part is None else {"part": packing.Part.parse(part)}
     with show_progress(quiet=as_json) as progress:
-        summary = verb(manifests, out, config=settings, form=form, shard_megabytes=shard_megabytes, progress=progress)
+        summary = packing.shard(
+            manifests, out, config=settings, form=form, shard_megabytes=shard_megabytes, progress=progress, **chosen
+        )
+    _print_shards(summary, config, as_json=as_json, merge_in=out if part else None)
+
+
+def _print_shards(summary: Any, config: Path | None, *, as_json: bool, merge_in: str | None = None) -> None:
+    """What packing or merging did, and the next command."""
     if as_json:
         print_json({**dataclasses.asdict(summary), "out": str(summary.out)})
         return
@@ -307,14 +338,17 @@ def shard(
     )
     if summary.num_skipped:
         terminal.print(
-            f"{summary.num_skipped} utterances were left out; {summary.out / 'skipped.jsonl'} lists them",
+            f"{summary.num_skipped} utterances were left out; {summary.out}/skipped.jsonl lists them",
             style="yellow",
             soft_wrap=True,
         )
-    print_next("train", config or "CONFIG.yaml", "--run", "RUN", f"data.train={summary.out}")
+    if merge_in is not None:
+        print_next("shard", "--merge", merge_in)
+    else:
+        print_next("train", config or "CONFIG.yaml", "--run", "RUN", f"data.train={summary.out}")
 
 
-def _verify_shards(folder: Path, *, as_json: bool) -> None:
+def _verify_shards(folder: str, *, as_json: bool) -> None:
     """Prints which files of a folder of shards are damaged.
 
     Raises:

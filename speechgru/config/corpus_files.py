@@ -10,6 +10,7 @@ from speechgru import jsonlines
 from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, ManifestError
 from speechgru.files import sha256_of
+from speechgru.stores import Store, is_remote
 
 #: The file that shows that a folder holds finished shards, with the checksums of all others.
 SUMMARY_NAME = "shards.json"
@@ -39,7 +40,7 @@ def require_files(config: RunConfig) -> None:
         raise ConfigError("data.train names no manifest; set it in the file or give data.train=PATH")
     for key, paths in files_of(config).items():
         for path in paths:
-            if not Path(path).exists():
+            if not is_remote(path) and not Path(path).exists():
                 raise ManifestError(f"{path}: no such manifest; `speechgru prepare` writes manifests ({key} names it)")
 
 
@@ -52,12 +53,14 @@ def digest_of(path: str | Path) -> str | None:
     """A digest of the utterances of a manifest in their order, however their paths are written, or of shards.
 
     Args:
-        path: a manifest or a folder of shards.
+        path: a manifest or a folder of shards, also one on a store.
 
     Returns:
         64 hexadecimal digits; None where it cannot be read.
     """
     try:
+        if is_remote(path):
+            return hashlib.sha256(Store(str(path)).read(SUMMARY_NAME)).hexdigest()
         if Path(path).is_dir():
             return sha256_of(Path(path) / SUMMARY_NAME)
         lines = jsonlines.read_records(path)

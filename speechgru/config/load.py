@@ -19,11 +19,12 @@ from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yam
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
 from speechgru.packaged import CONFIGS, own_file
+from speechgru.stores import is_remote
 from speechgru.text import RULES_BEFORE_KEYS, shown
 
 #: The keys that name files and folders.
 _PATHS = (
-    *(("data", key) for key in ("train", "dev", "negatives", "grammar")),
+    *(("data", key) for key in ("train", "dev", "negatives", "grammar", "cache_folder")),
     ("train", "start_from"),
     *(("augment", key) for stage in STAGES for key in stage.manifests),
 )
@@ -69,6 +70,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         update={
             "train": tuple(map(_absolute, config.data.train)),
             "dev": _absolute(config.data.dev),
+            "cache_folder": _absolute(config.data.cache_folder),
             "negatives": tuple(map(_absolute, config.data.negatives)),
         }
     )
@@ -91,7 +93,7 @@ def find_paths(document: dict[str, Any], folder: Path, *, is_own: bool = False) 
     def find(value: Any) -> Any:
         if isinstance(value, list):
             return [find(entry) for entry in value]
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or is_remote(value):
             return value
         beside, here = (os.path.abspath(os.path.join(place, os.path.expanduser(value))) for place in (folder, ""))
         return here if not os.path.exists(beside) and (is_own or os.path.exists(here)) else beside
@@ -123,7 +125,7 @@ def _compose(document: dict[str, Any]) -> None:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
+    return path if path is None or is_remote(path) else str(Path(path).expanduser().absolute())
 
 
 def _absolute_start(source: str | None) -> str | None:

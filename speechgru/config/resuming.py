@@ -24,6 +24,9 @@ from speechgru.runs import RunFolder
 #: Keys that change nothing about a step.
 _NEVER_COUNT = (
     "data.num_workers",
+    "data.cache_folder",
+    "data.cache_gigabytes",
+    "data.service",
     "data.max_skipped_share",
     "train.max_dropped_in_a_row",
     "train.checkpoint_every_steps",

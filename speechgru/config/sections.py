@@ -49,6 +49,9 @@ class DataConfig(_Section):
     max_skipped_share: Share = 0.1
     audio_engine: Literal["auto", "soundfile", "tensorflow_io"] = "auto"
     num_workers: Count = 2
+    cache_folder: str | None = None
+    cache_gigabytes: Positive = 20.0
+    service: str | None = None
 
     @pydantic.field_validator("train", "negatives", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from speechgru.progress import Progress, silent
 from speechgru.shards.reader import Shards
 from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
+from speechgru.stores import is_remote
 from speechgru.text import Vocabulary, words_of_marks
 from speechgru.utterances.case import Case
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary, summarize
@@ -181,7 +182,11 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
         ConfigError: shards do not fit the configuration or each other.
         ManifestError, AudioError: a manifest or a shard is missing or damaged.
     """
-    packed = {path: Shards.open(path) for path in config.data.train if (Path(path) / SUMMARY_NAME).is_file()}
+    packed = {
+        path: Shards.open(path, cache=config.data.cache_folder, cache_gigabytes=config.data.cache_gigabytes)
+        for path in config.data.train
+        if is_remote(path) or (Path(path) / SUMMARY_NAME).is_file()
+    }
     for shards in packed.values():
         require_fit(shards, config)
     manifests = [path for path in config.data.train if path not in packed]

@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import CorpusError
-from speechgru.files import ANY_SIZE, atomic_path, open_file, read_file, read_text, room_for, sha256_of, write_json
+from speechgru.files import ANY_SIZE, atomic_path, open_file, room_for, sha256_of, write_json
 from speechgru.progress import Progress, silent
+from speechgru.shards.places import place_of
 from speechgru.shards.records import (
     BYTES_BEFORE,
     BYTES_BEHIND,
@@ -30,6 +31,7 @@ from speechgru.shards.records import (
     EncodedRecord,
     Form,
 )
+from speechgru.stores import is_remote
 from speechgru.text import Vocabulary
 
 
@@ -161,10 +163,10 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     Raises:
         CorpusError: the folder holds no finished shards, or the file is damaged or of another version.
     """
-    folder = Path(path)
-    file = folder / SUMMARY_NAME
+    place = place_of(path)
+    file = place.name_of(SUMMARY_NAME)
     try:
-        summary = json.loads(read_text(file))
+        summary = json.loads(place.read(SUMMARY_NAME))
         if not isinstance(summary, dict) or summary.get("format") != FORMAT:
             raise CorpusError(f"{file}: does not describe shards; `speechgru shard` writes such folders")
         if summary.get("version") not in range(1, VERSION + 1):
@@ -175,12 +177,12 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         if summary.pop("checksum", None) != _checksum(summary):
             raise CorpusError(f"{file}: is damaged (its checksum is wrong); copy it again or pack the shards again")
     except FileNotFoundError:
-        if any(folder.glob("shard-*.tfrecord")):
+        if place.has_shards():
             raise CorpusError(
-                f"{folder}: the shards are not finished (no {SUMMARY_NAME}); run the same `speechgru shard` command "
+                f"{path}: the shards are not finished (no {SUMMARY_NAME}); run the same `speechgru shard` command "
                 "again to resume it"
             ) from None
-        raise CorpusError(f"{folder}: holds no shards (no {SUMMARY_NAME}); `speechgru shard` writes them") from None
+        raise CorpusError(f"{path}: holds no shards (no {SUMMARY_NAME}); `speechgru shard` writes them") from None
     except OSError as error:
         raise CorpusError(f"{file}: cannot be read ({error.strerror}); name a folder of shards") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -197,17 +199,20 @@ def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
 
     Where the index is intact it also lists which records are damaged.
     """
-    folder = Path(folder)
-    index_path, path = folder / shard.index, folder / shard.file
+    place = place_of(folder)
+    path = place.name_of(shard.file)
     try:
-        if sha256_of(index_path) != shard.index_sha256:
-            return f"{index_path}: is damaged (its SHA-256 is wrong)"
-        size = path.stat().st_size
+        content = place.read(shard.index)
+        if hashlib.sha256(content).hexdigest() != shard.index_sha256:
+            return f"{place.name_of(shard.index)}: is damaged (its SHA-256 is wrong)"
+        size = place.size(shard.file)
         if size != shard.size_bytes:
             return f"{path}: has {size:,} bytes, not {shard.size_bytes:,}"
-        if sha256_of(path, most=ANY_SIZE) == shard.sha256:
+        if place.sha256(shard.file) == shard.sha256:
             return None
-        index = np.load(io.BytesIO(read_file(index_path)))
+        if is_remote(path):
+            return f"{path}: is damaged (its SHA-256 is wrong)"
+        index = np.load(io.BytesIO(content))
         with open_file(path, most=ANY_SIZE) as stream:
             damaged = [row for row, entry in enumerate(index, start=1) if not _payload_is_whole(stream, entry)]
     except OSError as error:
@@ -234,10 +239,10 @@ def verify(path: str | Path, *, progress: Progress = silent) -> list[str]:
     Raises:
         CorpusError: the folder holds no finished shards.
     """
-    folder, damages = Path(path), []
-    shards = [ShardFile(**fields) for fields in read_summary(folder)["shards"]]
+    damages = []
+    shards = [ShardFile(**fields) for fields in read_summary(path)["shards"]]
     for done, shard in enumerate(shards, start=1):
-        damage = damage_of(folder, shard)
+        damage = damage_of(path, shard)
         if damage is not None:
             damages.append(f"{damage}; {FIX}")
         progress("verifying shards", done, len(shards), f"{len(damages)} damaged" if damages else "")

@@ -20,14 +20,19 @@ from speechgru.errors import ConfigError, CorpusError, UserError
 from speechgru.files import atomic_path, open_file, read_text, write_json
 from speechgru.progress import Progress
 from speechgru.shards.folder import ShardFile, damage_of, read_summary
+from speechgru.shards.parts import Part
+from speechgru.shards.places import SHARDS
 from speechgru.shards.records import SUMMARY_NAME
 from speechgru.shards.settings import complete_settings
+from speechgru.stores import Store
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import examine, make_vocabulary
 from speechgru.utterances.manifest import Utterance
 
+#: The plan of a part that is finished.
+PLAN_NAME = "plan.jsonl"
 #: What an atomic writer leaves in the folder when it is killed.
-_LEFTOVER = re.compile(r"\.(shard-\d+(\.index)?|shards|skipped)\.\w{8}\.(tfrecord|npy|json|jsonl)")
+_LEFTOVER = re.compile(r"\.(shard-\d+(\.index)?|shards|skipped|plan)\.\w{8}\.(tfrecord|npy|json|jsonl)")
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,14 @@ class Job:
     each finished shard); it goes when `shards.json` is there.
     """
 
-    def __init__(self, out: Path, job: dict[str, Any]):
-        self.out, self.job = out, job
+    def __init__(self, out: Path, job: dict[str, Any], *, store: Store | None = None):
+        self.out, self.job, self._store = out, job, store
+        #: Where the finished shards lie.
+        self.place: str | Path = out if store is None else store.url
         self._work = out / "unfinished"
-        self._job_path, self._plan_path = self._work / "job.json", self._work / "plan.jsonl"
+        self._job_path, self._plan_path = self._work / "job.json", self._work / PLAN_NAME
         self._finished_path = self._work / "finished.jsonl"
-        self.is_finished = (out / SUMMARY_NAME).exists()
+        self.is_finished = store.size(SUMMARY_NAME) is not None if store else (out / SUMMARY_NAME).exists()
         self._plan_sha256: str | None = None
         for path in out.iterdir():
             if _LEFTOVER.fullmatch(path.name):
@@ -74,7 +81,7 @@ class Job:
             ConfigError: the folder holds another job.
         """
         if self.is_finished:
-            summary = read_summary(self.out)
+            summary = read_summary(self.place)
             self._refuse_other_job(summary)
             self._plan_sha256 = summary["plan_sha256"]
             shards = [ShardFile(**fields) for fields in summary["shards"]]
@@ -82,7 +89,7 @@ class Job:
             self._refuse_other_job(self._read_job())
             shards = self._read_finished()
         else:
-            if any(self.out.glob("shard-*.tfrecord")):
+            if not self._store and any(self.out.glob(SHARDS)):
                 raise ConfigError(
                     f"{self.out}: holds shards of a job that is not known (no {SUMMARY_NAME}, no {self._job_path.name} "
                     f"in {self._work.name}/); choose another --out, or empty the folder"
@@ -91,7 +98,7 @@ class Job:
         damaged: set[int] = set()
         note = ""
         for number, shard in enumerate(shards):
-            damage = damage_of(self.out, shard)
+            damage = self._damage_of(shard)
             if damage is not None:
                 damaged.add(number)
                 note = f"{len(damaged)} to write anew, the last because: {damage}"
@@ -121,8 +128,9 @@ class Job:
         held_out: Sequence[Utterance],
         config: RunConfig,
         progress: Progress,
+        part: Part | None = None,
     ) -> Plan:
-        """Examines every utterance; writes `skipped.jsonl`, the plan, and last `job.json`, which begins the job.
+        """Examines all utterances, or a part's; writes `skipped.jsonl`, the plan, and last `job.json`: the job begins.
 
         Raises:
             UserError: more utterances cannot be used than `data.max_skipped_share` allows.
@@ -133,7 +141,8 @@ class Job:
         problems: list[dict[str, object]] = []
         digest = hashlib.sha256()
         with atomic_path(self._plan_path) as temporary, open(temporary, "wb") as stream:
-            for number, (manifest, lines) in enumerate(zip(manifests, utterances, strict=True)):
+            lines_of = utterances if part is None else part.share(utterances)
+            for number, (manifest, lines) in enumerate(zip(manifests, lines_of, strict=True)):
                 usable, left_out = examine(
                     lines,
                     config=config,
@@ -150,7 +159,8 @@ class Job:
                     digest.update(line)
                     stream.write(line)
         jsonlines.write_lines(self.out / "skipped.jsonl", problems)
-        self._refuse_too_few(planned, problems, config)
+        if part is None:  # else the parts together are asked, when they are merged
+            refuse_too_few(len(planned), problems, config.data.max_skipped_share, where=self.out / "skipped.jsonl")
         sha256 = digest.hexdigest()
         if self._plan_sha256 not in (None, sha256):
             raise CorpusError(
@@ -161,13 +171,48 @@ class Job:
         write_json(self._job_path, {**self.job, **kept})
         return Plan(planned, vocabulary, len(problems), sha256)
 
+    def _damage_of(self, shard: ShardFile) -> str | None:
+        """What is wrong with a shard; of one on a store by its size, as reading all of them back would take as long."""
+        if self._store is None:
+            return damage_of(self.out, shard)
+        size = self._store.size(shard.file)
+        index = self._store.size(shard.index)
+        if size == shard.size_bytes and index is not None:
+            return None
+        return f"{self.place}/{shard.file}: has {size or 0:,} bytes, not {shard.size_bytes:,}, or lacks its index"
+
+    def hand_over(self, shard: ShardFile) -> None:
+        """Moves a shard that was just written to the store, where there is one; its index stays here, too."""
+        if self._store is not None:
+            self._store.put(self.out / shard.index, shard.index)
+            self._store.put(self.out / shard.file, shard.file)
+            (self.out / shard.file).unlink()
+
+    def finish(self) -> None:
+        """Puts the summary where the shards are, last, which makes them finished ones; drops the state of the job."""
+        if self._store is not None:
+            self._store.put(self.out / "skipped.jsonl", "skipped.jsonl")
+            self._store.put(self.out / SUMMARY_NAME, SUMMARY_NAME)
+        self.clean()
+
+    def fetch_index(self, shard: ShardFile) -> None:
+        """Brings the index of a shard that was there before to this machine, for the summary."""
+        if self._store is not None and not (self.out / shard.index).exists():
+            content = self._store.read(shard.index)
+            with atomic_path(self.out / shard.index) as temporary:
+                temporary.write_bytes(content)
+
     def add_finished(self, shard: ShardFile) -> None:
         """Notes a shard as finished, to stay so after a crash."""
         jsonlines.append(self._finished_path, asdict(shard), durable=True)
 
     def clean(self) -> None:
-        """Drops the state of a job that is finished."""
+        """Drops the state of a job that is finished; of one on a store all that is here."""
         shutil.rmtree(self._work, ignore_errors=True)
+        if self._store is not None:
+            for path in self.out.iterdir():
+                if path.name in (SUMMARY_NAME, PLAN_NAME, "skipped.jsonl") or path.match("shard-*"):
+                    path.unlink()
 
     def _read_job(self) -> dict[str, Any]:
         try:
@@ -194,18 +239,37 @@ class Job:
         changed = find_differences(there, here)
         if changed:
             raise ConfigError(
-                f"{self.out}: holds {'shards' if self.is_finished else 'unfinished shards'} of another command: "
+                f"{self.place}: holds {'shards' if self.is_finished else 'unfinished shards'} of another command: "
                 f"{'; '.join(map(str, changed))}; give the same to resume it, or choose another --out"
             )
 
-    def _refuse_too_few(
-        self, planned: Sequence[Planned], problems: Sequence[dict[str, object]], config: RunConfig
-    ) -> None:
-        total = len(planned) + len(problems)
-        if planned and len(problems) / total <= config.data.max_skipped_share:
-            return
-        first = "\n".join(f"  {record['message']}" for record in problems[:5])
-        raise UserError(
-            f"{len(problems)} of {total} utterances cannot be used, more than data.max_skipped_share "
-            f"({config.data.max_skipped_share:g}) allows; {self.out / 'skipped.jsonl'} lists all:\n{first}"
-        )
+    def keep_plan(self) -> None:
+        """Keeps the plan of a part beside its shards: merging makes the checksum of the whole plan of it."""
+        with atomic_path(self.out / PLAN_NAME) as temporary:
+            shutil.copyfile(self._plan_path, temporary)
+        if self._store is not None:
+            self._store.put(self.out / PLAN_NAME, PLAN_NAME)
+
+
+def refuse_too_few(
+    num_planned: int, problems: Sequence[dict[str, Any]], max_skipped_share: float, *, where: str | Path
+) -> None:
+    """Refuses a corpus of which too much cannot be used.
+
+    Args:
+        num_planned: usable utterances.
+        problems: a record for each of the others, as `skipped.jsonl` has them.
+        max_skipped_share: of all, as the configuration has it.
+        where: the file that lists them.
+
+    Raises:
+        UserError: names their number and the first of them.
+    """
+    total = num_planned + len(problems)
+    if num_planned and len(problems) / total <= max_skipped_share:
+        return
+    first = "\n".join(f"  {record['message']}" for record in problems[:5])
+    raise UserError(
+        f"{len(problems)} of {total} utterances cannot be used, more than data.max_skipped_share "
+        f"({max_skipped_share:g}) allows; {where} lists all:\n{first}"
+    )

@@ -7,6 +7,7 @@ any moment: the same command resumes it, and ends with the very files that one w
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import math
 import os
@@ -27,8 +28,10 @@ from speechgru.process.ordered import map_in_order
 from speechgru.progress import Progress, silent
 from speechgru.shards.folder import ShardFile, read_summary, write_shard, write_summary
 from speechgru.shards.job import Job, Plan, Planned
+from speechgru.shards.parts import Part
 from speechgru.shards.records import EncodedRecord, Form, Record, encode_record
 from speechgru.shards.settings import refuse_changed_samples, settings_of
+from speechgru.stores import Store, cache_folder, is_remote, joined
 from speechgru.utterances.examination import read_utterance
 from speechgru.utterances.manifest import read_manifest
 
@@ -38,7 +41,7 @@ class ShardSummary:
     """What `shard` did.
 
     Args:
-        out: the folder of shards.
+        out: the folder of shards, or its address.
         form: what the records hold.
         num_shards: shards in all.
         num_kept: shards that an earlier run had finished.
@@ -48,7 +51,7 @@ class ShardSummary:
         seconds: seconds of audio packed.
     """
 
-    out: Path
+    out: str | Path
     form: Form
     num_shards: int
     num_kept: int
@@ -65,17 +68,21 @@ def shard(
     config: RunConfig,
     form: Form = "samples",
     shard_megabytes: float = 128,
+    part: Part | None = None,
     progress: Progress = silent,
 ) -> ShardSummary:
     """Packs manifests into checksummed shards, or resumes the job in `out`.
 
     Args:
         manifests: paths, in the order in which their utterances are packed.
-        out: the folder to write. One that holds the same job is resumed: finished shards are verified and kept.
+        out: the folder to write, or its address on a store (`s3://bucket/shards`). One that holds the same job is
+            resumed: finished shards are verified and kept. On a store the state of an unfinished job, and one shard at
+            a time, lie in the user's folder of caches.
         config: sample rate, front end, text rules, and what `examination` leaves out.
         form: `samples` loses nothing: int16 where they are exactly that, else float32. `features` is log-mel that is
             not normalised, float32; augmentation of samples must then be off.
         shard_megabytes: a shard is closed when it reaches this size, in units of 10^6 bytes.
+        part: pack this part alone, into a folder of its own below `out`; `merge` makes one of all parts.
         progress: called after each utterance and each verified shard.
 
     Returns:
@@ -86,8 +93,13 @@ def shard(
         UserError: too many utterances cannot be used, or the folder cannot be written; finished shards are kept.
         ManifestError, AudioError: a manifest cannot be read, or a recording changed while it was packed.
     """
-    out, paths = Path(out), [Path(manifest) for manifest in manifests]
+    paths = [Path(manifest) for manifest in manifests]
     _refuse(out, paths, config, form, shard_megabytes)
+    if part is not None:
+        part.require_alone(config)
+        out = joined(str(out), part.folder) if is_remote(out) else Path(out) / part.folder
+    store = Store(str(out)) if is_remote(out) else None
+    out = Path(out) if store is None else work_folder(store.url)
     utterances = [read_manifest(manifest) for manifest in paths]
     # As training does it: what is tested must not be trained on.
     dev = config.data.dev if "leak" in config.check.leave_out else None
@@ -103,15 +115,17 @@ def shard(
         "held_out": {"path": _shown(Path(dev)), "sha256": sha256_of(dev)} if dev else None,
         "settings": settings,
     }
+    if part is not None:
+        job["part"] = part.as_record(utterances, config)
     with room_for(out), locked_folder(out, activity="is writing shards here", advice="wait for it"):
-        folder = Job(out, job)
+        folder = Job(out, job, store=store)
         known, damaged = folder.known_shards(progress)
         if folder.is_finished and not damaged:
             folder.clean()
-            return _summarize(out, read_summary(out), num_kept=len(known))
+            return summarize(folder.place, read_summary(folder.place), num_kept=len(known))
         plan = folder.read_plan(utterances)
         if plan is None:
-            plan = folder.make_plan(paths, utterances, held_out, config, progress)
+            plan = folder.make_plan(paths, utterances, held_out, config, progress, part)
         encode, num_features = _make_encoder(config, form)
         shards, num_kept = _pack(
             folder, plan, known, damaged, encode, max_bytes=shard_megabytes * 1e6, config=config, progress=progress
@@ -130,13 +144,21 @@ def shard(
                 "manifests": job["manifests"],
                 "held_out": job["held_out"],
                 "plan_sha256": plan.sha256,
+                **({"part": job["part"]} if part is not None else {}),
             },
         )
-        folder.clean()
-    return _summarize(out, summary, num_kept=num_kept)
+        if part is not None:
+            folder.keep_plan()
+        folder.finish()
+    return summarize(folder.place, summary, num_kept=num_kept)
 
 
-def _refuse(out: Path, manifests: Sequence[Path], config: RunConfig, form: str, shard_megabytes: float) -> None:
+def work_folder(url: str) -> Path:
+    """Where the state of a job lies whose shards go to a store."""
+    return cache_folder() / "packing" / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _refuse(out: str | Path, manifests: Sequence[Path], config: RunConfig, form: str, shard_megabytes: float) -> None:
     if not manifests:
         raise ConfigError("no manifest to pack; name at least one")
     if form not in get_args(Form):
@@ -147,11 +169,13 @@ def _refuse(out: Path, manifests: Sequence[Path], config: RunConfig, form: str, 
         raise ConfigError("data.audio_engine is tensorflow_io, but shards are read with soundfile; set it to auto")
     if form == "features":
         refuse_changed_samples(config)
+    if is_remote(out):
+        return
     try:
         os.fspath(out).encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{out!r}: is not UTF-8, the only names that TensorFlow writes to; choose another") from error
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise UserError(f"{out}: is a file; shards need a folder")
 
 
@@ -160,7 +184,8 @@ def _shown(path: Path) -> str:
     return str(path.absolute()).encode("utf-8", "backslashreplace").decode()
 
 
-def _summarize(out: Path, summary: dict[str, Any], *, num_kept: int) -> ShardSummary:
+def summarize(out: str | Path, summary: dict[str, Any], *, num_kept: int) -> ShardSummary:
+    """What a summary says, and how many shards were there before."""
     return ShardSummary(
         out=out,
         form=summary["form"],
@@ -245,6 +270,7 @@ def _pack(
         while done < total:
             number = len(shards)
             if number < len(known) and number not in damaged:
+                folder.fetch_index(known[number])
                 shards.append(known[number])
                 num_kept += 1
                 stack.close()
@@ -261,6 +287,7 @@ def _pack(
                         f"now, {known[number].num_records} before: the recordings have changed; start again in an "
                         "empty folder"
                     )
+                folder.hand_over(shards[-1])
                 folder.add_finished(shards[-1])
             done += shards[-1].num_records
     return shards, num_kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -17,22 +18,26 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from speechgru.errors import AudioError, CorpusError
-from speechgru.files import read_file
+from speechgru.errors import AudioError, CorpusError, UserError
 from speechgru.shards.folder import ShardFile, read_summary
-from speechgru.shards.records import FIX, INDEX_DTYPE, OPEN_FILES, Form, Record, decode_record
+from speechgru.shards.places import Place, place_of
+from speechgru.shards.records import FIX, INDEX_DTYPE, Form, Record, decode_record
+from speechgru.stores import is_remote
 from speechgru.text import Vocabulary
+
+#: A cache that is smaller than the shards read together removes them as fast as they come.
+_ATTEMPTS = 3
 
 
 class Shards:
     """A folder of shards, open for reading; `Shards.open` makes one.
 
     The recordings stay on disk: 30 bytes a record are held in memory, and at most 64 files are open. Any number of
-    threads may read at once.
+    threads may read at once. Shards of a store are fetched as they are needed, into a bounded cache.
     """
 
-    def __init__(self, folder: Path, summary: Mapping[str, Any], index: np.ndarray):
-        self.folder, self.summary, self._index = folder, summary, index
+    def __init__(self, place: Place, folder: str | Path, summary: Mapping[str, Any], index: np.ndarray):
+        self._place, self.folder, self.summary, self._index = place, folder, summary, index
         self._files = [ShardFile(**fields) for fields in summary["shards"]]
         counts = [shard.num_records for shard in self._files]
         self._first = np.cumsum([0, *counts])
@@ -40,33 +45,40 @@ class Shards:
         self.shard_of = np.repeat(np.arange(len(counts), dtype=np.min_scalar_type(len(counts))), counts)
         self.vocabulary = Vocabulary.from_record(summary["vocabulary"])
         # Evicted files close when the last thread that reads from them lets go.
-        self._open_file = functools.lru_cache(maxsize=OPEN_FILES)(_File)
+        self._open_file = functools.lru_cache(maxsize=place.most_open)(self._opened)
 
     @classmethod
-    def open(cls, path: str | Path) -> Shards:
+    def open(cls, path: str | Path, *, cache: str | Path | None = None, cache_gigabytes: float = 20.0) -> Shards:
         """Opens a folder of shards: reads the indices, and looks at the shards' names and sizes.
+
+        Args:
+            path: the folder, or its address on a store.
+            cache: of a store, where its shards are kept on the disk; None for the user's folder of caches.
+            cache_gigabytes: 10^9 bytes that they may have there.
 
         Raises:
             CorpusError: it holds no finished shards, one is missing or changed in size, or an index is damaged.
+            UserError: the store does not answer.
         """
-        folder = Path(path)
+        folder = path if is_remote(path) else Path(path)
+        place = place_of(folder, cache=cache, cache_gigabytes=cache_gigabytes)
         summary = read_summary(folder)
         index = np.empty(summary["num_records"], INDEX_DTYPE)
         end = 0
         for fields in summary["shards"]:
             shard = ShardFile(**fields)
             try:
-                size = (folder / shard.file).stat().st_size
-                content = read_file(folder / shard.index)
+                size = place.size(shard.file)
+                content = place.read(shard.index)
             except OSError as error:
                 raise CorpusError(f"{error.filename}: cannot be read ({error.strerror}); {FIX}") from error
             if size != shard.size_bytes:
-                raise CorpusError(f"{folder / shard.file}: has {size:,} bytes, not {shard.size_bytes:,}; {FIX}")
+                raise CorpusError(f"{place.name_of(shard.file)}: has {size:,} bytes, not {shard.size_bytes:,}; {FIX}")
             if hashlib.sha256(content).hexdigest() != shard.index_sha256:
-                raise CorpusError(f"{folder / shard.index}: is damaged (its SHA-256 is wrong); {FIX}")
+                raise CorpusError(f"{place.name_of(shard.index)}: is damaged (its SHA-256 is wrong); {FIX}")
             index[end : end + shard.num_records] = np.load(io.BytesIO(content), allow_pickle=False)
             end += shard.num_records
-        return cls(folder, summary, index)
+        return cls(place, folder, summary, index)
 
     def __len__(self) -> int:
         """The number of records."""
@@ -127,15 +139,23 @@ class Shards:
             raise IndexError(f"{self.folder}: has {len(self):,} records, from 0; got {index}")
         number, entry = int(self.shard_of[index]), self._index[index]
         shard = self._files[number]
-        path = os.path.join(self.folder, shard.file)
-        where = f"{path}: record {index - self._first[number] + 1} of {shard.num_records}"
+        where = f"{self._place.name_of(shard.file)}: record {index - self._first[number] + 1} of {shard.num_records}"
         try:
-            payload = self._open_file(path).read(int(entry["size"]), int(entry["offset"]))
+            payload = self._open_file(number).read(int(entry["size"]), int(entry["offset"]))
         except OSError as error:
             raise AudioError(f"{where} cannot be read ({error.strerror}); {FIX}") from error
+        except UserError as error:  # what a store answers
+            raise AudioError(f"{where} cannot be read ({error})") from error
         if zlib.crc32(payload) != entry["crc32"]:
             raise AudioError(f"{where} is damaged (its checksum is wrong); {FIX}")
         return decode_record(payload)
+
+    def _opened(self, number: int) -> _File:
+        """A shard's file; one that makes room for another between its fetching and opening is fetched again."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                return _File(self._place.local(self._files[number]))
+        return _File(self._place.local(self._files[number]))
 
     def utterance_id(self, index: int) -> str:
         """The short name of a record's utterance."""

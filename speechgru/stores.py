@@ -1,0 +1,231 @@
+"""Folders on object stores (`s3://`, `gs://`, `hf://`, `memory://`): read and written whole files at a time, by fsspec.
+
+What fails for a moment is tried again, and what was moved is compared: sizes as it is written, SHA-256 as it is
+fetched. Who may do what there, and where it is (an endpoint of one's own), is said to the store's own library, by its
+files and the environment (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...): no key of theirs stands in a configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speechgru.errors import CorpusError, UserError
+from speechgru.files import ANY_SIZE, atomic_path, sha256_of
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.IGNORECASE)
+#: Attempts at a time, and the seconds before the second; each further wait is twice as long.
+_ATTEMPTS, _WAIT_SECONDS = 5, 0.5
+#: What another attempt does not change.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+_BLOCK = 1 << 22
+
+_Result = TypeVar("_Result")
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether a path is an address on a store, and not a file's.
+
+    >>> is_remote("s3://bucket/shards"), is_remote("shards/train")
+    (True, False)
+    """
+    return isinstance(path, str) and _URL.fullmatch(path) is not None and not path.startswith("file://")
+
+
+def joined(folder: str, name: str) -> str:
+    """The address of a file in a folder of a store.
+
+    >>> joined("s3://bucket/shards/", "shards.json")
+    's3://bucket/shards/shards.json'
+    """
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def cache_folder() -> Path:
+    """Where what is fetched may be kept: `speechgru` in the user's folder of caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechgru"
+
+
+class Store:
+    """A folder on an object store.
+
+    Args:
+        url: its address.
+
+    Raises:
+        UserError: fsspec, or what it needs for this kind of store, is not installed.
+
+    Example:
+        >>> store = Store("memory://example/shards")
+        >>> _ = Path("a.txt").write_text("one")
+        >>> store.put(Path("a.txt"), "a.txt")
+        >>> store.read("a.txt"), store.size("b.txt"), store.names("*.txt")
+        (b'one', None, ['a.txt'])
+    """
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        try:
+            import fsspec
+
+            self._files, self._path = fsspec.core.url_to_fs(self.url)
+        except ImportError as error:
+            raise UserError(
+                f"{url}: reading from there needs {error.name or error}: pip install 'speechgru[stores]' (s3://), "
+                "gcsfs (gs://) or huggingface_hub (hf://)"
+            ) from error
+        except ValueError as error:
+            raise UserError(f"{url}: is no store that fsspec knows ({error})") from error
+
+    def read(self, name: str) -> bytes:
+        """The contents of a small file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UserError: the store does not answer, or refuses.
+        """
+        return self._tried(name, lambda: self._files.cat_file(self._at(name)))
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none.
+
+        Raises:
+            UserError: the store does not answer, or refuses.
+        """
+
+        def ask() -> int:
+            self._files.invalidate_cache()
+            return int(self._files.info(self._at(name))["size"])
+
+        try:
+            return self._tried(name, ask)
+        except FileNotFoundError:
+            return None
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a file, read through without being kept.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UserError: the store does not answer, or refuses.
+        """
+
+        def read() -> str:
+            digest = hashlib.sha256()
+            with self._files.open(self._at(name), "rb") as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+            return digest.hexdigest()
+
+        return self._tried(name, read)
+
+    def names(self, pattern: str) -> list[str]:
+        """The files of the folder whose names fit a pattern, sorted.
+
+        Raises:
+            UserError: the store does not answer, or refuses.
+        """
+
+        def ask() -> list[str]:
+            self._files.invalidate_cache()
+            return [str(path).rpartition("/")[2] for path in self._files.ls(self._path, detail=False)]
+
+        try:
+            return sorted(fnmatch.filter(self._tried("", ask), pattern))
+        except FileNotFoundError:
+            return []
+
+    def put(self, path: Path, name: str) -> None:
+        """Writes a file there, in place of what has its name.
+
+        Raises:
+            UserError: the store does not answer, refuses, or has another size afterwards.
+        """
+        size = path.stat().st_size
+
+        def write() -> None:
+            self._files.put_file(str(path), self._at(name))
+            found = self._files.info(self._at(name))["size"]
+            if found != size:
+                raise OSError(f"{found:,} of {size:,} bytes arrived")
+
+        try:
+            self._tried(name, write)
+        except FileNotFoundError as error:  # a bucket that there is not
+            raise UserError(f"{joined(self.url, name)}: cannot be written ({error}); make the bucket first") from error
+
+    def fetch(self, name: str, path: Path, *, size: int, sha256: str) -> None:
+        """Copies a file to the disk, whole or not at all.
+
+        Args:
+            name: the file there.
+            path: the file here.
+            size: bytes that it must have.
+            sha256: its checksum.
+
+        Raises:
+            CorpusError: it is missing, or has other bytes, also when it is fetched again.
+            UserError: the store does not answer or refuses, or the disk is full.
+        """
+
+        def copy() -> None:
+            with atomic_path(path) as temporary:
+                self._files.get_file(self._at(name), str(temporary))
+                found = temporary.stat().st_size
+                if found != size:
+                    raise OSError(f"has {found:,} bytes, not {size:,}")
+                if sha256_of(temporary, most=ANY_SIZE) != sha256:
+                    raise OSError("is damaged: its SHA-256 is wrong")
+
+        try:
+            self._tried(name, copy, error=CorpusError)
+        except FileNotFoundError as error:
+            raise CorpusError(f"{joined(self.url, name)}: no such file there; copy the shards again") from error
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}" if name else self._path
+
+    def _tried(self, name: str, action: Callable[[], _Result], *, error: type[UserError] = UserError) -> _Result:
+        """An action's result, tried again where it fails for a reason that may pass."""
+        wait = _WAIT_SECONDS
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return action()
+            except FileNotFoundError:
+                raise
+            except UserError:  # of ours: the disk here
+                raise
+            except Exception as reason:  # whatever a store's library raises
+                if attempt == _ATTEMPTS or isinstance(reason, _FINAL) or _is_final(reason):
+                    tries = f" after {attempt} attempts" if attempt > 1 else ""
+                    raise error(
+                        f"{joined(self.url, name)}: the store answers{tries}: {_shown(reason)}; look at the address, "
+                        "your rights there and the network, and run the same command again"
+                    ) from reason
+            time.sleep(wait)
+            wait *= 2
+        raise AssertionError("not reached")
+
+
+def _is_final(reason: Exception) -> bool:
+    """Whether a library says that credentials are missing or wrong, which no second attempt finds."""
+    return any(word in type(reason).__name__ for word in ("Credentials", "AccessDenied", "Forbidden", "Auth"))
+
+
+def _shown(reason: Any) -> str:
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def remove_quietly(path: Path) -> None:
+    """Removes a file that another process may have removed meanwhile."""
+    with contextlib.suppress(OSError):
+        path.unlink()
