@@ -52,6 +52,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: Packages that these modules or rooms alone may import.
 ONLY_IN = {
+    "apache_beam": {"shards.beam"},
     "fsspec": {"stores"},
     "hassil": {"grammar.file"},
     "pyarrow": {"corpora.huggingface"},

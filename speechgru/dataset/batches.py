@@ -13,6 +13,7 @@ line of its manifest; of shards (`records`) not even that.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.dataset.augmented import Augmentation, augment_seed, augmented_frames, speech_reader
 from speechgru.dataset.corpus import Corpus
 from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Part, Sampler, split
+from speechgru.dataset.service import Service
 from speechgru.shards.records import Form
 
 
@@ -67,10 +69,13 @@ def training_batches(
         num_replicas: how many do.
     """
     sampler = make_sampler(corpus, config=config)
+    if config.data.service is not None:
+        corpus.require_places()
     return augmented_batches(
         corpus,
         lambda: sampler.batches_from(start_step),
         config=config,
+        service=None if config.data.service is None else Service(config.data.service),
         replica=replica,
         num_replicas=num_replicas,
     )
@@ -83,6 +88,7 @@ def augmented_batches(
     config: RunConfig,
     replica: int = 0,
     num_replicas: int = 1,
+    service: Service | None = None,
 ) -> tf.data.Dataset:
     """Augmented batches of utterances that stand together as the caller has them.
 
@@ -92,6 +98,7 @@ def augmented_batches(
         config: augmentation, and the parts of a batch.
         replica: whose share of each batch, where several train together.
         num_replicas: how many do.
+        service: whose workers read the records; None for this process.
     """
     augmentation = None
     if corpus.form == "samples":
@@ -103,7 +110,7 @@ def augmented_batches(
             for number, (draws, weights) in enumerate(parts, start=1):
                 yield _Planned(epoch, draws, weights, len(parts) - number)
 
-    return _batches(corpus, plan, config=config, augmentation=augmentation)
+    return _batches(corpus, plan, config=config, augmentation=augmentation, service=service)
 
 
 def batches_of(corpus: Corpus, indices: np.ndarray, *, config: RunConfig, batch_size: int = 32) -> tf.data.Dataset:
@@ -132,6 +139,7 @@ def _batches(
     *,
     config: RunConfig,
     augmentation: Augmentation | None,
+    service: Service | None = None,
 ) -> tf.data.Dataset:
     workers = config.data.num_workers
     names = ("samples_BN", "num_samples_B") if corpus.form == "samples" else ("log_mel_BTM", "num_frames_B")
@@ -144,8 +152,9 @@ def _batches(
         number_of_pass: tf.Tensor,
         length_draws: tf.Tensor,
         weight: tf.Tensor,
+        *read: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        values, labels_L = corpus.load(index)
+        values, labels_L = _unpadded(*read, width=corpus.num_features) if read else corpus.load(index)
         seed = augment_seed(config, number_of_pass, index)
         if augmentation is not None:
             values, _ = augmentation.augment_samples(values, seed, length_draws, strength=augmentation.strength(epoch))
@@ -167,10 +176,17 @@ def _batches(
         return rows.padded_batch(tf.size(indices, out_type=tf.int64))
 
     def records() -> Iterator[tuple[Any, ...]]:
-        for epoch, draws, weights, parts_left in plan():
-            yield epoch, parts_left, draws.indices, draws.passes, draws.length_draws, weights
+        planned, asked = itertools.tee(plan())
+        read: Iterator[tuple[np.ndarray, ...]] = itertools.repeat(())
+        if service is not None:
+            rows = service.read((each.draws.indices for each in asked), places=corpus.places)
+            read = ((each.values_BX, each.lengths_B, each.labels_BL, each.num_labels_B) for each in rows)
+        else:
+            del asked  # it would keep the whole plan
+        for (epoch, draws, weights, parts_left), fields in zip(planned, read, strict=False):
+            yield epoch, parts_left, draws.indices, draws.passes, draws.length_draws, weights, *fields
 
-    signature = (
+    signature: tuple[tf.TensorSpec, ...] = (
         tf.TensorSpec([], tf.float32),
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None], tf.int32),
@@ -178,7 +194,22 @@ def _batches(
         tf.TensorSpec([None, NUM_LENGTH_DRAWS], tf.float32),
         tf.TensorSpec([None], tf.float32),
     )
+    if service is not None:
+        signature += (
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+        )
     batches = tf.data.Dataset.from_generator(records, output_signature=signature)
     # Each inner dataset is one batch, read by a worker of its own; the order stays the plan's.
     batches = batches.interleave(one_batch, cycle_length=workers, num_parallel_calls=workers, deterministic=True)
     return batches.prefetch(2)
+
+
+def _unpadded(
+    values_X: tf.Tensor, length: tf.Tensor, labels_L: tf.Tensor, num_labels: tf.Tensor, *, width: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """In a graph: a row of what a service's worker read, as `Corpus.load` gives it."""
+    values = values_X[: length * (width or 1)]
+    return (values if width is None else tf.reshape(values, [length, width])), labels_L[:num_labels]

@@ -82,7 +82,7 @@ class ShardSource:
 
     def __init__(self, shards: Shards, usable: np.ndarray, *, config: RunConfig):
         self._shards, self._usable = shards, np.asarray(usable, np.int32)
-        self.form = shards.form
+        self.form, self.num_features, self.is_remote = shards.form, shards.num_features, is_remote(shards.folder)
         self.num_frames = frames_of(shards.num_samples[self._usable], config=config)
         sizes = np.bincount(shards.shard_of[self._usable])
         self.blocks = tuple(sizes[sizes > 0].tolist())
@@ -92,6 +92,10 @@ class ShardSource:
 
     def name(self, index: int) -> str:
         return self._shards.utterance_id(int(self._usable[index]))
+
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The files of utterances' records, and the byte at which each begins (`Shards.places`)."""
+        return self._shards.places(self._usable[indices])
 
 
 class Corpus:
@@ -128,6 +132,39 @@ class Corpus:
             for source, start in zip(self._sources, self._starts[:-1], strict=True)
         ]
         return tf.switch_case(number, branches)
+
+    @property
+    def num_features(self) -> int | None:
+        """Numbers a frame, of a corpus of features; None of samples."""
+        return next((source.num_features for source in self._sources if isinstance(source, ShardSource)), None)
+
+    def require_places(self) -> None:
+        """Refuses what the workers of a `tf.data` service cannot read.
+
+        Raises:
+            ConfigError: some of it is a manifest, or shards on a store.
+        """
+        for source in self._sources:
+            if not isinstance(source, ShardSource) or source.is_remote:
+                what = "shards on a store" if isinstance(source, ShardSource) else "a manifest's recordings"
+                raise ConfigError(
+                    f"data.service: its workers read shards in a folder that they see, and data.train names {what}; "
+                    "pack them into such a folder with `speechgru shard`"
+                )
+
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The files of utterances' records, and the byte at which each begins.
+
+        Args:
+            indices: places in a corpus for which `require_places` holds.
+        """
+        numbers = np.searchsorted(self._starts, indices, side="right") - 1
+        paths, offsets = np.empty(len(indices), object), np.empty(len(indices), np.int64)
+        for number in np.unique(numbers):
+            chosen, source = numbers == number, self._sources[number]
+            if isinstance(source, ShardSource):
+                paths[chosen], offsets[chosen] = source.places(indices[chosen] - self._starts[number])
+        return paths, offsets
 
     def name(self, index: int) -> str:
         """The utterance's name for messages."""

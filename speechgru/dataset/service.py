@@ -18,7 +18,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,13 @@ class Rows:
     """The records of a batch.
 
     Args:
-        values: float32, padded with zeros: `samples_BN`, or `log_mel_BTM`.
+        values_BX: float32, padded with zeros: samples, or the numbers of log-mel frame by frame.
         lengths_B: samples or frames of each.
         labels_BL: int32, padded.
         num_labels_B: labels of each.
     """
 
-    values: np.ndarray
+    values_BX: np.ndarray
     lengths_B: np.ndarray
     labels_BL: np.ndarray
     num_labels_B: np.ndarray
@@ -111,7 +111,7 @@ class Service:
         if wanted != count:
             raise AudioError(f"{self.address}: lost {count - wanted} batches with a worker; restart the service")
 
-    def _watched(self, answers: tf.data.Dataset) -> Iterator[tuple[Any, ...]]:
+    def _watched(self, answers: tf.data.Dataset) -> Generator[tuple[Any, ...], None, None]:
         """What the workers answer, read by a thread, so that a dispatcher that is gone is no endless wait."""
         got: queue.Queue[Any] = queue.Queue(_WAITING)
         given_up = threading.Event()

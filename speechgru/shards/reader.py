@@ -21,7 +21,7 @@ import tensorflow as tf
 from speechgru.errors import AudioError, CorpusError, UserError
 from speechgru.shards.folder import ShardFile, read_summary
 from speechgru.shards.places import Place, place_of
-from speechgru.shards.records import FIX, INDEX_DTYPE, Form, Record, decode_record
+from speechgru.shards.records import BYTES_BEFORE, FIX, INDEX_DTYPE, Form, Record, decode_record
 from speechgru.stores import is_remote
 from speechgru.text import Vocabulary
 
@@ -160,6 +160,18 @@ class Shards:
     def utterance_id(self, index: int) -> str:
         """The short name of a record's utterance."""
         return self.read(index).utterance_id
+
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where records lie, for readers of TFRecord files.
+
+        Args:
+            indices: of the records, of shards on a disk.
+
+        Returns:
+            The paths of their files, and the bytes at which the records with their framing begin, int64.
+        """
+        names = np.array([os.path.abspath(self._place.name_of(shard.file)) for shard in self._files], object)
+        return names[self.shard_of[indices]], self._index["offset"][indices].astype(np.int64) - BYTES_BEFORE
 
     def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads one record inside a graph.
