@@ -1,5 +1,6 @@
 """What other tools wrote: the same corpus in every layout gives the same manifests, and faults are named."""
 
+import gzip
 import importlib.util
 import json
 import shutil
@@ -12,6 +13,7 @@ from speechgru.audio.reading import read_recording
 from speechgru.cli import console
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
+from speechgru.corpora.records import read_records
 from speechgru.errors import CorpusError, UserError
 from speechgru.utterances.check import check
 from speechgru.utterances.examination import examine, make_vocabulary
@@ -273,6 +275,49 @@ def test_lhotse_cuts_that_are_no_recordings_are_refused(tree, tmp_path, change, 
         cut |= change
     layouts.write_json_lines(source / "tiny_cuts_train.jsonl.gz", [cut])
     refuse(corpus, source, tmp_path / "out", f"tiny_cuts_train.jsonl.gz:1.*{message}")
+
+
+#: What stands in place of a field.
+ODD = [None, True, -1, 7, 10**400, float("nan"), "", "x", "a\0b", "x" * 5000, "\ud800", [], [1], {}, {"a": 1}]
+
+
+def fields_of(record):
+    """Every field of a record, at any depth, as the container that holds it and the key."""
+    pairs = record.items() if isinstance(record, dict) else enumerate(record) if isinstance(record, list) else ()
+    for key, value in list(pairs):
+        yield record, key
+        yield from fields_of(value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        ("nemo", "train_manifest.json"),
+        ("nemo tarred", "test/tarred_audio_manifest.json"),
+        ("lhotse cuts", "tiny_cuts_test.jsonl.gz"),
+        ("lhotse supervisions", "tiny_supervisions_test.jsonl.gz"),
+        ("lhotse shar", "test/cuts.000000.jsonl.gz"),
+        ("audiofolder jsonl", "data/test/metadata.jsonl"),
+    ],
+)
+def test_a_field_of_another_type_is_one_message_or_a_manifest_that_can_be_read(layout, file, tree, tmp_path):
+    corpus, source = tree(layout)
+    records = [record for _, record in read_records(source / file)]
+    for place, (_, key) in enumerate(fields_of(records[0])):
+        for odd in (ODD[(4 * place + each) % len(ODD)] for each in range(4)):  # all of them take a minute
+            changed = json.loads(json.dumps(records))
+            container, _ = list(fields_of(changed[0]))[place]
+            container[key] = odd
+            content = "".join(json.dumps(record) + "\n" for record in changed).encode()
+            (source / file).write_bytes(gzip.compress(content, 1) if file.endswith(".gz") else content)
+            split = "train" if "train" in file else "test"
+            name = str((source / file).parent if "tarred" in layout or "shar" in layout or "folder" in layout else file)
+            try:
+                manifests = prepare(corpus, tmp_path / "out", source=source, skip_missing=True, **{split: [name]})
+            except UserError:
+                continue
+            for path in manifests.values():
+                read_manifest(path)
 
 
 @needs_pyarrow

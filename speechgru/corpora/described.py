@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +92,13 @@ def further_fields(record: Mapping[str, Any], *, without: Iterable[str] = ()) ->
     return {
         key: value
         for key, value in record.items()
-        if key not in left_out and isinstance(value, str | int | float | bool) and value == value
+        if key not in left_out and (isinstance(value, str) or _is_number(value))
     }
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number (or true, or false) that JSON can write."""
+    return isinstance(value, int | float) and -1e300 < value < 1e300
 
 
 def speaker_name(value: Any) -> str | None:
@@ -119,11 +125,11 @@ class Places:
 
     def find(self, name: str) -> Path:
         """The file of a path, be it absolute; where there is none, the place at which it was to be expected."""
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         if path.is_absolute():
             return path
         for place, base in enumerate(self._bases):
-            if (base / path).exists():
+            if os.path.exists(base / path):  # False of a name that no file can have
                 if place:  # most others lie there too
                     self._bases.insert(0, self._bases.pop(place))
                 return base / path

@@ -70,6 +70,8 @@ class Extraction:
                 self._total += archive.stat().st_size
             except OSError as error:
                 raise CorpusError(f"{archive}: cannot be read ({error.strerror}); copy it again") from error
+        if not self._total:
+            return
         there = next(each for each in (self.folder, *self.folder.parents) if each.exists())
         left = self._total - self._done
         free = shutil.disk_usage(there).free

@@ -24,7 +24,7 @@ from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
 
 #: A place in an ark: `data/wav.ark:17`.
-_IN_ARK = re.compile(r"(.+\.ark):(\d+)")
+_IN_ARK = re.compile(r"(.+\.ark):(\d{1,15})")
 
 
 def prepare(

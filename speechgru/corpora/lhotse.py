@@ -21,7 +21,7 @@ from typing import Any
 
 from speechgru.corpora.described import Described, Faults, Places, further_fields, speaker_name
 from speechgru.corpora.extracting import Extraction, plain_name, suffix_of, tar_members
-from speechgru.corpora.records import read_records, seconds_of, text_of
+from speechgru.corpora.records import objects_of, read_records, seconds_of, text_of
 from speechgru.corpora.sets import prepare_sets
 from speechgru.errors import CorpusError
 from speechgru.progress import Progress, silent
@@ -117,7 +117,7 @@ def _read_set(path: Path, split: str, faults: Faults, extraction: Extraction) ->
         _refuse_cut(cut, where)
         if not isinstance(cut.get("recording"), dict):
             raise CorpusError(
-                f"{where}: the cut {cut.get('id')} has no recording; cuts of features alone hold no sound"
+                f"{where}: the cut {cut.get('id')!s:.100} has no recording; cuts of features alone hold no sound"
             )
         yield from _of_cut(cut, where, reader, faults)
 
@@ -125,8 +125,8 @@ def _read_set(path: Path, split: str, faults: Faults, extraction: Extraction) ->
 def _refuse_cut(cut: Mapping[str, Any], where: str) -> None:
     if cut.get("type") == "MixedCut" or "tracks" in cut:
         raise CorpusError(
-            f"{where}: the cut {cut.get('id')} is mixed of several, which no manifest holds; name the cuts before "
-            "mixing, or save the sound (CutSet.save_audios)"
+            f"{where}: the cut {cut.get('id')!s:.100} is mixed of several, which no manifest holds; name the cuts "
+            "before mixing, or save the sound (CutSet.save_audios)"
         )
     if cut.get("type") not in (None, "MonoCut", "MultiCut", "Cut", "DataCut"):
         raise CorpusError(f"{where}: is a {cut['type']!r:.40}, and not a cut")
@@ -137,9 +137,9 @@ def _of_cut(
 ) -> Iterator[Described]:
     """The utterances of a cut; those of Shar have its sound as a file of their own."""
     start = 0.0 if audio is not None else seconds_of(dict(cut), "start", where) or 0.0
-    supervisions = cut.get("supervisions") or []
+    supervisions = objects_of(cut, "supervisions", where)
     if not supervisions:
-        faults.add(where, f"(the cut {cut.get('id')}) has no supervision, and so no transcript")
+        faults.add(where, f"(the cut {cut.get('id')!s:.100}) has no supervision, and so no transcript")
     for supervision in supervisions:
         yield from _of_supervision(supervision, cut["recording"], where, reader, faults, begin=start, audio=audio)
 
@@ -154,10 +154,12 @@ def _of_supervision(
     begin: float = 0.0,
     audio: Path | None = None,
 ) -> Iterator[Described]:
-    if not isinstance(supervision, dict):
-        raise CorpusError(f"{where}: a supervision must be an object, got {supervision!r:.40}")
-    where = f"{where}: {supervision.get('id')}"
-    begin += seconds_of({"start": max(0.0, float(supervision.get("start") or 0.0))}, "start", where) or 0.0
+    where = f"{where}: {supervision.get('id')!s:.100}"
+    begin += _start_of(supervision, where)
+    if begin < -_EXACT:
+        faults.add(where, f"begins {-begin:.3f} s before its sound")
+        return
+    begin = max(0.0, begin)
     duration, whole = seconds_of(supervision, "duration", where), seconds_of(recording, "duration", where)
     found = reader.find(recording, supervision.get("channel"), where, faults, audio=audio)
     if found is None:
@@ -179,9 +181,9 @@ def _of_supervision(
 
 def _read_supervisions(path: Path, reader: _Recordings, faults: Faults) -> Iterator[Described]:
     beside = path.with_name(path.name.replace("supervisions", "recordings"))
-    recordings = {record.get("id"): record for _, record in read_records(beside)}
+    recordings = {str(record.get("id")): record for _, record in read_records(beside)}
     for number, supervision in read_records(path):
-        recording = recordings.get(supervision.get("recording_id"))
+        recording = recordings.get(str(supervision.get("recording_id")))
         if recording is None:
             faults.add(f"{path}:{number}", f"is of {supervision.get('recording_id')}, which is not in {beside.name}")
         else:
@@ -202,12 +204,33 @@ def _read_shar(folder: Path, split: str, faults: Faults, extraction: Extraction)
         for number, cut in read_records(path):
             where = f"{path}:{number}"
             _refuse_cut(cut, where)
-            if cut.get("id") not in copied:
-                faults.add(where, f"(the cut {cut.get('id')}) has no recording in {tar}")
+            name = str(cut.get("id"))
+            if name not in copied:
+                faults.add(where, f"(the cut {name:.100}) has no recording in {tar}")
             elif isinstance(cut.get("recording"), dict):
-                yield from _of_cut(cut, where, reader, faults, audio=copied[cut["id"]])
+                yield from _of_cut(cut, where, reader, faults, audio=copied[name])
             else:
-                faults.add(where, f"(the cut {cut.get('id')}) does not describe its recording")
+                faults.add(where, f"(the cut {cut.get('id')!s:.100}) does not describe its recording")
+
+
+def _start_of(supervision: dict[str, Any], where: str) -> float:
+    """Where a supervision starts in its cut, in seconds: below 0 where the cut begins inside it."""
+    start = supervision.get("start")
+    if isinstance(start, int | float) and not isinstance(start, bool) and -1e9 < start < 0:
+        return float(start)
+    return seconds_of(supervision, "start", where) or 0.0
+
+
+def _numbers(channels: Any, where: str) -> list[int]:
+    """Numbers of channels, in their order in a file; the first one where none is given.
+
+    Raises:
+        CorpusError: they are something else.
+    """
+    numbers = channels if isinstance(channels, list) and channels else [0 if channels in (None, []) else channels]
+    if not all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < 65_535 for each in numbers):
+        raise CorpusError(f"{where}: channels must be numbers from 0 on, got {channels!r:.40}")
+    return numbers
 
 
 class _Recordings:
@@ -231,17 +254,17 @@ class _Recordings:
                 f"{where}: the recording {name} is changed on reading (transforms, such as another speed); name the "
                 "recordings as they are: training here changes speed and loudness itself"
             )
-        sources = recording.get("sources")
-        if not isinstance(sources, list) or not all(isinstance(each, dict) for each in sources) or not sources:
-            raise CorpusError(f"{where}: the recording {name} has no sources; got {sources!r:.60}")
-        channels = sorted(channel) if isinstance(channel, list) else [0 if channel is None else channel]
-        fitting = [each for each in sources if set(channels) <= set(each.get("channels") or [0])]
+        sources = objects_of(recording, "sources", where)
+        if not sources:
+            raise CorpusError(f"{where}: the recording {name!s:.100} has no sources")
+        channels = _numbers(channel, where)
+        fitting = [each for each in sources if set(channels) <= set(_numbers(each.get("channels"), where))]
         if not fitting:
             faults.add(
                 where, f"is channel {channel} of {name}, whose files have {[s.get('channels') for s in sources]}"
             )
             return None
-        there = list(fitting[0].get("channels") or [0])
+        there = _numbers(fitting[0].get("channels"), where)
         if len(channels) > 1 and len(channels) != len(there):
             faults.add(where, f"is several channels of {name}, and not all; a manifest names one, or all")
             return None

@@ -91,7 +91,8 @@ def _read_set(path: Path, split: str, faults: Faults, extraction: Extraction) ->
     records = [(f"{manifest}:{number}", record) for number, record in read_records(manifest)]
     for where, record in records:
         if not isinstance(record.get("audio_filepath"), str) or not record["audio_filepath"]:
-            raise CorpusError(f"{where}: lacks audio_filepath, the recording's path; got {', '.join(record) or 'none'}")
+            given = repr(record.get("audio_filepath"))[:40]
+            raise CorpusError(f"{where}: audio_filepath must be the recording's path in quotes, got {given}")
     if any("shard_id" in record for _, record in records):
         folder = f"{split}/{manifest.parent.name}"
         audio_of = _copied_out(manifest, records, folder, faults, extraction)

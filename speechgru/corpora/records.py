@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,22 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{where}: is not JSON ({error}): {line[:60]!r}; expected an object a line") from error
+    if b"\\ud" in line.lower():
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(f"{where}: holds half of a character, which UTF-8 cannot hold; correct it") from error
     if not isinstance(record, dict):
         raise CorpusError(f"{where}: expected a JSON object, got {type(record).__name__}")
     return record
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; Python writes no integer of more than 4,300 digits."""
+    try:
+        return repr(value)[:40]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def seconds_of(record: dict[str, Any], key: str, where: str) -> float | None:
@@ -64,8 +77,22 @@ def seconds_of(record: dict[str, Any], key: str, where: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise CorpusError(f"{where}: {key} must be a number of seconds, 0 or more, got {value!r:.40}")
+        raise CorpusError(f"{where}: {key} must be a number of seconds, 0 or more, got {_shown(value)}")
     return float(value)
+
+
+def objects_of(record: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    """A list of objects; empty where there is none.
+
+    Raises:
+        CorpusError: the field is something else.
+    """
+    value = record.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise CorpusError(f"{where}: {key} must be a list of objects, got {value!r:.40}")
+    return value
 
 
 def text_of(record: dict[str, Any], key: str, where: str) -> str | None:
@@ -76,5 +103,5 @@ def text_of(record: dict[str, Any], key: str, where: str) -> str | None:
     """
     value = record.get(key)
     if value is not None and not isinstance(value, str):
-        raise CorpusError(f"{where}: {key} must be text in quotes, got {value!r:.40}")
+        raise CorpusError(f"{where}: {key} must be text in quotes, got {_shown(value)}")
     return value
