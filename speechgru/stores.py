@@ -79,8 +79,8 @@ class Store:
             self._files, self._path = fsspec.core.url_to_fs(self.url)
         except ImportError as error:
             raise UserError(
-                f"{url}: reading from there needs {error.name or error}: pip install 'speechgru[stores]' (s3://), "
-                "gcsfs (gs://) or huggingface_hub (hf://)"
+                f"{url}: a package for this kind of store is missing ({error}): pip install 'speechgru[stores]' for "
+                "s3://, gcsfs for gs://, huggingface_hub for hf://"
             ) from error
         except ValueError as error:
             raise UserError(f"{url}: is no store that fsspec knows ({error})") from error

@@ -90,7 +90,7 @@ def choose_by_name(names: Set[str], share: float) -> set[str]:
 
     Example:
         >>> choose_by_name({"ada", "bob", "eve"}, 0.01), choose_by_name({"ada"}, 0.5)
-        ({'ada'}, set())
+        ({'bob'}, set())
     """
     places = {each: int.from_bytes(hashlib.sha256(each.encode()).digest()[:8], "big") / 2**64 for each in names}
     chosen = {each for each, place in places.items() if place < share}
