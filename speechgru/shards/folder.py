@@ -30,21 +30,10 @@ from speechgru.shards.records import (
     VERSION,
     EncodedRecord,
     Form,
+    ShardFile,
 )
 from speechgru.stores import is_remote
 from speechgru.text import Vocabulary
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardFile:
-    """A finished shard: the names and checksums of its two files, as `shards.json` lists them."""
-
-    file: str
-    num_records: int
-    size_bytes: int
-    sha256: str
-    index: str
-    index_sha256: str
 
 
 def write_shard(folder: str | Path, number: int, records: Iterator[EncodedRecord], *, max_bytes: float) -> ShardFile:

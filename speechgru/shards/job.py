@@ -19,10 +19,10 @@ from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, CorpusError, UserError
 from speechgru.files import atomic_path, open_file, read_text, write_json
 from speechgru.progress import Progress
-from speechgru.shards.folder import ShardFile, damage_of, read_summary
+from speechgru.shards.folder import damage_of, read_summary
 from speechgru.shards.parts import Part
 from speechgru.shards.places import SHARDS
-from speechgru.shards.records import SUMMARY_NAME
+from speechgru.shards.records import SUMMARY_NAME, ShardFile
 from speechgru.shards.settings import complete_settings
 from speechgru.stores import Store
 from speechgru.text import Vocabulary

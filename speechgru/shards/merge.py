@@ -24,12 +24,12 @@ from speechgru.errors import CorpusError
 from speechgru.files import ANY_SIZE, open_file, room_for
 from speechgru.process.locked_folder import locked_folder
 from speechgru.progress import Progress, silent
-from speechgru.shards.folder import ShardFile, read_summary, write_shard, write_summary
+from speechgru.shards.folder import read_summary, write_shard, write_summary
 from speechgru.shards.job import PLAN_NAME, refuse_too_few
 from speechgru.shards.pack import ShardSummary, summarize, work_folder
 from speechgru.shards.parts import Part
 from speechgru.shards.places import place_of
-from speechgru.shards.records import SUMMARY_NAME, EncodedRecord
+from speechgru.shards.records import SUMMARY_NAME, EncodedRecord, ShardFile
 from speechgru.stores import Store, is_remote, joined
 from speechgru.text import Vocabulary
 

@@ -26,10 +26,10 @@ from speechgru.model.build import build_front_end
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.ordered import map_in_order
 from speechgru.progress import Progress, silent
-from speechgru.shards.folder import ShardFile, read_summary, write_shard, write_summary
+from speechgru.shards.folder import read_summary, write_shard, write_summary
 from speechgru.shards.job import Job, Plan, Planned
 from speechgru.shards.parts import Part
-from speechgru.shards.records import EncodedRecord, Form, Record, encode_record
+from speechgru.shards.records import EncodedRecord, Form, Record, ShardFile, encode_record
 from speechgru.shards.settings import refuse_changed_samples, settings_of
 from speechgru.stores import Store, cache_folder, is_remote, joined
 from speechgru.utterances.examination import read_utterance

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from speechgru.files import ANY_SIZE, make_folder, read_file, sha256_of
-from speechgru.shards.records import OPEN_FILES
+from speechgru.shards.records import OPEN_FILES, ShardFile
 from speechgru.stores import Store, cache_folder, is_remote, joined, remove_quietly
-
-if TYPE_CHECKING:
-    from speechgru.shards.folder import ShardFile
-
 
 #: The names of shards.
 SHARDS = "shard-*.tfrecord"

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import AudioError, CorpusError, UserError
-from speechgru.shards.folder import ShardFile, read_summary
+from speechgru.shards.folder import read_summary
 from speechgru.shards.places import Place, place_of
-from speechgru.shards.records import BYTES_BEFORE, FIX, INDEX_DTYPE, Form, Record, decode_record
+from speechgru.shards.records import BYTES_BEFORE, FIX, INDEX_DTYPE, Form, Record, ShardFile, decode_record
 from speechgru.stores import is_remote
 from speechgru.text import Vocabulary
 

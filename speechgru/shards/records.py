@@ -99,6 +99,18 @@ class EncodedRecord:
     min_steps: int
 
 
+@dataclasses.dataclass(frozen=True)
+class ShardFile:
+    """A finished shard: the names and checksums of its two files, as `shards.json` lists them."""
+
+    file: str
+    num_records: int
+    size_bytes: int
+    sha256: str
+    index: str
+    index_sha256: str
+
+
 def compact_samples(samples_N: np.ndarray) -> np.ndarray:
     """The samples as int16 where that loses nothing, to the last bit; else as they are.
 
