@@ -31,6 +31,10 @@ class GrammarError(UserError):
     """A grammar's file that cannot be read, or says what cannot be understood."""
 
 
+class LanguageError(UserError):
+    """A language model's file that cannot be read, or texts that none can be made of."""
+
+
 class CorpusError(UserError):
     """A corpus that is not where it was said to be, or is not what it should be."""
 

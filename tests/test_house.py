@@ -34,7 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
     frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "voices"}),
-    frozenset({"grammar"}),
+    frozenset({"grammar", "language"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
     frozenset({"config"}),
@@ -95,6 +95,7 @@ LIGHT = (
     "decoding",
     "doctor",
     "grammar",
+    "language",
     "metrics",
     "recording",
     "report",

@@ -27,6 +27,8 @@ a label's run is shorter than the sound that it stands for.
 >>> scorer = Hotwords({"NO": 2.0}).prepared(Spelling(str.lower, vocabulary, {}))
 >>> isinstance(scorer, Scorer), dict(scorer)
 (True, {'no': 2.0})
+>>> LanguageScorer(None, LanguageWeights(weight=0.8)).description
+"the recogniser's own language model"
 >>> class Uniform:  # samples -> log-probabilities, as every `Predictor`; a step for each ten samples
 ...     def log_probs(self, samples_N):
 ...         return np.full([len(samples_N) // 10, 4], np.log(0.25))
@@ -45,6 +47,7 @@ from speechgru.decoding.greedy import collapse, greedy_decode
 from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.hypothesis import Hypothesis, Word
 from speechgru.decoding.keywords import Detection, KeywordScorer, KeywordSpotter
+from speechgru.decoding.language import LanguageScorer, LanguageWeights
 from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
@@ -62,6 +65,8 @@ __all__ = [
     "Hypothesis",
     "KeywordScorer",
     "KeywordSpotter",
+    "LanguageScorer",
+    "LanguageWeights",
     "Phrases",
     "Predictor",
     "PrefixScorer",

@@ -17,12 +17,14 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.decoding.language import LanguageScorer, LanguageWeights, as_language, language_from
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.search import Pruning
 from speechgru.errors import TextError, UserError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
+from speechgru.language import LanguageModel
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: The beam of those who ask for what only a beam can do and name no width.
@@ -45,7 +47,9 @@ class DecodingOptions:
         phrases: the only texts that are allowed.
         grammar: the only sentences that are allowed, which give hypotheses an intent and slots: a `Grammar`, or True
             for the one that the recogniser carries; kept as a `GrammarConstraint`.
-        scorers: what else scores texts, such as a language model of your own: each a `PrefixScorer` for the
+        language: a language model, or a `Scorer` that weights one, such as `LanguageScorer`; True for the one that the
+            recogniser carries; kept as a `Scorer`.
+        scorers: what else scores texts, such as a model of your own: each a `PrefixScorer` for the
             recogniser's vocabulary, a function or class that makes one of a vocabulary, or a `Scorer`; kept as
             `Scorer`s.
         pruning: what else the search may leave out.
@@ -70,6 +74,7 @@ class DecodingOptions:
     hotword_boost: float = HOTWORD_BOOST
     phrases: Phrases | None = None
     grammar: Grammar | GrammarConstraint | bool | None = None
+    language: LanguageModel | Scorer | bool | None = None
     scorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
     pruning: Pruning | None = None
     threshold: float | None = None
@@ -92,13 +97,14 @@ class DecodingOptions:
             raise UserError("a threshold is a margin, a number of at most 0, got NaN")
         object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
         object.__setattr__(self, "grammar", _as_constraint(self.grammar))
+        object.__setattr__(self, "language", as_language(self.language))
         if not isinstance(self.scorers, Sequence):
             raise UserError(f"scorers must be a list of scorers, got {self.scorers!r}; put it in a list")
         object.__setattr__(self, "scorers", tuple(as_scorer(given) for given in self.scorers))
         if self.beam_width == 1 and (self.all_scorers or self.pruning):
             raise UserError(
-                "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers or "
-                f"pruning; give a width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
+                "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers, language "
+                f"model or pruning; give a width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
             )
 
     @property
@@ -132,6 +138,7 @@ class DecodingOptions:
             "repeat_phrases": False,
             "grammar": None,
             "silence": True,
+            "language_model": None,
             "scorers": [scorer.description for scorer in self._own_scorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
             "threshold": self.threshold if self.threshold is None or math.isfinite(self.threshold) else None,
@@ -177,6 +184,14 @@ class DecodingOptions:
         if not isinstance(self.grammar, GrammarConstraint) or self.grammar.grammar is not None:
             return self
         return dataclasses.replace(self, grammar=dataclasses.replace(self.grammar, grammar=grammar))
+
+    def with_language_of(self, language: Scorer | None) -> DecodingOptions:
+        """The same where the recogniser's own language model is asked for and this is it, or None where it has none."""
+        asked = self.language
+        if not isinstance(asked, LanguageScorer) or asked.model is not None or language is None:
+            return self
+        weighted = getattr(language, "weighted", None)
+        return dataclasses.replace(self, language=language if weighted is None else weighted(asked.weights))
 
     def is_command(self, text: str) -> bool:
         """Whether a text is one that these options allow: a sentence of the grammar, or one of the phrases.
@@ -248,6 +263,11 @@ def options_from_lists(
     grammar: bool = False,
     grammar_file: str | Path | None = None,
     silence: bool = True,
+    language: bool = False,
+    language_model: str | Path | None = None,
+    language_weight: float | None = None,
+    word_bonus: float | None = None,
+    unknown_penalty: float | None = None,
     scorers: Sequence[str] = (),
     threshold: float | None = None,
 ) -> DecodingOptions:
@@ -263,6 +283,9 @@ def options_from_lists(
         grammar: whether the grammar that the recogniser carries is the only thing allowed.
         grammar_file: a grammar's file or folder: as `grammar`, another one.
         silence: whether nothing may be the answer too where phrases or a grammar are given.
+        language: whether the language model that the recogniser carries scores texts.
+        language_model: a language model's file: as `language`, another one.
+        language_weight, word_bonus, unknown_penalty: what it counts (`LanguageWeights`).
         threshold: the least margin at which a text is accepted; the recogniser's own when None.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
 
@@ -285,6 +308,8 @@ def options_from_lists(
             "a threshold judges what was found among the texts that may be, but any text may be; name a file of "
             "phrases (--phrases FILE), or use the grammar (--grammar)"
         )
+    weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
+    language_scorer = language_from(language, language_model, weights)
     boosts: dict[str, float] = {}
     origins: dict[str, str] = {}
     phrases = None
@@ -305,7 +330,7 @@ def options_from_lists(
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
     if beam_width is None:
-        needs_beam = bool(boosts or phrases or constraint or scorers or n_best > 1)
+        needs_beam = bool(boosts or phrases or constraint or language_scorer or scorers or n_best > 1)
         beam_width = max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1
     return DecodingOptions(
         beam_width=beam_width,
@@ -313,6 +338,7 @@ def options_from_lists(
         hotwords=boosts,
         phrases=phrases,
         grammar=constraint,
+        language=language_scorer,
         scorers=[load_scorer(named) for named in scorers],
         threshold=threshold,
         origins=origins,

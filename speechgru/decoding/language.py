@@ -1,0 +1,308 @@
+"""A language model over words as a scorer of the beam: each word counts when it is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
+from speechgru.errors import UserError
+from speechgru.language import LanguageModel, read_language_model
+from speechgru.language.words import WordList
+from speechgru.text import BLANK_ID, Vocabulary
+
+#: What a word's log-probability counts beside the recogniser's, and what each word is given back, where nobody has
+#: tuned them (`speechgru tune --decoding`).
+USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY = 0.5, 1.0, 10.0
+
+#: What begins a subword that begins a word.
+_WORD_BEGINNING = "\u2581"
+#: Beginnings of words that are remembered, at most.
+_REMEMBERED = 1 << 18
+
+# What is spelt of a word: its letters, or None once it can become no known word and was counted.
+_Word = str | None
+_State = tuple[Hashable, _Word]
+
+
+@dataclass(frozen=True)
+class LanguageWeights:
+    """What a language model counts beside a recogniser; None stands for what travels with it, or the usual.
+
+    Args:
+        weight: of a word's log-probability beside the recogniser's; 0 leaves that alone.
+        word_bonus: natural logarithm that each word is given: a language model makes every longer text less probable.
+        unknown_penalty: natural logarithm that is taken off for each word that the model does not know, beside what
+            the model itself gives to unknown words; infinite to allow known words alone.
+
+    Raises:
+        UserError: one is out of range.
+
+    Example:
+        >>> LanguageWeights(weight=0.8).over(LanguageWeights(0.3, 0.5)).word_bonus
+        0.5
+    """
+
+    weight: float | None = None
+    word_bonus: float | None = None
+    unknown_penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("weight", 0.0, 1e3),
+            ("word_bonus", -1e3, 1e3),
+            ("unknown_penalty", 0.0, math.inf),
+        ):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                words = name.replace("_", " ")
+                raise UserError(f"the {words} of a language model is a number from {least:g} to {most:g}, got {value}")
+
+    def over(self, other: LanguageWeights) -> LanguageWeights:
+        """These, and those of another where there are none."""
+        own = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return dataclasses.replace(other, **own)
+
+    def as_record(self) -> dict[str, float | None]:
+        """JSON-ready fields; an infinite penalty is the text `infinite`."""
+        record: dict[str, Any] = dataclasses.asdict(self)
+        if record["unknown_penalty"] == math.inf:
+            record["unknown_penalty"] = "infinite"
+        return record
+
+
+#: What counts where neither the user nor the recogniser says anything.
+USUAL_WEIGHTS = LanguageWeights(USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY)
+
+
+@dataclass(frozen=True)
+class LanguageScorer(Scorer):
+    """A language model over words; what it adds to a text's score is
+
+        weight * (log p(words and the sentence's end)) + word_bonus * words - unknown_penalty * unknown words
+
+    Args:
+        model: the language model; None stands for the one that the recogniser carries.
+        weights: what it counts.
+
+    Example:
+        >>> LanguageScorer(None).description
+        "the recogniser's own language model"
+    """
+
+    model: LanguageModel | None
+    weights: LanguageWeights = LanguageWeights()
+
+    @property
+    def description(self) -> str:
+        if self.model is None:
+            return "the recogniser's own language model"
+        weights = self.weights.over(USUAL_WEIGHTS)
+        closed = ", known words only" if weights.unknown_penalty == math.inf else ""
+        return f"{self.model.description} (weight {weights.weight:g}, bonus {weights.word_bonus:g} a word{closed})"
+
+    def as_record(self) -> dict[str, Any]:
+        model = None if self.model is None else self.model.description
+        return {"language_model": {"model": model, **self.weights.over(USUAL_WEIGHTS).as_record()}}
+
+    def weighted(self, weights: LanguageWeights) -> LanguageScorer:
+        """The same with these weights, and its own where there are none."""
+        return dataclasses.replace(self, weights=weights.over(self.weights))
+
+    def prepared(self, spelling: Spelling) -> LanguageScorer:
+        if self.model is None:
+            raise UserError(
+                "this recogniser carries no language model; give one (--language-model FILE), or export it with one"
+            )
+        return self
+
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
+        if self.model is None:
+            raise UserError(
+                "the recogniser's own language model was asked for, and none was given; prepare the options"
+            )
+        return _compile(self.model, self.weights.over(USUAL_WEIGHTS), vocabulary, blank_id)
+
+
+def as_language(given: LanguageModel | Scorer | bool | None) -> Scorer | None:
+    """What stands in `DecodingOptions.language` as a `Scorer`.
+
+    Raises:
+        UserError: it is no language model.
+    """
+    if given is None or isinstance(given, Scorer):
+        return given
+    if isinstance(given, bool):
+        return LanguageScorer(None) if given else None
+    if isinstance(given, LanguageModel):
+        return LanguageScorer(given)
+    raise UserError(f"language must be a LanguageModel, or True for the recogniser's own, got {given!r:.60}")
+
+
+def language_from(is_own: bool, path: str | Path | None, weights: LanguageWeights) -> LanguageScorer | None:
+    """The scorer that command-line options ask for; None where they ask for none.
+
+    Args:
+        is_own: whether the recogniser's own model is asked for.
+        path: another model's file.
+        weights: what it counts.
+
+    Raises:
+        UserError: the file cannot be read, or weights are given and no model.
+    """
+    if path is not None:
+        return LanguageScorer(read_language_model(path), weights)
+    if is_own:
+        return LanguageScorer(None, weights)
+    if weights != LanguageWeights():
+        raise UserError(
+            "the weights of a language model are given, and no model; name its file (--language-model FILE), or use "
+            "the recogniser's own (--language)"
+        )
+    return None
+
+
+@lru_cache(maxsize=16)
+def _compile(
+    model: LanguageModel, weights: LanguageWeights, vocabulary: Vocabulary, blank_id: int
+) -> WholeWordScorer | SpeltWordScorer:
+    """The scorer for one vocabulary; kept, because the same model serves many utterances."""
+    texts: list[str] = list(vocabulary.written.entries)
+    texts.insert(blank_id, "")
+    if vocabulary.unit == "word":
+        return WholeWordScorer(model, weights, texts)
+    return SpeltWordScorer(model, weights, [text.replace(_WORD_BEGINNING, " ") for text in texts])
+
+
+class _WordScorer(PrefixScorer):
+    """What a word counts."""
+
+    def __init__(self, model: LanguageModel, weights: LanguageWeights):
+        assert weights.weight is not None and weights.word_bonus is not None and weights.unknown_penalty is not None
+        self._model, self._weight, self._bonus = model, weights.weight, weights.word_bonus
+        self._penalty = weights.unknown_penalty
+        self.max_change = max(0.0, self._bonus)
+        self.is_constraint = self._penalty == math.inf
+
+    def _after_word(self, state: Any, word: str) -> tuple[Hashable, float]:
+        """The model's state after one more word, and the change of the score."""
+        following, log_prob = self._model.score(state, word)
+        # No probability is above 1, whatever the rounding of a model's file made of it.
+        change = self._weight * min(0.0, log_prob) + self._bonus
+        return following, change if self._model.knows(word) else change - self._penalty
+
+    def _at_end(self, state: Any) -> float:
+        return self._weight * min(0.0, self._model.finish(state))
+
+
+class WholeWordScorer(_WordScorer):
+    """Scores a vocabulary whose labels are words.
+
+    Args:
+        model: the language model.
+        weights: what it counts, none of them None.
+        words: of each column its word; empty for the blank.
+    """
+
+    def __init__(self, model: LanguageModel, weights: LanguageWeights, words: list[str]):
+        super().__init__(model, weights)
+        self._words = words
+
+    def start(self) -> Hashable:
+        return self._model.start()
+
+    def extend(self, state: Hashable, label: int) -> tuple[Hashable, float]:
+        return self._after_word(state, self._words[label])
+
+    def finish(self, state: Hashable) -> float:
+        return self._at_end(state)
+
+
+class SpeltWordScorer(_WordScorer):
+    """Scores a vocabulary whose labels spell words, letter by letter or in pieces.
+
+    A word counts when the space behind it, or the end, shows that it is complete; but one that can become no known
+    word counts as unknown at once, so that the beam need not follow it to its end. (pyctcdecode takes off a part of its
+    penalty there. What a complete text adds is the same.)
+
+    Args:
+        model: the language model.
+        weights: what it counts, none of them None.
+        texts: what each column writes, with a space where a word begins or ends; empty for the blank.
+    """
+
+    def __init__(self, model: LanguageModel, weights: LanguageWeights, texts: list[str]):
+        super().__init__(model, weights)
+        self._texts = texts
+        self._beginnings = None if model.words is None else _Beginnings(model.words)
+        # A piece such as " a" ends a word, and may begin one that is unknown at once.
+        self.max_change *= max((len(text.split()) + text.startswith(" ") for text in texts), default=1) or 1
+
+    def start(self) -> _State:
+        return self._model.start(), ""
+
+    def extend(self, state: _State, label: int) -> tuple[_State, float]:
+        before, word = state
+        text = self._texts[label]
+        if " " not in text:
+            return self._spelt(before, word, text)
+        change = 0.0
+        for position, part in enumerate(text.split(" ")):
+            if position:
+                before, more = self._completed(before, word)
+                word, change = "", change + more
+            if part:
+                (before, word), more = self._spelt(before, word, part)
+                change += more
+        return (before, word), change
+
+    def finish(self, state: _State) -> float:
+        before, change = self._completed(*state)
+        return change + self._at_end(before)
+
+    def steps_needed(self, state: _State) -> tuple[int, int]:
+        word = state[1]
+        if not self.is_constraint or not word or self._model.knows(word):
+            return 0, 0
+        return 1, 1
+
+    def _spelt(self, before: Hashable, word: _Word, part: str) -> tuple[_State, float]:
+        """A word with some letters more."""
+        if word is None:
+            return (before, None), 0.0
+        word += part
+        if self._beginnings is None or word in self._beginnings:
+            return (before, word), 0.0
+        after, change = self._after_word(before, word)
+        return (after, None), change
+
+    def _completed(self, before: Hashable, word: _Word) -> tuple[Hashable, float]:
+        """The model's state where a word ends, and the change of the score."""
+        return self._after_word(before, word) if word else (before, 0.0)
+
+
+class _Beginnings:
+    """Which letters begin a word of a list; remembers, because the search asks for the same ones again and again."""
+
+    def __init__(self, words: WordList):
+        self._words = words
+        self._spans: dict[str, tuple[int, int]] = {}
+
+    def __contains__(self, letters: str) -> bool:
+        first, end = self._span(letters)
+        return first < end
+
+    def _span(self, letters: str) -> tuple[int, int]:
+        span = self._spans.get(letters)
+        if span is None:
+            within = self._spans.get(letters[:-1]) or (0, len(self._words))
+            span = self._words.beginning_with(letters, *within)
+            if len(self._spans) >= _REMEMBERED:
+                self._spans.clear()
+            self._spans[letters] = span
+        return span

@@ -1,0 +1,20 @@
+"""Language models over words: what people say, whoever says it.
+
+A `LanguageModel` gives the probability of the next word of a sentence, unknown words included. `read_language_model`
+reads one of a file: an ARPA file, KenLM's binary forms, or the compact form that `speechgru language convert` writes.
+`decoding.LanguageScorer` lets a beam score texts by one. NumPy and plain Python only, as in all of decoding.
+
+>>> from pathlib import Path
+>>> rows = ["\\\\data\\\\", "ngram 1=4", "\\\\1-grams:", "-1 <unk>", "-99 <s>", "-0.5 </s>", "-0.4 yes", "\\\\end\\\\"]
+>>> _ = Path("tiny.arpa").write_text("\\n".join(rows))
+>>> model = read_language_model("tiny.arpa")
+>>> isinstance(model, LanguageModel), model.knows("yes"), model.knows("no")
+(True, True, False)
+>>> round(model.log_prob("yes yes"), 3)  # natural logarithm, with the sentence's end
+-2.993
+"""
+
+from speechgru.language.model import LanguageModel
+from speechgru.language.reading import read_language_model
+
+__all__ = ["LanguageModel", "read_language_model"]

@@ -1,0 +1,208 @@
+"""An n-gram model with backing off, over sorted arrays in memory or in a file."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechgru.errors import LanguageError
+from speechgru.language.model import LanguageModel
+from speechgru.language.tables import Grams, Order, Values, build_orders
+from speechgru.language.words import WordList
+
+#: The marks of a sentence's borders and of words that a model lacks, as ARPA files have them.
+BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+_MARKS = frozenset((BEGIN, END, UNKNOWN))
+
+#: The log-probability of unknown words where a model has no mark for them, as in KenLM.
+MISSING_UNKNOWN = -100 * math.log(10)
+
+#: Answers that are remembered, at most.
+_REMEMBERED = 1 << 17
+
+# The state after some words: of each of its ends, from the last word alone on, the place among the n-grams of that
+# order, or -1 where it is none.
+_State = tuple[int, ...]
+
+
+class NGramModel(LanguageModel):
+    """p(w | c), of the longest n-gram (c, w) that the model has, and a backoff for each word of c dropped before.
+
+        p(w | c) = P(c w) where the model has c w, else B(c) p(w | c without its oldest word)
+
+    with B(c) = 1 for a context that the model lacks (Katz 1987; ARPA's format). No context that cannot change a score
+    is kept in a state, so that texts whose ends score alike meet.
+
+    Args:
+        words: all its words with the marks, sorted.
+        orders: its n-grams, from single words on; their words are places in `words`.
+
+    Raises:
+        LanguageError: a mark is missing.
+    """
+
+    words: WordList
+
+    def __init__(self, words: WordList, orders: Sequence[Order]):
+        self.words, self.orders = words, tuple(orders)
+        self._begin, self._end, self._unknown = (words.place(mark) for mark in (BEGIN, END, UNKNOWN))
+        for mark, place in ((BEGIN, self._begin), (END, self._end), (UNKNOWN, self._unknown)):
+            if place < 0:
+                raise LanguageError(f"the model lacks the word {mark}; make it with a tool that marks sentences")
+        self._log_probs = [_Looked.up(each.log_probs) for each in self.orders]
+        self._backoffs = [_Looked.up(each.backoffs) for each in self.orders if each.backoffs is not None]
+        self._words = [each.words_N.data for each in self.orders]
+        self._first = [each.first_N.data for each in self.orders if each.first_N is not None]
+        self._place: dict[str, int] = {}
+        self._moves: dict[tuple[_State, int], tuple[_State, float]] = {}
+
+    @classmethod
+    def build(cls, words: Sequence[str], given: Sequence[Grams], *, name: str = "the model") -> NGramModel:
+        """A model of n-grams as a file lists them.
+
+        Args:
+            words: the words that the n-grams' indices mean.
+            given: of each order its n-grams; of the first every word once, in any order.
+            name: what messages name.
+
+        Raises:
+            LanguageError: an n-gram stands twice, or a mark of a sentence's borders is missing.
+        """
+        sorted_words = WordList.of(words)
+        place_of_W = np.array([sorted_words.place(word) for word in words], np.int64)
+        placed = [Grams(place_of_W[grams.ids_NK], grams.log_probs_N, grams.backoffs_N) for grams in given]
+        by_place_N = np.argsort(placed[0].ids_NK[:, 0])
+        ones = placed[0]
+        placed[0] = Grams(ones.ids_NK[by_place_N], ones.log_probs_N[by_place_N], ones.backoffs_N[by_place_N])
+        orders = build_orders(placed, num_words=len(words), name=name)
+        try:
+            model = cls(sorted_words, orders)
+        except LanguageError as error:
+            raise LanguageError(f"{name}: {error}") from error
+        model._fill_missing()
+        return model
+
+    @property
+    def order(self) -> int:
+        """The words of its longest n-grams."""
+        return len(self.orders)
+
+    @property
+    def num_words(self) -> int:
+        """How many words it knows, without the marks."""
+        return len(self.words) - len(_MARKS)
+
+    @property
+    def description(self) -> str:
+        return f"{self.order}-gram model of {self.num_words:,} words"
+
+    def start(self) -> _State:
+        return self._trimmed([self._begin])
+
+    def knows(self, word: str) -> bool:
+        return self._place_of(word) != self._unknown
+
+    def score(self, state: _State, word: str) -> tuple[_State, float]:
+        return self._move(state, self._place_of(word))
+
+    def finish(self, state: _State) -> float:
+        return self._move(state, self._end)[1]
+
+    def _place_of(self, word: str) -> int:
+        found = self._place.get(word)
+        if found is None:
+            found = -1 if word in _MARKS else self.words.place(word)
+            found = self._unknown if found < 0 else found
+            if len(self._place) >= _REMEMBERED:
+                self._place.clear()
+            self._place[word] = found
+        return found
+
+    def _move(self, state: _State, word: int) -> tuple[_State, float]:
+        """The state after a word, and the word's log-probability; asked once of each, while there is room."""
+        move = self._moves.get((state, word))
+        if move is None:
+            move = self._look_up(state, word)
+            if len(self._moves) >= _REMEMBERED:
+                self._moves.clear()
+            self._moves[state, word] = move
+        return move
+
+    def _look_up(self, state: _State, word: int) -> tuple[_State, float]:
+        log_prob = self._log_probs[0][word]
+        following = [word]
+        # From the shortest context to the longest: each either has the n-gram, or pays its backoff for not having it.
+        for depth, node in enumerate(state):
+            found = -1
+            if node >= 0:
+                first, words = self._first[depth], self._words[depth + 1]
+                end = first[node + 1]
+                place = bisect_left(words, word, first[node], end)
+                if place < end and words[place] == word:
+                    found = place
+                    log_prob = self._log_probs[depth + 1][place]
+                else:
+                    log_prob += self._backoffs[depth][node]
+            following.append(found)
+        return self._trimmed(following[: self.order - 1]), log_prob
+
+    def _trimmed(self, nodes: list[int]) -> _State:
+        """A state without the longest contexts, as long as they change no score: nothing follows, and they are free."""
+        while nodes:
+            depth, node = len(nodes) - 1, nodes[-1]
+            if depth < len(self._first) and node >= 0:
+                first = self._first[depth]
+                if first[node] != first[node + 1] or self._backoffs[depth][node] != 0:
+                    break
+            nodes.pop()
+        return tuple(nodes)
+
+    def words_of(self, depth: int, node: int) -> list[int]:
+        """The words of one n-gram, as places in `words`, oldest first.
+
+        Args:
+            depth: its order, counted from 0.
+            node: its place among those of its order.
+        """
+        words: list[int] = []
+        while depth >= 0:
+            words.append(int(self.orders[depth].words_N[node]))
+            depth -= 1
+            if depth >= 0:
+                node = self.orders[depth].parent_of(node)
+        return words[::-1]
+
+    def _fill_missing(self) -> None:
+        """Gives the n-grams that stand for nothing but longer ones the probability that backing off gives."""
+        for depth in range(1, self.order):
+            log_probs_N = self.orders[depth].log_probs.codes_N
+            for node in np.flatnonzero(np.isnan(log_probs_N)).tolist():
+                *context, word = self.words_of(depth, node)
+                state: _State = ()
+                for each in context[1:]:
+                    state = self._look_up(state, each)[0]
+                parent = self.orders[depth - 1].parent_of(node)
+                log_probs_N[node] = self._look_up(state, word)[1] + self._backoffs[depth - 1][parent]
+        self._moves.clear()
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Numbers that are looked up one at a time, through their levels."""
+
+    codes: Any
+    levels: list[float]
+
+    @classmethod
+    def up(cls, values: Values) -> Any:
+        """What gives a value for a place, as fast as there is a way."""
+        codes = values.codes_N.data
+        return codes if values.levels is None else cls(codes, values.levels.tolist())
+
+    def __getitem__(self, place: int) -> float:
+        return self.levels[self.codes[place]]

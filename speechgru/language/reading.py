@@ -1,0 +1,31 @@
+"""A language model's file, whatever its form: its first bytes say which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from speechgru.errors import LanguageError
+from speechgru.files import ANY_SIZE, open_file
+from speechgru.language.arpa import read_arpa, reading
+from speechgru.language.model import LanguageModel
+from speechgru.progress import Progress, silent
+
+_MOST_MARK = 64
+
+
+def read_language_model(path: str | Path, *, progress: Progress = silent) -> LanguageModel:
+    """Reads a language model over words: an ARPA file (plain or packed by gzip).
+
+    Args:
+        path: the file.
+        progress: reports what takes seconds.
+
+    Raises:
+        LanguageError: the file is missing, damaged, or of no form that can be read; says what can.
+    """
+    path = Path(path)
+    with reading(path), open_file(path, most=ANY_SIZE) as stream:
+        mark = stream.read(_MOST_MARK)
+    if not mark.strip():
+        raise LanguageError(f"{path}: is empty; give a language model (ARPA)")
+    return read_arpa(path, progress=progress)

@@ -1,0 +1,61 @@
+"""Many words as one text, sorted: found by halving, whether they lie in memory or in a file."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+#: Above every byte of UTF-8.
+_BEYOND = b"\xff"
+
+
+class WordList(Sequence[bytes]):
+    """Words in the order of their UTF-8 bytes, which is that of their code points; each is numbered by its place.
+
+    Args:
+        text: the UTF-8 of all words, one after the other.
+        ends_W: where each word ends in it.
+
+    Example:
+        >>> words = WordList.of(["on", "off", "of"])
+        >>> len(words), words[0], words.place("off"), words.place("none")
+        (3, b'of', 1, -1)
+        >>> words.beginning_with("of", 0, 3)
+        (0, 2)
+    """
+
+    def __init__(self, text: memoryview | bytes, ends_W: np.ndarray):
+        self.text, self.ends_W = memoryview(text), ends_W
+        self._ends = ends_W.data
+
+    @classmethod
+    def of(cls, words: Iterable[str]) -> WordList:
+        """The list of some words, each once."""
+        encoded = sorted({word.encode("utf-8") for word in words})
+        return cls(b"".join(encoded), np.cumsum([len(word) for word in encoded], dtype=np.uint32))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, place: int) -> bytes:  # type: ignore[override]
+        return bytes(self.text[self._ends[place - 1] if place else 0 : self._ends[place]])
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends_W.tolist():
+            yield bytes(self.text[start:end])
+            start = end
+
+    def place(self, word: str) -> int:
+        """The place of a word; -1 where it is none of these."""
+        wanted = word.encode("utf-8", "surrogatepass")
+        place = bisect_left(self, wanted)
+        return place if place < len(self) and self[place] == wanted else -1
+
+    def beginning_with(self, beginning: str, start: int, end: int) -> tuple[int, int]:
+        """Of the words from `start` to before `end` those that begin so: the first place and the one after the last."""
+        wanted = beginning.encode("utf-8", "surrogatepass")
+        first = bisect_left(self, wanted, start, end)
+        return first, bisect_left(self, wanted + _BEYOND, first, end)

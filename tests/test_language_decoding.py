@@ -1,0 +1,108 @@
+"""A language model in the beam: scores of all texts against brute force, in letters, subwords and words."""
+
+import math
+
+import numpy as np
+import pytest
+from languages import TOY, Definition
+from test_beam import WIDE, random_log_probs, texts_by_brute_force
+
+from speechgru.decoding import DecoderStream, DecodingOptions, LanguageScorer, LanguageWeights, decode
+from speechgru.errors import UserError
+from speechgru.language import read_language_model
+from speechgru.text import Vocabulary
+
+LETTERS = Vocabulary([" ", "a", "b"])
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "toy.arpa").write_text(TOY)
+    return read_language_model(tmp_path / "toy.arpa")
+
+
+def expected_score(log_prob, text, weights):
+    definition, words = Definition(TOY), text.split()
+    known = [word in ("a", "b", "ab") for word in words]
+    score = log_prob + weights.weight * sum(definition.scores(text)) + weights.word_bonus * len(words)
+    return score - weights.unknown_penalty * known.count(False) if False in known else score
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "weights",
+    [LanguageWeights(0.7, 0.0, 0.0), LanguageWeights(1.3, 2.5, 4.0), LanguageWeights(0.0, -1.0, 1.0)],
+    ids=["plain", "all", "none"],
+)
+def test_scores_are_those_of_all_paths_and_the_model(model, weights, seed):
+    log_probs_SV = random_log_probs(seed)
+    options = DecodingOptions(beam_width=WIDE, n_best=WIDE, language=LanguageScorer(model, weights))
+    found = decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=options)
+    texts = texts_by_brute_force(log_probs_SV)
+    spelt = {labels: "".join(LETTERS.entries[label - 1] for label in labels) for labels in texts}
+    expected = {labels: expected_score(each, spelt[labels], weights) for labels, each in texts.items()}
+    assert {one.labels for one in found} == expected.keys()
+    for one in found:
+        assert one.score == pytest.approx(expected[one.labels], abs=1e-4)
+    assert found[0].labels == max(expected, key=expected.get)
+
+
+def test_known_words_alone_are_allowed_by_an_infinite_penalty(model):
+    log_probs_SV = random_log_probs(3, steps=5)
+    weights = LanguageWeights(0.5, 0.0, math.inf)
+    options = DecodingOptions(beam_width=WIDE, n_best=WIDE, language=LanguageScorer(model, weights))
+    found = decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=options)
+    assert {word for one in found for word in one.text.split()} == {"a", "b", "ab"}
+    assert options.constrains(LETTERS)
+
+
+def test_a_vocabulary_of_words_scores_word_by_word(model):
+    vocabulary = Vocabulary(["a", "ab", "none"], unit="word")
+    log_probs_SV = random_log_probs(1, steps=4)
+    weights = LanguageWeights(0.9, 0.3, 2.0)
+    options = DecodingOptions(beam_width=WIDE, n_best=WIDE, language=LanguageScorer(model, weights))
+    for one in decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.04, options=options):
+        log_prob = texts_by_brute_force(log_probs_SV)[one.labels]
+        assert one.score == pytest.approx(expected_score(log_prob, one.text, weights), abs=1e-4)
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_stream_ends_with_the_same(model, cut):
+    log_probs_SV = random_log_probs(2, steps=5)
+    options = DecodingOptions(beam_width=8, n_best=3, language=model)
+    whole = decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=options)
+    stream = DecoderStream(vocabulary=LETTERS, step_seconds=0.04, options=options)
+    stream.feed(log_probs_SV[:cut])
+    stream.partial()
+    stream.feed(log_probs_SV[cut:])
+    assert [one.text for one in stream.finish()] == [one.text for one in whole]
+    np.testing.assert_allclose([one.score for one in stream.finish()], [one.score for one in whole], atol=1e-6)
+
+
+def test_the_options_say_what_counted(model):
+    options = DecodingOptions(
+        beam_width=4, language=LanguageScorer(model, LanguageWeights(0.25, unknown_penalty=math.inf))
+    )
+    assert options.description == "beam of 4, 3-gram model of 3 words (weight 0.25, bonus 1 a word, known words only)"
+    assert options.as_record()["language_model"] == {
+        "model": "3-gram model of 3 words", "weight": 0.25, "word_bonus": 1.0, "unknown_penalty": "infinite",
+    }  # fmt: skip
+    assert DecodingOptions().as_record()["language_model"] is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LanguageWeights(weight=-1), "the weight of a language model is a number from 0 to 1000, got -1"),
+        (lambda: LanguageWeights(word_bonus=math.nan), "the word bonus of a language model"),
+        (lambda: DecodingOptions(beam_width=4, language="lm.arpa"), "language must be a LanguageModel"),
+        (lambda: DecodingOptions(language=True), "a beam width of 1 is greedy decoding"),
+        (
+            lambda: DecodingOptions(beam_width=4, language=True).prepared(normalize=str, vocabulary=LETTERS),
+            "this recogniser carries no language model",
+        ),
+    ],
+)
+def test_what_cannot_count_is_refused(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
