@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 TOY = r"""
 \data\
@@ -72,3 +73,17 @@ class Definition:
         """Of each word of a text, and of its end."""
         words = ["<s>", *text.split(), "</s>"]
         return [self.log_prob(tuple(words[:place]), words[place]) for place in range(1, len(words))]
+
+
+def made_texts(count=400):
+    """Texts by a random walk over 60 words, some rare words among them; some are empty."""
+    rng = random.Random(20)
+    after = {word: rng.choices(range(60), k=8) for word in range(60)}
+    texts = []
+    for _ in range(count):
+        words, word = [], rng.randrange(60)
+        for _ in range(rng.randrange(0, 12)):
+            word = rng.choice(after[word]) if rng.random() < 0.9 else rng.randrange(60)
+            words.append(f"w{word}" if rng.random() < 0.95 else f"rare{int(rng.paretovariate(0.5)) % 200}")
+        texts.append(" ".join(words))
+    return texts

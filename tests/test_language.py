@@ -1,16 +1,23 @@
 """Language models in files: read as KenLM reads them, damage named by its line."""
 
+import contextlib
 import gzip
+import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
-from languages import TOY, Definition
+from languages import TOY, Definition, made_texts
 
 from speechgru.errors import LanguageError
 from speechgru.language import read_language_model
 from speechgru.language.arpa import read_arpa, write_arpa
+from speechgru.language.compact import MAGIC, pack, quantized, read_compact, unpack, write_compact
+from speechgru.language.kenlm import require_listed
+from speechgru.language.kneser_ney import train
 
+DATA = Path(__file__).parent / "data" / "language"
 TEXTS = ["", "a", "a ab b", "b ab a ab", "ab none b a a", "none", "<s> a </s>", "b b b ab b", "Ab a"]
 
 
@@ -21,19 +28,19 @@ def toy(tmp_path):
     return path
 
 
-def random_arpa(seed, *, order=4, num_words=6):
-    """A model of random n-grams; as in files that SRILM pruned, some ends of n-grams are no n-grams."""
+def random_arpa(seed, *, order=4, num_words=6, gaps=True):
+    """A model of random n-grams; with gaps, as SRILM's pruning leaves them, some beginnings and ends are no n-grams."""
     rng = np.random.default_rng(seed)
     words = ["<unk>", "<s>", "</s>", *(f"w{number}" for number in range(num_words))]
     grams = [[(word,) for word in words]]
     for _ in range(1, order):
-        longer = {
-            (*context, word)
-            for context in grams[-1]
-            for word in words
-            if word != "<s>" and rng.random() < 2 / len(words)
-        }
-        grams.append(sorted(gram for gram in longer if "</s>" not in gram[:-1]))
+        longer = itertools.product(grams[-1], [word for word in words if word != "<s>"])
+        drawn = [
+            (*context, word) for context, word in longer if context[-1] != "</s>" and rng.random() < 2 / len(words)
+        ]
+        grams.append([gram for gram in drawn if gaps or gram[1:] in grams[-1]])
+    if gaps:
+        grams[1:-1] = [[gram for gram in each if rng.random() < 0.8] for each in grams[1:-1]]
     lines = ["\\data\\", *(f"ngram {k}={len(each)}" for k, each in enumerate(grams, 1))]
     for k, each in enumerate(grams, 1):
         lines += ["", f"\\{k}-grams:"]
@@ -60,7 +67,7 @@ def test_scores_are_those_of_the_definition(tmp_path, seed):
 
 def test_scores_are_kenlms(tmp_path, toy):
     kenlm = pytest.importorskip("kenlm", reason="KenLM is not installed (extra peers)")
-    (tmp_path / "a.arpa").write_text(random_arpa(5))
+    (tmp_path / "a.arpa").write_text(random_arpa(5, gaps=False))
     for path, texts in ((toy, TEXTS), (tmp_path / "a.arpa", random_texts(5))):
         model, peer = read_language_model(path), kenlm.Model(str(path))
         for text in texts:
@@ -145,3 +152,108 @@ def test_what_is_no_language_model_is_refused(tmp_path, toy):
     ):
         with pytest.raises(LanguageError, match=message):
             read_language_model(tmp_path / name)
+
+
+# --- KenLM's binary files, which its build_binary made of the toy ---
+
+
+@pytest.mark.parametrize("kind", ["probing", "trie"])
+def test_kenlms_binary_files_score_as_the_arpa_file(toy, kind):
+    model, arpa = read_language_model(DATA / f"toy_{kind}.bin"), read_arpa(toy)
+    for text in TEXTS:
+        ours, expected = list(model.scores(text)), list(arpa.scores(text))
+        assert [(word, known) for word, _, known in ours] == [(word, known) for word, _, known in expected]
+        np.testing.assert_allclose([each[1] for each in ours], [each[1] for each in expected], atol=1e-5)
+    assert {word.decode() for word in model.words} == {"<s>", "</s>", "<unk>", "a", "b", "ab"}
+
+
+def test_what_is_not_read_of_kenlm_is_refused_by_name(tmp_path):
+    with pytest.raises(LanguageError, match=r"is a quantised trie of KenLM.*give the ARPA file that it was made of"):
+        read_language_model(DATA / "toy_quantised.bin")
+    with pytest.raises(LanguageError, match=r"hold no n-gram's words, so they cannot be written in another form"):
+        require_listed(read_language_model(DATA / "toy_probing.bin"), "toy_probing.bin")
+    content = (DATA / "toy_trie.bin").read_bytes()
+    (tmp_path / "old.bin").write_bytes(content.replace(b"version 5", b"version 4"))
+    with pytest.raises(LanguageError, match="is of another version of KenLM"):
+        read_language_model(tmp_path / "old.bin")
+
+
+@pytest.mark.parametrize("kind", ["probing", "trie"])
+def test_cut_and_damaged_binary_files_of_kenlm_are_one_error(tmp_path, kind):
+    content = (DATA / f"toy_{kind}.bin").read_bytes()
+    for size in range(60, len(content), 7):
+        (tmp_path / "cut.bin").write_bytes(content[:size])
+        with pytest.raises(LanguageError, match=r"cut\.bin"):
+            read_language_model(tmp_path / "cut.bin")
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        damaged[rng.integers(0, len(content))] ^= 1 << rng.integers(0, 8)
+        (tmp_path / "damaged.bin").write_bytes(damaged)
+        with contextlib.suppress(LanguageError):  # a changed weight cannot be seen
+            list(read_language_model(tmp_path / "damaged.bin").scores("a ab b none"))
+
+
+# --- the compact form ---
+
+
+def test_an_exact_compact_file_scores_the_same_and_lies_where_it_is(tmp_path):
+    (tmp_path / "a.arpa").write_text(random_arpa(7))
+    model = read_arpa(tmp_path / "a.arpa")
+    write_compact(model, tmp_path / "a.ngram", exact=True, facts={"made of": "nothing"})
+    again, facts = read_compact(tmp_path / "a.ngram")
+    assert facts == {"made of": "nothing"} and again.description == model.description
+    for text in random_texts(7):
+        assert list(again.scores(text)) == list(model.scores(text))
+    assert not again.orders[1].words_N.flags.owndata and not again.orders[1].words_N.flags.writeable
+
+
+def test_levels_cost_little(tmp_path):
+    model = train((text.split() for text in made_texts()), order=3).model
+    small, exact = pack(model), pack(model, exact=True)
+    assert len(small) < 0.7 * len(exact)
+    again, _ = unpack(small, name="small")
+    texts = made_texts(60)
+    scores = [sum(each.log_prob(text) for text in texts) for each in (model, again)]
+    assert scores[1] == pytest.approx(scores[0], rel=2e-3)
+    assert pack(again) == small, "what has levels keeps them"
+
+
+def test_few_values_are_their_own_levels_and_borders_stay():
+    values = quantized(np.array([-1.5, 0.0, -1.5], np.float32))
+    assert values.levels.tolist() == [-1.5, 0.0] and values.codes_N.tolist() == [0, 1, 0]
+    many = np.append(-np.random.default_rng(1).exponential(2.0, 5000), [0.0, -227.9]).astype(np.float32)
+    values = quantized(many)
+    assert len(values.levels) <= 256 and {many.min(), 0.0} <= set(values.levels.tolist())
+    errors = np.abs(values.values_N - many)
+    assert errors.mean() < 0.01 and np.quantile(errors, 0.999) < 0.2
+
+
+def test_every_damaged_byte_of_a_compact_file_is_noticed(tmp_path, toy):
+    content = pack(read_arpa(toy))
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        (tmp_path / "a.ngram").write_bytes(damaged)
+        with pytest.raises(LanguageError, match=r"a\.ngram"):
+            read_language_model(tmp_path / "a.ngram")
+    for size in range(len(MAGIC), len(content), 11):
+        with pytest.raises(LanguageError, match="the language model"):
+            unpack(content[:size], name="cut")
+
+
+def test_without_its_checksum_a_damaged_compact_file_leads_nowhere(toy):
+    content = pack(read_arpa(toy))
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(MAGIC) + 32, len(content))] = rng.integers(0, 256)
+        with contextlib.suppress(LanguageError):
+            list(unpack(bytes(damaged), name="damaged", verify=False)[0].scores("a ab b none"))
+
+
+def test_a_newer_version_is_refused_with_the_fix(toy):
+    content = bytearray(pack(read_arpa(toy)))
+    content[len(MAGIC) + 32] = 2
+    with pytest.raises(LanguageError, match=r"is of version 2, this speechgru reads up to 1; update speechgru$"):
+        unpack(bytes(content), name="new", verify=False)

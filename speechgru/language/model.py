@@ -52,3 +52,58 @@ class LanguageModel(ABC):
     def log_prob(self, text: str) -> float:
         """The log-probability of a sentence and its end."""
         return sum(log_prob for _, log_prob, _ in self.scores(text))
+
+
+#: Answers that a model remembers, at most.
+_REMEMBERED = 1 << 17
+
+
+class NumberedModel(LanguageModel):
+    """A model whose words have numbers; it remembers its answers, because a beam asks the same again and again.
+
+    Args:
+        unknown: the number of an unknown word.
+        end: the number of the sentence's end.
+    """
+
+    words: WordList
+
+    def __init__(self, *, unknown: int, end: int):
+        self._unknown, self._end = unknown, end
+        self._numbers: dict[str, int] = {}
+        self._moves: dict[tuple[Hashable, int], tuple[Hashable, float]] = {}
+
+    @abstractmethod
+    def _number(self, word: str) -> int:
+        """A word's number; that of the unknown one where it is none of the model's own, or a mark."""
+
+    @abstractmethod
+    def _look_up(self, state: Any, number: int) -> tuple[Hashable, float]:
+        """The state after one more word, and the word's log-probability."""
+
+    def knows(self, word: str) -> bool:
+        return self._number_of(word) != self._unknown
+
+    def score(self, state: Any, word: str) -> tuple[Hashable, float]:
+        return self._move(state, self._number_of(word))
+
+    def finish(self, state: Any) -> float:
+        return self._move(state, self._end)[1]
+
+    def _number_of(self, word: str) -> int:
+        number = self._numbers.get(word)
+        if number is None:
+            number = self._number(word)
+            if len(self._numbers) >= _REMEMBERED:
+                self._numbers.clear()
+            self._numbers[word] = number
+        return number
+
+    def _move(self, state: Hashable, number: int) -> tuple[Hashable, float]:
+        move = self._moves.get((state, number))
+        if move is None:
+            move = self._look_up(state, number)
+            if len(self._moves) >= _REMEMBERED:
+                self._moves.clear()
+            self._moves[state, number] = move
+        return move

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import LanguageError
-from speechgru.language.model import LanguageModel
+from speechgru.language.model import NumberedModel
 from speechgru.language.tables import Grams, Order, Values, build_orders
 from speechgru.language.words import WordList
 
@@ -22,15 +22,12 @@ _MARKS = frozenset((BEGIN, END, UNKNOWN))
 #: The log-probability of unknown words where a model has no mark for them, as in KenLM.
 MISSING_UNKNOWN = -100 * math.log(10)
 
-#: Answers that are remembered, at most.
-_REMEMBERED = 1 << 17
-
 # The state after some words: of each of its ends, from the last word alone on, the place among the n-grams of that
 # order, or -1 where it is none.
 _State = tuple[int, ...]
 
 
-class NGramModel(LanguageModel):
+class NGramModel(NumberedModel):
     """p(w | c), of the longest n-gram (c, w) that the model has, and a backoff for each word of c dropped before.
 
         p(w | c) = P(c w) where the model has c w, else B(c) p(w | c without its oldest word)
@@ -46,20 +43,17 @@ class NGramModel(LanguageModel):
         LanguageError: a mark is missing.
     """
 
-    words: WordList
-
     def __init__(self, words: WordList, orders: Sequence[Order]):
         self.words, self.orders = words, tuple(orders)
-        self._begin, self._end, self._unknown = (words.place(mark) for mark in (BEGIN, END, UNKNOWN))
-        for mark, place in ((BEGIN, self._begin), (END, self._end), (UNKNOWN, self._unknown)):
+        self._begin, end, unknown = (words.place(mark) for mark in (BEGIN, END, UNKNOWN))
+        for mark, place in ((BEGIN, self._begin), (END, end), (UNKNOWN, unknown)):
             if place < 0:
                 raise LanguageError(f"the model lacks the word {mark}; make it with a tool that marks sentences")
+        super().__init__(unknown=unknown, end=end)
         self._log_probs = [_Looked.up(each.log_probs) for each in self.orders]
         self._backoffs = [_Looked.up(each.backoffs) for each in self.orders if each.backoffs is not None]
         self._words = [each.words_N.data for each in self.orders]
         self._first = [each.first_N.data for each in self.orders if each.first_N is not None]
-        self._place: dict[str, int] = {}
-        self._moves: dict[tuple[_State, int], tuple[_State, float]] = {}
 
     @classmethod
     def build(cls, words: Sequence[str], given: Sequence[Grams], *, name: str = "the model") -> NGramModel:
@@ -104,34 +98,9 @@ class NGramModel(LanguageModel):
     def start(self) -> _State:
         return self._trimmed([self._begin])
 
-    def knows(self, word: str) -> bool:
-        return self._place_of(word) != self._unknown
-
-    def score(self, state: _State, word: str) -> tuple[_State, float]:
-        return self._move(state, self._place_of(word))
-
-    def finish(self, state: _State) -> float:
-        return self._move(state, self._end)[1]
-
-    def _place_of(self, word: str) -> int:
-        found = self._place.get(word)
-        if found is None:
-            found = -1 if word in _MARKS else self.words.place(word)
-            found = self._unknown if found < 0 else found
-            if len(self._place) >= _REMEMBERED:
-                self._place.clear()
-            self._place[word] = found
-        return found
-
-    def _move(self, state: _State, word: int) -> tuple[_State, float]:
-        """The state after a word, and the word's log-probability; asked once of each, while there is room."""
-        move = self._moves.get((state, word))
-        if move is None:
-            move = self._look_up(state, word)
-            if len(self._moves) >= _REMEMBERED:
-                self._moves.clear()
-            self._moves[state, word] = move
-        return move
+    def _number(self, word: str) -> int:
+        place = -1 if word in _MARKS else self.words.place(word)
+        return self._unknown if place < 0 else place
 
     def _look_up(self, state: _State, word: int) -> tuple[_State, float]:
         log_prob = self._log_probs[0][word]

@@ -7,6 +7,8 @@ from pathlib import Path
 from speechgru.errors import LanguageError
 from speechgru.files import ANY_SIZE, open_file
 from speechgru.language.arpa import read_arpa, reading
+from speechgru.language.compact import MAGIC, read_compact
+from speechgru.language.kenlm import MARK, read_kenlm
 from speechgru.language.model import LanguageModel
 from speechgru.progress import Progress, silent
 
@@ -14,18 +16,24 @@ _MOST_MARK = 64
 
 
 def read_language_model(path: str | Path, *, progress: Progress = silent) -> LanguageModel:
-    """Reads a language model over words: an ARPA file (plain or packed by gzip).
+    """Reads a language model over words.
 
     Args:
-        path: the file.
+        path: an ARPA file (plain, or packed by gzip), a binary file of KenLM (`probing` or `trie`), or the compact form
+            that `speechgru language convert` writes, which is opened in place.
         progress: reports what takes seconds.
 
     Raises:
         LanguageError: the file is missing, damaged, or of no form that can be read; says what can.
     """
     path = Path(path)
-    with reading(path), open_file(path, most=ANY_SIZE) as stream:
-        mark = stream.read(_MOST_MARK)
+    with reading(path):
+        with open_file(path, most=ANY_SIZE) as stream:
+            mark = stream.read(_MOST_MARK)
+        if mark.startswith(MAGIC):
+            return read_compact(path)[0]
+        if mark.startswith(MARK):
+            return read_kenlm(path)
     if not mark.strip():
-        raise LanguageError(f"{path}: is empty; give a language model (ARPA)")
+        raise LanguageError(f"{path}: is empty; give a language model (ARPA, KenLM's, or .ngram)")
     return read_arpa(path, progress=progress)
