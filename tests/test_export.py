@@ -9,12 +9,13 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="export converts TensorFlow graphs; it is not installed")
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: E402
+from languages import TOY  # noqa: E402
 from tones import make_config  # noqa: E402
 
 from speechgru.audio.in_graph import has_tensorflow_io  # noqa: E402
 from speechgru.audio.reading import read_recording  # noqa: E402
 from speechgru.config.load import save_config  # noqa: E402
-from speechgru.decoding import greedy_decode  # noqa: E402
+from speechgru.decoding import DecodingOptions, LanguageWeights, greedy_decode  # noqa: E402
 from speechgru.errors import BundleError, UserError  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export, parity  # noqa: E402
 from speechgru.export import bundle as verb  # noqa: E402
@@ -90,7 +91,10 @@ def exported(tones, tmp_path_factory):
             run, out = make_run(folder / "run", config), folder / "bundle"
             if direction == "chunked":
                 GRAMMAR.save(RunFolder(run).grammar)
+                (folder / "toy.arpa").write_text(TOY)
             forms = {"quantize": FORMS[direction], "formats": ["tflite", "savedmodel"]}
+            if direction == "chunked":
+                forms |= {"language_model": folder / "toy.arpa", "language_weights": LanguageWeights(0.25)}
             trained = TrainedRun(run)
             known[direction] = trained, out, export(trained, out, **forms, max_wer_change=1.0)
         return known[direction]
@@ -191,6 +195,16 @@ def test_law_5_the_forms_of_every_direction_are_compared_and_load(exported, tone
     if direction == "chunked":
         found = alone.transcribe(samples_N, alone.sample_rate, grammar=True)
         assert found.text in ("", "a", "b", "ab") and (found.intent == "Play") == bool(found.text)
+        # And so does a language model, with its weights.
+        assert "- **Language model**: 3-gram model of 3 words, 1 kB; `transcribe --lm` uses it" in card
+        assert facts["language_model"]["kind"] == "ngram" and facts["language_model"]["weights"]["weight"] == 0.25
+        for one in (alone, whole):
+            assert one.language_model.weights.weight == 0.25 and one.language_model.model.knows("ab")
+        options = DecodingOptions(beam_width=4, language=True)
+        found = [one.transcribe(samples_N, one.sample_rate, options) for one in (alone, whole)]
+        assert found[0] == found[1]
+        spoken = evaluate(out, tones / "dev.jsonl", form="dynamic", decoding=options)["decoding"]["language_model"]
+        assert (spoken["weight"], spoken["word_bonus"]) == (0.25, 1.0)
     assert alone.form == "dynamic" and alone.vocabulary == whole.vocabulary and alone.streams == whole.streams
     by_file = evaluate(tmp_path / "alone.tflite", tones / "dev.jsonl")
     assert by_file["wer"] == evaluate(out, tones / "dev.jsonl", form="dynamic")["wer"]

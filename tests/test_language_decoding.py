@@ -85,7 +85,8 @@ def test_the_options_say_what_counted(model):
     )
     assert options.description == "beam of 4, 3-gram model of 3 words (weight 0.25, bonus 1 a word, known words only)"
     assert options.as_record()["language_model"] == {
-        "model": "3-gram model of 3 words", "weight": 0.25, "word_bonus": 1.0, "unknown_penalty": "infinite",
+        "model": "3-gram model of 3 words", "weight": 0.25, "word_bonus": 1.0, "unknown_penalty": None,
+        "known_words_only": True,
     }  # fmt: skip
     assert DecodingOptions().as_record()["language_model"] is None
 

@@ -21,6 +21,8 @@ from speechgru.cli.console import (
     terminal,
     whole_column,
 )
+from speechgru.cli.decoding import LanguageWeight, UnknownPenalty, WordBonus
+from speechgru.errors import UserError
 from speechgru.files import require_folder_place
 
 
@@ -47,6 +49,12 @@ def export(
     golden_speech: Annotated[
         bool, typer.Option(help="A recording of the dev set travels along, for ports to test themselves with.")
     ] = True,
+    language_model: Annotated[
+        Path | None, typer.Option(help="A language model that travels along, for `transcribe --lm`: .ngram or ARPA.")
+    ] = None,
+    language_weight: LanguageWeight = None,
+    word_bonus: WordBonus = None,
+    unknown_penalty: UnknownPenalty = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a bundle: one folder that a device runs without TensorFlow.
@@ -54,9 +62,15 @@ def export(
     Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
+    from speechgru.decoding import LanguageWeights
     from speechgru.runs import RunFolder
 
     require_folder_place(out)
+    weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
+    if language_model is None and weights != LanguageWeights():
+        raise UserError(
+            "the weights of a language model are given, and no model; name its file (--language-model FILE)"
+        )
     RunFolder(run).require().require_weights()  # before TensorFlow is loaded, which takes seconds
     verb = needs_training_packages(lambda: import_module("speechgru.export").export)
     with show_progress(quiet=as_json) as progress:
@@ -69,6 +83,8 @@ def export(
             max_wer_change=max_wer_change / 100,
             audio_signature=audio_signature,
             golden_speech=golden_speech,
+            language_model=language_model,
+            language_weights=weights,
             progress=progress,
         )
     if as_json:
@@ -88,7 +104,8 @@ def export(
         terminal.print(table)
         terminal.print(card.micro_operators(metadata["micro"]), highlight=False)
     if metadata["models"]:
-        print_next("transcribe", out, *(["--grammar"] if metadata["grammar"] else []), "HELLO.wav")
+        with_model = ["--lm"] if metadata["language_model"] else []
+        print_next("transcribe", out, *(["--grammar"] if metadata["grammar"] else with_model), "HELLO.wav")
     else:  # a SavedModel alone, which servers run
         print_next("inspect", out)
 
@@ -179,6 +196,7 @@ def _inspect_golden(bundle: Path, *, as_json: bool) -> None:
 def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
     """What the metadata of a bundle says, in words; an older version's says less."""
     from speechgru.grammar import describe_grammar
+    from speechgru.runtime.language import describe_language
 
     provenance, features, model = record["provenance"] or {}, record["features"], record["model"]
     versions = provenance.get("versions", {})
@@ -196,6 +214,7 @@ def _bundle_facts(record: dict[str, Any]) -> dict[str, str]:
         "language": record["language"],
         "model": "{num_layers} x {units} units, {direction}".format(**model) if model else None,
         "grammar": describe_grammar(record["grammar"]) if record["grammar"] else None,
+        "language model": describe_language(record["language_model"]) if record["language_model"] else None,
         "latency": f"{latency['least']:.2f} to {latency['greatest']:.2f} s"
         if latency
         else "the whole recording: it does not stream",

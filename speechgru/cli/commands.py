@@ -6,6 +6,7 @@ from speechgru.cli import (  # noqa: F401
     corpus,
     doctoring,
     grammar,
+    language,
     person,
     rejection,
     scoring,

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 #: The order in which help lists the commands; others follow.
 _ORDER = (
-    *("init", "config", "doctor", "prepare", "check", "grammar", "listen", "shard", "train", "report", "evaluate"),
-    *("tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe", "serve", "web"),
+    *("init", "config", "doctor", "prepare", "check", "grammar", "language", "listen", "shard", "train", "report"),
+    *("evaluate", "tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe"),
+    *("serve", "web"),
 )
 
 

@@ -30,6 +30,25 @@ GrammarFlag = Annotated[
 GrammarFile = Annotated[
     Path | None, typer.Option("--grammar-file", help="Another grammar to use so: a file of sentence templates.")
 ]
+OwnLanguage = Annotated[
+    bool, typer.Option("--lm", help="Score texts by the language model that the recogniser carries.")
+]
+LanguageModel = Annotated[
+    Path | None,
+    typer.Option("--language-model", help="Another language model to use so: .ngram, ARPA, or KenLM's binary file."),
+]
+LanguageWeight = Annotated[
+    float | None,
+    typer.Option("--language-weight", min=0, help="What its log-probabilities count beside the recogniser's."),
+]
+WordBonus = Annotated[
+    float | None,
+    typer.Option("--word-bonus", help="What each word is given: a language model favours few words."),
+]
+UnknownPenalty = Annotated[
+    float | None,
+    typer.Option("--unknown-penalty", min=0, help="What each word unknown to it costs beside; inf allows none."),
+]
 Scorer = Annotated[
     list[str] | None,
     typer.Option(

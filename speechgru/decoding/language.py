@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
-from speechgru.errors import UserError
+from speechgru.errors import TextError, UserError
 from speechgru.language import LanguageModel, read_language_model
 from speechgru.language.words import WordList
-from speechgru.text import BLANK_ID, Vocabulary
+from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: What a word's log-probability counts beside the recogniser's, and what each word is given back, where nobody has
 #: tuned them (`speechgru tune --decoding`).
@@ -22,6 +22,8 @@ USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY = 0.5, 1.0, 10.0
 
 #: What begins a subword that begins a word.
 _WORD_BEGINNING = "\u2581"
+#: Words of a model that are looked at to see how it writes them.
+_SAMPLE = 500
 #: Beginnings of words that are remembered, at most.
 _REMEMBERED = 1 << 18
 
@@ -68,12 +70,21 @@ class LanguageWeights:
         own = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return dataclasses.replace(other, **own)
 
-    def as_record(self) -> dict[str, float | None]:
-        """JSON-ready fields; an infinite penalty is the text `infinite`."""
-        record: dict[str, Any] = dataclasses.asdict(self)
-        if record["unknown_penalty"] == math.inf:
-            record["unknown_penalty"] = "infinite"
-        return record
+    def as_record(self) -> dict[str, float | bool | None]:
+        """JSON-ready fields: an infinite penalty is None, and `known_words_only` is true."""
+        only = self.unknown_penalty == math.inf
+        penalty = None if only else self.unknown_penalty
+        return {**dataclasses.asdict(self), "unknown_penalty": penalty, "known_words_only": only}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> LanguageWeights:
+        """What `as_record` gave.
+
+        >>> LanguageWeights.from_record(LanguageWeights(0.5, unknown_penalty=math.inf).as_record())
+        LanguageWeights(weight=0.5, word_bonus=None, unknown_penalty=inf)
+        """
+        penalty = math.inf if record.get("known_words_only") else record.get("unknown_penalty")
+        return cls(record.get("weight"), record.get("word_bonus"), penalty)
 
 
 #: What counts where neither the user nor the recogniser says anything.
@@ -114,11 +125,16 @@ class LanguageScorer(Scorer):
         """The same with these weights, and its own where there are none."""
         return dataclasses.replace(self, weights=weights.over(self.weights))
 
+    def instead_of_own(self, found: Scorer) -> Scorer:
+        """What a recogniser carries, with the weights that were asked for, where it has such weights."""
+        return found.weighted(self.weights) if isinstance(found, LanguageScorer) else found
+
     def prepared(self, spelling: Spelling) -> LanguageScorer:
         if self.model is None:
             raise UserError(
                 "this recogniser carries no language model; give one (--language-model FILE), or export it with one"
             )
+        _require_spelling(self.model, spelling)
         return self
 
     def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
@@ -127,6 +143,26 @@ class LanguageScorer(Scorer):
                 "the recogniser's own language model was asked for, and none was given; prepare the options"
             )
         return _compile(self.model, self.weights.over(USUAL_WEIGHTS), vocabulary, blank_id)
+
+
+def _require_spelling(model: LanguageModel, spelling: Spelling) -> None:
+    """Makes sure that a model's words are written as the recogniser writes them: others could never be found.
+
+    Raises:
+        TextError: less than half of them are.
+    """
+    words = model.words
+    if words is None:
+        return
+    sample = [words[place].decode() for place in range(0, len(words), max(1, len(words) // _SAMPLE))]
+    sample = [word for word in sample if not (word.startswith("<") and word.endswith(">"))]
+    changed = [word for word in sample if spelling.normalize(word) != word]
+    if len(changed) > len(sample) / 2:
+        raise TextError(
+            f"the language model writes {quoted(changed[0])} where this recogniser writes "
+            f"{quoted(spelling.normalize(changed[0]))}, and so most of its words; train it by the recogniser's "
+            "text rules (`speechgru language train --rules`), or rewrite it (`speechgru language convert --rules`)"
+        )
 
 
 def as_language(given: LanguageModel | Scorer | bool | None) -> Scorer | None:

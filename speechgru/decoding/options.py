@@ -185,13 +185,12 @@ class DecodingOptions:
             return self
         return dataclasses.replace(self, grammar=dataclasses.replace(self.grammar, grammar=grammar))
 
-    def with_language_of(self, language: Scorer | None) -> DecodingOptions:
-        """The same where the recogniser's own language model is asked for and this is it, or None where it has none."""
-        asked = self.language
-        if not isinstance(asked, LanguageScorer) or asked.model is not None or language is None:
+    def with_language_of(self, own: Callable[[], Scorer | None]) -> DecodingOptions:
+        """The same where the recogniser's own language model is asked for and this finds it, or None: it has none."""
+        if not isinstance(self.language, LanguageScorer) or self.language.model is not None:
             return self
-        weighted = getattr(language, "weighted", None)
-        return dataclasses.replace(self, language=language if weighted is None else weighted(asked.weights))
+        found = own()
+        return self if found is None else dataclasses.replace(self, language=self.language.instead_of_own(found))
 
     def is_command(self, text: str) -> bool:
         """Whether a text is one that these options allow: a sentence of the grammar, or one of the phrases.

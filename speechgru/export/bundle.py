@@ -13,13 +13,14 @@ import numpy as np
 from speechgru import __version__
 from speechgru.audio.in_graph import has_tensorflow_io
 from speechgru.config.sections import RunConfig
-from speechgru.decoding import Predictor
+from speechgru.decoding import LanguageWeights, Predictor, Spelling
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
 from speechgru.export.convert import QUANTIZATIONS, Conversions, Inputs
 from speechgru.export.flatbuffer import sealed
 from speechgru.export.golden import shortest_recording, write_golden
 from speechgru.export.graphs import Graphs
+from speechgru.export.language import Carried, open_carried
 from speechgru.export.micro.folder import MicroModels, require_micro_forms
 from speechgru.export.micro.interpreter import require_tflite_micro
 from speechgru.export.page import report_export
@@ -33,6 +34,7 @@ from speechgru.model.predictor import KerasPredictor
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
+from speechgru.runtime.language import LANGUAGE_ENTRY
 from speechgru.runtime.tflite import CHECKSUM_ENTRY
 from speechgru.scoring.predictions import load_run
 from speechgru.scoring.recordings import ScoringSet
@@ -56,6 +58,8 @@ def export(
     max_wer_change: float = 0.005,
     audio_signature: bool | None = None,
     golden_speech: bool = True,
+    language_model: str | Path | None = None,
+    language_weights: LanguageWeights | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Writes a bundle from a run's best weights, once every form of it was found to agree with the trained model.
@@ -74,6 +78,9 @@ def export(
         audio_signature: whether the SavedModel has a signature for encoded bytes, which needs tensorflow-io wherever
             it is loaded; None where tensorflow-io is installed.
         golden_speech: whether one of the recordings travels along, see `golden`.
+        language_model: the file of a language model that travels along, in the folder and in each `.tflite` file, and
+            scores texts where it is asked for (`DecodingOptions.language`).
+        language_weights: what it counts beside this recogniser; the usual when None.
         progress: reports each form before it is made.
 
     Returns:
@@ -102,6 +109,10 @@ def export(
     trained = open_run(run)
     _require_not_worse(trained.folder)
     source = _open_source(trained, manifest)
+    carried = None
+    if language_model is not None:
+        spelling = Spelling(source.config.text.normalize, source.vocabulary)
+        carried = open_carried(language_model, language_weights or LanguageWeights(), spelling)
     graphs = Graphs(source.model)
     micro = MicroModels(graphs, vocabulary=source.vocabulary) if micro_forms else None  # refused early, where it is
     steps = _Steps(progress, total=1 + 2 * len(forms) + ("savedmodel" in formats) + len(micro_forms))
@@ -117,6 +128,7 @@ def export(
     metadata = describe_run(
         source.folder, source.config, vocabulary=source.vocabulary, model=source.model, grammar=source.grammar
     ) | {
+        "language_model": carried.as_record() if carried else None,
         "default_form": forms[0] if forms else None,
         "models": {},
         "saved_model": [],
@@ -124,7 +136,9 @@ def export(
         "parity_utterances": parity.num_utterances,
     }
     with atomic_folder(out) as made:
-        _convert(source, graphs, forms, made=made, metadata=metadata, steps=steps)
+        if carried is not None:
+            (made / carried.file).write_bytes(carried.content)
+        _convert(source, graphs, forms, carried, made=made, metadata=metadata, steps=steps)
         # A recogniser reads the metadata, so they stand before any form is compared.
         write_json(made / "bundle.json", metadata)
         for form in forms:
@@ -258,20 +272,28 @@ def describe_run(
 
 
 def _convert(
-    source: _Source, graphs: Graphs, forms: Sequence[str], *, made: Path, metadata: dict[str, Any], steps: _Steps
+    source: _Source,
+    graphs: Graphs,
+    forms: Sequence[str],
+    carried: Carried | None,
+    *,
+    made: Path,
+    metadata: dict[str, Any],
+    steps: _Steps,
 ) -> None:
     """Writes a `.tflite` file of each form, and records them in the metadata."""
     functions = {RECOGNIZE: graphs.recognize()} if forms else {}
     if forms and metadata["stream"] is not None:
         functions[STREAM] = graphs.stream()
     conversions = Conversions(functions)
+    within = {LANGUAGE_ENTRY: carried.content} if carried else {}
     for form in forms:
         steps.begin(f"TFLite {form}")
         content = conversions.to_tflite(form, calibration=_calibration(source))
         file = "model.tflite" if form == forms[0] else f"model-{form}.tflite"
         # Each file is a bundle by itself: it holds the metadata too, with itself as the only form.
         own = metadata | {"default_form": form, "models": {form: {"file": file}}, "checksum": CHECKSUM_ENTRY}
-        content = sealed(content, {METADATA_ENTRY: encode_json(own)})
+        content = sealed(content, {METADATA_ENTRY: encode_json(own), **within})
         (made / file).write_bytes(content)
         metadata["models"][form] = {"file": file, "size_bytes": len(content), "sha256": sha256_of(made / file)}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from speechgru.export.saved_model import SIGNATURES
 from speechgru.grammar import Grammar, describe_grammar
+from speechgru.runtime.language import describe_language
 from speechgru.visible import visible
 
 _HEADINGS = {
@@ -93,6 +94,8 @@ def model_card(metadata: dict[str, Any]) -> str:
     if metadata.get("grammar") is not None:
         summary = Grammar.from_record(metadata["grammar"]).summary()
         facts["Grammar"] = f"{describe_grammar(summary)} ({summary['language']}); `transcribe --grammar` uses it"
+    if metadata.get("language_model") is not None:
+        facts["Language model"] = f"{describe_language(metadata['language_model'])}; `transcribe --lm` uses it"
     if metadata["dev"] is not None:
         facts["Dev set, all of it"] = f"WER {metadata['dev']['wer']:.2%}, CER {metadata['dev']['cer']:.2%}"
     rejection = metadata.get("rejection")

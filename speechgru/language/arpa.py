@@ -46,13 +46,13 @@ def read_arpa(path: str | Path, *, progress: Progress = silent) -> NGramModel:
         LanguageError: missing, cut short, or damaged; names the line.
     """
     path = Path(path)
-    with reading(path), _opened(path) as stream:
+    with reading(path), opened(path) as stream:
         return _Reader(stream, path, progress).read()
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Whatever keeps a language model's file from being read as one error that names it."""
+def reading(path: Path, what: str = "the language model") -> Iterator[None]:
+    """Whatever keeps a file from being read as one error that names it."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -60,13 +60,14 @@ def reading(path: Path) -> Iterator[None]:
             f"{path}: is cut short or damaged ({' '.join(str(error).split())}); copy the file again"
         ) from error
     except OSError as error:
-        raise LanguageError(f"{path}: the language model cannot be read ({error.strerror or error})") from error
+        raise LanguageError(f"{path}: {what} cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
-        raise LanguageError(f"{path}: the language model does not fit this machine's memory; prune it") from error
+        raise LanguageError(f"{path}: {what} does not fit this machine's memory; give a smaller one") from error
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read line by line, plain or packed by gzip."""
     with open_file(path, most=ANY_SIZE) as raw:
         packed = raw.read(2) == GZIP_MARK
         raw.seek(0)

@@ -128,6 +128,16 @@ def quantized(values_N: np.ndarray) -> Values:
     return Values(np.searchsorted((levels[1:] + levels[:-1]) / 2, values_N).astype(np.uint8), levels)
 
 
+def is_compact(path: str | Path) -> bool:
+    """Whether a file begins as one of this form.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open_file(path, most=ANY_SIZE) as stream:
+        return stream.read(len(MAGIC)) == MAGIC
+
+
 def read_compact(path: str | Path, *, verify: bool = True) -> tuple[NGramModel, dict[str, Any]]:
     """Opens a model's file in place: only what is asked for is read into memory, beside one look for the checksum.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from speechgru.errors import LanguageError
 from speechgru.language.model import NumberedModel
 from speechgru.language.tables import Grams, Order, Values, build_orders
 from speechgru.language.words import WordList
+from speechgru.text import quoted
 
 #: The marks of a sentence's borders and of words that a model lacks, as ARPA files have them.
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -130,6 +131,43 @@ class NGramModel(NumberedModel):
                     break
             nodes.pop()
         return tuple(nodes)
+
+    def grams(self) -> list[Grams]:
+        """All n-grams of each order as a file lists them: their words are places in `words`."""
+        listed: list[Grams] = []
+        for depth, order in enumerate(self.orders):
+            ids_NK = order.words_N.astype(np.int64)[:, None]
+            if depth:
+                ids_NK = np.column_stack([listed[-1].ids_NK[self.orders[depth - 1].parents_N], ids_NK])
+            backoffs = np.zeros(len(ids_NK), np.float32) if order.backoffs is None else order.backoffs.values_N
+            listed.append(Grams(ids_NK, order.log_probs.values_N, backoffs))
+        return listed
+
+    def rewritten(self, rewrite: Callable[[str], str], *, name: str = "the model") -> NGramModel:
+        """The same with other spellings of its words, such as by a recogniser's text rules.
+
+        Args:
+            rewrite: a word's new spelling; marks stay.
+            name: what messages name.
+
+        Raises:
+            LanguageError: two words become one, or a word none or several; counts them and names one.
+        """
+        old = [word.decode() for word in self.words]
+        new = [word if word in _MARKS else rewrite(word) for word in old]
+        first: dict[str, str] = {}
+        lost = [
+            (word, written)
+            for word, written in zip(old, new, strict=True)
+            if len(written.split()) != 1 or first.setdefault(written, word) != word
+        ]
+        if lost:
+            word, written = lost[0]
+            raise LanguageError(
+                f"{name}: the rules make no word of its own of {len(lost):,} of {self.num_words:,} words, such as "
+                f"{quoted(written)} of {quoted(word)}; train a model on texts that went through the rules"
+            )
+        return NGramModel.build(new, self.grams(), name=name)
 
     def words_of(self, depth: int, node: int) -> list[int]:
         """The words of one n-gram, as places in `words`, oldest first.

@@ -37,7 +37,8 @@ def read_bundle(bundle: str | os.PathLike[str], *, verify: bool = True) -> dict[
     """A bundle's metadata as this version writes it.
 
     Version 1 held the vocabulary as the text `characters`, and brought texts to NFKC. Versions below 3 have no `stream`
-    and no checksums. `grammar` is None where the recogniser has none, or was exported before there were any. Where
+    and no checksums. `grammar` and `language_model` are None where the recogniser has none, or was exported before
+    there were any. Where
     there is no `language`, as in older bundles, it is the grammar's, or None.
 
     Args:
@@ -74,7 +75,9 @@ def read_bundle(bundle: str | os.PathLike[str], *, verify: bool = True) -> dict[
         metadata["text"] = dataclasses.asdict(TextRules.stored(metadata["text"]))
         Vocabulary.from_record(metadata)
         for form, record in metadata["models"].items():
-            _require_plain_name(form, record["file"])
+            _require_plain_name(f"the model {form}", record["file"])
+        if metadata.setdefault("language_model", None) is not None:
+            _require_plain_name("the language model", metadata["language_model"]["file"])
         metadata.setdefault("grammar", None)
         language = metadata.setdefault("language", (metadata["grammar"] or {}).get("language"))
         if not isinstance(language, str | None):
@@ -88,10 +91,10 @@ def read_bundle(bundle: str | os.PathLike[str], *, verify: bool = True) -> dict[
     return metadata
 
 
-def _require_plain_name(form: str, file: object) -> None:
-    """Whether a model's file lies in the bundle: a path could name any file of this machine, a device or a pipe."""
+def _require_plain_name(what: str, file: object) -> None:
+    """Whether a file lies in the bundle: a path could name any file of this machine, a device or a pipe."""
     if not isinstance(file, str) or not file or any(mark in file for mark in "/\\\0") or file in (".", ".."):
-        raise ValueError(f"the model {form} is said to be in {file!r:.80}, which is no name of a file in the bundle")
+        raise ValueError(f"{what} is said to be in {file!r:.80}, which is no name of a file in the bundle")
 
 
 def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: str, *, verify: bool = True) -> Path:

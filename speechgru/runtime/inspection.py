@@ -23,11 +23,12 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         A JSON-ready record. Of the bundle: `bundle` (the path), `bundle_version`, `speechgru_version`, `provenance`
         (when, from which commit, with which versions), `sample_rate` in Hz, `step_seconds`, `subsampling_factor`,
         `features` (the front end), `unit`, `vocabulary_size` (labels without the blank), `text` (the rules),
-        `language`, `grammar` (`Grammar.summary`), `model`, `direction`, `streams`, `latency_seconds` (`least` and
-        `greatest`; None where it does not stream), `parameters`, `dev` (scores), `rejection` (the threshold and what it
-        was chosen on), `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty
-        where the bundle has none, or its version did not record it. And `models`: for each form `form`, `file`,
-        `is_default`, `has_checksum` (whether damage would be noticed), `foreign_operators` and the fields of
+        `language`, `grammar` (`Grammar.summary`), `language_model` (`kind`, `file`, `size_bytes`, `sha256`,
+        `description`, `weights`), `model`, `direction`, `streams`, `latency_seconds` (`least` and `greatest`; None
+        where it does not stream), `parameters`, `dev` (scores), `rejection` (the threshold and what it was chosen on),
+        `parity` (how the forms compare), `default_form`, `saved_model` (its signatures). None or empty where the bundle
+        has none, or its version did not record it. And `models`: for each form `form`, `file`, `is_default`,
+        `has_checksum` (whether damage would be noticed), `foreign_operators` and the fields of
         `tflite.TFLiteFacts`.
 
     Raises:
@@ -60,6 +61,7 @@ def inspect(bundle: str | Path) -> dict[str, Any]:
         "text": metadata["text"],
         "language": metadata["language"],
         "grammar": _grammar(metadata),
+        "language_model": metadata["language_model"],
         "model": model,
         "direction": model.get("direction"),
         "streams": metadata["stream"] is not None,

@@ -49,6 +49,12 @@ _MODEL = {
 _SCORES = {"wer": number(), "cer": number(), "step": _ANY}
 _FORMS = {name: number() for name in ("wer", "wer_change", "max_difference", "rtf", "stream_rtf", "stream_difference")}
 
+_WEIGHTS = {name: optional(number(-1e3, 1e15)) for name in ("weight", "word_bonus", "unknown_penalty")}
+_LANGUAGE_MODEL = {
+    **dict.fromkeys(("kind", "file", "sha256"), text()),
+    "weights": record({}, {**_WEIGHTS, "known_words_only": flag}),
+}
+
 _METADATA = record(
     {
         "bundle_version": whole(1, 1 << 20),
@@ -64,6 +70,7 @@ _METADATA = record(
         "subsampling_factor": _POSITIVE_STEPS,
         "blank_id": whole(0, 0),
         "grammar": optional(record({})),
+        "language_model": optional(record(_LANGUAGE_MODEL, {"size_bytes": _ANY, "description": text()})),
         "features": optional(record({}, _FEATURES)),
         "model": optional(record({}, _MODEL)),
         "parameters": optional(_ANY),

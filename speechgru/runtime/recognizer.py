@@ -17,7 +17,7 @@ import numpy as np
 from speechgru import lengths
 from speechgru.audio.reading import read_blocks, resample_blocks
 from speechgru.audio.samples import channel_of, checked_rate, checked_samples
-from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, decode
+from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, Scorer, decode
 from speechgru.decoding.keywords import EVEN_ODDS, REFRACTORY_SECONDS, KeywordSpotter
 from speechgru.decoding.keywords import WINDOW_SECONDS as WINDOW_OF_KEYWORDS
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
@@ -29,6 +29,7 @@ from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.isolated import IsolatedEngine
 from speechgru.runtime.keywords import KeywordStream
+from speechgru.runtime.language import language_of
 from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
 from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
@@ -96,6 +97,7 @@ class Recognizer:
         make_engine = IsolatedEngine if isolated else Engine
         num_labels = len(Vocabulary.from_record(metadata))
         engine = make_engine(file, num_threads=int(num_threads), num_labels=num_labels)
+        self._verify = verify
         self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, window_seconds=window_seconds)
 
     @classmethod
@@ -110,6 +112,7 @@ class Recognizer:
             size_bytes: its size.
         """
         recognizer = cls.__new__(cls)
+        recognizer._verify = True
         recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, window_seconds=WINDOW_SECONDS)
         return recognizer
 
@@ -142,6 +145,16 @@ class Recognizer:
             return None if record is None else Grammar.from_record(record)
         except GrammarError as error:
             raise BundleError(f"{self.bundle}: {error}") from error
+
+    @cached_property
+    def language_model(self) -> Scorer | None:
+        """The language model that the bundle carries, with its weights: what `DecodingOptions(language=True)` stands
+        for; None where it carries none.
+
+        Raises:
+            BundleError: it is missing, damaged, or of a newer version.
+        """
+        return language_of(self.bundle, self.metadata, verify=self._verify)
 
     def log_probs(self, samples_N: np.ndarray) -> np.ndarray:
         """The model's output alone.
@@ -430,7 +443,7 @@ class Recognizer:
         """
         given, prepared = self._prepared
         if decoding is not None and decoding is not given and decoding is not prepared:
-            complete = decoding.with_grammar_of(self.grammar)
+            complete = decoding.with_grammar_of(self.grammar).with_language_of(lambda: self.language_model)
             prepared = complete.prepared(normalize=self.text_rules.normalize, vocabulary=self.vocabulary)
             prepared = prepared.with_threshold(self.threshold)
             self._prepared = decoding, prepared

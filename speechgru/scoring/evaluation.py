@@ -89,7 +89,7 @@ def evaluate(
     _require_fields(manifest, slices)
     if trained is None and is_bundle(path):
         recognizer = Recognizer(path, form=form)
-        decoding = decoding.with_grammar_of(recognizer.grammar)
+        decoding = decoding.with_grammar_of(recognizer.grammar).with_language_of(lambda: recognizer.language_model)
         judged = _open_bundle(recognizer, decoding)
     elif form is not None:
         raise UserError(

@@ -1,0 +1,65 @@
+"""The language model that an export takes along: its file, once the recogniser can use it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechgru.decoding import LanguageScorer, LanguageWeights, Spelling
+from speechgru.files import ANY_SIZE, read_file
+from speechgru.language import read_language_model
+from speechgru.language.compact import is_compact, pack
+from speechgru.language.kenlm import require_listed
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A language model on its way into a bundle.
+
+    Args:
+        kind: what reads it (`runtime.language.KINDS`).
+        content: the bytes of its file.
+        description: what it is, for people.
+        weights: what it counts beside this recogniser where nothing else is said.
+    """
+
+    kind: str
+    content: bytes
+    description: str
+    weights: LanguageWeights
+
+    @property
+    def file(self) -> str:
+        """The name of its file in the bundle."""
+        return f"language.{self.kind}"
+
+    def as_record(self) -> dict[str, Any]:
+        """What the bundle's metadata say of it."""
+        return {
+            "kind": self.kind,
+            "file": self.file,
+            "size_bytes": len(self.content),
+            "sha256": hashlib.sha256(self.content).hexdigest(),
+            "description": self.description,
+            "weights": self.weights.as_record(),
+        }
+
+
+def open_carried(path: str | Path, weights: LanguageWeights, spelling: Spelling) -> Carried:
+    """The language model of a file, for one recogniser; any but a compact file becomes one.
+
+    Args:
+        path: an ARPA file, a trie of KenLM, or a compact file (`.ngram`).
+        weights: what it counts.
+        spelling: how the recogniser writes.
+
+    Raises:
+        LanguageError: the file cannot be read, or its n-grams are not known one by one.
+        TextError: its words are not written as the recogniser writes them.
+    """
+    model = require_listed(read_language_model(path), path)
+    LanguageScorer(model).prepared(spelling)
+    content = read_file(path, most=ANY_SIZE) if is_compact(path) else pack(model, facts={"made of": Path(path).name})
+    return Carried("ngram", content, model.description, weights)
