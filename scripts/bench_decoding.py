@@ -62,20 +62,37 @@ def simulated(name, num_utterances=12, seconds=8.0, step_seconds=0.04):
     utterances = []
     for number in range(num_utterances):
         rng = np.random.default_rng([number, 11])
-        path_S = np.zeros(num_steps, int)
-        step, before = 3, 0
-        while step < num_steps:
-            for label in vocabulary.encode(f"{rng.choice(words)} "):
-                step += label == before  # a blank between equal labels
-                path_S[step : step + 1] = label  # nothing past the end
-                step, before = step + int(rng.integers(1, 5)), label
-        logits_SV = rng.normal(0.0, noise, (num_steps, len(vocabulary)))
-        logits_SV[range(num_steps), path_S] += sharpness
-        doubtful_S = rng.random(num_steps) < 0.06
-        logits_SV[doubtful_S, rng.integers(0, len(vocabulary), doubtful_S.sum())] += sharpness
-        log_probs_SV = logits_SV - np.log(np.exp(logits_SV).sum(axis=1, keepdims=True))
-        utterances.append(log_probs_SV.astype(np.float32))
+        path_S = spoken("".join(f"{rng.choice(words)} " for _ in range(num_steps // 4)), vocabulary, rng)[:num_steps]
+        utterances.append(posteriors(path_S, len(vocabulary), rng, sharpness=sharpness, noise=noise))
     return utterances, vocabulary, step_seconds
+
+
+def spoken(text, vocabulary, rng, *, margin=3):
+    """The label of each step where a text is spoken, mostly the blank: a spike for each letter, 0 to 3 steps apart."""
+    path, before = [0] * margin, 0
+    for label in vocabulary.encode(text):
+        path += [0] * (label == before)  # a blank between equal labels
+        path += [label] + [0] * int(rng.integers(0, 4))
+        before = label
+    return np.array(path + [0] * margin)
+
+
+def posteriors(path_S, num_labels, rng, *, sharpness, noise, doubts=0.06):
+    """Log-probabilities about a path, with noise, and at a share of the steps another label as probable as the path's.
+
+    Args:
+        path_S: the label of each step.
+        num_labels: of the vocabulary, blank included.
+        rng: draws.
+        sharpness, noise: of the logits, how far the path's is above the others and how far all deviate.
+        doubts: the share.
+    """
+    logits_SV = rng.normal(0.0, noise, (len(path_S), num_labels))
+    logits_SV[range(len(path_S)), path_S] += sharpness
+    doubtful_S = rng.random(len(path_S)) < doubts
+    logits_SV[doubtful_S, rng.integers(0, num_labels, doubtful_S.sum())] += sharpness
+    log_probs_SV = logits_SV - np.log(np.exp(logits_SV).sum(axis=1, keepdims=True))
+    return log_probs_SV.astype(np.float32)
 
 
 def from_file(path):

@@ -25,6 +25,8 @@ from speechgru.cli.corpus import _fold_flags
 from speechgru.config import known_keys, load_config
 from speechgru.corpora import find_corpus
 from speechgru.grammar import Grammar
+from speechgru.language.compact import write_compact
+from speechgru.language.kneser_ney import train
 from speechgru.runtime import Recognizer
 from speechgru.runtime import recognizer as recognizer_module
 from speechgru.text import Vocabulary
@@ -220,7 +222,7 @@ def test_every_command_of_a_block_is_one_that_the_command_line_takes(page, parse
 
 @every_page
 def test_commands_inside_text_have_verbs_and_options_that_exist(page, tmp_path):
-    groups = {group.typer_instance.info.name: group.typer_instance for group in app.registered_groups}
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
     for words in commands_in_text(page):
         if words[0] != "speechgru":
             check_program(words, page)
@@ -373,6 +375,7 @@ def test_python_of_the_pages_runs(page, number, letters, tmp_path, monkeypatch):
     samples = say("ab").astype(np.float32) / 32768
     soundfile.write("hello.wav", samples, RATE)
     (tmp_path / "lights.yaml").write_text(lights(), encoding="utf-8")
+    write_compact(train([HEARD.split()], order=2).model, "lm.ngram")
     given = {"samples": samples, "sample_rate": RATE}
     if "keyword_stream(" in text:
         listening = Recognizer(STREAMS).keyword_stream(RATE, {"ab": 0.0})
@@ -414,6 +417,9 @@ QUICK = [
     ("howto/decoding.md", 'speechgru transcribe bundle hello.wav --hotword "living room=4"'),
     ("howto/decoding.md", "speechgru transcribe bundle hello.wav --n-best 3 --json"),
     ("howto/decoding.md", "speechgru transcribe bundle hello.wav --phrases commands.txt"),
+    ("howto/language_models.md", "speechgru language train sentences.txt --rules bundle --out lm.ngram"),
+    ("howto/language_models.md", "speechgru language show lm.ngram --text dev.txt"),
+    ("howto/language_models.md", "speechgru transcribe bundle hello.wav --language-model lm.ngram"),
     ("howto/recordings.md", "speechgru prepare folder --source my_recordings --out data/mine"),
     ("howto/tiny_corpora.md", "speechgru prepare folder --source my_recordings --out data/mine folds=5"),
     (
@@ -431,7 +437,8 @@ def test_quick_commands_of_the_pages_run(letters, write_wav, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "err", Console(file=io.StringIO(), stderr=True))
     (tmp_path / "lights.yaml").write_text(lights(), encoding="utf-8")
-    (tmp_path / "commands.txt").write_text(f"{HEARD}\nstop\n", encoding="utf-8")
+    for name in ("commands.txt", "sentences.txt", "dev.txt"):
+        (tmp_path / name).write_text(f"{HEARD}\nstop\n", encoding="utf-8")
     letters(tmp_path / "bundle", grammar=Grammar.load("lights.yaml"))
     for name in ("hello.wav", "tv.wav"):
         write_wav(tmp_path, name)

@@ -13,6 +13,7 @@ from typing import Any
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.errors import TextError, UserError
 from speechgru.language import LanguageModel, read_language_model
+from speechgru.language.ngram import UNKNOWN
 from speechgru.language.words import WordList
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
@@ -274,10 +275,15 @@ class SpeltWordScorer(_WordScorer):
 
     def __init__(self, model: LanguageModel, weights: LanguageWeights, texts: list[str]):
         super().__init__(model, weights)
-        self._texts = texts
+        self._texts, self._has_space = texts, [" " in text for text in texts]
         self._beginnings = None if model.words is None else _Beginnings(model.words)
-        # A piece such as " a" ends a word, and may begin one that is unknown at once.
-        self.max_change *= max((len(text.split()) + text.startswith(" ") for text in texts), default=1) or 1
+        self._unknown: dict[Hashable, tuple[_State, float]] = {}
+        # A label gives the bonus of each word that it ends, and of one that it makes an unknown one, less the penalty.
+        self.max_changes = [
+            max(0.0, text.count(" ") * self._bonus, (text.count(" ") + 1) * self._bonus - self._penalty)
+            for text in texts
+        ]
+        self.max_change = max(self.max_changes)
 
     def start(self) -> _State:
         return self._model.start(), ""
@@ -285,15 +291,15 @@ class SpeltWordScorer(_WordScorer):
     def extend(self, state: _State, label: int) -> tuple[_State, float]:
         before, word = state
         text = self._texts[label]
-        if " " not in text:
-            return self._spelt(before, word, text)
+        if not self._has_space[label]:  # by far the most: a letter more of a word
+            return (state, 0.0) if word is None else self._spelt(before, word + text)
         change = 0.0
         for position, part in enumerate(text.split(" ")):
             if position:
                 before, more = self._completed(before, word)
                 word, change = "", change + more
-            if part:
-                (before, word), more = self._spelt(before, word, part)
+            if part and word is not None:
+                (before, word), more = self._spelt(before, word + part)
                 change += more
         return (before, word), change
 
@@ -307,15 +313,18 @@ class SpeltWordScorer(_WordScorer):
             return 0, 0
         return 1, 1
 
-    def _spelt(self, before: Hashable, word: _Word, part: str) -> tuple[_State, float]:
-        """A word with some letters more."""
-        if word is None:
-            return (before, None), 0.0
-        word += part
+    def _spelt(self, before: Hashable, word: str) -> tuple[_State, float]:
+        """The state with some letters of a word, and the change of the score where they begin no known one."""
         if self._beginnings is None or word in self._beginnings:
             return (before, word), 0.0
-        after, change = self._after_word(before, word)
-        return (after, None), change
+        found = self._unknown.get(before)
+        if found is None:
+            after, change = self._after_word(before, UNKNOWN)
+            found = (after, None), change
+            if len(self._unknown) >= _REMEMBERED:
+                self._unknown.clear()
+            self._unknown[before] = found
+        return found
 
     def _completed(self, before: Hashable, word: _Word) -> tuple[Hashable, float]:
         """The model's state where a word ends, and the change of the score."""
@@ -330,15 +339,13 @@ class _Beginnings:
         self._spans: dict[str, tuple[int, int]] = {}
 
     def __contains__(self, letters: str) -> bool:
-        first, end = self._span(letters)
+        first, end = self._spans.get(letters) or self._span(letters)
         return first < end
 
     def _span(self, letters: str) -> tuple[int, int]:
-        span = self._spans.get(letters)
-        if span is None:
-            within = self._spans.get(letters[:-1]) or (0, len(self._words))
-            span = self._words.beginning_with(letters, *within)
-            if len(self._spans) >= _REMEMBERED:
-                self._spans.clear()
-            self._spans[letters] = span
+        within = self._spans.get(letters[:-1]) or (0, len(self._words))
+        span = self._words.beginning_with(letters, *within)
+        if len(self._spans) >= _REMEMBERED:
+            self._spans.clear()
+        self._spans[letters] = span
         return span

@@ -49,6 +49,9 @@ class PrefixScorer(ABC):
     #: No call of `extend` may return a change above this. The tighter it is, the earlier the search can stop looking;
     #: infinity is always right. 0 for constraints and for language models.
     max_change: float = math.inf
+    #: The same of each label by itself, where that is less for some: the search does not ask about a label that cannot
+    #: enter the beam even with it. None: `max_change` for all.
+    max_changes: Sequence[float] | None = None
     #: Whether it forbids texts. Such scorers are asked first, and no pruning may leave out labels that a text needs.
     is_constraint: bool = False
 
@@ -84,6 +87,10 @@ class JointScorer(PrefixScorer):
         # What a constraint forbids no other scorer need be asked about, and a language model's answer is the dear one.
         self._scorers = tuple(sorted(scorers, key=lambda scorer: not scorer.is_constraint))
         self.max_change = sum(scorer.max_change for scorer in self._scorers)
+        known = [scorer.max_changes for scorer in self._scorers if scorer.max_changes is not None]
+        if known:
+            others = sum(scorer.max_change for scorer in self._scorers if scorer.max_changes is None)
+            self.max_changes = [others + sum(changes) for changes in zip(*known, strict=True)]
         self.is_constraint = any(scorer.is_constraint for scorer in self._scorers)
 
     def start(self) -> Hashable:

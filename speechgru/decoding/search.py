@@ -58,6 +58,7 @@ class _Asked:
 
     def __init__(self, scorer: PrefixScorer):
         self._scorer = scorer
+        self._is_constraint = scorer.is_constraint
         self._number: dict[Hashable, int] = {}
         self._states: list[Hashable] = []
         self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
@@ -70,9 +71,10 @@ class _Asked:
         if number == len(self._states):
             self._states.append(state)
             self.moves.append({})
-            needs = self._scorer.steps_needed(state)
+            needs = self._scorer.steps_needed(state) if self._is_constraint else (0, 0)
             self.needs.append(needs)
-            self.most_needed = max(self.most_needed, *needs)
+            if self._is_constraint:
+                self.most_needed = max(self.most_needed, *needs)
         return number
 
     def extend(self, number: int, label: int) -> tuple[int, float]:
@@ -113,6 +115,7 @@ class BeamSearch:
         self._blank_id = blank_id
         self._asked = None if scorer is None else _Asked(scorer)
         self._most = 0.0 if scorer is None else scorer.max_change
+        self._most_of = None if scorer is None else scorer.max_changes
         # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label.
         self._mother: list[int] = [-1]
         self._label_of: list[int] = [-1]
@@ -140,7 +143,7 @@ class BeamSearch:
                 end in the steps left are dropped; where their number was not known, `rewind` before asking for `ends`.
         """
         num_columns, beam_width, blank_id = self._num_columns, self._beam_width, self._blank_id
-        pruning, asked, most = self._pruning, self._asked, self._most
+        pruning, asked, most, most_of = self._pruning, self._asked, self._most, self._most_of
         mother, label_of, edge = self._mother, self._label_of, self._edge
         bonus, state_of, remembered = self._bonus, self._state_of, self._remembered
         remember = asked is not None and steps_after == math.inf
@@ -219,6 +222,8 @@ class BeamSearch:
                     on_label = row[label]
                     if ceiling + on_label < limit:
                         break
+                    if most_of and rank + on_label + most_of[label] < limit:
+                        continue  # the scorer gives this one less than others
                     key = first_key + label
                     if edge.get(key) in entry_of:
                         continue  # it is in the beam: done above
