@@ -40,6 +40,11 @@ from speechgru.text import Vocabulary, normalize_text
 BEAMS = [16, 64]
 WEIGHT, BONUS, UNKNOWN = 0.5, 1.5, 10.0  # pyctcdecode's alpha, beta and, as common logarithm, unk_score_offset
 STEP_SECONDS = 0.04
+#: How sure the model is: nearly always, or with doubts everywhere.
+SETS = {
+    "peaky": {"sharpness": 14.0, "noise": 2.0, "doubts": 0.06},
+    "soft": {"sharpness": 8.0, "noise": 2.0, "doubts": 0.12},
+}
 
 
 def made_sentences(num_sentences=40_000, num_words=2_000, seed=4):
@@ -83,6 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a fifth of the utterances, and the beam of 16 only")
     parser.add_argument("--text", type=Path, help="sentences, one a line, instead of made ones")
+    parser.add_argument("--set", choices=SETS, default="peaky", help="how sure the model is")
     parser.add_argument("--utterances", type=int, default=100)
     parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
@@ -102,7 +108,7 @@ def main():
     utterances = []
     for text in references:
         path_S = spoken(text, vocabulary, rng)
-        utterances.append(posteriors(path_S, len(vocabulary), rng, sharpness=8.0, noise=2.0, doubts=0.12))
+        utterances.append(posteriors(path_S, len(vocabulary), rng, **SETS[arguments.set]))
 
     with tempfile.TemporaryDirectory() as folder:
         arpa, compact = Path(folder) / "lm.arpa", Path(folder) / "lm.ngram"

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from languages import TOY, Definition
+from languages import TOY, Definition, made_texts
 from test_beam import WIDE, random_log_probs, texts_by_brute_force
 
-from speechgru.decoding import DecoderStream, DecodingOptions, LanguageScorer, LanguageWeights, decode
+from speechgru.decoding import DecoderStream, DecodingOptions, LanguageScorer, LanguageWeights, decode, greedy_decode
 from speechgru.errors import UserError
 from speechgru.language import read_language_model
+from speechgru.language.arpa import write_arpa
+from speechgru.language.kneser_ney import train
 from speechgru.text import Vocabulary
 
 LETTERS = Vocabulary([" ", "a", "b"])
@@ -64,6 +66,34 @@ def test_a_vocabulary_of_words_scores_word_by_word(model):
     for one in decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.04, options=options):
         log_prob = texts_by_brute_force(log_probs_SV)[one.labels]
         assert one.score == pytest.approx(expected_score(log_prob, one.text, weights), abs=1e-4)
+
+
+def test_texts_are_pyctcdecodes_with_the_same_file(tmp_path):
+    """Both wide and without pruning; weights as there: alpha, beta, and 10 common logarithms for an unknown word."""
+    pytest.importorskip("kenlm", reason="KenLM is not installed (extra peers)")
+    peer = pytest.importorskip("pyctcdecode", reason="pyctcdecode is not installed (extra peers)")
+    texts = made_texts(200)
+    write_arpa(train((text.split() for text in texts), order=3).model, tmp_path / "lm.arpa")
+    vocabulary = Vocabulary.from_texts([*texts, " "])
+    decoder = peer.build_ctcdecoder(["", *vocabulary.characters], str(tmp_path / "lm.arpa"), alpha=0.6, beta=1.2)
+    weights = LanguageWeights(0.6, 1.2, 0.6 * 10 * math.log(10))
+    language = LanguageScorer(read_language_model(tmp_path / "lm.arpa"), weights)
+    rng = np.random.default_rng(2)
+    changed = 0
+    for text in [text for text in texts[:40] if 0 < len(text) < 30]:
+        path_S = np.array([label for each in vocabulary.encode(text) for label in (each, 0)])
+        logits_SV = rng.normal(0, 1.5, (len(path_S), len(vocabulary)))
+        logits_SV[range(len(path_S)), path_S] += 6
+        logits_SV[range(len(path_S)), rng.integers(0, len(vocabulary), len(path_S))] += 5 * (
+            rng.random(len(path_S)) < 0.1
+        )
+        log_probs_SV = (logits_SV - np.log(np.exp(logits_SV).sum(axis=1, keepdims=True))).astype(np.float32)
+        options = DecodingOptions(beam_width=150, language=language)
+        (ours, *_) = decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.04, options=options)
+        theirs = decoder.decode_beams(log_probs_SV, beam_width=150, beam_prune_logp=-100.0, token_min_logp=-50.0)[0]
+        assert ours.text == theirs[0]
+        changed += ours.text != greedy_decode(log_probs_SV, vocabulary=vocabulary, step_seconds=0.04).text
+    assert changed > 5
 
 
 @pytest.mark.parametrize("cut", range(6))

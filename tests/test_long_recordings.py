@@ -340,6 +340,7 @@ def test_alignment_that_follows_what_may_matter_is_the_best_path(monkeypatch, se
 
     monkeypatch.setattr(alignment, "_to_end", measured)
     monkeypatch.setattr(alignment, "_FOLLOWED", 0)
+    monkeypatch.setattr(alignment, "SHORT", 0)
     assert align(log_probs_SV, labels) == expected
     assert widths[0] < 0.5 * len(labels), "it follows a part of the states"
 
@@ -355,6 +356,7 @@ def test_alignment_widens_where_what_it_left_out_is_the_only_way(monkeypatch):
     expected = align(log_probs_SV, labels)
     assert expected == [(step, step + 1) for step in [*range(20), *range(30, 50, 2)]]
     monkeypatch.setattr(alignment, "_FOLLOWED", 0)
+    monkeypatch.setattr(alignment, "SHORT", 0)
     monkeypatch.setattr(alignment, "_MARGIN", 2.0)
     assert align(log_probs_SV, labels) == expected
     log_probs_SV[:, 2] = -np.inf

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechgru.decoding.short_alignment import SHORT, best_states
 from speechgru.text import BLANK_ID
 
 #: Pairs of a step and a state up to which all are followed: 32 MiB, some five minutes of speech.
@@ -71,6 +72,14 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     skip_Z[1:-2:2] = np.where(states_Z[3::2] != states_Z[1:-2:2], 0.0, -np.inf)
     # Only label states have a skip: a blank reached by skipping a label would drop that label from the text. Equal
     # labels have none, because CTC merges them unless a blank lies between.
+    if num_steps * num_states <= SHORT:
+        path_S = best_states(log_probs_SV, states_Z, skip_Z == 0)
+        if path_S is None:
+            raise ValueError(f"every path that spells the {len(labels)} labels has probability 0")
+        # A path visits every label's state, and never returns.
+        label_states_L = np.arange(1, num_states, 2)
+        starts_L, ends_L = (np.searchsorted(path_S, label_states_L, side=side) for side in ("left", "right"))
+        return list(zip(starts_L.tolist(), ends_L.tolist(), strict=True))
     margin = math.inf if num_steps * num_states <= _FOLLOWED else _MARGIN
     bands = _to_end(log_probs_SV, states_Z, skip_Z, margin=margin)
     while not bands and margin < math.inf:  # what was left out had been the only way
