@@ -238,6 +238,7 @@ def _arpa_lines(model: NGramModel, progress: Progress) -> Iterable[bytes]:
     yield b"\\data\\\n" + counts.encode()
     words = list(model.words)
     texts: list[bytes] = []
+    begin = BEGIN.encode()
     done = 0
     for k, order in enumerate(model.orders, 1):
         yield b"\n\\%d-grams:\n" % k
@@ -249,15 +250,13 @@ def _arpa_lines(model: NGramModel, progress: Progress) -> Iterable[bytes]:
                 texts[parent] + b" " + words[word] for parent, word in zip(parents, order.words_N.tolist(), strict=True)
             ]
         log_probs = (order.log_probs.values_N / np.float32(_LN_10)).tolist()
-        backoffs = (
-            [None] * len(texts) if order.backoffs is None else (order.backoffs.values_N / np.float32(_LN_10)).tolist()
-        )
-        begin = BEGIN.encode()
-        for text, log_prob, backoff in zip(texts, log_probs, backoffs, strict=True):
+        # Where there may be a backoff each has one, as lmplz writes it: pyctcdecode overlooks words that have none.
+        tails = [b""] * len(texts)
+        if order.backoffs is not None:
+            tails = [b"\t%.7g" % each for each in (order.backoffs.values_N / np.float32(_LN_10)).tolist()]
+        for text, log_prob, tail in zip(texts, log_probs, tails, strict=True):
             # The beginning of a sentence is never predicted.
-            log_prob = -99.0 if text == begin else min(0.0, log_prob)
-            tail = b"" if not backoff else b"\t%.7g" % backoff
-            yield b"%.7g\t%b%b\n" % (log_prob, text, tail)
+            yield b"%.7g\t%b%b\n" % (-99.0 if text == begin else min(0.0, log_prob), text, tail)
         done += len(texts)
         progress("writing n-grams", done, total, "")
     yield b"\n\\end\\\n"
