@@ -2,6 +2,7 @@
 
     python scripts/bench_language.py                    # a made language of 2,000 words
     python scripts/bench_language.py --text FILE        # sentences of a text, one a line
+    python scripts/bench_language.py --set soft         # a model that has doubts everywhere
     python scripts/bench_language.py --quick            # fewer utterances, the beam of 16
 
 A model of order 3 is trained on nine tenths of the sentences (`speechgru language train`), and written as an ARPA file,
