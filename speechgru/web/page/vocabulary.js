@@ -1,4 +1,4 @@
-// What a model can write: characters or words, label 0 being the blank (speechgru/text.py).
+// What a model can write: characters or words, label 0 being the blank (speechgru/text/vocabulary.py).
 
 export class Vocabulary {
   /** @param {{unit: string, entries: string[]}} record of the bundle; entries are in label order, from label 1 */

@@ -1,30 +1,17 @@
-"""From transcripts to labels and back: the normaliser and the vocabulary.
-
-Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, or
-with `unit="word"` one whole word or command.
-"""
+"""The vocabulary: what a model can write, from texts to labels and back."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from speechgru.errors import TextError
 from speechgru.files import read_text, write_text
+from speechgru.text.messages import describe_characters
 
-Normalization = Literal["NFC", "NFKC"]
 Unit = Literal["character", "word"]
-
-#: Characters or words that a message names.
-_SHOWN = 6
-#: What was done before there was a key for it, where that is not the key's default.
-RULES_BEFORE_KEYS = {"normalization": "NFKC"}
 
 #: The label of the CTC blank.
 BLANK_ID = 0
@@ -41,201 +28,6 @@ _BLANK_LINE = "<blank>"
 _MOST_BYTES = 1 << 26
 _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
 _SPACE_LINE = "<space>"
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'", "\u00b4": "'"})
-
-#: Characters that nobody sees or speaks: control characters that are no white space (Unicode's category Cc), format
-#: characters (Cf: zero-width spaces, soft hyphens, byte order marks, directions), and the other ones that Unicode calls
-#: ignorable (Hangul fillers, variation selectors). They come with copied text, and would become labels.
-_INVISIBLE = re.compile(
-    "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
-    "\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd"
-    "\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-#: Marks that transcribers write for what is no word: <unk>, [laughter], {cough}, [background noise].
-_MARK = re.compile(r"<[^<>\[\]{}]{1,40}>|\[[^<>\[\]{}]{1,40}\]|\{[^<>\[\]{}]{1,40}\}")
-_NON_JOINER = "\u200c"
-#: The invisible ones that spell words where letters join: zero-width non-joiner and joiner, Mongolian vowel separator.
-_JOINERS = frozenset((_NON_JOINER, "\u200d", "\u180e"))
-#: Scripts whose letters join: Arabic, Syriac, N'Ko, Mandaic, those of the Brahmic family, Mongolian and a few more.
-_JOINING_SCRIPTS = re.compile(
-    "[\u0600-\u077f\u07c0-\u07ff\u0840-\u0dff\u0f00-\u109f\u1780-\u18af\u1900-\u1c7f\u1cd0-\u1cff\ua840-\ua87f"
-    "\ua8e0-\ua8ff\ua980-\ua9df\uaa60-\uaa7f\uabc0-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff"
-    "\U0001e900-\U0001e95f]"
-)
-
-
-def normalize_text(
-    text: str,
-    *,
-    lowercase: bool = True,
-    remove_punctuation: bool = True,
-    keep_punctuation: str = "",
-    normalization: Normalization = "NFC",
-) -> str:
-    """Brings a transcript to the form that the model learns and that scoring compares.
-
-    One way to write every character, one kind of apostrophe, nothing invisible (`invisible_characters`), optionally
-    lower case and no punctuation (an apostrophe inside a word stays: "don't"; every other mark becomes a space, so
-    "well-kept" is two words), single spaces. What stands in brackets is text like any other, whatever its writer meant:
-    "<unk>" becomes the word "unk", or with punctuation kept a word of five characters (`words_of_marks` finds them).
-
-    Args:
-        text: the transcript as written.
-        lowercase: whether to write capitals small.
-        remove_punctuation: whether marks (Unicode categories P and S) become spaces.
-        keep_punctuation: marks that stay nevertheless, wherever they stand, such as `-` or `%`.
-        normalization: `NFC` joins letters with their accents; `NFKC` also takes apart ligatures, wide letters and
-            fractions, which are other spellings to most readers: "\ufb01ne \uff21 \u00bd" gives "fine A 1 2".
-
-    Returns:
-        The normalised text; empty where nothing is left.
-
-    Raises:
-        ValueError: no such normalization.
-    """
-    if normalization not in ("NFC", "NFKC"):
-        raise ValueError(f"normalization must be NFC or NFKC, got {normalization!r}")
-    # Apostrophes before NFKC, which takes the acute accent for a space and a combining mark, and after it, for what it
-    # takes apart.
-    text = unicodedata.normalize(normalization, text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
-    if _INVISIBLE.search(text):
-        text = unicodedata.normalize(normalization, "".join(text[place] for place in _visible(text)))
-    if lowercase:
-        text = unicodedata.normalize(normalization, text.lower())
-    if remove_punctuation:
-        kept = set(unicodedata.normalize(normalization, keep_punctuation.translate(_APOSTROPHES)))
-        text = "".join(
-            character
-            if unicodedata.category(character)[0] not in "PS"
-            or character in kept
-            or _is_inner_apostrophe(text, position)
-            else " "
-            for position, character in enumerate(text)
-        )
-    return " ".join(text.split())
-
-
-def invisible_characters(text: str) -> list[str]:
-    """The characters of a text that `normalize_text` drops because nobody sees or speaks them, each once, in order.
-
-    They are those of Unicode's categories Cf and Cc that are no white space, and its other ignorable ones. A zero-width
-    joiner or non-joiner stays where it spells a word: behind a letter of a script whose letters join, such as Arabic or
-    Devanagari, and the non-joiner in front of one too. Source: Unicode Standard Annex 31, section 2.3.
-
-    Example:
-        >>> invisible_characters("turn\\u200b on\\ufeff")
-        ['\\u200b', '\\ufeff']
-        >>> invisible_characters("\\u0645\\u06cc\\u200c\\u0631\\u0648\\u062f")  # Persian: goes
-        []
-    """
-    if not _INVISIBLE.search(text):
-        return []
-    visible = set(_visible(text))
-    return list(dict.fromkeys(character for place, character in enumerate(text) if place not in visible))
-
-
-def words_of_marks(text: str, normalize: Callable[[str], str]) -> dict[str, str]:
-    """What a text has in angle, square or curly brackets, which nobody says, and the words that it becomes.
-
-    Args:
-        text: the transcript as written.
-        normalize: the rules; a mark of which they leave nothing does not count.
-
-    Example:
-        >>> words_of_marks("turn <unk> on [door slam] {...} (please)", normalize_text)
-        {'<unk>': 'unk', '[door slam]': 'door slam'}
-    """
-    return {mark: words for mark in _MARK.findall(text) if (words := normalize(mark))}
-
-
-def _visible(text: str) -> list[int]:
-    """The places of the characters that stay."""
-    places: list[int] = []
-    for place, character in enumerate(text):
-        if _INVISIBLE.match(character):
-            before = text[places[-1]] if places else ""
-            if character not in _JOINERS or not _joins(before):
-                continue
-            following = (text[other] for other in range(place + 1, len(text)))
-            after = next((other for other in following if not _INVISIBLE.match(other)), "")
-            if character == _NON_JOINER and not _joins(after):
-                continue
-        places.append(place)
-    return places
-
-
-def _joins(character: str) -> bool:
-    """Whether a character is a letter, mark or digit of a script whose letters join."""
-    return (
-        bool(character and _JOINING_SCRIPTS.match(character))
-        and not _INVISIBLE.match(character)
-        and unicodedata.category(character)[0] in "LMN"
-    )
-
-
-def _is_inner_apostrophe(text: str, position: int) -> bool:
-    return (
-        text[position] == "'"
-        and 0 < position < len(text) - 1
-        and text[position - 1].isalnum()
-        and text[position + 1].isalnum()
-    )
-
-
-@dataclass(frozen=True)
-class TextRules:
-    """What every transcript, hotword and phrase goes through before it is compared (see `normalize_text`).
-
-    Args:
-        lowercase: whether to write capitals small.
-        remove_punctuation: whether marks become spaces.
-        keep_punctuation: marks that stay nevertheless.
-        normalization: `NFC` or `NFKC`.
-
-    Raises:
-        TextError: a rule has a value of another type.
-    """
-
-    lowercase: bool = True
-    remove_punctuation: bool = True
-    keep_punctuation: str = ""
-    normalization: Normalization = "NFC"
-
-    def __post_init__(self) -> None:
-        right = isinstance(self.lowercase, bool) and isinstance(self.remove_punctuation, bool)
-        if not right or not isinstance(self.keep_punctuation, str) or self.normalization not in get_args(Normalization):
-            raise TextError(f"these are no text rules: {self}")
-
-    @classmethod
-    def stored(cls, rules: Mapping[str, Any]) -> TextRules:
-        """The rules that something was made with, perhaps before they all had a key (`RULES_BEFORE_KEYS`).
-
-        Raises:
-            TextError: a rule is unknown, or has a value of another type.
-        """
-        try:
-            return cls(**{**RULES_BEFORE_KEYS, **rules})
-        except TypeError as error:
-            raise TextError(f"these are no text rules: {rules!r}") from error
-
-    def normalize(self, text: str) -> str:
-        """A text by these rules."""
-        return normalize_text(text, **dataclasses.asdict(self))
-
-
-def require_language(tag: str) -> str:
-    """A language's tag as it is, once it looks like one (BCP 47: `en`, `pt-BR`, `zh-Hant-TW`).
-
-    Raises:
-        TextError: it does not.
-
-    Example:
-        >>> require_language("pt-BR")
-        'pt-BR'
-    """
-    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", tag):
-        raise TextError(f"a language is written as a tag such as en, de or pt-BR, got {tag!r:.40}")
-    return tag
 
 
 class Vocabulary:
@@ -475,40 +267,3 @@ def _is_letter(entry: str, mark: str, unit: Unit) -> bool:
 
 def _entries_of(text: str, unit: Unit) -> Sequence[str]:
     return text.split() if unit == "word" else text
-
-
-def describe_characters(entries: Sequence[str]) -> str:
-    """Names characters or words for a message: `'ß' (U+00DF) is`, `'ß' (U+00DF), '7' (U+0037) are`, `'lamp' is`.
-
-    A single character comes with its code point, because several look alike, and one that has no look with its name.
-    """
-    described = [*map(_describe_entry, entries[:_SHOWN])]
-    if len(entries) > _SHOWN:
-        described.append(f"and {len(entries) - _SHOWN:,} more")
-    return f"{', '.join(described)} {'is' if len(entries) == 1 else 'are'}"
-
-
-def quoted(text: str, *, most: int = 60) -> str:
-    """A text in quotes for a message; a long one by its beginning.
-
-    >>> quoted("turn on the light", most=10)
-    "'turn on...'"
-    """
-    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
-
-
-def shown(value: object, *, most: int = 160) -> str:
-    """A value that somebody gave as Python writes it, for a message; a long one by its beginning.
-
-    >>> shown([1, 2, 3], most=6)
-    '[1,...'
-    """
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def _describe_entry(entry: str) -> str:
-    if len(entry) != 1:
-        return quoted(entry)
-    name = unicodedata.name(entry, "") if _INVISIBLE.match(entry) else ""
-    return f"{entry!r} (U+{ord(entry):04X}{f', {name.lower()}' if name else ''})"

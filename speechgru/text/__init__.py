@@ -1,0 +1,36 @@
+"""From transcripts to labels and back: the normaliser and the vocabulary.
+
+Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, or
+with `unit="word"` one whole word or command.
+"""
+
+from speechgru.text.messages import describe_characters, quoted, shown
+from speechgru.text.rules import (
+    RULES_BEFORE_KEYS,
+    Normalization,
+    TextRules,
+    invisible_characters,
+    normalize_text,
+    require_language,
+    words_of_marks,
+)
+from speechgru.text.vocabulary import BLANK_ID, FIRST_LETTER, FURTHER_LETTER, UNKNOWN_WORD, Unit, Vocabulary
+
+__all__ = [
+    "BLANK_ID",
+    "FIRST_LETTER",
+    "FURTHER_LETTER",
+    "RULES_BEFORE_KEYS",
+    "UNKNOWN_WORD",
+    "Normalization",
+    "TextRules",
+    "Unit",
+    "Vocabulary",
+    "describe_characters",
+    "invisible_characters",
+    "normalize_text",
+    "quoted",
+    "require_language",
+    "shown",
+    "words_of_marks",
+]
