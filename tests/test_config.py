@@ -190,7 +190,7 @@ def test_an_override_mends_a_wrong_value(load):
         ("data: {train: 3}", "run.yaml:1: data.train: must be a manifest or a list of manifests, got 3"),
         ("text: {characters: abca}", "text.characters: holds 'a' more than once; each character has one label"),
         ('text: {characters: "a\\tb"}', "text.characters: holds '\\t'; a transcript's only white space is the space"),
-        ("text: {unit: phone}", "text.unit: should be 'character' or 'word', got 'phone'"),
+        ("text: {unit: phone}", "text.unit: should be 'character', 'subword' or 'word', got 'phone'"),
         ("text: {normalization: NFD}", "text.normalization: should be 'NFC' or 'NFKC', got 'NFD'"),
         ("text: {words: [up]}", "text: words are given, but unit is character; set unit to word, or words to auto"),
         ("text: {unit: word, words: up}", "text.words: must be auto, grammar or a list of words, got 'up'"),

@@ -236,7 +236,7 @@ def test_a_word_has_no_white_space(entry):
 
 
 def test_another_unit_is_refused():
-    with pytest.raises(TextError, match="unit must be character or word, got 'phone'"):
+    with pytest.raises(TextError, match="unit must be character, subword or word, got 'phone'"):
         Vocabulary("ab", unit="phone")
 
 

@@ -105,7 +105,7 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
         ConfigError: an override is wrong, or sets what adaptation sets by itself; or there is no general set.
         UserError: a manifest cannot be read.
     """
-    config, vocabulary = trained.config, trained.vocabulary
+    config = trained.config
     for override in options.overrides:
         for key, advice in _OWN_KEYS.items():
             if override.split("=")[0].strip() == key or (key.endswith(".") and override.strip().startswith(key)):
@@ -117,16 +117,13 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
             "manifest of other people with --general"
         )
     first, weights = _first_corpus(config, options)
-    is_word = vocabulary.unit == "word"
     own: dict[str, Any] = {
         "data.train": [*first, str(manifest)],
         "data.train_weights": [*((1 - options.share) * weight for weight in weights), options.share],
         "data.dev": str(general),
         # The run's own copy: the file that it was trained with may be gone.
         "data.grammar": str(trained.folder.grammar) if trained.folder.grammar.is_file() else None,
-        # What auto stands for: the person's texts must not change the vocabulary.
-        **({"text.words": list(vocabulary.words)} if is_word else {}),
-        "text.characters": vocabulary.letters if is_word else "".join(vocabulary.entries),
+        **_labels_of(trained),
         "augment.ramp_epochs": 0.0,
         "train.start_from": str(trained.folder.path),
         "train.precision": "float32",
@@ -146,6 +143,16 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
     }
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in own.items()]
     return load_config(trained.folder.config, [*overrides, *options.overrides], stored=True)
+
+
+def _labels_of(trained: TrainedRun) -> dict[str, Any]:
+    """The keys that name the run's labels: the person's texts must not change the vocabulary."""
+    vocabulary = trained.vocabulary
+    if vocabulary.unit == "subword":
+        return {"text.subword_model": str(trained.folder.vocabulary)}
+    if vocabulary.unit == "word":
+        return {"text.words": list(vocabulary.words), "text.characters": vocabulary.letters}
+    return {"text.characters": "".join(vocabulary.entries)}
 
 
 def with_length(config: RunConfig, steps: int) -> RunConfig:

@@ -34,8 +34,11 @@ def require_beginning(config: RunConfig) -> None:
         ConfigError: `train.start_from` names no run with weights, or those of another model; or `text.words` asks for
             a grammar that `data.grammar` does not name.
         GrammarError: the grammar cannot be read.
+        TextError: `text.subword_model` names no model.
     """
     read_grammar(config)
+    if config.text.subword_model is not None:
+        Vocabulary.of_subword_file(config.text.subword_model)
     require_start(config)
 
 

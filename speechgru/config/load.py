@@ -25,6 +25,7 @@ from speechgru.text import RULES_BEFORE_KEYS, shown
 #: The keys that name files and folders.
 _PATHS = (
     *(("data", key) for key in ("train", "dev", "negatives", "grammar", "cache_folder")),
+    ("text", "subword_model"),
     ("train", "start_from"),
     *(("augment", key) for stage in STAGES for key in stage.manifests),
 )
@@ -78,7 +79,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
     augment = config.augment.model_copy(
         update={key: _absolute(manifest) for key, (manifest, _) in config.augment.manifests.items()}
     )
-    return config.model_copy(update={"data": data, "augment": augment, "train": train})
+    text = config.text.model_copy(update={"subword_model": _absolute(config.text.subword_model)})
+    return config.model_copy(update={"data": data, "text": text, "augment": augment, "train": train})
 
 
 def find_paths(document: dict[str, Any], folder: Path, *, is_own: bool = False) -> None:

@@ -91,8 +91,11 @@ class CheckConfig(_Section):
 class TextConfig(_Section):
     """How transcripts become labels."""
 
-    unit: Literal["character", "word"] = "character"
+    unit: Literal["character", "subword", "word"] = "character"
     characters: str = "auto"
+    subwords: Count = 200
+    subword_method: Literal["unigram", "bpe"] = "unigram"
+    subword_model: str | None = None
     words: Literal["auto", "grammar"] | tuple[str, ...] = "auto"
     unknown_words: Literal["refuse", "spell"] = "refuse"
     normalization: Literal["NFC", "NFKC"] = "NFC"
@@ -133,6 +136,17 @@ class TextConfig(_Section):
         return tuple(value)
 
     @pydantic.model_validator(mode="after")
+    def _of_one_unit(self) -> TextConfig:
+        if self.subword_model is not None and self.unit != "subword":
+            raise ValueError(f"subword_model is given, but unit is {self.unit}; set unit to subword, or leave it out")
+        if self.unit == "subword" and self.characters != "auto":
+            raise ValueError(
+                "characters are given, but unit is subword, whose pieces hold the characters of what they were trained "
+                "on; set characters to auto, or unit to character"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _words_that_transcripts_can_hold(self) -> TextConfig:
         if self.words == "auto":
             if self.unknown_words == "spell":
@@ -142,7 +156,7 @@ class TextConfig(_Section):
                 )
             return self
         if self.unit != "word":
-            raise ValueError("words are given, but unit is character; set unit to word, or words to auto")
+            raise ValueError(f"words are given, but unit is {self.unit}; set unit to word, or words to auto")
         if self.words == "grammar":
             return self
         for word in self.words:
@@ -160,6 +174,15 @@ class TextConfig(_Section):
                     f"{FURTHER_LETTER} mark what is no word of the list; leave it out"
                 )
         return self
+
+    @property
+    def follows_transcripts(self) -> bool:
+        """Whether the labels are those of the training transcripts, and not named here or in a file."""
+        if self.unit == "subword":
+            return self.subword_model is None
+        if (self.words if self.unit == "word" else self.characters) == "auto":
+            return True
+        return self.unknown_words == "spell" and self.characters == "auto"
 
     def normalize(self, text: str) -> str:
         """A text by these rules."""

@@ -21,7 +21,7 @@ from speechgru.shards.reader import Shards
 from speechgru.shards.records import SUMMARY_NAME, Form
 from speechgru.shards.settings import require_fit
 from speechgru.stores import is_remote
-from speechgru.text import Vocabulary, words_of_marks
+from speechgru.text import Vocabulary, shown, words_of_marks
 from speechgru.utterances.case import Case
 from speechgru.utterances.examination import Examined, examine, judge_alone, make_vocabulary, summarize
 from speechgru.utterances.manifest import Utterance, read_manifest
@@ -204,11 +204,14 @@ def recording_reader(utterances: Sequence[Utterance], *, config: RunConfig) -> C
     return read
 
 
-def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corpus, Vocabulary, list[dict[str, Any]]]:
+def open_corpus(
+    config: RunConfig, *, vocabulary: Vocabulary | None = None, progress: Progress = silent
+) -> tuple[Corpus, Vocabulary, list[dict[str, Any]]]:
     """Reads what `data.train` names and sorts the usable utterances from the rest.
 
     Args:
         config: manifests and shard folders, limits, rules.
+        vocabulary: the labels, where they are known already; None makes them as the configuration says.
         progress: called after each utterance.
 
     Returns:
@@ -229,12 +232,9 @@ def open_corpus(config: RunConfig, *, progress: Progress = silent) -> tuple[Corp
     manifests = [path for path in config.data.train if path not in packed]
     lines = {path: read_manifest(path) for path in manifests}
     held_out = read_manifest(config.data.dev) if config.data.dev and "leak" in config.check.leave_out else []
-    text = config.text
-    # Letters that are those of the transcripts are known to the shards alone.
-    spells = text.unknown_words == "spell" and text.characters == "auto"
-    if packed and (spells or (text.words if text.unit == "word" else text.characters) == "auto"):
+    if packed and config.text.follows_transcripts:  # the shards alone know them
         vocabulary = _common_vocabulary(packed)
-    else:
+    elif vocabulary is None:
         vocabulary = make_vocabulary(config, [line for path in manifests for line in lines[path]])
     notes = _notes_on_marks(lines, config)
     sources: list[Source] = []
@@ -307,7 +307,7 @@ def _common_vocabulary(packed: Mapping[str, Shards]) -> Vocabulary:
 
 
 def _shown(vocabulary: Vocabulary) -> str:
-    return repr(" ".join(vocabulary.entries) if vocabulary.unit == "word" else "".join(vocabulary.entries))
+    return shown(("" if vocabulary.unit == "character" else " ").join(vocabulary.entries))
 
 
 def _usable_records(shards: Shards, *, config: RunConfig) -> tuple[np.ndarray, list[dict[str, Any]]]:

@@ -73,8 +73,9 @@ def beam_decode(
 
     Returns:
         Up to `n_best` hypotheses, the best first. Their labels differ, their texts may be equal: labels count every
-        space. At least one: where nothing allowed can be spelt in these steps, a hypothesis without text, with the
-        score minus infinity and confidence and posterior 0.
+        space. Where labels are subwords, what spells a text in several ways is one hypothesis: its score and posterior
+        are of all of them that the beam ends with, the rest is of the best. At least one: where nothing allowed can be
+        spelt in these steps, a hypothesis without text, with the score minus infinity and confidence and posterior 0.
 
     Raises:
         ValueError: the log-probabilities do not fit (as in `greedy_decode`), `beam_width` or `n_best` is out of
@@ -165,6 +166,8 @@ def dress_ends(
         threshold: see `beam_decode`.
     """
     ends = search.ends()
+    if vocabulary.unit == "subword":
+        ends = _together(ends, vocabulary, blank_id=best_path.blank_id)
     least = threshold if search.is_constrained else None
     if not ends:
         return [dataclasses.replace(NOTHING_ALLOWED, accepted=False if least is not None else None)]
@@ -197,3 +200,18 @@ def dress_ends(
             hypothesis = dataclasses.replace(hypothesis, accepted=is_accepted)
         hypotheses.append(hypothesis)
     return hypotheses
+
+
+def _together(
+    ends: Iterable[tuple[float, tuple[int, ...]]], vocabulary: Vocabulary, *, blank_id: int
+) -> list[tuple[float, tuple[int, ...]]]:
+    """The ends by their texts: of each the sum of all exponentiated scores, and the labels of the best."""
+    by_text: dict[str, list[tuple[float, tuple[int, ...]]]] = {}
+    for score, labels in ends:  # the best first
+        text = vocabulary.decode(label + (label < blank_id) for label in labels)
+        by_text.setdefault(text, []).append((score, labels))
+    found = []
+    for same in by_text.values():
+        best, labels = same[0]
+        found.append((best + math.log(math.fsum(math.exp(score - best) for score, _ in same)), labels))
+    return sorted(found, key=lambda pair: (-pair[0], pair[1]))

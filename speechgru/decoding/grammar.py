@@ -11,6 +11,7 @@ from typing import Any
 
 from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
+from speechgru.decoding.subwords import SubwordScorer
 from speechgru.errors import TextError, UserError
 from speechgru.grammar import Grammar
 from speechgru.grammar.graph import Places, SentenceGraph
@@ -179,11 +180,18 @@ def _graph(grammar: Grammar, normalize: Callable[[str], str]) -> SentenceGraph:
 
 
 @lru_cache(maxsize=8)
-def _compile(constraint: GrammarConstraint, vocabulary: Vocabulary, blank_id: int) -> GrammarScorer:
+def _compile(constraint: GrammarConstraint, vocabulary: Vocabulary, blank_id: int) -> PrefixScorer:
     """The constraint for one vocabulary; kept, because the same grammar serves many utterances."""
     if constraint.grammar is None:
         raise UserError("the grammar of the recogniser itself was asked for, and none was given; prepare the options")
     _check_spelling(constraint.grammar, Spelling(constraint.normalize, vocabulary))
+    if vocabulary.unit == "subword":
+        return SubwordScorer(lambda characters: _scorer(constraint, characters), vocabulary, blank_id=blank_id)
+    return _scorer(constraint, vocabulary, blank_id=blank_id)
+
+
+def _scorer(constraint: GrammarConstraint, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> GrammarScorer:
+    assert constraint.grammar is not None
     entries: list[str | None] = [*vocabulary.entries]
     entries.insert(blank_id, None)
     return GrammarScorer(
@@ -210,6 +218,7 @@ def _check_spelling(grammar: Grammar, spelling: Spelling) -> None:
         unknown = vocabulary.unknown(text)
         if unknown:
             raise TextError(
-                f"the grammar's text {text.strip()!r}: {describe_characters(unknown)} not among the {vocabulary.unit}s "
-                "that this recogniser writes; train one on sentences of this grammar, or write the grammar without it"
+                f"the grammar's text {text.strip()!r}: {describe_characters(unknown)} not among the "
+                f"{vocabulary.spelt_with}s that this recogniser writes; train one on sentences of this grammar, or "
+                "write the grammar without it"
             )

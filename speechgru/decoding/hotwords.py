@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
+from speechgru.decoding.subwords import SubwordScorer
 from speechgru.errors import TextError
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
@@ -88,6 +90,17 @@ class HotwordScorer(PrefixScorer):
     def _change(self, state: int, after: int) -> float:
         return self._potential[after] - self._potential[state] + self._completed[after]
 
+    def most_of(self, labels: Sequence[int]) -> float:
+        if self._border is None:
+            return super().most_of(labels)
+        # Between two borders no match is completed, so that the potential alone rises, once.
+        rise = max(self._potential) - min(self._potential)
+        completed = max(self._change(state, following[self._border]) for state, following in enumerate(self._next))
+        parts = itertools.groupby(labels, key=lambda label: label == self._border)
+        return sum(
+            max(0.0, completed) if is_border else min(rise, len([*part]) * self.max_change) for is_border, part in parts
+        )
+
     def start(self) -> int:
         return 0 if self._border is None else self._next[0][self._border]
 
@@ -163,17 +176,19 @@ class Hotwords(Scorer, Mapping[str, float]):
                 )
         return Hotwords(boosts)
 
-    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> HotwordScorer:
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
         return _compile(tuple(self.items()), vocabulary, blank_id)
 
 
 @lru_cache(maxsize=16)
-def _compile(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blank_id: int) -> HotwordScorer:
+def _compile(boosts: tuple[tuple[str, float], ...], vocabulary: Vocabulary, blank_id: int) -> PrefixScorer:
     """The scorer of hotwords for one vocabulary; kept, because the same list serves many utterances.
 
     Raises:
         TextError: a hotword holds a character or word that the vocabulary lacks.
     """
+    if vocabulary.unit == "subword":
+        return SubwordScorer(lambda characters: _compile(boosts, characters, BLANK_ID), vocabulary, blank_id=blank_id)
     columns = {
         columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"hotword {quoted(text)}"): boost
         for text, boost in boosts

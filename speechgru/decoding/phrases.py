@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, columns_of
+from speechgru.decoding.subwords import SubwordScorer
 from speechgru.errors import TextError
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
@@ -60,7 +61,7 @@ class Phrases(Scorer):
         texts = [spelling.spell("phrase", text) for text in self.texts]
         return dataclasses.replace(self, texts=texts)
 
-    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PhraseScorer:
+    def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
         return _compile(self, vocabulary, blank_id)
 
 
@@ -128,13 +129,15 @@ class PhraseScorer(PrefixScorer):
 
 
 @lru_cache(maxsize=16)
-def _compile(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PhraseScorer:
+def _compile(phrases: Phrases, vocabulary: Vocabulary, blank_id: int) -> PrefixScorer:
     """The constraint of a phrase list for one vocabulary; kept, because the same list serves many utterances.
 
     Raises:
         TextError: a text holds a character or word that the vocabulary lacks, or texts shall repeat and a vocabulary of
             characters has no space.
     """
+    if vocabulary.unit == "subword":
+        return SubwordScorer(lambda characters: _compile(phrases, characters, BLANK_ID), vocabulary, blank_id=blank_id)
     texts = [
         columns_of(text, vocabulary=vocabulary, blank_id=blank_id, where=f"phrase {quoted(text)}")
         for text in phrases.texts

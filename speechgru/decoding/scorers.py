@@ -67,6 +67,10 @@ class PrefixScorer(ABC):
     def finish(self, state: Any) -> float:
         """The change of the score where the text ends here; minus infinity forbids to end."""
 
+    def most_of(self, labels: Sequence[int]) -> float:
+        """No change by all of these labels, one after the other from any state, is above this."""
+        return len(labels) * self.max_change if labels else 0.0
+
     def steps_needed(self, state: Any) -> tuple[int, int]:
         """How many more steps the shortest text that may end needs: after a blank, and after the last label itself.
 
@@ -180,7 +184,7 @@ class Spelling:
             rewritten = f", {quoted(normalized)} by the text rules" if normalized != text else ""
             raise TextError(
                 f"{self.where(text)}{kind} {quoted(text)}{rewritten}: {describe_characters(unknown)} not among the "
-                f"{self.vocabulary.unit}s that this recogniser writes; write it with those, or take it out"
+                f"{self.vocabulary.spelt_with}s that this recogniser writes; write it with those, or take it out"
             )
         return normalized
 

@@ -23,12 +23,12 @@ class DecoderStream:
     runs of its labels and nothing of the steps, so silence costs no memory; one with a beam keeps all steps and the
     prefixes that it searched. End it where an `EndpointRule` says so and begin the next with a new stream.
 
-    Silence is a step whose most probable label is the blank or, in a vocabulary of characters, the space: a model that
-    writes a space after a word has recognised the word, not something new. With a beam too it is the most probable
+    Silence is a step whose most probable label is the blank or the space, which a vocabulary of words lacks: a model
+    that writes a space after a word has recognised the word, not something new. With a beam too it is the most probable
     label that counts, not the text.
 
     Args:
-        vocabulary: the characters or words of the columns; column 0 is the blank.
+        vocabulary: the labels of the columns; column 0 is the blank.
         step_seconds: seconds from one step to the next.
         options: what to do; hotwords and phrases as the vocabulary writes them (`DecodingOptions.prepared`).
         start_seconds: when the utterance's first step begins, in seconds of whatever it is part of; added to the times
@@ -62,8 +62,8 @@ class DecoderStream:
         self._start_seconds = start_seconds
         self._is_label_V = np.ones(len(vocabulary), bool)
         self._is_label_V[BLANK_ID] = False
-        if vocabulary.unit == "character" and not vocabulary.unknown(" "):
-            self._is_label_V[vocabulary.encode(" ")] = False
+        if vocabulary.space_label is not None:
+            self._is_label_V[vocabulary.space_label] = False
         self._label_end = 0  # the step after the last that was not silent; 0 where there was none
         self._best_path = BestPath(blank_id=BLANK_ID)
         self._search = None

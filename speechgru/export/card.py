@@ -73,7 +73,7 @@ def model_card(metadata: dict[str, Any]) -> str:
     """The README of a bundle, in Markdown."""
     model, features = metadata["model"], metadata["features"]
     entries = metadata["entries"]
-    shown = " ".join(entries[:40]) if metadata["unit"] == "word" else "".join(entries)
+    shown = "".join(entries) if metadata["unit"] == "character" else " ".join(entries[:40])
     latency = metadata["latency_seconds"]
     facts = {
         "Input": f"one channel at {metadata['sample_rate']:,} Hz; other rates are resampled by the recogniser",

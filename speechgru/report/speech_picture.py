@@ -80,10 +80,8 @@ def speech_picture(
         frame.add(*_word_mark(word, frame, top=lanes_top, base=lanes_top + lane_height * lane + 17))
     frame.add(*_label_lines(np.exp(log_probs_SV.astype(float)), frame, step_seconds=step_seconds))
     for found, peak in label_peaks(greedy, log_probs_SV):
-        character = vocabulary.decode([found])
         place = frame.x((peak + 0.5) * step_seconds), frame.y(float(np.exp(log_probs_SV[peak, found]))) - 6
-        shown = "\u2423" if character == " " else character
-        frame.add(label(*place, shown, kind="peak", style=f"fill: {colour_of(found)}"))
+        frame.add(label(*place, vocabulary.drawn(found), kind="peak", style=f"fill: {colour_of(found)}"))
     return frame.svg(name, description=description, fixed=True)
 
 

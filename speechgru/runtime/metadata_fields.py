@@ -69,6 +69,7 @@ _METADATA = record(
         "speechgru_version": text(),
         "subsampling_factor": _POSITIVE_STEPS,
         "blank_id": whole(0, 0),
+        "subwords": record({"method": text(), "scores": items(number())}),
         "grammar": optional(record({})),
         "language_model": optional(record(_LANGUAGE_MODEL, {"size_bytes": _ANY, "description": text()})),
         "features": optional(record({}, _FEATURES)),

@@ -11,6 +11,7 @@ from speechgru.config.differences import find_differences
 from speechgru.config.sections import RunConfig, TextConfig
 from speechgru.errors import ConfigError
 from speechgru.shards.reader import Shards
+from speechgru.text import Vocabulary
 from speechgru.utterances.examination import make_vocabulary
 
 #: What changes the samples at random, anew in each epoch: features that were made before cannot follow.
@@ -20,7 +21,7 @@ _CHANGES_SAMPLES = (
 )
 
 #: Keys of `text` that are compared by the vocabulary that they make, or that change no label.
-_NOT_IN_LABELS = {"characters", "words", "language"}
+_NOT_IN_LABELS = {"characters", "words", "subwords", "subword_method", "subword_model", "language"}
 
 #: Keys of `features` that act in training, on samples or on log-mel, and not in making log-mel.
 _NOT_IN_LOG_MEL = {
@@ -41,7 +42,10 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
         sections += [f"features.{key}" for key in given["features"] if key not in _NOT_IN_LOG_MEL]
     there, here = ({key: _at(values, key) for key in sections} for values in (stored, given))
     unit = config.text.unit
-    if unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
+    if unit == shards.vocabulary.unit == "subword":
+        for values, keys in zip((there, here), _subword_keys(shards.vocabulary, config), strict=True):
+            values.update(keys)
+    elif unit == shards.vocabulary.unit and given["text"][f"{unit}s"] != "auto":
         for vocabulary, values in ((shards.vocabulary, there), (make_vocabulary(config, ()), here)):
             values[f"text.{unit}s"] = list(vocabulary.words) if unit == "word" else "".join(vocabulary.entries)
             if unit == "word" and config.text.characters != "auto":  # else those of the packed transcripts
@@ -54,6 +58,21 @@ def require_fit(shards: Shards, config: RunConfig) -> None:
         )
     if shards.form == "features":
         refuse_changed_samples(config, where=f"{shards.folder}: ")
+
+
+def _subword_keys(vocabulary: Vocabulary, config: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is compared of packed subwords and of those that a configuration asks for.
+
+    They are the pieces where it names a model; else how many there are, and how they were found.
+    """
+    if config.text.subword_model is not None:
+        packed, asked = (" ".join(each.entries) for each in (vocabulary, make_vocabulary(config, ())))
+        return {"text.subword_model": packed}, {"text.subword_model": asked}
+    assert vocabulary.subwords is not None
+    return (
+        {"text.subwords": len(vocabulary.entries), "text.subword_method": vocabulary.subwords.method},
+        {"text.subwords": config.text.subwords, "text.subword_method": config.text.subword_method},
+    )
 
 
 def refuse_changed_samples(config: RunConfig, *, where: str = "") -> None:

@@ -1,7 +1,7 @@
 """From transcripts to labels and back: the normaliser and the vocabulary.
 
-Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, or
-with `unit="word"` one whole word or command.
+Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, with
+`unit="subword"` a piece of a word, or with `unit="word"` one whole word or command.
 """
 
 from speechgru.text.messages import describe_characters, quoted, shown
@@ -14,6 +14,7 @@ from speechgru.text.rules import (
     require_language,
     words_of_marks,
 )
+from speechgru.text.subwords import WORD_BEGINNING, Subwords
 from speechgru.text.vocabulary import BLANK_ID, FIRST_LETTER, FURTHER_LETTER, UNKNOWN_WORD, Unit, Vocabulary
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "FURTHER_LETTER",
     "RULES_BEFORE_KEYS",
     "UNKNOWN_WORD",
+    "WORD_BEGINNING",
     "Normalization",
+    "Subwords",
     "TextRules",
     "Unit",
     "Vocabulary",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from speechgru.errors import TextError
-from speechgru.files import read_text, write_text
+from speechgru.files import read_file, read_text, write_text
 from speechgru.text.messages import describe_characters
+from speechgru.text.subwords import WORD_BEGINNING, Method, Subwords
 
-Unit = Literal["character", "word"]
+Unit = Literal["character", "subword", "word"]
 
 #: The label of the CTC blank.
 BLANK_ID = 0
@@ -21,12 +22,16 @@ UNKNOWN_WORD = "<unk>"
 
 #: What begins the entries of a vocabulary of words that spell the words that it lacks: a word's first letter (as in
 #: SentencePiece's pieces) and each further one (as in WordPiece's).
-FIRST_LETTER, FURTHER_LETTER = "\u2581", "##"
+FIRST_LETTER, FURTHER_LETTER = WORD_BEGINNING, "##"
 
 _BLANK_LINE = "<blank>"
 #: A vocabulary's file is no larger.
 _MOST_BYTES = 1 << 26
 _BLANK_LINE_OF_WORDS = "<blank> (one word a line)"
+#: A piece and its score a line, with a tab between; the last word is how words are spelt with them.
+_BLANK_LINES_OF_SUBWORDS: dict[str, Method] = {
+    f"<blank> (one subword and its score a line: {method})": method for method in get_args(Method)
+}
 _SPACE_LINE = "<space>"
 
 
@@ -34,12 +39,14 @@ class Vocabulary:
     """What a model can write, each entry with its label.
 
     Args:
-        entries: characters or words in label order, from label 1; each a different one.
-        unit: `character`: every entry is one character, and a space between words is one too. `word`: every entry is
-            a word without white space, for commands and other small, closed sets; texts are split at spaces. Entries of
-            a letter behind `FIRST_LETTER` or `FURTHER_LETTER` spell any other word in the labels that training learns
+        entries: characters, words or pieces of words in label order, from label 1; each a different one.
+        unit: `character`: every entry is one character, and a space between words is one too. `subword`: every entry
+            is a piece of a word, `WORD_BEGINNING` in front of the first of a word. `word`: every entry is a word
+            without white space, for commands and other small, closed sets; texts are split at spaces. Entries of a
+            letter behind `FIRST_LETTER` or `FURTHER_LETTER` spell any other word in the labels that training learns
             from (`with_letters`). They come last, behind `UNKNOWN_WORD`, which is all that a model writes of such a
             word: it has no class for letters, and `len` does not count them.
+        subwords: what spells words with the entries of unit `subword` (`of_subwords`); None for the others.
 
     Raises:
         TextError: an entry is not one character or word, stands twice, or is a letter in front of `UNKNOWN_WORD`.
@@ -54,11 +61,14 @@ class Vocabulary:
         (3, 'lights <unk>')
     """
 
-    def __init__(self, entries: Sequence[str], *, unit: Unit = "character"):
+    def __init__(self, entries: Sequence[str], *, unit: Unit = "character", subwords: Subwords | None = None):
         self.entries = tuple(entries)
         self.unit = unit
-        if unit not in ("character", "word"):
-            raise TextError(f"a vocabulary's unit must be character or word, got {unit!r}")
+        self.subwords = subwords
+        if unit not in get_args(Unit):
+            raise TextError(f"a vocabulary's unit must be character, subword or word, got {unit!r}")
+        if (unit == "subword") != (subwords is not None) or (subwords and subwords.pieces != self.entries):
+            raise TextError("a vocabulary of subwords, and no other, has their scores (Vocabulary.of_subwords)")
         for position, entry in enumerate(self.entries, start=1):
             if unit == "word" and entry.split() != [entry]:
                 raise TextError(f"vocabulary entry {position} must be one word without white space, got {entry!r}")
@@ -85,15 +95,68 @@ class Vocabulary:
         """The entries, by the name that they have in a vocabulary of characters."""
         return self.entries
 
+    @property
+    def spelt_with(self) -> Literal["character", "word"]:
+        """What a text is missing that cannot be written: characters, also of subwords, or words."""
+        return "word" if self.unit == "word" else "character"
+
+    @property
+    def space_label(self) -> int | None:
+        """The label that writes a space and nothing else; None where there is none."""
+        return None if self.unit == "word" else self._labels.get(WORD_BEGINNING if self.subwords else " ")
+
+    def writes(self, label: int) -> str:
+        """What a label adds to a text: an entry, of subwords with a space for `WORD_BEGINNING`."""
+        entry = self.entries[label - 1]
+        return entry.replace(WORD_BEGINNING, " ") if self.subwords else entry
+
+    def drawn(self, label: int) -> str:
+        """What a label adds as pictures show it, with a visible space."""
+        return self.writes(label).replace(" ", "\u2423")
+
     def __len__(self) -> int:
         """The number of a model's classes, blank included."""
         return 1 + (len(self.entries) if self.unknown_label is None else self.unknown_label)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and (self.unit, self.entries) == (other.unit, other.entries)
+        return (
+            isinstance(other, Vocabulary)
+            and (self.unit, self.entries) == (other.unit, other.entries)
+            and self.subwords == other.subwords
+        )
 
     def __hash__(self) -> int:
         return hash((self.unit, self.entries))
+
+    @classmethod
+    def of_subwords(cls, subwords: Subwords) -> Vocabulary:
+        """The vocabulary of pieces of words.
+
+        Example:
+            >>> pieces = Subwords(["\u2581", "a", "b", "\u2581ab"], [-3.0, -3.0, -3.0, -2.0])
+            >>> vocabulary = Vocabulary.of_subwords(pieces)
+            >>> vocabulary.encode("ab ba"), vocabulary.decode([4, 1, 3, 2])
+            ([4, 1, 3, 2], 'ab ba')
+        """
+        return cls(subwords.pieces, unit="subword", subwords=subwords)
+
+    @classmethod
+    def of_subword_file(cls, path: str | Path) -> Vocabulary:
+        """The pieces of a SentencePiece model (`Subwords.read`), or those that `save` wrote.
+
+        Raises:
+            TextError: the file is missing, or neither.
+        """
+        try:
+            is_saved = read_file(path, most=_MOST_BYTES).startswith(_BLANK_LINE.encode())
+        except OSError as error:
+            raise TextError(f"{path}: the subword model cannot be read ({error.strerror or error})") from error
+        if not is_saved:
+            return cls.of_subwords(Subwords.read(path))
+        vocabulary = cls.load(path)
+        if vocabulary.unit != "subword":
+            raise TextError(f"{path}: is a vocabulary of {vocabulary.unit}s; give one of subwords")
+        return vocabulary
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], *, unit: Unit = "character") -> Vocabulary:
@@ -111,7 +174,12 @@ class Vocabulary:
         return cls(entries, unit=unit)
 
     def unknown(self, text: str) -> list[str]:
-        """The characters or words of a normalised text that are no entry, each once, in order of appearance."""
+        """The characters or words of a normalised text that are no entry, each once, in order of appearance.
+
+        Of subwords it is the characters that no piece spells; a space is none of them.
+        """
+        if self.subwords is not None:
+            return [*dict.fromkeys(one for word in text.split() for one in self.subwords.spell(word)[1])]
         return [entry for entry in dict.fromkeys(_entries_of(text, self.unit)) if entry not in self._labels]
 
     @classmethod
@@ -132,8 +200,7 @@ class Vocabulary:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The entries that are words, `UNKNOWN_WORD` and what spells others left out; none where entries are
-        characters."""
+        """The entries that are words, `UNKNOWN_WORD` and what spells others left out; none of another unit."""
         if self.unit != "word":
             return ()
         if self.unknown_label is not None:
@@ -174,8 +241,10 @@ class Vocabulary:
         if unwritable:
             raise TextError(
                 f"{where}: {describe_characters(unwritable)} not in the vocabulary; "
-                f"spell the transcript with known {self.unit}s or train with a vocabulary that has them"
+                f"spell the transcript with known {self.spelt_with}s or train with a vocabulary that has them"
             )
+        if self.subwords is not None:
+            return [place + 1 for word in text.split() for place in self.subwords.spell(word)[0]]
         labels: list[int] = []
         for entry in _entries_of(text, self.unit):
             labels += [self._labels[entry]] if entry in self._labels else self._spell(entry) or []
@@ -187,6 +256,8 @@ class Vocabulary:
         entries = [self.entries[label - 1] for label in labels]
         if self.unit == "character":
             return "".join(entries)
+        if self.unit == "subword":
+            return " ".join("".join(map(self.writes, labels)).split())
         letters = [self.letter_of(entry) for entry in entries]
         spans = self.word_spans(labels)
         return " ".join("".join(letters[k] or entries[k] for k in range(*span)) for span in spans)
@@ -195,7 +266,8 @@ class Vocabulary:
         """Where the words of a label sequence are: for each the place of its first label and the one after its last.
 
         A word entry is a word of its own; letters are one together, from the first of a word up to the next entry that
-        is no further letter; characters are words between spaces.
+        is no further letter; characters are words between spaces; subwords are one from each that begins a word up to
+        the next, where they write more than `WORD_BEGINNING`.
 
         Example:
             >>> Vocabulary(" abc").word_spans([2, 3, 1, 1, 4])
@@ -210,24 +282,43 @@ class Vocabulary:
                 if label not in further or not place or labels[place - 1] not in spelling
             ]
             return list(itertools.pairwise([*begins, len(labels)]))
+        if self.unit == "subword":
+            entries = [self.entries[label - 1] for label in labels]
+            begins = [place for place, entry in enumerate(entries) if not place or entry.startswith(WORD_BEGINNING)]
+            spans = itertools.pairwise([*begins, len(labels)])
+            return [(first, after) for first, after in spans if entries[first:after] != [WORD_BEGINNING]]
         gaps = [place for place, label in enumerate(labels) if self.entries[label - 1] == " "]
         edges = zip([-1, *gaps], [*gaps, len(labels)], strict=True)
         return [(before + 1, after) for before, after in edges if after > before + 1]
 
     def as_record(self) -> dict[str, Any]:
-        """The vocabulary as JSON-ready fields: `unit` and `entries`."""
-        return {"unit": self.unit, "entries": list(self.entries)}
+        """The vocabulary as JSON-ready fields: `unit` and `entries`, and of subwords their scores."""
+        record: dict[str, Any] = {"unit": self.unit, "entries": list(self.entries)}
+        if self.subwords is not None:
+            scores = [float(_digits(score)) for score in self.subwords.scores]
+            record["subwords"] = {"method": self.subwords.method, "scores": scores}
+        return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any] | str) -> Vocabulary:
         """What `as_record` gave; or text, each character an entry, as was written before there were words."""
         if isinstance(record, str):
             return cls(record)
+        if record["unit"] == "subword":
+            more = record["subwords"]
+            return cls.of_subwords(Subwords(record["entries"], more["scores"], more["method"]))
         return cls(record["entries"], unit=record["unit"])
 
     def save(self, path: str | Path) -> None:
-        """Writes one entry a line in label order, from `<blank>`; a space is written `<space>`."""
-        if self.unit == "word":
+        """Writes one entry a line in label order, from `<blank>`; a space is written `<space>`.
+
+        Behind a subword stand a tab and its score: the file is all that spelling with them needs.
+        """
+        if self.subwords is not None:
+            first = next(line for line, method in _BLANK_LINES_OF_SUBWORDS.items() if method == self.subwords.method)
+            scored = zip(self.entries, self.subwords.scores, strict=True)
+            lines = [first, *(f"{piece}\t{_digits(score)}" for piece, score in scored)]
+        elif self.unit == "word":
             lines = [_BLANK_LINE_OF_WORDS, *self.entries]
         else:
             lines = [_BLANK_LINE, *(_SPACE_LINE if entry == " " else entry for entry in self.entries)]
@@ -238,7 +329,7 @@ class Vocabulary:
         """Reads what `save` wrote.
 
         Raises:
-            TextError: the file is missing, or its first line is not `<blank>`.
+            TextError: the file is missing, its first line is not `<blank>`, or a line holds no entry.
         """
         try:
             lines = read_text(path, most=_MOST_BYTES).split("\n")
@@ -248,17 +339,42 @@ class Vocabulary:
             raise TextError(f"{path}: the vocabulary is not UTF-8 text") from error
         if lines and not lines[-1]:
             lines.pop()
-        if not lines or lines[0] not in (_BLANK_LINE, _BLANK_LINE_OF_WORDS):
+        if not lines or lines[0] not in (_BLANK_LINE, _BLANK_LINE_OF_WORDS, *_BLANK_LINES_OF_SUBWORDS):
             raise TextError(
                 f"{path}: a vocabulary begins with the line {_BLANK_LINE} (label 0), or one of whole words with "
-                f"{_BLANK_LINE_OF_WORDS}"
+                f"{_BLANK_LINE_OF_WORDS}, or one of subwords with {' or '.join(_BLANK_LINES_OF_SUBWORDS)}"
             )
         try:
+            if lines[0] in _BLANK_LINES_OF_SUBWORDS:
+                pieces, scores = _read_scored(lines[1:])
+                return cls.of_subwords(Subwords(pieces, scores, _BLANK_LINES_OF_SUBWORDS[lines[0]]))
             if lines[0] == _BLANK_LINE_OF_WORDS:
                 return cls(lines[1:], unit="word")
             return cls([" " if line == _SPACE_LINE else line for line in lines[1:]])
         except TextError as error:
             raise TextError(f"{path}: {error}") from error
+
+
+def _digits(score: float) -> str:
+    """A float32 as text that gives it back."""
+    return f"{score:.9g}"
+
+
+def _read_scored(lines: Sequence[str]) -> tuple[list[str], list[float]]:
+    """The pieces and scores of lines `piece<tab>score`.
+
+    Raises:
+        TextError: a line is none.
+    """
+    pieces, scores = [], []
+    for number, line in enumerate(lines, start=2):
+        piece, _, score = line.partition("\t")
+        try:
+            scores.append(float(score))
+        except ValueError:
+            raise TextError(f"line {number} must be a subword, a tab and its score, got {line!r:.80}") from None
+        pieces.append(piece)
+    return pieces, scores
 
 
 def _is_letter(entry: str, mark: str, unit: Unit) -> bool:

@@ -220,11 +220,12 @@ def _train(
     dev, negatives, notes = _open_scored(config, grammar, workers)
     _require_readable(config)
     sized: dict[str, Any] = {}
-    known = vocabulary_of(config)
+    kept = _subwords_of(folder, config, workers)
+    known = kept or vocabulary_of(config)
     if known is not None:
         _require_writable(grammar, config, known)
     if opened is None:
-        corpus, vocabulary, problems = open_corpus(config, progress=progress)
+        corpus, vocabulary, problems = open_corpus(config, vocabulary=kept, progress=progress)
         sized = choose_by_size(config, len(corpus))
         config = with_keys(config, sized)
         notes = [*([describe_choice(sized, len(corpus))] if sized else []), *corpus.notes, *notes]
@@ -336,6 +337,19 @@ def _open_scored(
         if num_commands:
             notes.append(f"{manifest}: {num_commands:,} of the negatives are sentences of the grammar, and left out")
     return dev, negatives, notes
+
+
+def _subwords_of(folder: RunFolder, config: RunConfig, workers: Workers) -> Vocabulary | None:
+    """The subwords that a run which resumes has learnt; None of one that begins, or has other labels.
+
+    Another version of SentencePiece, or a changed transcript, might find others; and a model's file may be gone.
+    """
+    record = None
+    is_theirs = config.text.subword_model is not None and Path(config.text.subword_model).exists()
+    if workers.is_chief and config.text.unit == "subword" and not is_theirs and folder.is_claimed:
+        record = Vocabulary.load(folder.vocabulary).as_record()
+    record = workers.share_json(record)
+    return None if record is None else Vocabulary.from_record(record)
 
 
 def _require_writable(grammar: Grammar | None, config: RunConfig, vocabulary: Vocabulary) -> None:

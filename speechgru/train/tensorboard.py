@@ -182,7 +182,7 @@ def recognition_image(
     for word in hypothesis.words:
         labels.axvspan(word.start_seconds, word.end_seconds, color="black", alpha=0.06, linewidth=0)
     for label, peak in label_peaks(hypothesis, log_probs_SV):
-        entry = vocabulary.decode([label]).replace(" ", "\u2423")
+        entry = vocabulary.drawn(label)
         place = (centres_S[peak], probs_SV[peak, label] + 0.02)
         _write(labels, place, entry, font=_LABEL_FONT, color=_colour(label), ha="center", va="bottom")
     labels.set(xlim=(0, duration), ylim=(0, 1.25), yticks=(0, 0.5, 1), xlabel="seconds", ylabel="probability")

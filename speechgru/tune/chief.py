@@ -44,6 +44,7 @@ _FILES = (
     "data.train",
     "data.negatives",
     "data.grammar",
+    "text.subword_model",
     "train.start_from",
     "augment.noise_manifest",
     "augment.reverb_manifest",

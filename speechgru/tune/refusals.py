@@ -12,7 +12,7 @@ from typing import Any
 from speechgru.config.beginning import require_beginning
 from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
-from speechgru.errors import BundleError, ConfigError, UserError
+from speechgru.errors import BundleError, ConfigError, TextError, UserError
 from speechgru.runs import RunFolder, save_checkpoint
 from speechgru.tune.sweep_file import LoadedSweep, dev_manifest
 from speechgru.utterances.examination import make_vocabulary
@@ -51,7 +51,9 @@ class Refusals:
             return str(error)
         key = _key_of(config)
         if key not in self._found:
-            self._found[key] = _reason_not_to_begin(config) or self._reason_by_parameters(config)
+            self._found[key] = (
+                _reason_not_to_begin(config) or self._reason_by_labels(config) or self._reason_by_parameters(config)
+            )
         return self._found[key]
 
     def remember(self, values: Mapping[str, Any], reason: str) -> None:
@@ -67,7 +69,7 @@ class Refusals:
         limits = self._loaded.sweep.limits
         if limits is None or (limits.max_parameters is None and limits.max_size_mb is None):
             return None
-        if not all(Path(path).is_file() for path in config.data.train):  # shards hold a vocabulary of their own
+        if not _is_of_manifests(config):
             return None
         parameters = self._count_parameters(config)
         if limits.max_parameters is not None and parameters > limits.max_parameters:
@@ -85,13 +87,31 @@ class Refusals:
 
         from speechgru.model.build import build_model
 
+        count = int(build_model(config, self._count_labels(config)).count_params())
+        keras.backend.clear_session()
+        return count
+
+    def _reason_by_labels(self, config: RunConfig) -> str | None:
+        """Why the transcripts do not give the labels, such as too many subwords; None where they may."""
+        if config.text.unit != "subword" or not _is_of_manifests(config):
+            return None
+        try:
+            self._count_labels(config)
+        except TextError as error:
+            return str(error)
+        return None
+
+    def _count_labels(self, config: RunConfig) -> int:
         key = json.dumps([config.text.model_dump(mode="json"), config.data.train, config.data.grammar])
         if key not in self._num_labels:
             lines = [line for path in config.data.train for line in read_manifest(path)]
             self._num_labels[key] = len(make_vocabulary(config, lines))
-        count = int(build_model(config, self._num_labels[key]).count_params())
-        keras.backend.clear_session()
-        return count
+        return self._num_labels[key]
+
+
+def _is_of_manifests(config: RunConfig) -> bool:
+    """Whether it trains on manifests alone: shards hold a vocabulary of their own."""
+    return all(Path(path).is_file() for path in config.data.train)
 
 
 def _key_of(config: RunConfig) -> str:

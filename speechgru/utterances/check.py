@@ -208,7 +208,8 @@ def _vocabulary_of(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabu
     try:
         return make_vocabulary(config, utterances)
     except TextError:
-        if config.text.characters != "auto" and config.text.words != "auto":
+        is_given = config.text.characters != "auto" and config.text.words != "auto"
+        if is_given or (config.text.unit == "subword" and any(config.text.normalize(one.text) for one in utterances)):
             raise
         return Vocabulary("a")  # nothing is said in any of them, as in negatives, so that no label is asked for
 

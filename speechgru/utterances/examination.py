@@ -18,6 +18,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.errors import AudioError
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
+from speechgru.text.subword_training import train_subwords
 from speechgru.utterances import rules
 from speechgru.utterances.case import Case, HeldOut
 from speechgru.utterances.manifest import Utterance
@@ -124,24 +125,28 @@ def vocabulary_of(config: RunConfig) -> Vocabulary | None:
 
     Raises: as `make_vocabulary`.
     """
-    text = config.text
-    by_transcripts = (text.words if text.unit == "word" else text.characters) == "auto"
-    spells = text.unit == "word" and text.unknown_words == "spell" and text.characters == "auto"
-    return None if by_transcripts or spells else make_vocabulary(config, ())
+    return None if config.text.follows_transcripts else make_vocabulary(config, ())
 
 
 def make_vocabulary(config: RunConfig, utterances: Sequence[Utterance]) -> Vocabulary:
     """The configured characters or words; those of the training transcripts where `auto`, or of the grammar.
 
-    Where `text.unknown_words` is `spell`, letters follow the words: `text.characters`, or where they are `auto` those
-    of the training transcripts; and those of the words in any case.
+    Subwords are those of `text.subword_model`, or found in the training transcripts. Where `text.unknown_words` is
+    `spell`, letters follow the words: `text.characters`, or where they are `auto` those of the training transcripts;
+    and those of the words in any case.
 
     Raises:
         ConfigError: the words are those of the grammar, and there is none.
         GrammarError: the words are those of the grammar, and it cannot be read.
-        TextError: the transcripts or the grammar hold none.
+        TextError: the transcripts or the grammar hold none, or not so many subwords; or the subword model is none.
+        UserError: subwords are to be found, and the package that finds them is missing.
     """
     text = config.text
+    if text.unit == "subword":
+        if text.subword_model is not None:
+            return Vocabulary.of_subword_file(text.subword_model)
+        spoken = (text.normalize(utterance.text) for utterance in utterances)
+        return Vocabulary.of_subwords(train_subwords(spoken, count=text.subwords, method=text.subword_method))
     entries: str | Sequence[str] = text.words if text.unit == "word" else text.characters
     if entries == "auto":
         return Vocabulary.from_texts((text.normalize(utterance.text) for utterance in utterances), unit=text.unit)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.text import Vocabulary
+from speechgru.text import WORD_BEGINNING, Vocabulary
 from speechgru.utterances.case import Case, HeldOut, decibels
 
 _MOST_REPEATED = 10
@@ -92,6 +92,8 @@ def _known_characters(vocabulary: Vocabulary) -> set[str]:
     """The characters that words or texts of a vocabulary are spelt with, the space between words among them."""
     if vocabulary.unit == "character":
         return set(vocabulary.entries)
+    if vocabulary.unit == "subword":
+        return {" ", *"".join(vocabulary.entries)} - {WORD_BEGINNING}
     return {" ", *"".join(vocabulary.words), *vocabulary.letters}
 
 

@@ -66,11 +66,11 @@ def _too_long(case: Case) -> str | None:
 
 
 def _unknown_character(case: Case) -> str | None:
-    return _unknown_entry(case) if case.vocabulary.unit == "character" else None
+    return _unknown_entry(case) if case.vocabulary.spelt_with == "character" else None
 
 
 def _unknown_word(case: Case) -> str | None:
-    return _unknown_entry(case) if case.vocabulary.unit == "word" else None
+    return _unknown_entry(case) if case.vocabulary.spelt_with == "word" else None
 
 
 def _unknown_entry(case: Case) -> str | None:
@@ -84,6 +84,12 @@ def _unknown_entry(case: Case) -> str | None:
             f"{describe_characters(unknown)} not in the vocabulary, and cannot be spelt: text.characters lacks "
             f"{', '.join(map(repr, letters))}; add what is missing, or set text.characters to auto"
         )
+    if case.config.text.subword_model is not None:
+        advice = (
+            f"which holds those of text.subword_model; spell {quoted(case.utterance.text)} with them, or find pieces "
+            "in the training transcripts (text.subword_model: null)"
+        )
+        return f"{describe_characters(unknown)} not in the vocabulary, {advice}"
     if given == "auto":
         advice = f"which holds those of the training transcripts; spell {quoted(case.utterance.text)} with them"
     else:

@@ -176,7 +176,7 @@ def _tables(model: AcousticModel, vocabulary: Vocabulary) -> str:
     for name, places in counts.items():
         rows = _lines([str(place) for place in places], _BYTES)
         parts.append(f"const uint16_t speechgru_{name}[SPEECHGRU_N_MELS] = {{\n{rows}\n}};\n")
-    labels = ['""', *(_string(entry) for entry in vocabulary.entries)]
+    labels = ['""', *(_string(vocabulary.writes(label)) for label in range(1, len(vocabulary)))]
     rows = _lines(labels, _FLOATS)
     parts.append(f"const char *const speechgru_labels[SPEECHGRU_NUM_LABELS] = {{\n{rows}\n}};\n")
     return "\n".join(parts)

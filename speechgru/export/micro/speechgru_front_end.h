@@ -92,7 +92,8 @@ int speechgru_steps_push(SpeechGruSteps *steps, const float *features);
 int speechgru_steps_finish(SpeechGruSteps *steps);
 
 /* The best path, a step at a time: the label that begins here, 0 for none. last is the call's own, 0 at first.
-   Of a model of words (SPEECHGRU_WORDS) a text has a space between labels. */
+   Of a model of words (SPEECHGRU_WORDS) a text has a space between labels; of one of subwords each label that begins
+   a word begins with a space, the first of a text too. */
 int speechgru_greedy(int *last, const float log_probs[SPEECHGRU_NUM_LABELS]);
 
 extern const float speechgru_window[SPEECHGRU_FRAME_LENGTH];
