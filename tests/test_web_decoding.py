@@ -17,7 +17,7 @@ from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, dec
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.errors import TextError
 from speechgru.recording.quality import judge_recording
-from speechgru.text import Vocabulary, normalize_text
+from speechgru.text import Subwords, Vocabulary, normalize_text
 from speechgru.web.site import grammar_record
 
 PAGE = Path(__file__).parents[1] / "speechgru" / "web" / "page"
@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js, which runs the pa
 
 CHARACTERS = Vocabulary(" 'abc")
 WORDS = Vocabulary(["a", "aa", "ab", "b", "ba", "bb", "c", "please"], unit="word")
+PIECES = ["\u2581", "a", "b", "c", "'", "ab", "\u2581a", "\u2581b", "\u2581please", "please"]
+SUBWORDS = Vocabulary.of_subwords(Subwords(PIECES, [-1.0] * len(PIECES)))
 
 
 def ask(questions):
@@ -82,21 +84,21 @@ def constraints():
     found = []
     for seed in range(60):
         grammar = random_grammar(np.random.default_rng([seed, 3]))
-        for vocabulary in (CHARACTERS, WORDS):
+        for vocabulary in (CHARACTERS, SUBWORDS, WORDS):
             constraint = GrammarConstraint(grammar)
             try:
                 constraint.compile(vocabulary)
             except TextError:
                 continue
             found.append((constraint, vocabulary))
-    assert len({vocabulary.unit for _, vocabulary in found}) == 2 and len(found) > 60
+    assert len({vocabulary.unit for _, vocabulary in found}) == 3 and len(found) > 60
     return found
 
 
 def test_greedy_and_beam_decoding_are_pythons():
     rng = np.random.default_rng(0)
     questions, expected = [], []
-    for vocabulary in (CHARACTERS, WORDS):
+    for vocabulary in (CHARACTERS, SUBWORDS, WORDS):
         for steps in (0, 1, 2, 7, 40):
             for beam_width in (1, 2, 16):
                 log_probs_SV = log_probs_of(rng, steps, len(vocabulary), sharpness=rng.uniform(0.5, 4))
@@ -137,7 +139,7 @@ def test_a_grammar_constrains_the_beam_as_in_python(constraints):
 def test_a_stream_is_pythons_at_every_piece(constraints):
     rng = np.random.default_rng(2)
     questions, expected = [], []
-    chosen = [(None, CHARACTERS), (None, WORDS), *constraints[::9]]
+    chosen = [(None, CHARACTERS), (None, SUBWORDS), (None, WORDS), *constraints[::9]]
     for constraint, vocabulary in chosen:
         log_probs_SV = log_probs_of(rng, 15, len(vocabulary))
         pieces = np.split(log_probs_SV, sorted(rng.choice(15, size=4)))

@@ -107,7 +107,7 @@ export class DecoderStream {
     for (let step = this.search.rewind(); step < this.rows.length; step++) {
       this.search.step(this.rows.row(step), this.rows.length - 1 - step);
     }
-    const ends = this.search.ends();
+    const ends = this.how.vocabulary.unit === 'subword' ? this.#together(this.search.ends()) : this.search.ends();
     return (this.finished = ends.length ? this.#best(ends) : {...nothingAllowed(), accepted: this.#accepts(null)});
   }
 
@@ -123,6 +123,20 @@ export class DecoderStream {
       Object.assign(found, this.grammar.parser.first(found.text));
     }
     return found;
+  }
+
+  /** The ends by their texts: of each the sum of all exponentiated scores, and the labels of the best. */
+  #together(ends) {
+    const byText = new Map();
+    for (const end of ends) { // the best first
+      const text = this.how.vocabulary.decode(end.labels);
+      byText.set(text, [...(byText.get(text) ?? []), end]);
+    }
+    const found = [...byText.values()].map((same) => {
+      const [{score, labels}] = same;
+      return {score: score + Math.log(shares(same.map((each) => each.score), score)), labels};
+    });
+    return found.sort((one, other) => other.score - one.score);
   }
 
   #accepts(margin) {

@@ -9,11 +9,11 @@ export class GrammarScorer {
   /** @param {SentenceGraph} graph @param {Vocabulary} vocabulary */
   constructor(graph, vocabulary) {
     this.graph = graph;
-    this.areWords = vocabulary.unit === 'word';
-    this.entries = [null, ...vocabulary.entries]; // what each column writes
-    // Of a vocabulary of words: what may follow (the places by label), and the fewest steps to an end.
+    this.unit = vocabulary.unit;
+    this.entries = [null, ...vocabulary.written]; // what each column writes
+    // Of a vocabulary of words or subwords: what may follow (the places by label), and the fewest steps to an end.
     this.following = new Map();
-    this.wordNeeds = new Map();
+    this.needs = new Map();
   }
 
   // A state: the label before, 0 at the start, and the places of the graph.
@@ -26,43 +26,56 @@ export class GrammarScorer {
   }
 
   /** The state after one more label; null where the label is forbidden. */
-  extend({places}, label) {
-    const after = this.areWords
-      ? this.#wordsAfter(places).get(label) : this.graph.moves(places).get(this.entries[label]);
+  extend({label: before, places}, label) {
+    const after = this.unit === 'character'
+      ? this.graph.moves(places).get(this.entries[label]) : this.#labelsAfter(places, before === 0).get(label);
     return after === undefined ? null : {label, places: after};
   }
 
-  mayEnd({label, places}) {
-    return label === 0 || this.graph.ends(places);
+  mayEnd({places}) {
+    return places === this.graph.start || this.graph.ends(places); // of subwords a lone space is silence too
   }
 
   /** The fewest steps to an end: after a blank, and after the last label itself. */
   stepsNeeded({label, places}) {
-    if (label === 0) return [0, 0];
-    if (this.areWords) {
-      const {steps, firsts} = this.#needOfWords(places);
+    if (places === this.graph.start) return [0, 0];
+    if (this.unit !== 'character') {
+      const {steps, firsts} = this.#needOfLabels(places);
       return [steps, steps + (firsts.size === 1 && firsts.has(label))];
     }
     const need = this.graph.need(places);
     return [need.steps, stepsAfter(need, this.entries[label])];
   }
 
-  /** The labels of words that may come next, each with the places after it, at which the word is over. */
-  #wordsAfter(places) {
-    let found = this.following.get(places);
+  /**
+   * The labels that may come next, each with the places after it; a word is over there. The first of all stands at the
+   * beginning, without a space before it.
+   */
+  #labelsAfter(places, isFirst) {
+    const key = isFirst ? '' : places;
+    let found = this.following.get(key);
     if (found === undefined) {
-      const before = places === this.graph.start ? places : this.graph.moves(places).get(' ');
       found = new Map();
-      if (before !== undefined) {
-        this.entries.forEach((word, label) => {
-          const after = word === null ? undefined : this.#spelt(before, word);
-          if (after === undefined) return;
-          if (this.graph.ends(after) || this.graph.moves(after).has(' ')) found.set(label, after);
-        });
+      for (let label = 1; label < this.entries.length; label++) {
+        const after = this.unit === 'word'
+          ? this.#afterWord(places, label, isFirst) : this.#afterPiece(places, label, isFirst);
+        if (after !== undefined) found.set(label, after);
       }
-      this.following.set(places, found);
+      this.following.set(key, found);
     }
     return found;
+  }
+
+  #afterWord(places, label, isFirst) {
+    const before = isFirst ? places : this.graph.moves(places).get(' ');
+    const after = before && this.#spelt(before, this.entries[label]);
+    return after && (this.graph.ends(after) || this.graph.moves(after).has(' ')) ? after : undefined;
+  }
+
+  #afterPiece(places, label, isFirst) {
+    const piece = this.entries[label];
+    if (isFirst && piece[0] !== ' ') return undefined;
+    return this.#spelt(places, isFirst ? piece.slice(1) : piece);
   }
 
   #spelt(places, word) {
@@ -73,18 +86,18 @@ export class GrammarScorer {
     return places;
   }
 
-  #needOfWords(places) {
+  #needOfLabels(places) {
     if (this.graph.ends(places)) return {steps: 0, firsts: new Set()};
-    let found = this.wordNeeds.get(places);
+    let found = this.needs.get(places);
     if (found === undefined) {
       const firsts = new Map();
-      for (const [label, after] of this.#wordsAfter(places)) {
-        const {steps, firsts: next} = this.#needOfWords(after);
+      for (const [label, after] of this.#labelsAfter(places, false)) {
+        const {steps, firsts: next} = this.#needOfLabels(after);
         firsts.set(label, 1 + steps + (next.size === 1 && next.has(label)));
       }
       const steps = Math.min(NEVER, ...firsts.values());
       found = {steps, firsts: new Set([...firsts.keys()].filter((label) => firsts.get(label) === steps))};
-      this.wordNeeds.set(places, found);
+      this.needs.set(places, found);
     }
     return found;
   }
