@@ -54,6 +54,7 @@ from speechgru.decoding.predictor import Predictor
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.decoding.search import Pruning
 from speechgru.decoding.stream import DecoderStream
+from speechgru.decoding.subwords import SubwordScorer
 
 __all__ = [
     "DecoderStream",
@@ -73,6 +74,7 @@ __all__ = [
     "Pruning",
     "Scorer",
     "Spelling",
+    "SubwordScorer",
     "Word",
     "align",
     "beam_decode",

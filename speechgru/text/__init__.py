@@ -2,6 +2,11 @@
 
 Label 0 is the CTC blank (`BLANK_ID`) and stands for nothing; the entries follow from 1. An entry is one character, with
 `unit="subword"` a piece of a word, or with `unit="word"` one whole word or command.
+>>> rules = TextRules(keep_punctuation="%")
+>>> rules.normalize("Dim  THE lamp, to 5%!") == normalize_text("Dim the lamp to 5%", keep_punctuation="%")
+True
+>>> describe_characters(Vocabulary("abc").unknown("baß"))
+"'ß' (U+00DF) is"
 """
 
 from speechgru.text.messages import describe_characters, quoted, shown
