@@ -55,6 +55,9 @@ def export(
     language_weight: LanguageWeight = None,
     word_bonus: WordBonus = None,
     unknown_penalty: UnknownPenalty = None,
+    settings: Annotated[
+        Path | None, typer.Option("--decoding", help="Numbers of the language model that `tune --decoding` chose.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a bundle: one folder that a device runs without TensorFlow.
@@ -62,11 +65,14 @@ def export(
     Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
-    from speechgru.decoding import LanguageWeights
+    from speechgru.decoding import DecodingSettings, LanguageWeights
     from speechgru.runs import RunFolder
 
     require_folder_place(out)
     weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
+    if settings is not None:
+        chosen = DecodingSettings.read(settings)
+        weights = weights.over(LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty))
     if language_model is None and weights != LanguageWeights():
         raise UserError(
             "the weights of a language model are given, and no model; name its file (--language-model FILE)"

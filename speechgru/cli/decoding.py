@@ -49,6 +49,10 @@ UnknownPenalty = Annotated[
     float | None,
     typer.Option("--unknown-penalty", min=0, help="What each word unknown to it costs beside; inf allows none."),
 ]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--decoding", help="Numbers that `tune --decoding` chose, where none are given here."),
+]
 Scorer = Annotated[
     list[str] | None,
     typer.Option(

@@ -32,6 +32,7 @@ from speechgru.cli.decoding import (
     Phrases,
     RepeatPhrases,
     Scorer,
+    Settings,
     Silence,
     UnknownPenalty,
     WordBonus,
@@ -60,6 +61,7 @@ def calibrate(
     language_weight: LanguageWeight = None,
     word_bonus: WordBonus = None,
     unknown_penalty: UnknownPenalty = None,
+    settings: Settings = None,
     silence: Silence = True,
     scorer: Scorer = None,
     as_json: JsonFlag = False,
@@ -84,6 +86,7 @@ def calibrate(
         language_weight=language_weight,
         word_bonus=word_bonus,
         unknown_penalty=unknown_penalty,
+        settings=settings,
         silence=silence,
         scorers=scorer or (),
     )

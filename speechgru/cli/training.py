@@ -23,7 +23,9 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.decoding import describe_interval
+from speechgru.cli.decoding import BeamWidth, Hotword, Hotwords, LanguageModel, OwnLanguage, describe_interval
+from speechgru.cli.decoding_tuning import tune_the_beam
+from speechgru.errors import UserError
 from speechgru.files import require_file_place, require_folder_place
 
 
@@ -109,12 +111,14 @@ _TRIAL_PARTS = {"training": "training", "measuring": "exporting and measuring", 
 
 @app.command()
 def tune(
-    sweep: Annotated[Path, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.")],
-    run: Annotated[Path, typer.Option(help="The sweep's folder; a sweep that is there is resumed.")],
+    sweep: Annotated[
+        Path | None, typer.Argument(help="A sweep file; configs/sweep_*.yaml are ready ones.", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Keys to set in every trial, such as data.dev=PATH.", metavar="[KEY=VALUE]..."),
     ] = None,
+    run: Annotated[Path | None, typer.Option(help="The sweep's folder; a sweep that is there is resumed.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Trials at a time on this machine.")] = 1,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Let workers of other machines join there.")
@@ -126,13 +130,46 @@ def tune(
         Path | None, typer.Option(help="File of a certificate (PEM): nobody in the network reads along.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="File of the certificate's key.")] = None,
+    decoding: Annotated[
+        Path | None, typer.Option(help="In place of a sweep: a run or bundle whose beam is tuned, without training.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="With --decoding: the dev set; never test.")] = None,
+    out: Annotated[Path, typer.Option(help="With --decoding: the file of the chosen numbers.")] = Path("decoding.json"),
+    form: Annotated[str | None, typer.Option(help="With --decoding: which of a bundle's models to run.")] = None,
+    beam_width: BeamWidth = None,
+    hotword: Hotword = None,
+    hotwords: Hotwords = None,
+    lm: OwnLanguage = False,
+    language_model: LanguageModel = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command resumes it.
 
     With --listen, other machines may `join`; a missing token is made, or the environment's SPEECHGRU_TOKEN has one.
+    With --decoding it chooses a language model's weight, a word's bonus, hotwords' boost and the beam's width.
     Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
     """
+    if decoding is not None:
+        if sweep is not None or manifest is None:
+            raise UserError("with --decoding name the dev set (--manifest dev.jsonl), and no sweep file")
+        tune_the_beam(
+            decoding,
+            manifest,
+            form=form,
+            beam_width=beam_width,
+            hotword=hotword,
+            hotwords=hotwords,
+            lm=lm,
+            language_model=language_model,
+            out=out,
+            test=_test_beside(str(manifest)),
+            as_json=as_json,
+        )
+        return
+    if sweep is None or run is None or any((manifest, form, beam_width, hotword, hotwords, lm, language_model)):
+        raise UserError(
+            "name a sweep file and its folder (--run), or with --decoding a run or bundle and the dev set (--manifest)"
+        )
     from speechgru.network import certificate_and_key
     from speechgru.tune.sweep_file import load_sweep
 

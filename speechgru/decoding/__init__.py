@@ -53,12 +53,14 @@ from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.decoding.search import Pruning
+from speechgru.decoding.settings import DecodingSettings
 from speechgru.decoding.stream import DecoderStream
 from speechgru.decoding.subwords import SubwordScorer
 
 __all__ = [
     "DecoderStream",
     "DecodingOptions",
+    "DecodingSettings",
     "Detection",
     "EndpointRule",
     "GrammarConstraint",

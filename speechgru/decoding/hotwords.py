@@ -120,7 +120,7 @@ class Hotwords(Scorer, Mapping[str, float]):
     """Phrases to prefer, each with its boost: a mapping that a beam can score by.
 
     Args:
-        hotwords: phrases with a boost each, or phrases alone.
+        hotwords: phrases with a boost each, or phrases alone; a boost of None is that of phrases alone.
         boost: the boost of phrases alone.
 
     Raises:
@@ -132,12 +132,19 @@ class Hotwords(Scorer, Mapping[str, float]):
         Hotwords({'kitchen': 4.0, 'living room': 4.0})
     """
 
-    def __init__(self, hotwords: Mapping[str, float] | Sequence[str] = (), *, boost: float = HOTWORD_BOOST):
+    def __init__(
+        self,
+        hotwords: Mapping[str, float] | Mapping[str, float | None] | Sequence[str] = (),
+        *,
+        boost: float = HOTWORD_BOOST,
+    ):
         if isinstance(hotwords, str) or not isinstance(hotwords, Mapping | Sequence):
             raise TextError(f"hotwords must be a list of phrases or a mapping from phrase to boost, got {hotwords!r}")
-        pairs = hotwords.items() if isinstance(hotwords, Mapping) else ((text, boost) for text in hotwords)
+        pairs = hotwords.items() if isinstance(hotwords, Mapping) else ((text, None) for text in hotwords)
         self._boosts: dict[str, float] = {}
-        for text, value in pairs:
+        self._alone: set[str] = set()
+        for text, given in pairs:
+            value = boost if given is None else given
             phrase = " ".join(text.split())
             if not phrase:
                 raise TextError(f"a hotword must have at least one character other than a space, got {quoted(text)}")
@@ -145,6 +152,8 @@ class Hotwords(Scorer, Mapping[str, float]):
                 raise TextError(f"hotword {phrase!r}: the boost must be a finite number, got {value}")
             if self._boosts.setdefault(phrase, float(value)) != value:
                 raise TextError(f"hotword {phrase!r} stands twice, with the boosts {self._boosts[phrase]} and {value}")
+            if given is None:
+                self._alone.add(phrase)
 
     def __getitem__(self, phrase: str) -> float:
         return self._boosts[phrase]
@@ -164,6 +173,19 @@ class Hotwords(Scorer, Mapping[str, float]):
 
     def as_record(self) -> dict[str, Any]:
         return {"hotwords": dict(self)}
+
+    @property
+    def alone(self) -> frozenset[str]:
+        """The phrases that were given without a boost of their own."""
+        return frozenset(self._alone)
+
+    def with_boost(self, boost: float) -> Hotwords:
+        """The same with another boost of the phrases alone.
+
+        >>> Hotwords({"kitchen": None, "attic": 2.0}).with_boost(7.5)
+        Hotwords({'kitchen': 7.5, 'attic': 2.0})
+        """
+        return Hotwords({text: None if text in self._alone else own for text, own in self.items()}, boost=boost)
 
     def prepared(self, spelling: Spelling) -> Hotwords:
         boosts: dict[str, float] = {}

@@ -21,6 +21,7 @@ from speechgru.decoding.language import LanguageScorer, LanguageWeights, as_lang
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.search import Pruning
+from speechgru.decoding.settings import DecodingSettings
 from speechgru.errors import TextError, UserError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
@@ -70,7 +71,7 @@ class DecodingOptions:
 
     beam_width: int = 1
     n_best: int = 1
-    hotwords: Mapping[str, float] | Sequence[str] = ()
+    hotwords: Mapping[str, float] | Mapping[str, float | None] | Sequence[str] = ()
     hotword_boost: float = HOTWORD_BOOST
     phrases: Phrases | None = None
     grammar: Grammar | GrammarConstraint | bool | None = None
@@ -95,7 +96,8 @@ class DecodingOptions:
             )
         if self.threshold is not None and math.isnan(self.threshold):
             raise UserError("a threshold is a margin, a number of at most 0, got NaN")
-        object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
+        if not isinstance(self.hotwords, Hotwords):
+            object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
         object.__setattr__(self, "grammar", _as_constraint(self.grammar))
         object.__setattr__(self, "language", as_language(self.language))
         if not isinstance(self.scorers, Sequence):
@@ -146,6 +148,28 @@ class DecodingOptions:
         for scorer in self._fields_that_score().values():
             record |= scorer.as_record()
         return record
+
+    def with_settings(self, settings: DecodingSettings) -> DecodingOptions:
+        """The same with numbers that were chosen on recordings; those of what is not asked for change nothing.
+
+        Raises:
+            UserError: one is out of range.
+
+        Example:
+            >>> DecodingOptions(beam_width=16, hotwords=["attic"]).with_settings(
+            ...     DecodingSettings(beam_width=8, hotword_boost=4.0)
+            ... ).hotwords
+            Hotwords({'attic': 4.0})
+        """
+        changes: dict[str, Any] = {}
+        if settings.beam_width is not None:
+            changes["beam_width"] = settings.beam_width
+        if settings.hotword_boost is not None:
+            changes["hotwords"] = cast("Hotwords", self.hotwords).with_boost(settings.hotword_boost)
+        if isinstance(self.language, LanguageScorer):
+            weights = LanguageWeights(settings.language_weight, settings.word_bonus, settings.unknown_penalty)
+            changes["language"] = self.language.weighted(weights)
+        return dataclasses.replace(self, **changes)
 
     def with_threshold(self, threshold: float | None) -> DecodingOptions:
         """The same with a recogniser's own threshold, unless these options have one."""
@@ -269,6 +293,7 @@ def options_from_lists(
     unknown_penalty: float | None = None,
     scorers: Sequence[str] = (),
     threshold: float | None = None,
+    settings: str | Path | None = None,
 ) -> DecodingOptions:
     """Options as people give them on a command line and in files.
 
@@ -287,6 +312,7 @@ def options_from_lists(
         language_weight, word_bonus, unknown_penalty: what it counts (`LanguageWeights`).
         threshold: the least margin at which a text is accepted; the recogniser's own when None.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
+        settings: a file of numbers that are not given here (`DecodingSettings`), and the boost of hotwords without one.
 
     Raises:
         UserError: a file cannot be read, a boost is not a number, a scorer's code cannot be found, or the options
@@ -307,9 +333,12 @@ def options_from_lists(
             "a threshold judges what was found among the texts that may be, but any text may be; name a file of "
             "phrases (--phrases FILE), or use the grammar (--grammar)"
         )
-    weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
+    chosen = DecodingSettings(beam_width, None, language_weight, word_bonus, unknown_penalty)
+    if settings is not None:
+        chosen = chosen.over(DecodingSettings.read(settings))
+    weights = LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty)
     language_scorer = language_from(language, language_model, weights)
-    boosts: dict[str, float] = {}
+    boosts: dict[str, float | None] = {}
     origins: dict[str, str] = {}
     phrases = None
     if phrase_file is not None:
@@ -322,19 +351,21 @@ def options_from_lists(
     if hotword_file is not None:
         given += [_hotword(where, line, "\t") for where, line in _lines(hotword_file, "hotword")]
     for where, text, boost in given:
-        if boosts.setdefault(text, boost) != boost:
+        if _shown(boosts.setdefault(text, boost)) != _shown(boost):
             raise TextError(
-                f"{where}: {quoted(text)} stands twice, with the boosts {boosts[text]:g} and {boost:g}; keep one"
+                f"{where}: {quoted(text)} stands twice, with the boosts {_shown(boosts[text])} and {_shown(boost)}; "
+                "keep one"
             )
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
-    if beam_width is None:
+    if chosen.beam_width is None:
         needs_beam = bool(boosts or phrases or constraint or language_scorer or scorers or n_best > 1)
-        beam_width = max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1
+        chosen = dataclasses.replace(chosen, beam_width=max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1)
     return DecodingOptions(
-        beam_width=beam_width,
+        beam_width=chosen.beam_width or 1,
         n_best=n_best,
         hotwords=boosts,
+        hotword_boost=HOTWORD_BOOST if chosen.hotword_boost is None else chosen.hotword_boost,
         phrases=phrases,
         grammar=constraint,
         language=language_scorer,
@@ -344,8 +375,12 @@ def options_from_lists(
     )
 
 
-def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float]:
-    """Where it stands, the text and the boost of `TEXT` or `TEXT<separator>BOOST`."""
+def _shown(boost: float | None) -> str:
+    return f"{HOTWORD_BOOST if boost is None else boost:g}"
+
+
+def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float | None]:
+    """Where it stands, the text and the boost of `TEXT` or `TEXT<separator>BOOST`; None without one."""
     text, found, number = entry.rpartition(separator) if separator in entry else (entry, "", "")
     boost = HOTWORD_BOOST
     if found:
@@ -359,7 +394,7 @@ def _hotword(where: str, entry: str, separator: str) -> tuple[str, str, float]:
     text = _single_spaces(text)
     if not text:
         raise TextError(f"{where}: holds no word; give the text of a hotword")
-    return where, text, boost
+    return where, text, boost if found else None
 
 
 def _lines(path: str | Path, what: str) -> Iterator[tuple[str, str]]:

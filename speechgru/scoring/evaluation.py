@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from speechgru import metrics
-from speechgru.decoding import DecodingOptions, Hypothesis, Predictor
-from speechgru.errors import BundleError, UserError
+from speechgru.decoding import DecodingOptions, Hypothesis
+from speechgru.errors import UserError
 from speechgru.progress import Progress, silent
-from speechgru.runtime import Recognizer, is_bundle
+from speechgru.scoring.judged import open_judged
 from speechgru.scoring.negatives import negative_set
-from speechgru.scoring.predictions import Decoded, decode_recordings
+from speechgru.scoring.predictions import Decoded
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.rejection import AskedRate, describe_short_negatives, is_command, score_rejection
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.scoring.unknown import count_unknown, describe_unknown
-from speechgru.text import TextRules, Vocabulary
 from speechgru.utterances.examination import summarize
 from speechgru.utterances.manifest import Utterance, distinct_names, read_manifest
 
@@ -83,27 +82,9 @@ def evaluate(
         TextError: the recogniser cannot write a hotword or phrase.
     """
     asked = AskedRate(false_accepts_per_hour, misses)
-    trained = path if isinstance(path, TrainedRun) else None
-    path = path.folder.path if isinstance(path, TrainedRun) else Path(path)
-    manifest, decoding = Path(manifest), decoding or DecodingOptions()
+    manifest = Path(manifest)
     _require_fields(manifest, slices)
-    if trained is None and is_bundle(path):
-        recognizer = Recognizer(path, form=form)
-        decoding = decoding.with_grammar_of(recognizer.grammar).with_language_of(lambda: recognizer.language_model)
-        judged = _open_bundle(recognizer, decoding)
-    elif form is not None:
-        raise UserError(
-            f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
-        )
-    elif (path / "config.yaml").is_file():
-        trained = trained or TrainedRun(path, newest=True)
-        decoding = decoding.with_grammar_of(trained.grammar)
-        judged = _open_run(trained, decoding, batch_size)
-    else:
-        raise BundleError(
-            f"{path}: is neither a run folder (config.yaml) nor a bundle (bundle.json); `speechgru train` makes the "
-            "one, `speechgru export` the other"
-        )
+    judged = open_judged(path, form=form, decoding=decoding or DecodingOptions(), batch_size=batch_size)
     if negatives and not judged.options.constrains(judged.vocabulary):
         raise UserError(
             "false accepts are of a closed set of commands, and nothing says which there are; give their list "
@@ -121,18 +102,18 @@ def evaluate(
     recordings = ScoringSet(manifest, sample_rate=judged.sample_rate, text=judged.text, needs_words=False)
     decoded = judged.decode(recordings, progress)
     record: dict[str, Any] = {
-        "path": str(path.absolute()),
+        "path": str(judged.path.absolute()),
         "form": judged.form,
         "size_bytes": judged.size_bytes,
         "manifest": str(manifest.absolute()),
-        "decoding": decoding.as_record() | {"threshold": judged.options.as_record()["threshold"]},
+        "decoding": judged.asked.as_record() | {"threshold": judged.options.as_record()["threshold"]},
     }
-    record["notes"] = [*([] if trained is None or trained.note is None else [trained.note]), *decoded.notes]
+    record["notes"] = [*([] if judged.note is None else [judged.note]), *decoded.notes]
     record |= score(decoded, name=name or f"{judged.form}, {manifest.name}", slices=slices)
     record["unknown"] = count_unknown(decoded, judged.vocabulary)
     if record["unknown"] and record["unknown"]["recognised"]:
         record["notes"].append(describe_unknown(record["unknown"]))
-    record["commands"] = _score_commands(decoded) if decoding.grammar else None
+    record["commands"] = _score_commands(decoded) if judged.asked.grammar else None
     if negatives:
         record["negatives"] = [str(Path(each).absolute()) for each in negatives]
         others = [judged.decode(each, progress) for each, _ in negative_sets]
@@ -389,60 +370,3 @@ def _confidence(
         "calibration_error": metrics.calibration_error(bins),
         "bins": [entry._asdict() for entry in bins],
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Judged:
-    """What is scored, whatever form it has: how to decode recordings with it, and what it needs of them."""
-
-    form: str
-    size_bytes: int | None
-    sample_rate: int
-    text: TextRules
-    vocabulary: Vocabulary
-    options: DecodingOptions
-    predictor: Predictor
-    step_seconds: float
-    batch_size: int
-
-    def decode(self, recordings: ScoringSet, progress: Progress) -> Decoded:
-        return decode_recordings(
-            self.predictor,
-            recordings,
-            vocabulary=self.vocabulary,
-            step_seconds=self.step_seconds,
-            options=self.options,
-            batch_size=self.batch_size,
-            progress=progress,
-        )
-
-
-def _open_run(trained: TrainedRun, decoding: DecodingOptions, batch_size: int) -> _Judged:
-    config, vocabulary = trained.config, trained.vocabulary
-    prepared = decoding.prepared(normalize=config.text.normalize, vocabulary=vocabulary)
-    rejection = trained.folder.read_rejection()
-    return _Judged(
-        form="Keras",
-        size_bytes=None,
-        sample_rate=config.data.sample_rate,
-        text=config.text.rules,
-        vocabulary=vocabulary,
-        options=prepared.with_threshold(rejection["threshold"] if rejection else None),
-        predictor=trained.predictor,
-        step_seconds=config.step_seconds,
-        batch_size=batch_size,
-    )
-
-
-def _open_bundle(recognizer: Recognizer, decoding: DecodingOptions) -> _Judged:
-    return _Judged(
-        form=f"TFLite {recognizer.form}",
-        size_bytes=recognizer.size_bytes,
-        sample_rate=recognizer.sample_rate,
-        text=recognizer.text_rules,
-        vocabulary=recognizer.vocabulary,
-        options=recognizer.prepare(decoding),
-        predictor=recognizer,
-        step_seconds=recognizer.metadata["step_seconds"],
-        batch_size=1,  # one recording at a time, as on a device: the real-time factor is that of a device
-    )

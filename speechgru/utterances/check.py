@@ -186,6 +186,15 @@ def _is_held_out(other: int, index: int, manifests: Sequence[Path]) -> bool:
     return other_split > split
 
 
+def is_test(manifest: str | Path) -> bool:
+    """Whether a manifest is a test set, by its name.
+
+    >>> is_test("data/mine/test.jsonl"), is_test("data/contest.jsonl")
+    (True, False)
+    """
+    return _split_of(Path(manifest)) == len(_SPLITS) - 1
+
+
 def _split_of(manifest: Path) -> int | None:
     """Which of `_SPLITS` a manifest's name contains, or None."""
     words = set(re.split(r"[^a-z]+", manifest.name.lower()))
