@@ -238,6 +238,14 @@ def test_the_bundle_gives_the_texts_of_the_run_and_spells_as_it_does(run, bundle
     assert single.vocabulary == recognizer.vocabulary, "the file alone says the same"
 
 
+def test_a_microcontrollers_labels_write_the_space_before_a_word(run):
+    from speechgru.export.micro.sources import _tables
+
+    _, vocabulary, model = load_run(run)
+    labels = _tables(model, vocabulary).split("speechgru_labels")[-1]
+    assert '"\\040ab"' in labels and '"\\040"' in labels and "\\342" not in labels
+
+
 @pytest.mark.parametrize("options", [{}, {"beam_width": 8}, {"beam_width": 8, "hotwords": ["ab", "bba"]}], ids=str)
 def test_a_stream_gives_the_words_of_the_whole_recording(bundle, tones, options):
     from speechgru.audio.reading import read_recording

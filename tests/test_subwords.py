@@ -151,6 +151,13 @@ def test_texts_that_give_no_such_pieces_are_refused(sentencepiece, texts, count,
             train_subwords(texts, count=count, method=method)
 
 
+def test_marks_in_transcripts_are_text_like_any_other(sentencepiece):
+    texts = ["a <unk> <s> b</s> #x"] * 9
+    for method in ("unigram", "bpe"):
+        vocabulary = Vocabulary.of_subwords(train_subwords(texts, count=12, method=method))
+        assert vocabulary.decode(vocabulary.encode(texts[0])) == texts[0]
+
+
 def test_the_smallest_corpus_gives_its_characters(sentencepiece):
     assert {*train_subwords(["a"], count=2, method="unigram").pieces} == {SPACE, "a"}
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from speechgru.errors import TextError, UserError
+from speechgru.text.messages import describe_characters
 from speechgru.text.subwords import WORD_BEGINNING, Method, Subwords
 
 #: Of what SentencePiece says of a number of pieces that texts do not have, or do not suffice for.
@@ -49,11 +50,11 @@ def train_subwords(texts: Iterable[str], *, count: int, method: Method) -> Subwo
             f"transcripts hold {WORD_BEGINNING!r} (U+2581), which marks the beginning of a word among subwords; take "
             "it out of the texts, or set text.remove_punctuation to true"
         )
-    num_single = len((characters | {WORD_BEGINNING}) - {" "})
-    if count < num_single:
+    single = (characters | {WORD_BEGINNING}) - {" "}
+    if count < len(single):
         raise TextError(
-            f"text.subwords is {count}, but the transcripts have {num_single} different characters, each of which is a "
-            "piece; give more"
+            f"text.subwords is {count}, but the transcripts have {len(single)} different characters, each of which is "
+            "a piece; give more"
         )
     content = io.BytesIO()
     try:
@@ -67,6 +68,7 @@ def train_subwords(texts: Iterable[str], *, count: int, method: Method) -> Subwo
             max_sentence_length=max(10, *(len(text.encode()) for text in texts)),
             num_threads=_NUM_THREADS,
             unk_id=0,
+            unk_piece="\x01",  # which no text holds: "<unk>" in one, with punctuation kept, is text like any other
             bos_id=-1,
             eos_id=-1,
             pad_id=-1,
@@ -81,4 +83,10 @@ def train_subwords(texts: Iterable[str], *, count: int, method: Method) -> Subwo
             ) from None
         reason = " ".join(str(error).split())
         raise TextError(f"SentencePiece finds no {count} pieces in the transcripts (text.subwords): {reason}") from None
-    return Subwords.parse(content.getvalue())
+    subwords = Subwords.parse(content.getvalue())
+    if missing := sorted(single - {*subwords.pieces}):
+        raise TextError(
+            f"{describe_characters(missing)} not among the pieces that SentencePiece finds; take it out of the "
+            "transcripts"
+        )
+    return subwords
