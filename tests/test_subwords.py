@@ -12,12 +12,15 @@ import pytest
 from grammars import random_grammar
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from languages import TOY, Definition
 
 from speechgru.decoding import (
     DecoderStream,
     DecodingOptions,
     GrammarConstraint,
     KeywordScorer,
+    LanguageScorer,
+    LanguageWeights,
     Phrases,
     beam_decode,
     decode,
@@ -26,6 +29,7 @@ from speechgru.decoding import (
 from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.scorers import columns_of
 from speechgru.errors import TextError
+from speechgru.language import read_language_model
 from speechgru.text import Subwords, Vocabulary, normalize_text
 from speechgru.text.subword_training import train_subwords
 
@@ -346,6 +350,20 @@ def test_the_limit_of_a_hotwords_change_is_kept_and_its_changes_add_up(seed, lab
 def test_the_limit_of_a_hotwords_change_is_tight_enough_to_prune_by():
     scorer = Hotwords({"abab": 6.0}).compile(PIECES)
     assert 6.0 * 2 / 4 <= scorer.max_change <= 6.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_language_model_scores_words_however_they_are_spelt(tmp_path, seed):
+    (tmp_path / "toy.arpa").write_text(TOY)
+    scorer = LanguageScorer(read_language_model(tmp_path / "toy.arpa"), LanguageWeights(0.7, 0.5, 4.0))
+    definition, log_probs_SV = Definition(TOY), random_log_probs(seed, steps=4)
+    expected = {}
+    for text, score in texts_by_brute_force(log_probs_SV).items():
+        words = text.split()
+        unknown = sum(word not in ("a", "b", "ab") for word in words)
+        expected[text] = score + 0.7 * sum(definition.scores(text)) + 0.5 * len(words) - 4.0 * unknown
+    found = {each.text: each.score for each in all_of(log_probs_SV, scorers=[scorer])}
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def is_begun(labels):

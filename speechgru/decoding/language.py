@@ -21,8 +21,6 @@ from speechgru.text import BLANK_ID, Vocabulary, quoted
 #: tuned them (`speechgru tune --decoding`).
 USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY = 0.5, 1.0, 10.0
 
-#: What begins a subword that begins a word.
-_WORD_BEGINNING = "\u2581"
 #: Words of a model that are looked at to see how it writes them.
 _SAMPLE = 500
 #: Beginnings of words that are remembered, at most.
@@ -209,11 +207,11 @@ def _compile(
     model: LanguageModel, weights: LanguageWeights, vocabulary: Vocabulary, blank_id: int
 ) -> WholeWordScorer | SpeltWordScorer:
     """The scorer for one vocabulary; kept, because the same model serves many utterances."""
-    texts: list[str] = list(vocabulary.written.entries)
+    texts = [vocabulary.writes(label) for label in range(BLANK_ID + 1, len(vocabulary))]
     texts.insert(blank_id, "")
     if vocabulary.unit == "word":
         return WholeWordScorer(model, weights, texts)
-    return SpeltWordScorer(model, weights, [text.replace(_WORD_BEGINNING, " ") for text in texts])
+    return SpeltWordScorer(model, weights, texts)
 
 
 class _WordScorer(PrefixScorer):
