@@ -331,18 +331,37 @@ def test_alignment_that_follows_what_may_matter_is_the_best_path(monkeypatch, se
     log_probs_SV, labels = wrong_here_and_there(steps=1500, seed=seed)
     expected = align(log_probs_SV, labels)
     widths = []
-    to_end = alignment._to_end
+    follow = alignment._follow
 
-    def measured(*given, **how):
-        bands = to_end(*given, **how)
-        widths.append(np.mean([len(band.values_Z) for band in bands]))
-        return bands
+    def measured(log_probs_SV, states_Z, *rest):
+        first, end = follow(log_probs_SV, states_Z, *rest)
+        widths.append(end - first)
+        return first, end
 
-    monkeypatch.setattr(alignment, "_to_end", measured)
+    monkeypatch.setattr(alignment, "_follow", measured)
     monkeypatch.setattr(alignment, "_FOLLOWED", 0)
     monkeypatch.setattr(alignment, "SHORT", 0)
+    monkeypatch.setattr(alignment, "_BLOCK", 100)
+    monkeypatch.setattr(alignment, "_COMPILED_FROM", math.inf)
     assert align(log_probs_SV, labels) == expected
-    assert widths[0] < 0.5 * len(labels), "it follows a part of the states"
+    assert np.mean(widths) < 0.5 * len(labels), "it follows a part of the states"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_alignment_by_machine_code_is_the_same(monkeypatch, dtype):
+    pytest.importorskip("numba")
+    for seed, (margin, block) in enumerate([(math.inf, 1024), (300.0, 7), (20.0, 100)]):
+        log_probs_SV, labels = wrong_here_and_there(steps=400, seed=seed)
+        log_probs_SV = np.round(log_probs_SV, 1).astype(dtype)  # so that paths are equally probable
+        monkeypatch.setattr(alignment, "_FOLLOWED", 0 if margin < math.inf else 1 << 22)
+        monkeypatch.setattr(alignment, "_MARGIN", margin)
+        monkeypatch.setattr(alignment, "_BLOCK", block)
+        monkeypatch.setattr(alignment, "SHORT", 0)
+        found = []
+        for least in (math.inf, 0):
+            monkeypatch.setattr(alignment, "_COMPILED_FROM", least)
+            found.append(align(log_probs_SV, labels))
+        assert found[0] == found[1]
 
 
 def test_alignment_widens_where_what_it_left_out_is_the_only_way(monkeypatch):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from speechgru.decoding.short_alignment import SHORT, best_states
 from speechgru.text import BLANK_ID
 
-#: Pairs of a step and a state up to which all are followed: 32 MiB, some five minutes of speech.
+#: Pairs of a step and a state up to which all are followed: 4 MiB, some five minutes of speech.
 _FOLLOWED = 1 << 22
+#: Pairs from which on compiled code is worth loading, which takes half a second.
+_COMPILED_FROM = 1 << 20
+#: Steps that are followed at a time; their moves are kept in as many bytes as there were states.
+_BLOCK = 1024
 
 #: Beyond: how much less probable than the best one of its step, as a natural logarithm, a pair may be to be followed.
 _MARGIN = 300.0
@@ -28,7 +33,9 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
 
     Where steps and labels are many (an hour of speech), only what may still matter is followed, so that time and memory
     are linear: at each step, states from which the rest is at least e^-300 times as probable as from the best one. The
-    path is then the most probable one unless that one is for a moment so far behind.
+    path is then the most probable one unless that one is for a moment so far behind. A byte is kept of each pair
+    of a step and a state, the move to the next step. Where Numba is installed, long ones are aligned by machine code,
+    which gives the same.
 
     Args:
         log_probs_SV: natural-log probabilities, one row a step, one column a label.
@@ -47,7 +54,7 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
         >>> align(log_probs_SV, [1, 1])
         [(0, 1), (2, 3)]
     """
-    log_probs_SV = np.asarray(log_probs_SV, np.float64)
+    log_probs_SV = np.asarray(log_probs_SV)
     if log_probs_SV.ndim != 2:
         raise ValueError(f"log_probs must have the two axes (steps, labels), got shape {log_probs_SV.shape}")
     num_steps, num_columns = log_probs_SV.shape
@@ -67,91 +74,148 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     # State 2i + 1 is label i, the even states are the blanks between; a label may follow a different label directly.
     states_Z = np.full(2 * len(labels) + 1, blank_id)
     states_Z[1::2] = labels
-    num_states = len(states_Z)
-    skip_Z = np.full(num_states, -np.inf)
-    skip_Z[1:-2:2] = np.where(states_Z[3::2] != states_Z[1:-2:2], 0.0, -np.inf)
-    # Only label states have a skip: a blank reached by skipping a label would drop that label from the text. Equal
+    # Only label states have a jump: a blank reached by leaving out a label would drop that label from the text. Equal
     # labels have none, because CTC merges them unless a blank lies between.
-    if num_steps * num_states <= SHORT:
-        path_S = best_states(log_probs_SV, states_Z, skip_Z == 0)
-        if path_S is None:
-            raise ValueError(f"every path that spells the {len(labels)} labels has probability 0")
-        # A path visits every label's state, and never returns.
-        label_states_L = np.arange(1, num_states, 2)
-        starts_L, ends_L = (np.searchsorted(path_S, label_states_L, side=side) for side in ("left", "right"))
-        return list(zip(starts_L.tolist(), ends_L.tolist(), strict=True))
-    margin = math.inf if num_steps * num_states <= _FOLLOWED else _MARGIN
-    bands = _to_end(log_probs_SV, states_Z, skip_Z, margin=margin)
-    while not bands and margin < math.inf:  # what was left out had been the only way
-        margin = 10 * margin if margin < 10**4 * _MARGIN else math.inf
-        bands = _to_end(log_probs_SV, states_Z, skip_Z, margin=margin)
-    if not bands:
+    jumps_Z = np.zeros(len(states_Z), bool)
+    jumps_Z[1:-2:2] = states_Z[3::2] != states_Z[1:-2:2]
+    path_S = _path(log_probs_SV, states_Z, jumps_Z)
+    if path_S is None:
         raise ValueError(f"every path that spells the {len(labels)} labels has probability 0")
-
-    allowed = (skip_Z == 0).tolist()
-    of_state = states_Z.tolist()
-    starts, ends = [0] * len(labels), [0] * len(labels)
-    state, skip = 0, False  # before the first step: the first blank or, one further, the first label
-    for step in range(num_steps):
-        if step:
-            skip = allowed[state]
-        # The negated label prefers the lower one of equals, as argmax does in greedy decoding.
-        band = bands[step]
-        *_, following = max(
-            (band.values_Z[other - band.first], -of_state[other], other)
-            for other in range(max(state, band.first), min(state + 2 + skip, band.first + len(band.values_Z)))
-        )
-        index, is_label = divmod(following, 2)
-        if is_label:
-            if following != state:
-                starts[index] = step
-            ends[index] = step + 1
-        state = following
-    return list(zip(starts, ends, strict=True))
+    # A path visits every label state, and never returns.
+    label_states_L = np.arange(1, len(states_Z), 2)
+    starts_L, ends_L = np.searchsorted(path_S, label_states_L), np.searchsorted(path_S, label_states_L, side="right")
+    return list(zip(starts_L.tolist(), ends_L.tolist(), strict=True))
 
 
-class _Band(NamedTuple):
-    """States in a row at one step, from `first` on, with the log-probability of the best path from each to the end."""
+def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray) -> np.ndarray | None:
+    """The state at each step of the most probable path; None where there is none. Few pairs are all followed at once."""
+    num_pairs = len(log_probs_SV) * len(states_Z)
+    if num_pairs <= SHORT:
+        return best_states(log_probs_SV, states_Z, jumps_Z)
+    follow = _follow_function(num_pairs)
+    margin = math.inf if num_pairs <= _FOLLOWED else _MARGIN
+    path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)
+    while path_S is None and margin < math.inf:  # what was left out had been the only way
+        margin = 10 * margin if margin < 10**4 * _MARGIN else math.inf
+        path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)
+    return path_S
 
-    first: int
-    values_Z: np.ndarray
 
+def _best_path(
+    log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *, margin: float, follow: Any
+) -> np.ndarray | None:
+    """The state at each step of the most probable path; None where none that was followed is possible.
 
-def _to_end(log_probs_SV: np.ndarray, states_Z: np.ndarray, skip_Z: np.ndarray, *, margin: float) -> list[_Band]:
-    """The best of the paths through steps s to the last that are in state z at step s, for each s.
-
-    From the end to the start, so that the walk over them meets equal paths at their first difference.
+    From the end to the start, so that the walk over the moves meets equal paths at their first difference.
 
     Args:
-        log_probs_SV, states_Z: as in `align`.
-        skip_Z: 0 where a state may be followed by the one after the next, else minus infinity.
+        log_probs_SV: as in `align`.
+        states_Z: the column of each state.
+        jumps_Z: whether the state after the next may follow too.
         margin: what is this much below the best of its step is left out.
-
-    Returns:
-        A band for each step; none at all where no path reaches the first step.
+        follow: `_follow`, or the same as machine code.
     """
     num_steps, num_states = len(log_probs_SV), len(states_Z)
-    first = max(0, num_states - 2)
-    band = _Band(first, log_probs_SV[-1, states_Z[first:]])
-    bands = [band]
-    for step in range(num_steps - 2, -1, -1):
-        # A path is in one of the first two states at the first step and advances by two a step at most.
-        first, end = max(0, band.first - 2), min(band.first + len(band.values_Z), 2 * step + 2)
+    # Of each state the log-probability of the best path from it to the end; two places behind the last state.
+    values_Z = np.full(num_states + 2, -np.inf)
+    first, end = max(0, num_states - 2), min(num_states, 2 * num_steps)
+    values_Z[first:end] = log_probs_SV[-1, states_Z[first:end]]
+    if not values_Z[first:end].max(initial=-np.inf) > -np.inf:
+        return None
+    blocks = []
+    for after in range(num_steps - 1, 0, -_BLOCK):
+        begin = max(0, after - _BLOCK)
+        rows_SV = np.ascontiguousarray(log_probs_SV[begin:after])
+        firsts_S = np.zeros(len(rows_SV), np.int64)
+        # A band grows by two states a step at most.
+        moves = np.empty(len(rows_SV) * min(num_states, end - first + 2 * len(rows_SV)), np.uint8)
+        offsets_S = np.zeros(len(rows_SV), np.int64)
+        first, end = follow(rows_SV, states_Z, jumps_Z, values_Z, first, end, begin, margin, firsts_S, offsets_S, moves)
         if end <= first:
-            return []
-        after_Z = np.full(end - first + 2, -np.inf)
-        known = band.values_Z[: end + 2 - band.first]
-        after_Z[band.first - first : band.first - first + len(known)] = known
-        values_Z = after_Z[2:] + skip_Z[first:end]
-        np.maximum(values_Z, after_Z[:-2], out=values_Z)
-        np.maximum(values_Z, after_Z[1:-1], out=values_Z)
-        values_Z += log_probs_SV[step, states_Z[first:end]]
-        best = values_Z.max()
+            return None
+        used = int(offsets_S[0]) + end - first
+        blocks.append((firsts_S, offsets_S, moves[:used].copy()))
+    # A path begins in the first blank or in the first label; of equals the lower column, as argmax has it.
+    starts = [(values_Z[state], -int(states_Z[state]), state) for state in (0, 1) if first <= state < end]
+    value, _, state = max(starts, default=(-np.inf, 0, 0))
+    if value == -np.inf:
+        return None
+    path_S = np.empty(num_steps, np.int64)
+    path_S[0], step = state, 1
+    for firsts_S, offsets_S, moves in reversed(blocks):
+        for place in (offsets_S - firsts_S).tolist():
+            state += int(moves[place + state])
+            path_S[step] = state
+            step += 1
+    return path_S
+
+
+def _follow(
+    log_probs_SV: np.ndarray,
+    states_Z: np.ndarray,
+    jumps_Z: np.ndarray,
+    values_Z: np.ndarray,
+    first: int,
+    end: int,
+    begin: int,
+    margin: float,
+    firsts_S: np.ndarray,
+    offsets_S: np.ndarray,
+    moves: np.ndarray,
+) -> tuple[int, int]:
+    """Follows all paths through a block of steps, from its last to its first.
+
+    Args:
+        log_probs_SV: of the block.
+        states_Z, jumps_Z, margin: as in `_best_path`.
+        values_Z: at the step after the block; filled with those of its first. Minus infinity outside the band.
+        first, end: the states of the band at the step after the block.
+        begin: the step that the block begins with.
+        firsts_S: filled: the first state of the band at each step.
+        offsets_S: filled: where in `moves` its band begins.
+        moves: filled: by how many states the best path from each state of a band advances to the next step.
+
+    Returns:
+        The band at the block's first step; an empty one where no path reaches it.
+    """
+    used = 0
+    for step in range(len(log_probs_SV) - 1, -1, -1):
+        # A path is in one of the first two states at the first step and advances by two a step at most.
+        before, first = end, max(0, first - 2)
+        end = max(first, min(end, 2 * (begin + step) + 2))
+        columns_Z = states_Z[first : end + 2]
+        columns_Z = np.pad(columns_Z, (0, end + 2 - first - len(columns_Z)))
+        after_Z = values_Z[first : end + 2].copy()
+        best_Z, best_column_Z = after_Z[:-2].copy(), columns_Z[:-2].copy()
+        moves_Z = np.zeros(end - first, np.uint8)
+        for move, other_Z in ((1, after_Z[1:-1]), (2, np.where(jumps_Z[first:end], after_Z[2:], -np.inf))):
+            column_Z = columns_Z[move : move + end - first]
+            # Of equals the lower column, as argmax has it in greedy decoding.
+            is_better_Z = (other_Z > best_Z) | ((other_Z == best_Z) & (column_Z < best_column_Z))
+            moves_Z[is_better_Z] = move
+            best_Z, best_column_Z = (
+                np.where(is_better_Z, other_Z, best_Z),
+                np.where(is_better_Z, column_Z, best_column_Z),
+            )
+        best_Z += log_probs_SV[step, states_Z[first:end]]
+        best = best_Z.max(initial=-np.inf)
         if best == -np.inf:
-            return []
-        if margin < math.inf:
-            kept = np.flatnonzero(values_Z >= best - margin)
-            first, values_Z = first + int(kept[0]), values_Z[kept[0] : kept[-1] + 1]
-        band = _Band(first, values_Z)
-        bands.append(band)
-    return bands[::-1] if band.first < 2 and band.values_Z[: 2 - band.first].max() > -np.inf else []
+            return 0, 0
+        values_Z[end:before] = -np.inf
+        kept = np.flatnonzero(best_Z >= best - margin) if margin < np.inf else np.array([0, end - first - 1])
+        best_Z[: kept[0]] = best_Z[kept[-1] + 1 :] = -np.inf
+        values_Z[first:end] = best_Z
+        first, end = first + int(kept[0]), first + int(kept[-1]) + 1
+        firsts_S[step], offsets_S[step] = first, used
+        moves[used : used + end - first] = moves_Z[kept[0] : kept[-1] + 1]
+        used += end - first
+    return first, end
+
+
+def _follow_function(num_pairs: int) -> Any:
+    """`_follow`, as machine code where that is installed and worth loading."""
+    if num_pairs < _COMPILED_FROM or importlib.util.find_spec("numba") is None:
+        return _follow
+    from speechgru.decoding.alignment_kernel import follow
+
+    return follow

@@ -126,7 +126,8 @@ class Recognizer:
         self.vocabulary = Vocabulary.from_record(self.metadata)
         #: The least margin of a text that is accepted, where the bundle was calibrated (`speechgru calibrate`).
         self.threshold: float | None = (self.metadata.get("rejection") or {}).get("threshold")
-        self._step_seconds: float = self.metadata["step_seconds"]
+        #: Seconds from one step of `log_probs` to the next.
+        self.step_seconds: float = self.metadata["step_seconds"]
         self._window_samples: float = math.inf
         if window_seconds < math.inf:
             self._window_samples = max(self._whole_steps(window_seconds), 2 * self._step_samples)
@@ -171,6 +172,24 @@ class Recognizer:
         samples_N = checked_samples(samples_N)
         pieces = list(self._log_probs_of(_cut(samples_N)))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def log_probs_of_blocks(self, blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
+        """The model's output for one recording whose samples come block by block, piece by piece.
+
+        Args:
+            blocks: `samples_N` each, as in `transcribe`; no more of them is asked for than is being computed.
+            sample_rate: their rate in Hz.
+
+        Returns:
+            `log_probs_SV` of the steps one after the other; a single piece where the model computes it as one.
+
+        Raises:
+            AudioError: as `transcribe`.
+        """
+        source_rate = checked_rate(sample_rate)
+        return self._log_probs_of(
+            resample_blocks(map(checked_samples, blocks), source_rate=source_rate, sample_rate=self.sample_rate)
+        )
 
     def batch_log_probs(self, samples_BN: np.ndarray, num_samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The model's output for several recordings, which it computes one after the other (`decoding.Predictor`)."""
@@ -241,7 +260,7 @@ class Recognizer:
 
     @property
     def _step_samples(self) -> int:
-        return round(self._step_seconds * self.sample_rate)
+        return round(self.step_seconds * self.sample_rate)
 
     def _whole_steps(self, seconds: float) -> int:
         """Samples of the whole number of steps next below some seconds, one at least."""
@@ -288,7 +307,7 @@ class Recognizer:
         return Stream(
             self.open_windows,
             vocabulary=self.vocabulary,
-            step_seconds=self._step_seconds,
+            step_seconds=self.step_seconds,
             sample_rate=self.sample_rate,
             source_rate=self.sample_rate if sample_rate is None else checked_rate(sample_rate),
             options=options,
@@ -349,7 +368,7 @@ class Recognizer:
             KeywordSpotter(
                 self._thresholds_of(keywords),
                 vocabulary=self.vocabulary,
-                step_seconds=self._step_seconds,
+                step_seconds=self.step_seconds,
                 window_seconds=window_seconds,
                 refractory_seconds=refractory_seconds,
             ),
@@ -420,11 +439,8 @@ class Recognizer:
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
         options = self.prepare(decoding)
-        blocks = resample_blocks(
-            map(checked_samples, blocks), source_rate=checked_rate(sample_rate), sample_rate=self.sample_rate
-        )
-        how: dict[str, Any] = {"vocabulary": self.vocabulary, "step_seconds": self._step_seconds, "options": options}
-        pieces = self._log_probs_of(blocks)
+        how: dict[str, Any] = {"vocabulary": self.vocabulary, "step_seconds": self.step_seconds, "options": options}
+        pieces = self.log_probs_of_blocks(blocks, sample_rate)
         first_SV, second_SV = next(pieces), next(pieces, None)
         if second_SV is None:
             return decode(first_SV, **how)
