@@ -33,7 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
-    frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "voices"}),
+    frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "timed", "voices"}),
     frozenset({"grammar", "language"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.
@@ -43,7 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"corpora", "recording", "shards"}),
     frozenset({"dataset"}),
     # The verbs, one above another.
-    frozenset({"doctor", "listen", "scoring", "serve", "web"}),
+    frozenset({"align", "doctor", "listen", "scoring", "serve", "web"}),
     frozenset({"export", "train"}),
     frozenset({"adapt", "tune"}),
     frozenset({"cli"}),
@@ -90,6 +90,7 @@ HEAVY = (
 #: What a device, a notebook or a fast command imports, and which loads none of the heavy packages.
 LIGHT = (
     "",
+    "align",
     "augment",
     "cli",
     "config",
@@ -107,6 +108,7 @@ LIGHT = (
     "scoring.evaluation",
     "serve",
     "text",
+    "timed",
     "tune.chief",
     "tune.worker",
     "utterances",

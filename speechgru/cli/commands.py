@@ -1,6 +1,7 @@
 """Every command: importing this module registers them, in the order in which help lists them."""
 
 from speechgru.cli import (  # noqa: F401
+    aligning,
     beginning,
     bundle,
     corpus,

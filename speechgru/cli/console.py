@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ORDER = (
     *("init", "config", "doctor", "prepare", "check", "grammar", "language", "listen", "shard", "train", "report"),
     *("evaluate", "tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe"),
-    *("serve", "web"),
+    *("align", "segment", "serve", "web"),
 )
 
 

@@ -44,6 +44,7 @@ from speechgru.cli.decoding import (
     UnknownPenalty,
     WordBonus,
 )
+from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver
 from speechgru.errors import AudioError, UserError
 from speechgru.visible import visible_json
 
@@ -106,12 +107,15 @@ def transcribe(
         bool,
         typer.Option("--list-microphones", help="List the microphones.", is_eager=True, callback=_list_microphones),
     ] = False,
+    timed: FormatOption = None,
+    out: OutOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn recordings into text with a bundle alone (no TensorFlow), or with a run that was not exported yet.
 
     One that cannot be read is named after the others' texts, and the command ends with status 2. From a microphone
     (extra `microphone`) each utterance is a line, with --json a JSON object a line.
+    With --format or --out subtitles and other words with times: `speechgru transcribe bundle talk.mp3 --out talk.srt`.
     Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
     from speechgru.decoding import EndpointRule, options_from_lists
@@ -132,6 +136,10 @@ def transcribe(
         )
     if endpoint is not None and not (stream or microphone):
         raise UserError("--endpoint cuts a stream into utterances; add --stream")
+    if (timed or out) and (stream or microphone or words or as_json):
+        raise UserError(
+            "--format and --out give whole recordings as files; leave out --stream, --microphone, --words, --json"
+        )
     if n_best > 1 and not as_json:
         raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
     decoding = options_from_lists(
@@ -153,8 +161,9 @@ def transcribe(
         scorers=scorer or (),
         threshold=threshold,
     )
+    asked = asked_format(timed, out)
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
-    recognizer = _open(bundle, form)
+    recognizer = open_recognizer(bundle, form)
     if microphone:
         _transcribe_microphone(recognizer, decoding, rule, device, once=once, as_json=as_json)
         return
@@ -169,6 +178,8 @@ def transcribe(
     failed = [record for record in records if record["error"] is not None]
     if as_json:
         print_json(records)
+    elif asked is not None and len(failed) < len(records):
+        deliver([_timed_recording(record, channel) for record in records if record["error"] is None], asked, out)
     elif len(failed) < len(records):
         _print_table([record for record in records if record["error"] is None], decoding=decoding, words=words)
     for line in _notes_of(records):
@@ -179,6 +190,14 @@ def transcribe(
         _print_after(recognizer, bundle, grammar=grammar)
     if failed:
         raise typer.Exit(2)
+
+
+def _timed_recording(record: dict[str, Any], channel: int | None) -> Any:
+    from speechgru.timed import TimedRecording, TimedWord
+
+    rest = {key: value for key, value in record.items() if key not in ("audio_filepath", "duration", "words")}
+    words = [TimedWord(**word) for word in record["words"]]
+    return TimedRecording(record["audio_filepath"], record["duration"], words, rest, channel)
 
 
 def _print_after(recognizer: Any, path: Path, *, grammar: bool) -> None:
@@ -193,7 +212,7 @@ def _print_after(recognizer: Any, path: Path, *, grammar: bool) -> None:
         print_next("transcribe", path, "--microphone", *(["--grammar"] if grammar else []))
 
 
-def _open(path: Path, form: str | None) -> Any:
+def open_recognizer(path: Path, form: str | None) -> Any:
     """The recogniser of a bundle, or of a run that was not exported yet, which needs TensorFlow.
 
     Raises:

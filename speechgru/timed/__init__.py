@@ -7,7 +7,7 @@
 hello world
 """
 
-from speechgru.timed.formats import FORMATS, TimedFormat, format_of, timed_text
+from speechgru.timed.formats import FORMATS, TimedFormat, as_record, format_of, timed_text
 from speechgru.timed.subtitles import Cue, cut_into_cues
 from speechgru.timed.words import TimedLabel, TimedRecording, TimedWord
 
@@ -18,6 +18,7 @@ __all__ = [
     "TimedLabel",
     "TimedRecording",
     "TimedWord",
+    "as_record",
     "cut_into_cues",
     "format_of",
     "timed_text",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from speechgru.errors import UserError
 from speechgru.files import encode_json
 from speechgru.timed.subtitles import cut_into_cues
-from speechgru.timed.words import TimedRecording
+from speechgru.timed.words import TimedRecording, TimedWord
+from speechgru.visible import visible
 
 _VTT_MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -48,7 +49,17 @@ def timed_text(recordings: Sequence[TimedRecording], form: str) -> str:
     found = _find(form)
     if len(recordings) != 1 and not found.holds_several:
         raise UserError(f"{found.name} holds one recording a file, and these are {len(recordings)}; name a folder")
-    return found.write(recordings)
+    shown = [replace(one, words=[_shown(word) for word in one.words]) for one in recordings]
+    return found.write(shown)
+
+
+def _shown(word: TimedWord) -> TimedWord:
+    """A word that steers no terminal and ends no line."""
+    return replace(
+        word,
+        text=visible(word.text, in_a_line=True),
+        labels=tuple(replace(label, text=visible(label.text, in_a_line=True)) for label in word.labels),
+    )
 
 
 def format_of(path: str | Path | None, form: str | None) -> TimedFormat | None:
@@ -116,7 +127,7 @@ def _ctm(recordings: Sequence[TimedRecording]) -> str:
     names = _names([recording.audio_filepath for recording in recordings])
     lines = [
         f"{name} {recording.channel or 1} {word.start_seconds:.3f} {word.end_seconds - word.start_seconds:.3f} "
-        f"{word.text} {word.confidence:.3f}\n"
+        f"{word.text.split()[0]} {word.confidence:.3f}\n"
         for name, recording in zip(names, recordings, strict=True)
         for word in recording.words
     ]
@@ -177,10 +188,11 @@ def _intervals(spans: Iterable[tuple[float, float, str]], end: float) -> list[tu
 
 
 def _json(recordings: Sequence[TimedRecording]) -> str:
-    return encode_json([_record(recording) for recording in recordings], indent=2).decode() + "\n"
+    return encode_json([as_record(recording) for recording in recordings], indent=2).decode() + "\n"
 
 
-def _record(recording: TimedRecording) -> dict[str, Any]:
+def as_record(recording: TimedRecording) -> dict[str, Any]:
+    """A recording JSON-ready: `audio_filepath`, `duration`, what its record says, `words` with times and labels."""
     words = []
     for word in recording.words:
         entry = asdict(word)

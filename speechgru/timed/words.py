@@ -40,11 +40,6 @@ class TimedWord:
     confidence: float
     labels: tuple[TimedLabel, ...] = ()
 
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> TimedWord:
-        """A word of a transcript's record (`runtime.transcription.transcribe`)."""
-        return cls(record["text"], record["start_seconds"], record["end_seconds"], record["confidence"])
-
 
 @dataclass(frozen=True)
 class TimedRecording:

@@ -1,0 +1,118 @@
+"""Commands for recordings whose text is known: align and segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from speechgru.cli.console import (
+    JsonFlag,
+    Table,
+    app,
+    err,
+    import_module,
+    print_error,
+    print_json,
+    print_next,
+    show_progress,
+    terminal,
+)
+from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver
+from speechgru.cli.transcribing import open_recognizer
+from speechgru.errors import UserError
+
+_MANIFEST = ".jsonl"
+
+
+@app.command()
+def align(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it; or a run folder.")],
+    audio: Annotated[Path, typer.Argument(help="A recording of any format, rate, length; or a manifest (.jsonl).")],
+    text: Annotated[
+        Path | None, typer.Argument(help="A file with what is said in it. A manifest has its texts itself.")
+    ] = None,
+    form: Annotated[str | None, typer.Option("--form", help="Which of the bundle's models to run.")] = None,
+    timed: FormatOption = None,
+    out: OutOption = None,
+    channel: Annotated[
+        int | None, typer.Option(min=1, help="Of several, the one to align; else their average.")
+    ] = None,
+    leave_out_unknown: Annotated[
+        bool, typer.Option("--leave-out-unknown", help="Leave out words that the model cannot write, and say which.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find when each word of a known text was said: times of words and letters, with confidences.
+
+    Recordings may be hours long. Times are seconds of the recording.
+    Example: `speechgru align bundle talk.mp3 talk.txt --out talk.srt`
+    """
+    is_manifest = audio.suffix.lower() == _MANIFEST
+    if not is_manifest and text is None:
+        raise UserError(
+            f"Missing argument 'TEXT': a file with what is said in {audio}; or give a manifest in place of both"
+        )
+    if is_manifest and text is not None:
+        raise UserError(f"{audio}: a manifest has its texts itself; leave {text} out")
+    if is_manifest and channel is not None:
+        raise UserError("--channel is for one recording; a manifest's lines have a field `channel`")
+    if as_json and (timed or out):
+        raise UserError("--json prints all of it; leave out --format and --out, or take --format json --out FILE")
+    asked = asked_format(timed, out)
+    recognizer = open_recognizer(bundle, form)
+    room = import_module("speechgru.align")
+    failed: Sequence[UserError] = ()
+    names = None
+    if is_manifest:
+        with show_progress(quiet=as_json) as progress:
+            done, failed = room.align_manifest(
+                recognizer, audio, leave_out_unknown=leave_out_unknown, progress=progress
+            )
+        recordings = [recording for _, recording in done]
+        names = [_name_of(utterance) for utterance, _ in done]
+    else:
+        recordings = [room.align(recognizer, audio, text, channel=channel, leave_out_unknown=leave_out_unknown)]
+    if as_json or asked is None:
+        _print(recordings, as_json=as_json)
+    elif recordings:
+        deliver(recordings, asked, out, names=names)
+    _print_notes(recordings)
+    for error in failed:
+        print_error(str(error))
+    if failed:
+        raise typer.Exit(2)
+    if asked is None:
+        print_next("align", bundle, audio, *([text] if text else []), "--out", f"{audio.stem}.TextGrid")
+
+
+def _name_of(utterance: Any) -> str:
+    """A file's name without suffix for an utterance: its recording's, with the offset of a segment."""
+    name = Path(utterance.audio_filepath).stem + (f"#{utterance.channel}" if utterance.channel else "")
+    return f"{name}@{utterance.offset:.3f}" if utterance.segment else name
+
+
+def _print(recordings: Sequence[Any], *, as_json: bool) -> None:
+    from speechgru.timed import as_record
+
+    if as_json:
+        print_json([as_record(recording) for recording in recordings])
+        return
+    table = Table("recording", "word", "from", "to", "confidence")
+    for recording in recordings:
+        name = Path(recording.audio_filepath).name
+        for word in recording.words:
+            table.add_row(
+                name, word.text, f"{word.start_seconds:.2f} s", f"{word.end_seconds:.2f} s", f"{word.confidence:.2f}"
+            )
+            name = ""
+    terminal.print(table)
+
+
+def _print_notes(recordings: Sequence[Any]) -> None:
+    for recording in recordings:
+        for note in recording.record["notes"]:
+            err.print(escape(f"{recording.audio_filepath}: {note}"), style="yellow", soft_wrap=True, highlight=False)
