@@ -2,5 +2,16 @@
 
 from speechgru.align.aligning import align, align_manifest, align_recording
 from speechgru.align.known_text import WrittenWord, split_words
+from speechgru.align.segmenting import Segment, Segmented, segment, write_corpus
 
-__all__ = ["WrittenWord", "align", "align_manifest", "align_recording", "split_words"]
+__all__ = [
+    "Segment",
+    "Segmented",
+    "WrittenWord",
+    "align",
+    "align_manifest",
+    "align_recording",
+    "segment",
+    "split_words",
+    "write_corpus",
+]

@@ -116,3 +116,64 @@ def _print_notes(recordings: Sequence[Any]) -> None:
     for recording in recordings:
         for note in recording.record["notes"]:
             err.print(escape(f"{recording.audio_filepath}: {note}"), style="yellow", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def segment(
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it; or a run folder.")],
+    audio: Annotated[Path, typer.Argument(help="A long recording, such as a chapter of an audiobook.")],
+    text: Annotated[Path, typer.Argument(help="A file with its text, perhaps with more or less than is spoken.")],
+    out: Annotated[Path, typer.Option(help="The folder to write the manifest and what was left out to.")],
+    form: Annotated[str | None, typer.Option("--form", help="Which of the bundle's models to run.")] = None,
+    channel: Annotated[int | None, typer.Option(min=1, help="Of several, the one to cut.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Who speaks, for the manifest.")] = None,
+    least_seconds: Annotated[float, typer.Option(help="An utterance is no shorter.")] = 1.0,
+    most_seconds: Annotated[float, typer.Option(help="An utterance is no longer.")] = 20.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Cut a long recording with its text into a corpus: a manifest of short utterances that training reads.
+
+    Text that is not spoken, speech that is not in the text, and what the model does not find for sure are left out,
+    and listed in NAME_left_out.json. The recording stays as it is.
+    Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
+    """
+    from speechgru.files import require_folder_place
+    from speechgru.utterances.manifest import require_storable
+
+    require_folder_place(out)
+    require_storable(str(audio))
+    recognizer = open_recognizer(bundle, form)
+    room = import_module("speechgru.align")
+    with show_progress(quiet=as_json) as progress:
+        done = room.segment(
+            recognizer,
+            audio,
+            text,
+            channel=channel,
+            least_seconds=least_seconds,
+            most_seconds=most_seconds,
+            progress=progress,
+        )
+    if not done.segments:
+        raise UserError(f"{audio}: no sentence of {text} was found for sure; is it the recording's text?")
+    manifest = room.write_corpus(done, audio, out, speaker=speaker, channel=channel)
+    kept = sum(one.duration for one in done.segments)
+    texts = [one for one in done.left_out if one["kind"] == "text"]
+    sounds = [one for one in done.left_out if one["kind"] == "sound"]
+    if as_json:
+        print_json(
+            {
+                "manifest": str(manifest),
+                "segments": len(done.segments),
+                "seconds": round(kept, 3),
+                "duration": done.duration,
+                "left_out": done.left_out,
+            }
+        )
+        return
+    table = Table("", "count", "minutes", title=str(manifest), title_justify="left")
+    table.add_row("utterances", f"{len(done.segments):,}", f"{kept / 60:.1f} of {done.duration / 60:.1f}")
+    table.add_row("left out: text", f"{len(texts):,}", "")
+    table.add_row("left out: speech", f"{len(sounds):,}", f"{sum(one['duration'] for one in sounds) / 60:.1f}")
+    terminal.print(table)
+    print_next("check", manifest)

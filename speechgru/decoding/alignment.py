@@ -24,7 +24,9 @@ _BLOCK = 1024
 _MARGIN = 300.0
 
 
-def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BLANK_ID) -> list[tuple[int, int]]:
+def align(
+    log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BLANK_ID, most_pairs: int | None = None
+) -> list[tuple[int, int]]:
     """Finds the most probable path that spells `labels` and gives each label's run in it.
 
     Of equally probable paths the one with the lower label at the first difference is taken, as greedy decoding does:
@@ -41,6 +43,8 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
         log_probs_SV: natural-log probabilities, one row a step, one column a label.
         labels: columns of `log_probs_SV`, without blanks; equal neighbours are two labels with a blank between them.
         blank_id: the blank's column.
+        most_pairs: pairs of a step and a state up to which all are followed, a byte each; some five minutes of speech
+            when None.
 
     Returns:
         For each label its first step and the step after its last.
@@ -78,7 +82,7 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     # labels have none, because CTC merges them unless a blank lies between.
     jumps_Z = np.zeros(len(states_Z), bool)
     jumps_Z[1:-2:2] = states_Z[3::2] != states_Z[1:-2:2]
-    path_S = _path(log_probs_SV, states_Z, jumps_Z)
+    path_S = _path(log_probs_SV, states_Z, jumps_Z, most_pairs=_FOLLOWED if most_pairs is None else most_pairs)
     if path_S is None:
         raise ValueError(f"every path that spells the {len(labels)} labels has probability 0")
     # A path visits every label state, and never returns.
@@ -87,13 +91,13 @@ def align(log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BL
     return list(zip(starts_L.tolist(), ends_L.tolist(), strict=True))
 
 
-def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray) -> np.ndarray | None:
+def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *, most_pairs: int) -> np.ndarray | None:
     """The state at each step of the most probable path; None where there is none. Few pairs are all followed at once."""
     num_pairs = len(log_probs_SV) * len(states_Z)
     if num_pairs <= SHORT:
         return best_states(log_probs_SV, states_Z, jumps_Z)
     follow = _follow_function(num_pairs)
-    margin = math.inf if num_pairs <= _FOLLOWED else _MARGIN
+    margin = math.inf if num_pairs <= most_pairs else _MARGIN
     path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)
     while path_S is None and margin < math.inf:  # what was left out had been the only way
         margin = 10 * margin if margin < 10**4 * _MARGIN else math.inf

@@ -128,6 +128,11 @@ def ends_sentence(text: str) -> bool:
     return _ending(text) == 2
 
 
+def ends_clause(text: str) -> bool:
+    """Whether a sentence or a part of one ends with a word as it is written."""
+    return _ending(text) > 0
+
+
 def _break(pieces: Sequence[TimedWord]) -> int | None:
     """How many words stand in the first line: all of them where they fit; None where two lines do not hold them."""
     lengths = [len(piece.text) for piece in pieces]
