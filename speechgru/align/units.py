@@ -59,12 +59,12 @@ def _is_long(words: Sequence[WrittenWord], begin: int, end: int, after: int) -> 
     count = end - begin
     if count >= _MOST_WORDS:
         return True
-    if count < _MOST_WORDS // 2 and not (count > 2 and words[end].line != words[end - 1].line):
+    sentence = next((place + 1 for place in range(end, after) if ends_sentence(words[place].text)), None)
+    if sentence is not None and sentence - begin <= _MOST_WORDS:
         return False
-    sentence = next((place + 1 for place in range(end, after) if ends_sentence(words[place].text)), after)
-    if sentence - begin <= _MOST_WORDS:
-        return False
-    return words[end].line != words[end - 1].line or (count >= _MOST_WORDS // 2 and ends_clause(words[end - 1].text))
+    # A long sentence, or a text without marks, such as a poem or a sentence a line.
+    is_line_end = words[end].line != words[end - 1].line
+    return (count > 2 and is_line_end) or (count >= _MOST_WORDS // 2 and ends_clause(words[end - 1].text))
 
 
 def _characters(words: Sequence[WrittenWord], first: int, after: int) -> int:
