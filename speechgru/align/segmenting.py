@@ -34,6 +34,8 @@ _PAUSE_SECONDS = 0.08
 _NAMED_SECONDS = 1.0
 #: Labels between sentences that may be theirs, written a step too early or late.
 _LEAST_LABELS = 2
+#: Labels beside a sentence that it may have in place of its own, written wrongly; a pause of this length parts them.
+_MOST_OWN_LABELS, _GAP_PAUSE_SECONDS = 5, 0.2
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def segment(
         if match is None:
             reason = "is not spoken, or the model does not find it for sure"
             left_out.append(_left_text(words, places[0], places[-1] + 1, reason))
-    gaps = _gaps(listened.log_probs_SV, [match for match in matches if match is not None])
+    pause_steps = max(1, round(_GAP_PAUSE_SECONDS / listened.step_seconds))
+    kept = [match for match in matches if match is not None]
+    gaps = _gaps(listened.log_probs_SV, kept, pause_steps=pause_steps)
     found = _find_words(listened, units, matches, gaps)
     segments = []
     for run in _join(_runs(found, most_seconds), least_seconds, most_seconds):
@@ -159,17 +163,41 @@ def segment(
     return Segmented(segments, left_out, listened.duration)
 
 
-def _gaps(log_probs_SV: np.ndarray, matches: Sequence[Match]) -> list[tuple[int, int]]:
-    """Steps between sentences in which the model wrote something, from its first label to its last."""
+def _gaps(log_probs_SV: np.ndarray, matches: Sequence[Match], *, pause_steps: int) -> list[tuple[int, int]]:
+    """Steps between sentences in which the model wrote something, from its first label to its last.
+
+    A few labels that follow a sentence without a pause, or lead to one, are its own: the model wrote them wrongly.
+    """
     runs = label_runs(log_probs_SV.argmax(axis=1), blank_id=BLANK_ID)
     starts = np.array([start for _, start, _ in runs])
     borders = [0, *(step for match in matches for step in (match.spans[0][0], match.spans[-1][1])), len(log_probs_SV)]
     gaps = []
     for begin, end in zip(borders[::2], borders[1::2], strict=True):
-        low, high = np.searchsorted(starts, [begin, end])
-        if high - low > _LEAST_LABELS:
-            gaps.append((runs[low][1], min(end, runs[high - 1][2])))
+        low, high = map(int, np.searchsorted(starts, [begin, end]))
+        between = runs[low:high]
+        before = _without_pause([(begin, begin), *((start, after) for _, start, after in between)], pause_steps)
+        behind = _without_pause([(-end, -end), *((-after, -start) for _, start, after in between[::-1])], pause_steps)
+        before, behind = before if begin else 0, behind if end < len(log_probs_SV) else 0
+        between = between[before : max(before, len(between) - behind)]
+        if len(between) > _LEAST_LABELS:
+            gaps.append((between[0][1], min(end, between[-1][2])))
     return gaps
+
+
+def _without_pause(spans: Sequence[tuple[int, int]], pause_steps: int) -> int:
+    """How many spans follow the first one without a pause; none where they are too many to be a sentence's own.
+
+    >>> _without_pause([(0, 1), (2, 3), (4, 5), (20, 21)], 5)
+    2
+    """
+    count = 0
+    for one, two in itertools.pairwise(spans):
+        if two[0] - one[1] >= pause_steps:
+            return count
+        count += 1
+        if count > _MOST_OWN_LABELS:
+            return 0
+    return count
 
 
 def _find_words(
