@@ -30,6 +30,10 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
     "needs a trained run or its bundle; the example of speechgru.train goes through them": {
         "speechgru.adapt.run.Adaptation",
         "speechgru.adapt.run.adapt",
+        "speechgru.align.aligning.align",
+        "speechgru.align.aligning.align_manifest",
+        "speechgru.align.aligning.align_recording",
+        "speechgru.align.segmenting.segment",
         "speechgru.export.bundle.export",
         "speechgru.export.saved_model.SavedModelPredictor",
         "speechgru.runtime.bundle.is_bundle",

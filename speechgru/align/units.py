@@ -22,7 +22,7 @@ def cut_into_units(words: Sequence[WrittenWord]) -> list[tuple[int, int]]:
         >>> cut_into_units([WrittenWord(word, (word.lower(),)) for word in text.split()])
         [(0, 7), (7, 13)]
     """
-    units = []
+    units: list[tuple[int, int]] = []
     for first, after in _paragraphs(words):
         units += _sentences(words, first, after)
     return units

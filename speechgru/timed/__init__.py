@@ -5,6 +5,13 @@
 1
 00:00:00,500 --> 00:00:01,500
 hello world
+>>> [isinstance(cue, Cue) for cue in cut_into_cues(words)]
+[True]
+>>> isinstance(FORMATS["srt"], TimedFormat)
+True
+>>> spelt = TimedWord("a", 0.5, 0.9, 0.98, (TimedLabel("a", 0.5, 0.9, 0.98),))
+>>> as_record(TimedRecording("a.wav", 2.0, [spelt]))["words"][0]["labels"][0]["text"]
+'a'
 """
 
 from speechgru.timed.formats import FORMATS, TimedFormat, as_record, format_of, timed_text
