@@ -463,9 +463,9 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tones_
 
 def test_the_evaluation_of_a_stop_is_undone_even_where_it_was_the_best(tones_config, unstopped, tmp_path, monkeypatch):
     """The score of the stop at step 6 is made up: better than everything before and after it."""
-    from speechgru.train import loop
+    from speechgru.train.recognition import RecognitionLoop
 
-    real = loop.TrainingLoop._score
+    real = RecognitionLoop._score
 
     def score(self):
         if self.state.step != 6:
@@ -473,7 +473,7 @@ def test_the_evaluation_of_a_stop_is_undone_even_where_it_was_the_best(tones_con
         self._learner.ship()
         return {"wer": 0.0, "cer": 0.0}
 
-    monkeypatch.setattr(loop.TrainingLoop, "_score", score)
+    monkeypatch.setattr(RecognitionLoop, "_score", score)
     config, run = tones_config(*STOPPABLE), tmp_path / "run"
     result = training.train(config, run, stop_after=6)
     assert (result.best_wer, result.best_step) == (0.0, 6)

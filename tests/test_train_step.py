@@ -24,7 +24,7 @@ from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
 from speechgru.scoring.trained_run import TrainedRun  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
-from speechgru.train import step as step_module  # noqa: E402
+from speechgru.train import phases  # noqa: E402
 from speechgru.train.ahead import Ahead  # noqa: E402
 from speechgru.train.learner import Learner  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
@@ -156,7 +156,7 @@ def test_a_batch_in_two_towers_gives_the_gradient_of_one(tones, tmp_path, monkey
     towers = Bench(config)
     assert towers.step.num_towers == 2
     (batch,) = towers.parts()
-    monkeypatch.setattr(step_module, "TOWERS", 1)
+    monkeypatch.setattr(phases, "TOWERS", 1)
     alone = TrainStep(towers.model, towers.optimizer, config=config, form="samples")
     assert alone.num_towers == 1
 
@@ -283,8 +283,7 @@ def test_a_step_goes_down_the_gradient_of_the_mean_loss_clipped_as_a_whole(bench
 
 def test_a_small_gradient_is_not_clipped(bench, monkeypatch):
     (batch,) = bench.parts()
-    train = bench.config.train.model_copy(update={"clip_norm": 1e6})
-    monkeypatch.setattr(bench.step, "_config", bench.config.model_copy(update={"train": train}))
+    monkeypatch.setattr(bench.step, "_settings", bench.config.train.model_copy(update={"clip_norm": 1e6}))
     outcome, moves = bench.updated(batch, learning_rate=1e-3)
     assert norm_of(moves) == pytest.approx(1e-3 * outcome.gradient_norm, rel=1e-4)
 

@@ -8,9 +8,10 @@ variables in the same order and draws the same dropout masks.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -239,11 +240,20 @@ def build_model(
     Raises:
         ValueError: no such precision.
     """
-    # Where it is given no seed Keras draws one from Python's generator, which is the caller's; `set_random_seed` would
-    # also begin those of NumPy and TensorFlow anew.
-    state = random.getstate()
-    random.seed(config.train.seed)
-    try:
+    with drawn_from(config.train.seed):
         return AcousticModel(config, num_classes, implementation=implementation, precision=precision)
+
+
+@contextlib.contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Within it a seed draws the weights of new layers; the caller's random numbers stay as they are.
+
+    Where it is given no seed Keras draws one from Python's generator, which is the caller's; `set_random_seed` would
+    also begin those of NumPy and TensorFlow anew.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
     finally:
         random.setstate(state)

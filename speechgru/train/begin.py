@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ from speechgru.features import GlobalNormalization
 from speechgru.progress import Progress
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.feature_statistics import corpus_statistics
-from speechgru.train.job import TrainingJob
-from speechgru.train.learner import Learner
+from speechgru.train.job import Job, TrainingJob
+from speechgru.train.learner import Learner, Variables
 from speechgru.train.state import TrainingState
 from speechgru.train.strategies import Workers
 from speechgru.train.transfer import start_from
 
 
 def begin(
-    job: TrainingJob, learner: Learner, *, checkpoints: Checkpoints, progress: Progress
+    job: Job,
+    learner: Variables,
+    *,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    make_first_weights: Callable[[], None] = lambda: None,
 ) -> tuple[TrainingState, bool]:
     """Restores the newest intact checkpoint, or makes the first weights. All processes get the chief's.
 
@@ -31,7 +37,8 @@ def begin(
         job: what is trained on, and where.
         learner: gets the weights.
         checkpoints: those of the run folder.
-        progress: called with a damaged checkpoint, and by the work before the first step.
+        progress: called with a damaged checkpoint.
+        make_first_weights: what is still to be done to the learner's weights before the first step of a new run.
 
     Returns:
         The state of the run, and whether it was resumed.
@@ -48,8 +55,9 @@ def begin(
         if found is not None:
             arrays, record, where = found
         else:
-            _make_first_weights(job, learner, progress)
-            arrays, record = learner.arrays(), TrainingState.initial(job.config.train).as_record()
+            make_first_weights()
+            learner.start_averages()
+            arrays, record = learner.arrays(), TrainingState.initial(job.settings).as_record()
     resumed = bool(job.workers.share_json(where is not None))
     if job.workers.count > 1:
         arrays, record = _share(job.workers, arrays, record)
@@ -67,9 +75,9 @@ def begin(
     return state, resumed
 
 
-def _is_lengthened(state: TrainingState, job: TrainingJob) -> bool:
+def _is_lengthened(state: TrainingState, job: Job) -> bool:
     """Whether a run that has ended was given more steps, time or patience since."""
-    settings = job.config.train
+    settings = job.settings
     if state.ended == "max_minutes":
         return settings.max_minutes is None or settings.max_minutes > state.seconds / 60.0
     if state.ended == "patience":
@@ -78,7 +86,17 @@ def _is_lengthened(state: TrainingState, job: TrainingJob) -> bool:
     return state.ended in ("max_steps", "max_epochs") and state.step < job.num_steps and settings.schedule != "cosine"
 
 
-def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) -> None:
+def make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) -> None:
+    """Gives a recogniser the weights of the run that it starts from, or the statistics of its corpus.
+
+    Args:
+        job: what is trained on.
+        learner: gets them.
+        progress: called by the work.
+
+    Raises:
+        ConfigError: `train.start_from` does not fit.
+    """
     config = job.config
     source = config.train.start_from
     if source is not None:
@@ -93,7 +111,6 @@ def _make_first_weights(job: TrainingJob, learner: Learner, progress: Progress) 
     elif isinstance((front_end := learner.model.front_end).normalization, GlobalNormalization):
         statistics = corpus_statistics(front_end, job.corpus, config=config, progress=progress)
         front_end.set_statistics(*statistics)
-    learner.start_averages()
 
 
 def _share(

@@ -48,7 +48,7 @@ class Checkpoints:
 
         Args:
             arrays: the weights.
-            record: `step` and `best_wer`.
+            record: `step` and the best dev score.
             at_stop: the weights of an evaluation that only `stop_after` asked for: the ones that they replace are kept
                 until `undo_stop` puts them back.
 

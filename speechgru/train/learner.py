@@ -9,46 +9,31 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
-from speechgru.model.build import build_model
+from speechgru.model.build import AcousticModel, build_model
 from speechgru.runs import restore_variables
 from speechgru.text import Vocabulary
 from speechgru.train.optimizers import make_optimizer
+from speechgru.train.phases import PhasedStep
 from speechgru.train.spelling import Spelling
 from speechgru.train.step import TrainStep, trained_variables
 from speechgru.train.transfer import freeze
 
 
-class Learner:
-    """All variables of a run, and what changes them.
-
-    Args:
-        config: the run's configuration.
-        vocabulary: the labels.
-        form: the corpus's, `samples` or `features`.
-        strategy: how batches are shared.
+class Variables:
+    """All variables of a run, and the step that changes them.
 
     Attributes:
-        model: the recogniser that is trained, in the precision of the configuration.
-        spelling: the second head, where the vocabulary has letters beside words; else None.
-        optimizer: built on the trainable variables of both.
-        step: one step of training, `TrainStep`.
-        shipped: the recogniser that is scored and kept: the trained weights or their running average, in full
-            precision. `ship` fills it.
+        model: what is trained, in the precision of the configuration.
+        optimizer: built on all that is trained.
+        step: one step of training.
+        shipped: what is scored and kept: the trained weights or their running average, in full precision. `ship` fills
+            it.
     """
 
-    def __init__(self, config: RunConfig, vocabulary: Vocabulary, *, form: str, strategy: tf.distribute.Strategy):
-        settings = config.train
-        with strategy.scope():
-            self.model = build_model(config, len(vocabulary), precision=settings.precision)
-            freeze(self.model, settings.freeze)
-            spells = vocabulary.unknown_label is not None
-            self.spelling = Spelling(self.model, vocabulary, settings) if spells else None
-            self.optimizer = make_optimizer(settings)
-            self.optimizer.build(trained_variables(self.model, self.spelling))
-        self.step = TrainStep(
-            self.model, self.optimizer, config=config, form=form, spelling=self.spelling, strategy=strategy
-        )
-        self.shipped = build_model(config, len(vocabulary))
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    step: PhasedStep
+    shipped: keras.Model
 
     def start_averages(self) -> None:
         """Sets the running average to the weights as they stand: an average of one."""
@@ -89,7 +74,8 @@ class Learner:
 
     @property
     def _spelling_variables(self) -> list[keras.Variable]:
-        return [] if self.spelling is None else self.spelling.layer.variables
+        """Those of a second head, where there is one."""
+        return []
 
     def _as_shipped(self, variables: list[keras.Variable]) -> list[Any]:
         """Of each variable its running average, where there is one, or itself."""
@@ -97,3 +83,39 @@ class Learner:
             id(variable): average for variable, average in zip(self.step.trained, self.step.averages, strict=False)
         }
         return [averaged.get(id(variable), variable) for variable in variables]
+
+
+class Learner(Variables):
+    """All variables of a recogniser's run, and what changes them.
+
+    Args:
+        config: the run's configuration.
+        vocabulary: the labels.
+        form: the corpus's, `samples` or `features`.
+        strategy: how batches are shared.
+
+    Attributes:
+        spelling: the second head, where the vocabulary has letters beside words; else None.
+    """
+
+    model: AcousticModel
+    step: TrainStep
+    shipped: AcousticModel
+
+    def __init__(self, config: RunConfig, vocabulary: Vocabulary, *, form: str, strategy: tf.distribute.Strategy):
+        settings = config.train
+        with strategy.scope():
+            self.model = build_model(config, len(vocabulary), precision=settings.precision)
+            freeze(self.model, settings.freeze)
+            spells = vocabulary.unknown_label is not None
+            self.spelling = Spelling(self.model, vocabulary, settings) if spells else None
+            self.optimizer = make_optimizer(settings)
+            self.optimizer.build(trained_variables(self.model, self.spelling))
+        self.step = TrainStep(
+            self.model, self.optimizer, config=config, form=form, spelling=self.spelling, strategy=strategy
+        )
+        self.shipped = build_model(config, len(vocabulary))
+
+    @property
+    def _spelling_variables(self) -> list[keras.Variable]:
+        return [] if self.spelling is None else self.spelling.layer.variables

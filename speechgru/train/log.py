@@ -11,11 +11,10 @@ import numpy as np
 
 from speechgru.decoding import Predictor
 from speechgru.progress import Progress
-from speechgru.train.job import TrainingJob
-from speechgru.train.monitor import describe_score
+from speechgru.train.job import Job
+from speechgru.train.phases import Outcome
 from speechgru.train.state import TrainingState
-from speechgru.train.step import Outcome
-from speechgru.train.tensorboard import TensorBoardWriter
+from speechgru.train.tensorboard import CurveWriter, TensorBoardWriter
 
 
 class TrainingLog:
@@ -26,20 +25,14 @@ class TrainingLog:
         progress: called after each step.
     """
 
-    def __init__(self, job: TrainingJob, *, progress: Progress):
+    def __init__(self, job: Job, *, progress: Progress):
         self._job, self._progress = job, progress
-        self._tensorboard: TensorBoardWriter | None = None
+        self._tensorboard: CurveWriter | None = None
 
     def open(self) -> None:
         """Begins TensorBoard's event file; until then records go to the history alone."""
-        job = self._job
-        if job.workers.is_chief:
-            self._tensorboard = TensorBoardWriter(
-                job.folder.logs,
-                config=job.config,
-                vocabulary=job.vocabulary,
-                examples=job.dev[: job.config.train.show_examples] if job.dev is not None else (),
-            )
+        if self._job.workers.is_chief:
+            self._tensorboard = self._job.open_curves()
 
     def close(self) -> None:
         """Ends the event file."""
@@ -98,19 +91,15 @@ class TrainingLog:
         Raises:
             AudioError: a recording can no longer be read.
         """
-        if self._tensorboard is not None:
+        if isinstance(self._tensorboard, TensorBoardWriter):
             self._tensorboard.write_examples(model, state.step, predictor=predictor)
 
     def report_step(self, state: TrainingState, outcome: Outcome) -> None:
         """Reports a step as progress, with its loss and the speed so far."""
-        notes = [f"loss {outcome.loss:.2f}"]
-        if state.best_wer is not None:
-            score = describe_score(state.best_wer, state.best_cer, monitor=self._job.monitor)
-            notes.append(f"best dev {score}")
-        if state.best_misses is not None:
-            notes.append(f"{state.best_misses:.1%} missed")
+        notes = [f"loss {outcome.loss:.2f}", *self._job.describe_best(state)]
         if state.timed_steps:
             notes.append(f"{state.steps_per_second:.1f} steps/s")
+        if state.timed_audio_seconds:
             notes.append(f"{state.audio_hours_per_hour:,.0f} h of audio/h")
         memory_mb = peak_memory_mb()
         if memory_mb is not None:

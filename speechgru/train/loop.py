@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from speechgru.audio.in_graph import error_of
-from speechgru.dataset import make_sampler, training_batches
-from speechgru.errors import AudioError, Interrupted, UserError
-from speechgru.model.predictor import KerasPredictor
+from speechgru.errors import Interrupted, UserError
 from speechgru.process.signals import Interruption, exit_code
-from speechgru.scoring.evaluation import error_rates
-from speechgru.scoring.loss import ScoredLoss
-from speechgru.scoring.predictions import Decoded, Observer, decode_recordings
-from speechgru.scoring.recordings import ScoringSet
-from speechgru.scoring.rejection import greedy_rejection
 from speechgru.train.ahead import Ahead
 from speechgru.train.checkpoints import Checkpoints
-from speechgru.train.job import TrainingJob
-from speechgru.train.learner import Learner
+from speechgru.train.job import Job
+from speechgru.train.learner import Variables
 from speechgru.train.log import TrainingLog
 from speechgru.train.optimizers import learning_rate_at
+from speechgru.train.phases import Batch, Outcome
 from speechgru.train.state import TrainingState
-from speechgru.train.step import INPUTS, Batch, Outcome
 
 #: Steps between two lines of the training curve.
 _HISTORY_EVERY = 10
@@ -40,8 +34,8 @@ _NAMED = 8
 _STOP, _CALLBACK, _TIME_OVER = 1, 1_000, 1_000_000
 
 
-class TrainingLoop:
-    """Takes a run from its state to its end.
+class TrainingLoop(ABC):
+    """Takes a run from its state to its end; what is trained gives the batches and the scores.
 
     Args:
         job: what is trained on, and where.
@@ -56,8 +50,8 @@ class TrainingLoop:
 
     def __init__(
         self,
-        job: TrainingJob,
-        learner: Learner,
+        job: Job,
+        learner: Variables,
         state: TrainingState,
         *,
         log: TrainingLog,
@@ -70,7 +64,6 @@ class TrainingLoop:
         self._job, self._learner, self._log = job, learner, log
         self._checkpoints, self._interruption, self._stop_step = checkpoints, interruption, stop_step
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=learner.model)
-        self._predictor = KerasPredictor(learner.shipped)
         self._seconds_before, self._started = state.seconds, time.monotonic()
         self._is_compiled = False
 
@@ -103,21 +96,46 @@ class TrainingLoop:
             self._log.close()
         self._callbacks.on_train_end()
 
+    # -- what is trained ---------------------------------------------------------------------------------------------
+
+    #: The dev scores that callbacks get, as `val_NAME`; the first is kept with the best weights.
+    _watched: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
     def _batches_of(self, replica: int) -> Iterator[Batch]:
-        return iter(
-            training_batches(
-                self._job.corpus,
-                config=self._job.config,
-                start_step=self.state.step,
-                replica=replica,
-                num_replicas=self._job.workers.num_replicas,
-            )
-        )
+        """The batches of a replica without end, from the next step's on."""
+
+    @abstractmethod
+    def _drawn_for(self, step: int) -> list[int]:
+        """The utterances of a step on all replicas: a pure function of the step."""
+
+    @abstractmethod
+    def _name(self, index: int) -> str:
+        """What an utterance is called in messages."""
+
+    @abstractmethod
+    def _count_frames(self, batch: Batch) -> float:
+        """Counts a batch's padding; returns its seconds of audio."""
+
+    @abstractmethod
+    def _score(self) -> dict[str, Any]:
+        """The scores of the dev set, JSON-ready; those that are watched among them. The chief alone is asked."""
+
+    @abstractmethod
+    def _record_score(self, scores: dict[str, Any]) -> bool:
+        """Records the scores in the state; returns whether they are the best so far."""
+
+    @abstractmethod
+    def _show_examples(self) -> None:
+        """Shows what the weights that were just scored make of a few examples."""
+
+    def _names(self, indices: Sequence[int]) -> list[str]:
+        return [self._name(index) for index in indices]
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _do_step(self, ahead: Ahead[list[list[Batch]]]) -> None:
-        state, settings = self.state, self._job.config.train
+        state, settings = self.state, self._job.settings
         began, audio_seconds, faults = time.monotonic(), 0.0, _Faults()
         parts = self._take(ahead)
         waited = time.monotonic() - began
@@ -145,7 +163,7 @@ class TrainingLoop:
         if state.step % _HISTORY_EVERY == 0 or ended:
             self._record_training()
         self._callbacks.on_train_batch_end(state.step - 1, {"loss": outcome.loss})
-        if self._job.config.data.dev is not None and (self._is_evaluation_due() or ended):
+        if self._job.has_dev and (self._is_evaluation_due() or ended):
             ended = self._evaluate() or ended
             if ended and state.losses:
                 self._record_training()
@@ -185,7 +203,7 @@ class TrainingLoop:
 
     def _requests(self) -> int:
         """What this process requests of all, as a sum of `_STOP`, `_CALLBACK` and `_TIME_OVER`."""
-        max_minutes = self._job.config.train.max_minutes
+        max_minutes = self._job.settings.max_minutes
         requests = _STOP if self._interruption.received is not None else 0
         if getattr(self._learner.model, "stop_training", False):
             requests += _CALLBACK
@@ -195,7 +213,7 @@ class TrainingLoop:
 
     def _apply(self, outcome: Outcome, faults: _Faults) -> None:
         """Applies a step's gradient to the weights; one that is not finite is dropped, and recorded with its reason."""
-        state, settings = self.state, self._job.config.train
+        state, settings = self.state, self._job.settings
         if faults.infeasible:
             self._log.record(state, "infeasible", utterances=self._names(faults.infeasible))
         if outcome.is_finite:
@@ -222,16 +240,8 @@ class TrainingLoop:
         if state.dropped_in_a_row >= settings.max_dropped_in_a_row:
             raise UserError(self._diagnose(reason, names))
 
-    def _drawn_for(self, step: int) -> list[int]:
-        """The utterances of a step on all replicas: a pure function of the step."""
-        _, batch = next(make_sampler(self._job.corpus, config=self._job.config).batches_from(step))
-        return batch.indices.tolist()
-
-    def _names(self, indices: Sequence[int]) -> list[str]:
-        return [self._job.corpus.name(index) for index in indices]
-
     def _diagnose(self, reason: str, names: Sequence[str]) -> str:
-        settings = self._job.config.train
+        settings = self._job.settings
         what = {"loss": "the loss", "gradient": "the gradient (the loss is finite)"}[reason]
         # With a checkpoint the folder is this configuration's.
         where = " in another --run" if self._job.folder.is_claimed else ""
@@ -248,19 +258,10 @@ class TrainingLoop:
     def _learning_rate(self, step: int) -> float:
         return learning_rate_at(
             step,
-            settings=self._job.config.train,
+            settings=self._job.settings,
             num_steps=self._job.num_steps,
             plateau_scale=self.state.plateau_scale,
         )
-
-    def _count_frames(self, batch: Batch) -> float:
-        """Counts a batch's padding; returns its seconds of audio."""
-        form, config = self._job.corpus.form, self._job.config
-        lengths_B = batch[INPUTS[form][1]].numpy()
-        self.state.real_frames += int(lengths_B.sum(dtype=np.int64))
-        self.state.padded_frames += int(len(lengths_B) * lengths_B.max())
-        unit = 1 if form == "samples" else config.hop_length
-        return float(lengths_B.sum(dtype=np.int64)) * unit / config.data.sample_rate
 
     def _seconds(self) -> float:
         """Seconds of training so far, earlier sessions included."""
@@ -269,7 +270,7 @@ class TrainingLoop:
     # -- between steps -----------------------------------------------------------------------------------------------
 
     def _is_evaluation_due(self) -> bool:
-        return self.state.step % self._job.config.train.evaluate_every_steps == 0
+        return self.state.step % self._job.settings.evaluate_every_steps == 0
 
     def _evaluate(self, *, at_stop: bool = False) -> str | None:
         """Scores the dev set and keeps the weights where they are the best so far.
@@ -280,69 +281,29 @@ class TrainingLoop:
         Returns:
             Why the run ends, where the score or a callback ends it.
         """
-        state, settings = self.state, self._job.config.train
+        state, settings = self.state, self._job.settings
         scores = self._job.workers.share_json(self._score() if self._job.workers.is_chief else None)
-        is_best = state.record_score(
-            scores["wer"],
-            scores["cer"],
-            settings=settings,
-            monitor=self._job.monitor,
-            misses=scores.get("misses"),
-            loss=scores.get("loss"),
-        )
+        is_best = self._record_score(scores)
         state.seconds = self._seconds()
         if self._job.workers.is_chief:
             marks = {"at_stop": True} if at_stop else {}
             self._log.record(state, "dev", **scores, best=is_best, seconds=state.seconds, **marks)
-            self._log.show_examples(self._learner.shipped, self._predictor, state)
+            self._show_examples()
             if is_best:
                 self._save_best(at_stop=at_stop)
-        logs = {"val_wer": scores["wer"], "val_cer": scores["cer"]}
+        logs = {f"val_{name}": scores[name] for name in self._watched}
         self._callbacks.on_epoch_end(state.step // settings.evaluate_every_steps, logs)
         if self._job.workers.share_json(bool(getattr(self._learner.model, "stop_training", False))):
             return "callback"
         is_over = settings.patience is not None and state.evaluations_since_best >= settings.patience
         return "patience" if is_over else None
 
-    def _score(self) -> dict[str, Any]:
-        """The dev set's error rates and loss, misses where there are negatives, and its first utterance with words."""
-        job = self._job
-        self._learner.ship()
-        if job.dev is None:
-            raise ValueError("there is no dev set to score; only the chief has one")
-        loss = ScoredLoss(job.vocabulary)
-        decoded = self._decode(job.dev, observe=loss.add)
-        example, hypothesis = next(
-            pair for pair in zip(decoded.examples, decoded.hypotheses, strict=True) if pair[0].text
-        )
-        scores: dict[str, Any] = error_rates(decoded) | {"loss": loss.mean}
-        if job.negatives:
-            accepted = [self._decode(negatives) for negatives in job.negatives]
-            scores |= greedy_rejection(
-                decoded, accepted, per_hour=job.config.train.false_accepts_per_hour, grammar=job.grammar
-            )
-        return scores | {"example": {"reference": example.text, "hypothesis": hypothesis.text}}
-
-    def _decode(self, recordings: ScoringSet, *, observe: Observer | None = None) -> Decoded:
-        """What the weights that are scored recognise, greedily."""
-        try:
-            return decode_recordings(
-                self._predictor,
-                recordings,
-                vocabulary=self._job.vocabulary,
-                step_seconds=self._job.config.step_seconds,
-                observe=observe,
-                progress=self._log.scoring(),
-            )
-        except AudioError as error:
-            raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
-
     def _record_training(self) -> None:
         self._log.record_training(self.state, learning_rate=self._learning_rate(self.state.step - 1))
 
     def _end(self, reason: str) -> None:
         self.state.ended = reason
-        if self._job.config.data.dev is None:
+        if not self._job.has_dev:
             self._keep_last_weights()
         self._log.record(self.state, "end", reason=reason, seconds=self.state.seconds)
         self._save()
@@ -359,7 +320,7 @@ class TrainingLoop:
         state = self.state
         if not self._job.folder.checkpoint(state.step).exists():
             self._save()
-        if self._job.config.data.dev is None:
+        if not self._job.has_dev:
             self._keep_last_weights()
         elif not self._is_evaluation_due():
             self._evaluate(at_stop=True)
@@ -377,7 +338,8 @@ class TrainingLoop:
             self._checkpoints.save(self.state.step, self._learner.arrays(), self.state.as_record())
 
     def _save_best(self, *, at_stop: bool = False) -> None:
-        record = {"step": self.state.step, "best_wer": self.state.best_wer}
+        best = f"best_{self._watched[0]}"
+        record = {"step": self.state.step, best: getattr(self.state, best)}
         self._checkpoints.save_best(self._learner.shipped_arrays(), record, at_stop=at_stop)
 
 

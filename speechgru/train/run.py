@@ -33,16 +33,16 @@ from speechgru.runs import RunFolder, make_provenance
 from speechgru.scoring.negatives import negative_set
 from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
 from speechgru.text import Vocabulary
-from speechgru.train.begin import begin
+from speechgru.train.begin import begin, make_first_weights
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.failures import errors_told
 from speechgru.train.graphs import run_as_written
 from speechgru.train.job import TrainingJob, require_stop
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
-from speechgru.train.loop import TrainingLoop
 from speechgru.train.monitor import Monitor, choose_monitor, describe_dev, interval_of
 from speechgru.train.page import report_run
+from speechgru.train.recognition import RecognitionLoop
 from speechgru.train.strategies import Workers, choose_strategy
 from speechgru.train.transfer import require_layers
 from speechgru.utterances.examination import Problem, read_usable, vocabulary_of
@@ -177,7 +177,7 @@ def train(
         advice="the same command resumes the run from its last checkpoint, if it has one"
     ) as interruption:
         workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
-        held = _held(folder) if workers.is_chief else contextlib.nullcontext()
+        held = held_folder(folder) if workers.is_chief else contextlib.nullcontext()
         with held, run_as_written(), errors_told(folder, config, workers):
             resumption = resume(folder, config) if workers.is_chief else Resumption(config, {}, ())
             config = with_keys(config, workers.share_json(dict(resumption.kept)))
@@ -264,12 +264,18 @@ def _train(
     learner = learner or Learner(config, vocabulary, form=corpus.form, strategy=workers.strategy)
     log = TrainingLog(job, progress=progress)
     checkpoints = Checkpoints(folder, keep_last=config.train.keep_last)
-    state, resumed = begin(job, learner, checkpoints=checkpoints, progress=progress)
+    state, resumed = begin(
+        job,
+        learner,
+        checkpoints=checkpoints,
+        progress=progress,
+        make_first_weights=lambda: make_first_weights(job, learner, progress),
+    )
     if state.ended is None:
         log.record(
             state, "session", resumed=resumed, replicas=workers.num_replicas, monitor=job.monitor, seconds=state.seconds
         )
-    loop = TrainingLoop(
+    loop = RecognitionLoop(
         job,
         learner,
         state,
@@ -376,7 +382,7 @@ def _report(folder: RunFolder, workers: Workers) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
+def held_folder(folder: RunFolder) -> Iterator[None]:
     """Holds the run folder against other processes."""
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="is training here", advice=advice):

@@ -28,6 +28,7 @@ class TrainingState:
         best_cer: their character error rate, which decides between equal ones; None in runs from before it did.
         best_loss: their dev loss, nats, which decides between equal rates; None in runs from before it did.
         best_misses: their share of missed dev utterances; None without negatives.
+        best_perplexity: the dev perplexity per label of the best weights of a language model; None of a recogniser.
         best_step: its step.
         evaluations_since_best: dev evaluations since then.
         evaluations_since_plateau: the same since the learning rate last fell, or the best.
@@ -54,6 +55,7 @@ class TrainingState:
     best_cer: float | None = None
     best_loss: float | None = None
     best_misses: float | None = None
+    best_perplexity: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
     evaluations_since_plateau: int = 0
@@ -88,7 +90,8 @@ class TrainingState:
         Raises:
             BundleError: it has other fields.
         """
-        record = {"best_misses": None, "best_cer": None, "best_loss": None} | record  # what older checkpoints lack
+        older = dict.fromkeys(("best_misses", "best_cer", "best_loss", "best_perplexity"))  # what they may lack
+        record = older | record
         if record.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise BundleError(f"{where}: the checkpoint is another version's; give another --run")
         return cls(**record)
@@ -150,17 +153,35 @@ class TrainingState:
         if self.best_wer is not None:
             best_cer = math.inf if self.best_cer is None else self.best_cer
             best = rank(self.best_wer, best_cer, monitor=monitor, misses=self.best_misses)
-        if best is None or score < best or (score == best and self._is_lower(loss)):
-            self.best_wer, self.best_cer, self.best_misses, self.best_step = wer, cer, misses, self.step
-            self.best_loss = loss
+        is_best = best is None or score < best or (score == best and self._is_lower(loss))
+        if is_best:
+            self.best_wer, self.best_cer, self.best_misses, self.best_loss = wer, cer, misses, loss
+        self._count_evaluation(settings, is_best=is_best)
+        return is_best
+
+    def record_perplexity(self, perplexity: float, *, settings: TrainConfig) -> bool:
+        """Records a language model's dev score: perplexity per label.
+
+        Returns:
+            Whether it is the best so far; of two that are equal the earlier is.
+        """
+        is_best = self.best_perplexity is None or perplexity < self.best_perplexity
+        if is_best:
+            self.best_perplexity = perplexity
+        self._count_evaluation(settings, is_best=is_best)
+        return is_best
+
+    def _count_evaluation(self, settings: TrainConfig, *, is_best: bool) -> None:
+        """Counts what patience and plateaus wait for."""
+        if is_best:
+            self.best_step = self.step
             self.evaluations_since_best = self.evaluations_since_plateau = 0
-            return True
+            return
         self.evaluations_since_best += 1
         self.evaluations_since_plateau += 1
         if settings.schedule == "plateau" and self.evaluations_since_plateau >= settings.plateau_patience:
             self.plateau_scale *= settings.plateau_factor
             self.evaluations_since_plateau = 0
-        return False
 
     def _is_lower(self, loss: float | None) -> bool:
         """Whether a loss is below the best weights', by more than the rounding of another machine."""

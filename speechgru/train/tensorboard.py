@@ -35,31 +35,21 @@ _TEXT_FONT, _LABEL_FONT = {"family": "DejaVu Sans Mono"}, {"family": "DejaVu San
 _CHARACTER_WIDTH = 7.6
 
 
-class TensorBoardWriter:
-    """What TensorBoard shows of a run: curves, and at every evaluation a few dev utterances as recognised.
+class CurveWriter:
+    """The curves that TensorBoard shows of a run.
 
-    Every record and every show reaches the disk before the call returns, so that TensorBoard follows and a full disk
-    is noticed where it matters.
+    Every record reaches the disk before the call returns, so that TensorBoard follows and a full disk is noticed where
+    it matters.
 
     Args:
         logs: the folder for the event file; made when it is missing.
-        config: the run's configuration.
-        vocabulary: what the model's labels stand for.
-        examples: the utterances to show at every evaluation, a few: each takes some tenths of a second and a picture
-            of some 100 kB. They are read anew each time. Without any nothing but curves is shown.
 
     Raises:
         UserError: the folder cannot be written; so do all methods.
     """
 
-    def __init__(self, logs: Path, *, config: RunConfig, vocabulary: Vocabulary, examples: Sequence[Examined]):
-        self._logs, self._config, self._vocabulary = logs, config, vocabulary
-        # Two utterances may have one name; numbers also keep the order.
-        self._examples = {
-            f"{number:02d} {example.utterance.utterance_id}": example
-            for number, example in enumerate(examples, start=1)
-        }
-        self._audio_is_shown = False
+    def __init__(self, logs: Path):
+        self._logs = logs
         self._writer: Any = None
         with self._writing():
             self._writer = tf.summary.create_file_writer(os.fsencode(logs))  # a name need not be UTF-8
@@ -75,6 +65,47 @@ class TensorBoardWriter:
                 if key not in _PLACES and is_number(value):
                     tf.summary.scalar(f"{record['kind']}/{key}", value)
             self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the event file; once is enough, twice does no harm."""
+        with self._writing():
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            reason = getattr(error, "message", None) or str(error)
+            raise UserError(
+                f"{self._logs}: TensorBoard's curves cannot be written ({' '.join(reason.split())}); "
+                "make room on the disk, or choose a run folder you may write to"
+            ) from error
+
+
+class TensorBoardWriter(CurveWriter):
+    """What TensorBoard shows of a recogniser's run: curves, and at every evaluation a few dev utterances as recognised.
+
+    Args:
+        logs: see `CurveWriter`; every show reaches the disk as the records do.
+        config: the run's configuration.
+        vocabulary: what the model's labels stand for.
+        examples: the utterances to show at every evaluation, a few: each takes some tenths of a second and a picture
+            of some 100 kB. They are read anew each time. Without any nothing but curves is shown.
+
+    Raises:
+        UserError: the folder cannot be written; so do all methods.
+    """
+
+    def __init__(self, logs: Path, *, config: RunConfig, vocabulary: Vocabulary, examples: Sequence[Examined]):
+        super().__init__(logs)
+        self._config, self._vocabulary = config, vocabulary
+        # Two utterances may have one name; numbers also keep the order.
+        self._examples = {
+            f"{number:02d} {example.utterance.utterance_id}": example
+            for number, example in enumerate(examples, start=1)
+        }
+        self._audio_is_shown = False
 
     def write_examples(self, model: keras.Model, step: int, *, predictor: Predictor) -> None:
         """Shows what the model makes of the examples: a picture and the texts of each, the first time their sound too.
@@ -106,22 +137,6 @@ class TensorBoardWriter:
         self._audio_is_shown = True
         with self._writing():
             self._writer.flush()
-
-    def close(self) -> None:
-        """Ends the event file; once is enough, twice does no harm."""
-        with self._writing():
-            self._writer.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (tf.errors.OpError, OSError) as error:
-            reason = getattr(error, "message", None) or str(error)
-            raise UserError(
-                f"{self._logs}: TensorBoard's curves cannot be written ({' '.join(reason.split())}); "
-                "make room on the disk, or choose a run folder you may write to"
-            ) from error
 
 
 def recognition_image(
