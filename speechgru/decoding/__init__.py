@@ -44,6 +44,7 @@ from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.endpoint import EndpointRule
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import collapse, greedy_decode
+from speechgru.decoding.gru_language import GRULanguageScorer
 from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.hypothesis import Hypothesis, Word
 from speechgru.decoding.keywords import Detection, KeywordScorer, KeywordSpotter
@@ -51,6 +52,7 @@ from speechgru.decoding.language import LanguageScorer, LanguageWeights
 from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
+from speechgru.decoding.rescoring import rescore
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.decoding.search import Pruning
 from speechgru.decoding.settings import DecodingSettings
@@ -63,6 +65,7 @@ __all__ = [
     "DecodingSettings",
     "Detection",
     "EndpointRule",
+    "GRULanguageScorer",
     "GrammarConstraint",
     "Hotwords",
     "Hypothesis",
@@ -84,4 +87,5 @@ __all__ = [
     "decode",
     "greedy_decode",
     "options_from_lists",
+    "rescore",
 ]

@@ -14,6 +14,7 @@ from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import NOTHING_ALLOWED, Hypothesis, check_log_probs, dress_labels, peaks_of
 from speechgru.decoding.margin import margin_of
 from speechgru.decoding.phrases import Phrases
+from speechgru.decoding.rescoring import rescored_ends
 from speechgru.decoding.scorers import PrefixScorer, Scorer, compile_together
 from speechgru.decoding.search import BeamSearch, Pruning
 from speechgru.errors import UserError
@@ -33,6 +34,7 @@ def beam_decode(
     scorers: Sequence[Scorer | PrefixScorer] = (),
     pruning: Pruning | None = None,
     threshold: float | None = None,
+    rescorers: Sequence[Scorer | PrefixScorer] = (),
     blank_id: int = BLANK_ID,
 ) -> list[Hypothesis]:
     """Finds the texts with the highest scores.
@@ -69,6 +71,8 @@ def beam_decode(
         pruning: what else to leave out; nothing when None.
         threshold: the least margin at which a text that was found under a constraint, such as phrases, is accepted;
             None says of none whether it is.
+        rescorers: what scores the texts with which the search ends, all of its beam, before the best are given back: as
+            `scorers`, for what is too slow to be asked at every step.
         blank_id: the blank's column; the entries fill the others in order.
 
     Returns:
@@ -113,6 +117,7 @@ def beam_decode(
         vocabulary=vocabulary,
         step_seconds=step_seconds,
         threshold=threshold,
+        rescorers=rescorers,
     )
 
 
@@ -152,6 +157,7 @@ def dress_ends(
     step_seconds: float,
     start_seconds: float = 0.0,
     threshold: float | None = None,
+    rescorers: Iterable[Scorer | PrefixScorer] = (),
 ) -> list[Hypothesis]:
     """Dresses what a search ended with (`BeamSearch.ends`): the `n_best` best, with times from `align`.
 
@@ -164,8 +170,12 @@ def dress_ends(
         step_seconds: seconds from one step to the next.
         start_seconds: when the first step begins.
         threshold: see `beam_decode`.
+        rescorers: see `beam_decode`.
     """
     ends = search.ends()
+    rescorer = compile_together(rescorers, vocabulary, blank_id=best_path.blank_id)
+    if rescorer is not None:
+        ends = rescored_ends(ends, rescorer)
     if vocabulary.unit == "subword":
         ends = _together(ends, vocabulary, blank_id=best_path.blank_id)
     least = threshold if search.is_constrained else None

@@ -15,6 +15,7 @@ from speechgru.decoding.beam import beam_decode
 from speechgru.decoding.custom_scorer import as_scorer, load_scorer
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import greedy_decode
+from speechgru.decoding.gru_language import as_gru_language, gru_language_from
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.language import LanguageScorer, LanguageWeights, as_language, language_from
@@ -25,11 +26,13 @@ from speechgru.decoding.settings import DecodingSettings
 from speechgru.errors import TextError, UserError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
-from speechgru.language import LanguageModel
+from speechgru.language import GRULanguageModel, LanguageModel
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: The beam of those who ask for what only a beam can do and name no width.
 USUAL_BEAM_WIDTH = 16
+#: The fields of language models by the names that `rescore` has for them.
+_LANGUAGES = {"language": "language", "gru": "gru_language"}
 #: A guard against slips of the keyboard: 100,000,000 looked like a hang.
 MAX_BEAM_WIDTH = 10_000
 
@@ -50,9 +53,14 @@ class DecodingOptions:
             for the one that the recogniser carries; kept as a `GrammarConstraint`.
         language: a language model, or a `Scorer` that weights one, such as `LanguageScorer`; True for the one that the
             recogniser carries; kept as a `Scorer`.
+        gru_language: a GRU language model over labels beside the other one, or a `GRULanguageScorer` that weights it;
+            kept as a `Scorer`.
         scorers: what else scores texts, such as a model of your own: each a `PrefixScorer` for the
             recogniser's vocabulary, a function or class that makes one of a vocabulary, or a `Scorer`; kept as
             `Scorer`s.
+        rescorers: what scores the texts with which the beam ends, of the same kinds as `scorers`: a second pass, by
+            something that is too slow to be asked at every step.
+        rescore: which of the language models score these alone too, in place of every step: `language`, `gru`.
         pruning: what else the search may leave out.
         threshold: the least margin (`Hypothesis.margin`) at which a text that was found under a constraint, such as
             phrases, is accepted; None leaves it to the recogniser, which may know one (`speechgru calibrate`), minus
@@ -76,7 +84,10 @@ class DecodingOptions:
     phrases: Phrases | None = None
     grammar: Grammar | GrammarConstraint | bool | None = None
     language: LanguageModel | Scorer | bool | None = None
+    gru_language: GRULanguageModel | Scorer | None = None
     scorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
+    rescorers: Sequence[Scorer | PrefixScorer | Callable[[Vocabulary], PrefixScorer]] = ()
+    rescore: Sequence[str] = ()
     pruning: Pruning | None = None
     threshold: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -100,10 +111,14 @@ class DecodingOptions:
             object.__setattr__(self, "hotwords", Hotwords(self.hotwords, boost=self.hotword_boost))
         object.__setattr__(self, "grammar", _as_constraint(self.grammar))
         object.__setattr__(self, "language", as_language(self.language))
-        if not isinstance(self.scorers, Sequence):
-            raise UserError(f"scorers must be a list of scorers, got {self.scorers!r}; put it in a list")
-        object.__setattr__(self, "scorers", tuple(as_scorer(given) for given in self.scorers))
-        if self.beam_width == 1 and (self.all_scorers or self.pruning):
+        object.__setattr__(self, "gru_language", as_gru_language(self.gru_language))
+        for name in ("scorers", "rescorers"):
+            listed = getattr(self, name)
+            if not isinstance(listed, Sequence):
+                raise UserError(f"{name} must be a list of scorers, got {listed!r}; put it in a list")
+            object.__setattr__(self, name, tuple(as_scorer(given) for given in listed))
+        self._require_rescoring()
+        if self.beam_width == 1 and (self.all_scorers or self.all_rescorers or self.pruning):
             raise UserError(
                 "a beam width of 1 is greedy decoding, which applies no hotwords, phrases, grammar, scorers, language "
                 f"model or pruning; give a width of 2 or more ({USUAL_BEAM_WIDTH} is usual)"
@@ -111,12 +126,40 @@ class DecodingOptions:
 
     @property
     def all_scorers(self) -> tuple[Scorer, ...]:
-        """Everything that a beam's texts are scored by: what the fields hold, then `scorers`."""
-        return (*(scorer for scorer in self._fields_that_score().values() if scorer), *self._own_scorers)
+        """Everything that a beam's texts are scored by at every step: what the fields hold, then `scorers`."""
+        fields = self._fields_that_score()
+        later = {_LANGUAGES[name] for name in self.rescore}
+        return (*(scorer for name, scorer in fields.items() if scorer and name not in later), *self._own_scorers)
 
     @property
     def _own_scorers(self) -> tuple[Scorer, ...]:
         return cast("tuple[Scorer, ...]", self.scorers)  # `__post_init__` has made them so
+
+    @property
+    def all_rescorers(self) -> tuple[Scorer, ...]:
+        """Everything that only the texts are scored by with which the beam ends."""
+        fields = self._fields_that_score()
+        return (*(fields[_LANGUAGES[name]] for name in self.rescore), *self._own_rescorers)
+
+    @property
+    def _own_rescorers(self) -> tuple[Scorer, ...]:
+        return cast("tuple[Scorer, ...]", self.rescorers)
+
+    def _require_rescoring(self) -> None:
+        """Whether every language model that shall rescore is there.
+
+        Raises:
+            UserError: one is not, or is none.
+        """
+        if isinstance(self.rescore, str) or not set(self.rescore) <= _LANGUAGES.keys():
+            raise UserError(f"rescore lists {' and '.join(_LANGUAGES)}, or one of them, got {self.rescore!r}")
+        object.__setattr__(self, "rescore", tuple(dict.fromkeys(self.rescore)))
+        for name in self.rescore:
+            if getattr(self, _LANGUAGES[name]) is None:
+                flag = {"language": "--language-model", "gru": "--gru-language-model"}[name]
+                raise UserError(
+                    f"rescore names {name}, and no such language model is given; name its file ({flag} FILE)"
+                )
 
     def _fields_that_score(self) -> dict[str, Scorer]:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
@@ -128,6 +171,7 @@ class DecodingOptions:
         if self.beam_width == 1:
             return "greedy"
         parts = [f"beam of {self.beam_width}", *(scorer.description for scorer in self.all_scorers)]
+        parts += [f"rescored by {scorer.description}" for scorer in self.all_rescorers]
         return ", ".join([*parts, "pruned"] if self.pruning else parts)
 
     def as_record(self) -> dict[str, Any]:
@@ -141,7 +185,10 @@ class DecodingOptions:
             "grammar": None,
             "silence": True,
             "language_model": None,
+            "gru_language_model": None,
             "scorers": [scorer.description for scorer in self._own_scorers],
+            "rescore": list(self.rescore),
+            "rescorers": [scorer.description for scorer in self._own_rescorers],
             "pruning": dataclasses.asdict(self.pruning) if self.pruning else None,
             "threshold": self.threshold if self.threshold is None or math.isfinite(self.threshold) else None,
         }
@@ -201,6 +248,7 @@ class DecodingOptions:
             name: scorer.prepared(spelling) for name, scorer in self._fields_that_score().items()
         }
         changes["scorers"] = tuple(scorer.prepared(spelling) for scorer in self._own_scorers)
+        changes["rescorers"] = tuple(scorer.prepared(spelling) for scorer in self._own_rescorers)
         return dataclasses.replace(self, **changes)
 
     def with_grammar_of(self, grammar: Grammar | None) -> DecodingOptions:
@@ -271,6 +319,7 @@ def decode(
         scorers=options.all_scorers,
         pruning=options.pruning,
         threshold=options.threshold,
+        rescorers=options.all_rescorers,
     )
     return options.understood(hypotheses)
 
@@ -291,6 +340,10 @@ def options_from_lists(
     language_weight: float | None = None,
     word_bonus: float | None = None,
     unknown_penalty: float | None = None,
+    gru_language_model: str | Path | None = None,
+    gru_weight: float | None = None,
+    gru_word_bonus: float | None = None,
+    rescore: Sequence[str] = (),
     scorers: Sequence[str] = (),
     threshold: float | None = None,
     settings: str | Path | None = None,
@@ -310,6 +363,9 @@ def options_from_lists(
         language: whether the language model that the recogniser carries scores texts.
         language_model: a language model's file: as `language`, another one.
         language_weight, word_bonus, unknown_penalty: what it counts (`LanguageWeights`).
+        gru_language_model: the file of a GRU language model that scores texts beside it.
+        gru_weight, gru_word_bonus: what that counts (`GRULanguageScorer`).
+        rescore: which language models score the beam's last texts alone (`DecodingOptions.rescore`).
         threshold: the least margin at which a text is accepted; the recogniser's own when None.
         scorers: `MODULE:FUNCTION` or `MODULE:FUNCTION=ARGUMENT` each; their code is run (`load_scorer`).
         settings: a file of numbers that are not given here (`DecodingSettings`), and the boost of hotwords without one.
@@ -338,6 +394,7 @@ def options_from_lists(
         chosen = chosen.over(DecodingSettings.read(settings))
     weights = LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty)
     language_scorer = language_from(language, language_model, weights)
+    gru_scorer = gru_language_from(gru_language_model, LanguageWeights(gru_weight, gru_word_bonus))
     boosts: dict[str, float | None] = {}
     origins: dict[str, str] = {}
     phrases = None
@@ -359,7 +416,7 @@ def options_from_lists(
         if hotword_file is not None and where.startswith(f"{hotword_file}:"):
             origins[text] = where
     if chosen.beam_width is None:
-        needs_beam = bool(boosts or phrases or constraint or language_scorer or scorers or n_best > 1)
+        needs_beam = bool(boosts or phrases or constraint or language_scorer or gru_scorer or scorers or n_best > 1)
         chosen = dataclasses.replace(chosen, beam_width=max(USUAL_BEAM_WIDTH, n_best) if needs_beam else 1)
     return DecodingOptions(
         beam_width=chosen.beam_width or 1,
@@ -369,6 +426,8 @@ def options_from_lists(
         phrases=phrases,
         grammar=constraint,
         language=language_scorer,
+        gru_language=gru_scorer,
+        rescore=rescore,
         scorers=[load_scorer(named) for named in scorers],
         threshold=threshold,
         origins=origins,

@@ -54,6 +54,8 @@ class PrefixScorer(ABC):
     max_changes: Sequence[float] | None = None
     #: Whether it forbids texts. Such scorers are asked first, and no pruning may leave out labels that a text needs.
     is_constraint: bool = False
+    #: Whether `prepare` does anything.
+    prepares: bool = False
 
     @abstractmethod
     def start(self) -> Hashable:
@@ -70,6 +72,13 @@ class PrefixScorer(ABC):
     def most_of(self, labels: Sequence[int]) -> float:
         """No change by all of these labels, one after the other from any state, is above this."""
         return len(labels) * self.max_change if labels else 0.0
+
+    def prepare(self, states: Sequence[Any]) -> None:  # noqa: B027  (most have nothing to prepare)
+        """Computes what `extend` and `finish` will soon be asked of these states; a hint, and no promise.
+
+        The search calls it at every step, where `prepares` says so, with the states of all prefixes that it will go on
+        with: for a neural network one product for all of them is several times faster than one each.
+        """
 
     def steps_needed(self, state: Any) -> tuple[int, int]:
         """How many more steps the shortest text that may end needs: after a blank, and after the last label itself.
@@ -96,6 +105,8 @@ class JointScorer(PrefixScorer):
             others = sum(scorer.max_change for scorer in self._scorers if scorer.max_changes is None)
             self.max_changes = [others + sum(changes) for changes in zip(*known, strict=True)]
         self.is_constraint = any(scorer.is_constraint for scorer in self._scorers)
+        self._preparing = [(place, scorer) for place, scorer in enumerate(self._scorers) if scorer.prepares]
+        self.prepares = bool(self._preparing)
 
     def start(self) -> Hashable:
         return tuple(scorer.start() for scorer in self._scorers)
@@ -112,6 +123,10 @@ class JointScorer(PrefixScorer):
 
     def finish(self, state: tuple[Hashable, ...]) -> float:
         return sum(checked_finish(scorer, own) for scorer, own in zip(self._scorers, state, strict=True))
+
+    def prepare(self, states: Sequence[tuple[Hashable, ...]]) -> None:
+        for place, scorer in self._preparing:
+            scorer.prepare([state[place] for state in states])
 
     def steps_needed(self, state: tuple[Hashable, ...]) -> tuple[int, int]:
         needs = [scorer.steps_needed(own) for scorer, own in zip(self._scorers, state, strict=True)]

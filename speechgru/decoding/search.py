@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappush, heapreplace
 from operator import itemgetter
@@ -59,6 +59,7 @@ class _Asked:
     def __init__(self, scorer: PrefixScorer):
         self._scorer = scorer
         self._is_constraint = scorer.is_constraint
+        self.prepares = scorer.prepares
         self._number: dict[Hashable, int] = {}
         self._states: list[Hashable] = []
         self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
@@ -83,6 +84,12 @@ class _Asked:
         move = (-1 if change == _NEVER else self._number_of(state), change)
         self.moves[number][label] = move
         return move
+
+    def prepare(self, numbers: Iterable[int]) -> None:
+        """Lets the scorer compute at once what it will be asked of these states, where it can."""
+        fresh = [number for number in numbers if not self.moves[number]]  # the others were asked before
+        if fresh:
+            self._scorer.prepare([self._states[number] for number in fresh])
 
     def finish(self, number: int) -> float:
         """The change where a text ends in this state."""
@@ -211,6 +218,9 @@ class BeamSearch:
             limit = max(ranks) + keep if ranks else _NEVER
             heapify(ranks)
             limit = max(limit, ranks[0] if len(ranks) == beam_width else _LOWEST)
+            if asked and asked.prepares:
+                least = limit - most - row[order[0]]  # of a rank that the loop below gets to
+                asked.prepare(state_of[entry[4]] for entry in beam if entry[0] >= least)
             for rank, total, blanked, _, node in beam:
                 ceiling = rank + most
                 if ceiling + row[order[0]] < limit:
@@ -293,6 +303,8 @@ class BeamSearch:
     def ends(self) -> list[tuple[float, tuple[int, ...]]]:
         """The scores and labels of all prefixes of the beam that may end here, the best first."""
         asked, state_of = self._asked, self._state_of
+        if asked and asked.prepares:
+            asked.prepare(state_of[entry[4]] for entry in self._beam)
         found = []
         for rank, _, _, _, node in self._beam:
             score = rank + asked.finish(state_of[node]) if asked else rank

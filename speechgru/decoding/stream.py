@@ -54,7 +54,7 @@ class DecoderStream:
     ):
         self._vocabulary = vocabulary
         self._step_seconds = step_seconds
-        self._n_best, self._threshold = options.n_best, options.threshold
+        self._n_best, self._threshold, self._rescorers = options.n_best, options.threshold, options.all_rescorers
         self._understood = options.understood
         self._checked(np.zeros((0, len(vocabulary)), np.float32))
         if not math.isfinite(start_seconds):
@@ -202,6 +202,7 @@ class DecoderStream:
                     step_seconds=self._step_seconds,
                     start_seconds=self._start_seconds,
                     threshold=self._threshold,
+                    rescorers=self._rescorers,
                 )
                 self._finished = self._understood(hypotheses)
         return list(self._finished)

@@ -1,8 +1,11 @@
-"""Language models over words: what people say, whoever says it.
+"""Language models: what people say, whoever says it.
 
 A `LanguageModel` gives the probability of the next word of a sentence, unknown words included. `read_language_model`
 reads one of a file: an ARPA file, KenLM's binary forms, or the compact form that `speechgru language convert` writes.
 `decoding.LanguageScorer` lets a beam score texts by one. NumPy and plain Python only, as in all of decoding.
+
+A `GRULanguageModel` gives the probability of the next label that one recogniser writes: a character, or a word. It is
+trained by `train.language`, and `decoding.GRULanguageScorer` lets a beam ask it.
 
 >>> from pathlib import Path
 >>> rows = ["\\\\data\\\\", "ngram 1=4", "\\\\1-grams:", "-1 <unk>", "-99 <s>", "-0.5 </s>", "-0.4 yes", "\\\\end\\\\"]
@@ -14,7 +17,9 @@ reads one of a file: an ARPA file, KenLM's binary forms, or the compact form tha
 -2.993
 """
 
+from speechgru.language.gru import GRULanguageModel, GRULayer
 from speechgru.language.model import LanguageModel
+from speechgru.language.perplexity import Perplexity
 from speechgru.language.reading import read_language_model
 
-__all__ = ["LanguageModel", "read_language_model"]
+__all__ = ["GRULanguageModel", "GRULayer", "LanguageModel", "Perplexity", "read_language_model"]
