@@ -7,6 +7,7 @@ from speechgru.cli import (  # noqa: F401
     corpus,
     doctoring,
     grammar,
+    gru_language,
     language,
     person,
     rejection,

@@ -53,6 +53,24 @@ Settings = Annotated[
     Path | None,
     typer.Option("--decoding", help="Numbers that `tune --decoding` chose, where none are given here."),
 ]
+GRULanguageFile = Annotated[
+    Path | None,
+    typer.Option("--gru-language-model", help="A GRU language model that scores texts too (`language train-gru`)."),
+]
+GRUWeight = Annotated[
+    float | None, typer.Option("--gru-weight", min=0, help="What its log-probabilities count; 0.5 where none is given.")
+]
+GRUWordBonus = Annotated[
+    float | None, typer.Option("--gru-word-bonus", help="What each word of a text is given then; else 1.")
+]
+Rescore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rescore",
+        metavar="gru|language",
+        help="Let this language model score only the texts with which the beam ends; may be repeated.",
+    ),
+]
 Scorer = Annotated[
     list[str] | None,
     typer.Option(
