@@ -16,13 +16,16 @@ from speechgru.decoding import (
     Spelling,
     beam_decode,
     decode,
+    options_from_lists,
     rescore,
 )
 from speechgru.decoding.language import LanguageWeights
 from speechgru.decoding.rescoring import changes_of
 from speechgru.decoding.scorers import PrefixScorer
-from speechgru.errors import LanguageError, UserError
-from speechgru.language import GRULanguageModel
+from speechgru.errors import BundleError, LanguageError, UserError
+from speechgru.export.language import open_carried
+from speechgru.language import GRULanguageModel, read_language_model
+from speechgru.runtime.language import language_of
 from speechgru.text import Vocabulary
 
 MODEL = random_model()
@@ -263,10 +266,10 @@ def test_options_say_and_record_what_scores():
     options = DecodingOptions(beam_width=8, gru_language=MODEL, rescorers=[SCORER])
     said = "GRU of 5 units over 3 characters"
     assert options.description == (
-        f"beam of 8, {said} (weight 0.5, bonus 1 a word), rescored by {said} (weight 0.7, bonus 0.4 a word)"
+        f"beam of 8, {said} (weight 0.5, bonus 0.5 a word), rescored by {said} (weight 0.7, bonus 0.4 a word)"
     )
     record = options.as_record()
-    assert record["gru_language_model"] == {"model": said, "weight": 0.5, "word_bonus": 1.0}
+    assert record["gru_language_model"] == {"model": said, "weight": 0.5, "word_bonus": 0.5}
     assert record["rescorers"] == [f"{said} (weight 0.7, bonus 0.4 a word)"]
     with pytest.raises(UserError, match="a beam width of 1 is greedy decoding"):
         DecodingOptions(rescorers=[SCORER])
@@ -314,3 +317,31 @@ def test_texts_that_begin_alike_are_asked_about_once():
     changes = changes_of(Counting(), [(1, 2), (1, 2, 2), (1,), (), (1, 3, 1)])
     assert changes == {(1, 2): -2.5, (1, 2, 2): -3.5, (1,): -1.5, (): -0.5, (1, 3, 1): -math.inf}
     assert sorted(asked) == [(1,), (1, 2), (1, 2, 2), (1, 3)]
+
+
+# -- in a bundle -----------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_carries_it_as_it_carries_n_grams(tmp_path):
+    path = tmp_path / "model.gru"
+    MODEL.in_form("int8").save(path)
+    carried = open_carried(path, LanguageWeights(0.8), Spelling(str, MODEL.vocabulary))
+    assert (carried.kind, carried.file, carried.description) == ("gru", "language.gru", MODEL.description)
+    (tmp_path / carried.file).write_bytes(carried.content)
+    scorer = language_of(tmp_path, {"language_model": carried.as_record()})
+    assert scorer.weights.weight == 0.8
+    own = DecodingOptions(beam_width=30, language=True).with_language_of(lambda: scorer)
+    given = options_from_lists(beam_width=30, language_model=path, language_weight=0.8)
+    beside = options_from_lists(beam_width=30, gru_language_model=path, gru_weight=0.8)
+    kwargs = {"vocabulary": MODEL.vocabulary, "step_seconds": 0.04}
+    expected = decode(LOG_PROBS_SV, options=beside, **kwargs)
+    assert decode(LOG_PROBS_SV, options=own, **kwargs) == decode(LOG_PROBS_SV, options=given, **kwargs) == expected
+    weighted = options_from_lists(language=True, language_weight=0.1).with_language_of(lambda: scorer)
+    assert weighted.language.weights.weight == 0.1
+    with pytest.raises(UserError, match="among the characters that this recogniser writes, and not among"):
+        open_carried(path, LanguageWeights(), Spelling(str, Vocabulary("xyz")))
+    (tmp_path / carried.file).write_bytes(carried.content[:-1])
+    with pytest.raises(BundleError, match="is damaged"):
+        language_of(tmp_path, {"language_model": carried.as_record()})
+    with pytest.raises(LanguageError, match="a GRU language model, which predicts labels and lists no words"):
+        read_language_model(path)

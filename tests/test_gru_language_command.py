@@ -71,13 +71,13 @@ def test_mistakes_end_in_one_line_each(run, recogniser, texts, tmp_path):
     (tmp_path / "other.txt").write_text("xyz\nzyx\n")
     trained = ("language", "train-gru", "--recogniser", recogniser, "--run", tmp_path / "run")
     for arguments, message in (
-        ((*trained, tmp_path / "missing.txt"), "missing.txt: the texts cannot be read"),
-        ((*trained, tmp_path), "the texts cannot be read"),
+        ((*trained, tmp_path / "missing.txt"), "missing.txt: the text cannot be read"),
+        ((*trained, tmp_path), "the text cannot be read"),
         ((*trained, tmp_path / "empty.txt"), "holds no text; write an utterance a line"),
         ((*trained, tmp_path / "other.txt"), "2 of 2 texts cannot be learnt from"),
         ((*trained, texts, "model.unit=3"), "unknown key model.unit; did you mean model.units?"),
         ((*trained, texts, "--form", "int4"), "is one of float32, float16, int8, got 'int4'"),
-        (("language", "train-gru", texts, "--recogniser", tmp_path / "none", "--run", tmp_path / "run"), "not a bundle"),
+        (("language", "train-gru", texts, "--recogniser", texts, "--run", tmp_path / "run"), "not a bundle"),
         (("transcribe", recogniser, texts, "--gru-language-model", texts), "not a GRU language model"),
         (("transcribe", recogniser, texts, "--gru-weight", "2"), "the weights of a GRU language model are given"),
         (("transcribe", recogniser, texts, "--rescore", "gru"), "rescore names gru, and no such language model"),

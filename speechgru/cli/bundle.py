@@ -50,7 +50,8 @@ def export(
         bool, typer.Option(help="A recording of the dev set travels along, for ports to test themselves with.")
     ] = True,
     language_model: Annotated[
-        Path | None, typer.Option(help="A language model that travels along, for `transcribe --lm`: .ngram or ARPA.")
+        Path | None,
+        typer.Option(help="A language model that travels along, for `transcribe --lm`: .ngram, ARPA, or a GRU's."),
     ] = None,
     language_weight: LanguageWeight = None,
     word_bonus: WordBonus = None,

@@ -35,7 +35,7 @@ OwnLanguage = Annotated[
 ]
 LanguageModel = Annotated[
     Path | None,
-    typer.Option("--language-model", help="Another language model to use so: .ngram, ARPA, or KenLM's binary file."),
+    typer.Option("--language-model", help="Another one to use so: .ngram, ARPA, KenLM's binary file, or a GRU's."),
 ]
 LanguageWeight = Annotated[
     float | None,
@@ -61,7 +61,7 @@ GRUWeight = Annotated[
     float | None, typer.Option("--gru-weight", min=0, help="What its log-probabilities count; 0.5 where none is given.")
 ]
 GRUWordBonus = Annotated[
-    float | None, typer.Option("--gru-word-bonus", help="What each word of a text is given then; else 1.")
+    float | None, typer.Option("--gru-word-bonus", help="What each word of a text is given then; else 0.5.")
 ]
 Rescore = Annotated[
     list[str] | None,

@@ -10,7 +10,6 @@ import typer
 
 from speechgru.cli.console import (
     JsonFlag,
-    app,
     import_module,
     needs_training_packages,
     print_json,
@@ -18,18 +17,11 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
+from speechgru.cli.language import group
 from speechgru.files import require_folder_place
-
-group = typer.Typer(help="Language models.", no_args_is_help=True)
-app.add_typer(group, name="language")
 
 #: What tells a key with its value from a file.
 _OVERRIDE = re.compile(r"(data|model|train)\.\w+=.*", re.DOTALL)
-
-
-@group.callback()
-def _group() -> None:
-    """Language models."""
 
 
 @group.command("train-gru")

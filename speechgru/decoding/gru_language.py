@@ -10,18 +10,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from speechgru.decoding.language import USUAL_WEIGHTS, LanguageWeights
+from speechgru.decoding.language import LanguageWeights, WeightedScorer
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.errors import UserError
 from speechgru.language.gru import BORDER, GRULanguageModel
 from speechgru.text import BLANK_ID, Vocabulary, describe_characters
 
+#: What counts where neither the user nor the recogniser says anything.
+USUAL_GRU_WEIGHTS = LanguageWeights(weight=0.5, word_bonus=0.5)
 #: What begins a subword that begins a word.
 _WORD_BEGINNING = "\u2581"
 
 
 @dataclass(frozen=True)
-class GRULanguageScorer(Scorer):
+class GRULanguageScorer(WeightedScorer):
     """A GRU language model over labels; what it adds to a text's score is
 
         weight * (log p(labels and the end)) + word_bonus * words
@@ -38,7 +40,7 @@ class GRULanguageScorer(Scorer):
 
     @property
     def _numbers(self) -> tuple[float, float]:
-        weights = self.weights.over(USUAL_WEIGHTS)
+        weights = self.weights.over(USUAL_GRU_WEIGHTS)
         return cast("tuple[float, float]", (weights.weight, weights.word_bonus))
 
     @property
@@ -51,7 +53,6 @@ class GRULanguageScorer(Scorer):
         return {"gru_language_model": {"model": self.model.description, "weight": weight, "word_bonus": bonus}}
 
     def weighted(self, weights: LanguageWeights) -> GRULanguageScorer:
-        """The same with these weights, and its own where there are none."""
         return GRULanguageScorer(self.model, weights.over(self.weights))
 
     def prepared(self, spelling: Spelling) -> GRULanguageScorer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,8 +91,16 @@ class LanguageWeights:
 USUAL_WEIGHTS = LanguageWeights(USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY)
 
 
+class WeightedScorer(Scorer):
+    """A language model with what it counts."""
+
+    @abstractmethod
+    def weighted(self, weights: LanguageWeights) -> Scorer:
+        """The same with these weights, and its own where there are none."""
+
+
 @dataclass(frozen=True)
-class LanguageScorer(Scorer):
+class LanguageScorer(WeightedScorer):
     """A language model over words; what it adds to a text's score is
 
         weight * (log p(words and the sentence's end)) + word_bonus * words - unknown_penalty * unknown words
@@ -121,12 +130,11 @@ class LanguageScorer(Scorer):
         return {"language_model": {"model": model, **self.weights.over(USUAL_WEIGHTS).as_record()}}
 
     def weighted(self, weights: LanguageWeights) -> LanguageScorer:
-        """The same with these weights, and its own where there are none."""
         return dataclasses.replace(self, weights=weights.over(self.weights))
 
     def instead_of_own(self, found: Scorer) -> Scorer:
         """What a recogniser carries, with the weights that were asked for, where it has such weights."""
-        return found.weighted(self.weights) if isinstance(found, LanguageScorer) else found
+        return found.weighted(self.weights) if isinstance(found, WeightedScorer) else found
 
     def prepared(self, spelling: Spelling) -> LanguageScorer:
         if self.model is None:

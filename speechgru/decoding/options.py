@@ -27,6 +27,7 @@ from speechgru.errors import TextError, UserError
 from speechgru.files import describe_undecodable, read_text, split_lines
 from speechgru.grammar import Grammar
 from speechgru.language import GRULanguageModel, LanguageModel
+from speechgru.language.gru import is_gru
 from speechgru.text import BLANK_ID, Vocabulary, quoted
 
 #: The beam of those who ask for what only a beam can do and name no width.
@@ -393,7 +394,11 @@ def options_from_lists(
     if settings is not None:
         chosen = chosen.over(DecodingSettings.read(settings))
     weights = LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty)
-    language_scorer = language_from(language, language_model, weights)
+    language_scorer: Scorer | None
+    if language_model is not None and is_gru(language_model):
+        language_scorer = gru_language_from(language_model, weights)
+    else:
+        language_scorer = language_from(language, language_model, weights)
     gru_scorer = gru_language_from(gru_language_model, LanguageWeights(gru_weight, gru_word_bonus))
     boosts: dict[str, float | None] = {}
     origins: dict[str, str] = {}

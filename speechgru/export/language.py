@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.decoding import LanguageScorer, LanguageWeights, Spelling
-from speechgru.files import ANY_SIZE, read_file
-from speechgru.language import read_language_model
+from speechgru.decoding import GRULanguageScorer, LanguageScorer, LanguageWeights, Spelling
+from speechgru.files import read_file
+from speechgru.language import GRULanguageModel, read_language_model
 from speechgru.language.compact import is_compact, pack
+from speechgru.language.gru import is_gru
 from speechgru.language.kenlm import require_listed
 
 
@@ -48,10 +49,10 @@ class Carried:
 
 
 def open_carried(path: str | Path, weights: LanguageWeights, spelling: Spelling) -> Carried:
-    """The language model of a file, for one recogniser; any but a compact file becomes one.
+    """The language model of a file, for one recogniser; n-grams in any but a compact file become one.
 
     Args:
-        path: an ARPA file, a trie of KenLM, or a compact file (`.ngram`).
+        path: an ARPA file, a trie of KenLM, a compact file (`.ngram`), or a GRU language model.
         weights: what it counts.
         spelling: how the recogniser writes.
 
@@ -59,7 +60,12 @@ def open_carried(path: str | Path, weights: LanguageWeights, spelling: Spelling)
         LanguageError: the file cannot be read, or its n-grams are not known one by one.
         TextError: its words are not written as the recogniser writes them.
     """
+    if is_gru(path):
+        content = read_file(path)
+        gru = GRULanguageModel.unpack(content, name=str(path))
+        GRULanguageScorer(gru).prepared(spelling)
+        return Carried("gru", content, gru.description, weights)
     model = require_listed(read_language_model(path), path)
     LanguageScorer(model).prepared(spelling)
-    content = read_file(path, most=ANY_SIZE) if is_compact(path) else pack(model, facts={"made of": Path(path).name})
+    content = read_file(path) if is_compact(path) else pack(model, facts={"made of": Path(path).name})
     return Carried("ngram", content, model.description, weights)

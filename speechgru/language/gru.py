@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from speechgru.errors import LanguageError, TextError
-from speechgru.files import atomic_path, read_file
+from speechgru.files import atomic_path, open_file, read_file
 from speechgru.text import TextRules, Vocabulary
 
 #: How the weights lie on disk; they compute in float32 whatever it is.
@@ -61,6 +61,15 @@ class GRULayer:
     kernel_DG: np.ndarray
     recurrent_kernel_UG: np.ndarray
     bias_2G: np.ndarray
+
+
+def is_gru(path: str | Path) -> bool:
+    """Whether a file begins as a GRU language model's; False of one that cannot be read."""
+    try:
+        with open_file(path, most=_MOST_BYTES) as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 class GRULanguageModel:
@@ -250,17 +259,30 @@ class GRULanguageModel:
             content = read_file(path, most=_MOST_BYTES)
         except OSError as error:
             raise LanguageError(f"{path}: the language model cannot be read ({error.strerror or error})") from error
+        return cls.unpack(content, name=str(path))
+
+    @classmethod
+    def unpack(cls, content: bytes, *, name: str) -> GRULanguageModel:
+        """Reads the bytes of a file.
+
+        Args:
+            content: what `save` wrote.
+            name: what messages name.
+
+        Raises:
+            LanguageError: they are no such model, or damaged.
+        """
         if not content.startswith(MAGIC):
             raise LanguageError(
-                f"{path}: not a GRU language model; `speechgru language train-gru` writes one as model.gru in its run"
+                f"{name}: not a GRU language model; `speechgru language train-gru` writes one as model.gru in its run"
             )
         body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
-            raise LanguageError(f"{path}: the language model is damaged (its checksum is wrong); copy it once more")
+            raise LanguageError(f"{name}: the language model is damaged (its checksum is wrong); copy it once more")
         try:
             return cls._parse(body)
         except (ValueError, KeyError, TypeError, AttributeError, TextError, RecursionError) as error:
-            raise LanguageError(f"{path}: another version's language model ({error}); train it again") from error
+            raise LanguageError(f"{name}: another version's language model ({error}); train it again") from error
 
     @classmethod
     def _parse(cls, body: bytes) -> GRULanguageModel:

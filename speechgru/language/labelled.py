@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgru.errors import LanguageError
-from speechgru.files import describe_undecodable, read_text, split_lines
+from speechgru.language.texts import numbered_texts
 from speechgru.text import UNKNOWN_WORD, TextRules, Vocabulary, describe_characters, quoted
 
 
@@ -72,36 +71,15 @@ class LeftOut:
 
 
 def read_texts(path: str | Path) -> list[tuple[str, str]]:
-    """The texts of a file, each with where it stands: a line an utterance, or a manifest (`.jsonl`); empty ones not.
+    """The texts of a file that are not empty, each with where it stands (`texts.numbered_texts`).
 
     Raises:
         LanguageError: the file cannot be read, is not UTF-8, or holds no text.
     """
-    try:
-        lines = list(enumerate(split_lines(read_text(path)), start=1))
-    except OSError as error:
-        raise LanguageError(f"{path}: the texts cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise LanguageError(f"{path}: {describe_undecodable(error)}; save the texts as UTF-8") from error
-    if Path(path).suffix == ".jsonl":
-        lines = [(number, _text_of(line, f"{path}:{number}")) for number, line in lines if line.strip()]
-    texts = [(f"{path}:{number}", text) for number, text in lines if text.strip()]
+    texts = [(f"{path}:{number}", text) for number, text in numbered_texts(Path(path)) if text.strip()]
     if not texts:
         raise LanguageError(f"{path}: holds no text; write an utterance a line")
     return texts
-
-
-def _text_of(line: str, where: str) -> str:
-    """The transcript in a line of a manifest."""
-    try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        text = None
-    if not isinstance(text, str):
-        raise LanguageError(
-            f"{where}: no line of a manifest with a `text`; name a manifest, or a text file by another end"
-        )
-    return text
 
 
 def label_texts(

@@ -8,6 +8,7 @@ from speechgru.errors import LanguageError
 from speechgru.files import ANY_SIZE, open_file
 from speechgru.language.arpa import read_arpa, reading
 from speechgru.language.compact import MAGIC, read_compact
+from speechgru.language.gru import MAGIC as GRU_MARK
 from speechgru.language.kenlm import MARK, read_kenlm
 from speechgru.language.model import LanguageModel
 from speechgru.progress import Progress, silent
@@ -34,6 +35,8 @@ def read_language_model(path: str | Path, *, progress: Progress = silent) -> Lan
             return read_compact(path)[0]
         if mark.startswith(MARK):
             return read_kenlm(path)
+        if mark.startswith(GRU_MARK):
+            raise LanguageError(f"{path}: a GRU language model, which predicts labels and lists no words")
     if not mark.strip():
         raise LanguageError(f"{path}: is empty; give a language model (ARPA, KenLM's, or .ngram)")
     return read_arpa(path, progress=progress)

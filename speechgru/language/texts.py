@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -44,19 +44,28 @@ class TextFiles:
     def __iter__(self) -> Iterator[list[str]]:
         number = 0
         for path in map(Path, self.paths):
-            with reading(path, "the text"), opened(path) as stream:
-                for text in _texts_of(path, stream):
-                    number += 1
-                    if number % _LINES == 0:
-                        self.progress("reading texts", number, 0, path.name)
-                    words = self.normalize(text).split()
-                    if words:
-                        self.num_sentences += 1
-                        self.num_words += len(words)
-                        yield words
+            for _, text in numbered_texts(path):
+                number += 1
+                if number % _LINES == 0:
+                    self.progress("reading texts", number, 0, path.name)
+                words = self.normalize(text).split()
+                if words:
+                    self.num_sentences += 1
+                    self.num_words += len(words)
+                    yield words
 
 
-def _texts_of(path: Path, stream: BinaryIO) -> Iterable[str]:
+def numbered_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The texts of a file, each with the number of its line, as it is written.
+
+    Raises:
+        LanguageError: see `TextFiles`.
+    """
+    with reading(path, "the text"), opened(path) as stream:
+        yield from _texts_of(path, stream)
+
+
+def _texts_of(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
     is_manifest = path.suffix == ".jsonl"
     for number, line in enumerate(stream, start=1):
         if number == 1:
@@ -70,9 +79,9 @@ def _texts_of(path: Path, stream: BinaryIO) -> Iterable[str]:
         if "\0" in text:
             raise LanguageError(f"{path}:{number}: holds a zero byte, so it is no text; give a text file, in UTF-8")
         if not is_manifest:
-            yield text
+            yield number, text
         elif text.strip():
-            yield _transcript(path, number, text)
+            yield number, _transcript(path, number, text)
 
 
 def _transcript(path: Path, number: int, line: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speechgru.decoding import LanguageScorer, LanguageWeights, Scorer
+from speechgru.decoding import GRULanguageScorer, LanguageScorer, LanguageWeights, Scorer
 from speechgru.errors import BundleError, UserError
 from speechgru.files import ANY_SIZE, open_file, sha256_of
+from speechgru.language import GRULanguageModel
 from speechgru.language.compact import unpack
 from speechgru.runtime.tflite import read_metadata
 
@@ -22,8 +23,12 @@ def _ngram(content: memoryview, name: str, weights: LanguageWeights) -> Scorer:
     return LanguageScorer(unpack(content, name=name, verify=False)[0], weights)
 
 
+def _gru(content: memoryview, name: str, weights: LanguageWeights) -> Scorer:
+    return GRULanguageScorer(GRULanguageModel.unpack(bytes(content), name=name), weights)
+
+
 #: What reads each kind of language model: a function of the file's bytes, its name for messages, and the weights.
-KINDS: dict[str, Callable[[memoryview, str, LanguageWeights], Scorer]] = {"ngram": _ngram}
+KINDS: dict[str, Callable[[memoryview, str, LanguageWeights], Scorer]] = {"ngram": _ngram, "gru": _gru}
 
 
 def language_of(bundle: Path, metadata: dict[str, Any], *, verify: bool = True) -> Scorer | None:
