@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The rooms, and modules that stand by themselves, whose public names have a page, in the order of the pipeline.
 ROOMS = (
     "speechgru", "gru", "gru.convert", "features", "lengths", "augment", "utterances", "text", "corpora", "voices",
-    "grammar", "language", "shards", "dataset", "model", "ctc", "train", "decoding", "metrics", "scoring", "tune",
-    "export", "runtime", "runtime.tflite", "serve", "web", "listen", "recording", "adapt", "config", "errors",
+    "grammar", "language", "shards", "dataset", "model", "ctc", "train", "train.language", "decoding", "metrics",
+    "scoring", "tune", "export", "runtime", "runtime.tflite", "serve", "web", "listen", "recording", "adapt",
+    "config", "errors",
 )  # fmt: skip
 #: Names of sections in docstrings, as they are written there.
 _SECTIONS = ("Args", "Returns", "Raises", "Yields", "Example", "Examples")

@@ -55,10 +55,9 @@ class LanguageTrainConfig(TrainConfig):
         }
     )
 
-    batch_size: Count = 64
-    max_steps: Count = 3000
+    max_steps: Count = 4000
     patience: Count | None = 5
-    learning_rate: Positive = 4e-3
+    learning_rate: Positive = 5e-3
     clip_norm: Positive = 100.0  # of the gradient of a text's loss, which is a sum over its labels
     evaluate_every_steps: Count = 200
     checkpoint_every_steps: Count = 200

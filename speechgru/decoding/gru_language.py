@@ -33,6 +33,22 @@ class GRULanguageScorer(WeightedScorer):
     Args:
         model: the language model.
         weights: what it counts.
+
+    Example:
+        >>> from speechgru.language import GRULayer
+        >>> from speechgru.text import TextRules
+        >>> model = GRULanguageModel(  # nothing learnt: a, b and the end have a third each
+        ...     Vocabulary("ab"),
+        ...     TextRules(),
+        ...     embedding_VE=np.zeros([3, 2]),
+        ...     layers=[GRULayer(np.zeros([2, 12]), np.zeros([4, 12]), np.zeros([2, 12]))],
+        ...     kernel_UV=np.zeros([4, 3]),
+        ...     bias_V=np.zeros(3),
+        ... )
+        >>> scorer = GRULanguageScorer(model, LanguageWeights(weight=1.0, word_bonus=0.0)).compile(Vocabulary("ab"))
+        >>> state, change = scorer.extend(scorer.start(), 1)
+        >>> round(change, 3)
+        -1.099
     """
 
     model: GRULanguageModel

@@ -56,6 +56,9 @@ class GRULayer:
         kernel_DG: of the inputs.
         recurrent_kernel_UG: of the state.
         bias_2G: beside the product with the inputs, and beside that with the state.
+
+    Example:
+        >>> layer = GRULayer(np.zeros([3, 12]), np.zeros([4, 12]), np.zeros([2, 12]))  # 3 inputs, 4 units
     """
 
     kernel_DG: np.ndarray

@@ -15,6 +15,9 @@ from speechgru.model.build import drawn_from
 from speechgru.model.layers import Dropout
 from speechgru.text import TextRules, Vocabulary
 
+#: The standard deviation of the first embeddings.
+_EMBEDDING_DEVIATION = 0.3
+
 
 def build_language_model(config: LanguageConfig, num_labels: int) -> keras.Model:
     """`labels_BS`, `num_steps_B` -> `logits_BSV`, with new weights, which `train.seed` draws.
@@ -30,7 +33,11 @@ def build_language_model(config: LanguageConfig, num_labels: int) -> keras.Model
     with drawn_from(config.train.seed):
         labels = keras.Input((None,), name="labels", dtype="int32")
         num_steps = keras.Input((), name="num_steps", dtype="int32")
-        outputs = keras.layers.Embedding(num_labels, settings.embedding, dtype="float32", name="embedding")(labels)
+        # Keras' own embeddings begin so small that a GRU learns next to nothing for the first hundreds of steps.
+        first = keras.initializers.RandomNormal(stddev=_EMBEDDING_DEVIATION)
+        outputs = keras.layers.Embedding(
+            num_labels, settings.embedding, embeddings_initializer=first, dtype="float32", name="embedding"
+        )(labels)
         for number in range(settings.num_layers):
             outputs = Dropout(settings.dropout, name=f"dropout_{number}")(outputs)
             outputs = GRU(settings.units, return_sequences=True, dtype="float32", name=f"gru_{number}")(
