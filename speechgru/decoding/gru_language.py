@@ -194,7 +194,8 @@ class GRUPrefixScorer(PrefixScorer):
         self._in_order = self._label_of_V == list(range(len(model.vocabulary)))
         #: Of each label of the model the row of `bonus_KV` that counts behind it.
         self._row_of_V = np.array([entry in ("", " ") for entry in ("", *model.vocabulary.entries)], int)
-        self.max_change = max(0.0, float(bonus_KV.max()))
+        self.max_changes = np.maximum(bonus_KV.max(axis=0), 0.0).tolist()
+        self.max_change = max(self.max_changes)
         self._start = _State(model.first_states()[0], BORDER)
         self.prepare([self._start])
 
