@@ -47,8 +47,10 @@ def of_ngram(model, texts, vocabulary):
 
 def predictions(arguments, vocabulary, rules):
     """Trains, and prints how well each predicts; gives the GRUs by their width."""
-    texts, _ = label_texts(read_texts(arguments.texts), rules=rules, vocabulary=vocabulary, max_labels=1000)
-    is_dev = held_out(texts, 0.05)
+    data = language_config(arguments.set, train=[arguments.texts], dev=[]).data
+    read = read_texts(arguments.texts)
+    texts, _ = label_texts(read, rules=rules, vocabulary=vocabulary, max_labels=data.max_labels)
+    is_dev = held_out(texts, data.dev_share)  # as the GRUs' training does
     learnt, dev = texts.chosen(np.flatnonzero(~is_dev)), texts.chosen(np.flatnonzero(is_dev))
     print(f"{len(learnt):,} texts with {len(learnt.labels):,} characters to learn, {len(dev):,} held out")
     print(f"{'model':24} {'kB':>8} {'perplexity':>10} {'bits/character':>14}")

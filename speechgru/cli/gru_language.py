@@ -50,6 +50,7 @@ def train_gru(
     """
     from speechgru.config.language import language_config
     from speechgru.language.gru import require_form
+    from speechgru.language.labelled import require_texts
     from speechgru.runtime.labels import labels_of
 
     require_folder_place(run)
@@ -58,6 +59,7 @@ def train_gru(
     overrides = [text for text in texts if _OVERRIDE.fullmatch(text)]
     config = language_config(overrides, train=files, dev=dev or [])
     vocabulary, rules = labels_of(recogniser)
+    require_texts([*config.data.train, *config.data.dev])  # before TensorFlow is loaded, which takes seconds
     verb = needs_training_packages(lambda: import_module("speechgru.train.language").train_language_model)
     with show_progress(quiet=as_json) as progress:
         result = verb(config, run, vocabulary=vocabulary, rules=rules, form=form, progress=progress)

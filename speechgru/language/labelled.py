@@ -13,6 +13,8 @@ from speechgru.errors import LanguageError
 from speechgru.language.texts import numbered_texts
 from speechgru.text import UNKNOWN_WORD, TextRules, Vocabulary, describe_characters, quoted
 
+_NO_TEXT = "{}: holds no text; write an utterance a line"
+
 
 @dataclass(frozen=True)
 class LabelledTexts:
@@ -78,8 +80,21 @@ def read_texts(path: str | Path) -> list[tuple[str, str]]:
     """
     texts = [(f"{path}:{number}", text) for number, text in numbered_texts(Path(path)) if text.strip()]
     if not texts:
-        raise LanguageError(f"{path}: holds no text; write an utterance a line")
+        raise LanguageError(_NO_TEXT.format(path))
     return texts
+
+
+def require_texts(paths: Sequence[str | Path]) -> None:
+    """Refuses files without a text by their first one, to be asked before anything long is done.
+
+    Raises:
+        LanguageError: none is named, or one cannot be read or holds none.
+    """
+    if not paths:
+        raise LanguageError("no texts are named; give files of a line an utterance, or manifests")
+    for path in paths:
+        if not any(text.strip() for _, text in numbered_texts(Path(path))):
+            raise LanguageError(_NO_TEXT.format(path))
 
 
 def label_texts(

@@ -20,7 +20,7 @@ from speechgru.config.language import LanguageConfig, load_language_config, save
 from speechgru.errors import ConfigError, LanguageError, UserError
 from speechgru.files import sha256_of, write_json
 from speechgru.language.gru import Form, GRULanguageModel
-from speechgru.language.labelled import LabelledTexts, LeftOut, label_texts, read_texts
+from speechgru.language.labelled import LabelledTexts, LeftOut, label_texts, read_texts, require_texts
 from speechgru.language.perplexity import Perplexity
 from speechgru.process.memory import keep_freed_memory
 from speechgru.process.signals import Interruption
@@ -126,16 +126,15 @@ def train_language_model(
         callbacks: Keras callbacks; an evaluation, with `val_perplexity`, is their epoch.
 
     Raises:
-        ConfigError: no text is named, or the folder holds another run.
-        LanguageError: a file cannot be read, or too many texts cannot be written by the recogniser.
+        ConfigError: the folder holds another run.
+        LanguageError: no text is named, a file cannot be read, or too many texts cannot be written by the recogniser.
         UserError: the folder is in use, the disk is full, memory does not suffice, or too many steps in a row had no
             finite loss.
         Interrupted: a signal came; the state is kept.
     """
     folder = LanguageFolder(Path(run))
     require_stop(stop_after)
-    if not config.data.train:
-        raise ConfigError("no texts are named; give files of a line an utterance, or manifests")
+    require_texts(config.data.train)
     _require_resumable(folder, config, vocabulary)
     vocabulary = vocabulary.written
     texts, dev, left_out, notes = _open(config, vocabulary, rules)
