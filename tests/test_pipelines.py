@@ -166,6 +166,33 @@ def test_keywords_end_as_a_bundle_that_listens_for_them(tell, tmp_path):
     assert again.count("already done") == len(json.loads((out / "stages.json").read_text()))
 
 
+@pytest.mark.slow  # a minute; the corpus, subwords, language models and the search on dev have tests of their own
+def test_open_vocabulary_compares_letters_and_subwords_with_language_models(tell, tmp_path):
+    out, book = tmp_path / "open", tmp_path / "book.txt"
+    rivers, verbs, places = (
+        ("rhine", "elbe", "oder", "inn", "lech", "isar", "saale"),
+        ("runs", "falls", "turns"),
+        ("a town", "a sea", "a hill"),
+    )
+    book.write_text("\n\n".join(f"The {one} {two} to {three}." for one in rivers for two in verbs for three in places))
+    arguments = ["--text", book, "--out", out, "--utterances", 60, "--engines", "espeak", "--language-steps", 10]
+    arguments += ["--subwords", 20, "--beam-width", 4]
+    printed = tell("open_vocabulary", *arguments, *TINY, *FROM_NOTHING)
+    rows = json.loads((out / "results.json").read_text())
+    assert [(row["unit"], row["way"]) for row in rows] == [
+        (unit, way)
+        for unit in ("character", "subword")
+        for way in ("greedy", "beam", "beam, 3-gram", "beam, GRU")
+    ]  # fmt: skip
+    assert "Open vocabulary" in printed and (out / "subword" / "bundle" / "model_dynamic.tflite").is_file()
+    metadata = json.loads((out / "character" / "bundle" / "bundle.json").read_text())
+    assert metadata["language_model"]
+    chosen = json.loads((out / "character" / "decoding-n-gram.json").read_text())
+    assert chosen["beam_width"] == 4 and chosen["language_weight"] >= 0
+    again = tell("open_vocabulary", *arguments, *TINY, *FROM_NOTHING)
+    assert again.count("already done") == len(json.loads((out / "stages.json").read_text()))
+
+
 @pytest.mark.slow  # half a minute; streams, their scores and the page have tests of their own
 def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tmp_path):
     out, arguments = tmp_path / "streaming", ["--utterances", 60, "--models", "chunked", "--forms", "none", "dynamic"]

@@ -92,7 +92,7 @@ def align(
 
 
 def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *, most_pairs: int) -> np.ndarray | None:
-    """The state at each step of the most probable path; None where there is none. Few pairs are all followed at once."""
+    """The state at each step of the most probable path; None where there is none. Few pairs are followed at once."""
     num_pairs = len(log_probs_SV) * len(states_Z)
     if num_pairs <= SHORT:
         return best_states(log_probs_SV, states_Z, jumps_Z)
