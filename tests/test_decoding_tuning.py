@@ -5,11 +5,20 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from language_models import random_model
 from languages import TOY
 from spelt import RATE, STREAMS, say
 
 from speechgru import metrics
-from speechgru.decoding import DecodingOptions, DecodingSettings, Hotwords, LanguageScorer, options_from_lists
+from speechgru.decoding import (
+    DecodingOptions,
+    DecodingSettings,
+    GRULanguageScorer,
+    Hotwords,
+    LanguageScorer,
+    LanguageWeights,
+    options_from_lists,
+)
 from speechgru.errors import UserError
 from speechgru.language import read_language_model
 from speechgru.progress import silent
@@ -229,3 +238,26 @@ def test_the_command_writes_what_evaluate_and_transcribe_take(corpus, tmp_path, 
     ]:
         code, printed = run(*arguments)
         assert code == 2 and message in " ".join(printed.err.split()), printed.err
+
+
+def test_a_gru_language_model_is_tuned_by_itself_and_beside_an_n_gram(language):
+    gru = random_model("ab ", units=3)
+    alone = DecodingOptions(beam_width=8, language=GRULanguageScorer(gru, LanguageWeights(0.7)))
+    assert [(axis.name, axis.start) for axis in axes_of(alone)] == [("language_weight", 0.7), ("word_bonus", 0.5)]
+    both = DecodingOptions(beam_width=8, language=language, gru_language=gru)
+    names = ["language_weight", "word_bonus", "unknown_penalty", "gru_weight", "gru_word_bonus"]
+    assert [axis.name for axis in axes_of(both)] == names
+    changed = both.with_settings(DecodingSettings(gru_weight=0.2, gru_word_bonus=2.0, language_weight=0.9))
+    assert changed.gru_language.complete_weights == LanguageWeights(0.2, 2.0)
+    assert changed.language.complete_weights.weight == 0.9
+
+
+def test_numbers_of_a_file_serve_a_gru_language_model(tmp_path):
+    gru = random_model("ab ", units=3)
+    gru.save(tmp_path / "model.gru")
+    (tmp_path / "decoding.json").write_text(json.dumps({"beam_width": 4, "gru_weight": 0.3, "gru_word_bonus": 1.5}))
+    options = options_from_lists(
+        gru_language_model=tmp_path / "model.gru", gru_weight=0.4, settings=tmp_path / "decoding.json"
+    )
+    assert options.beam_width == 4 and options.gru_language.complete_weights == LanguageWeights(0.4, 1.5)
+    assert options_from_lists(settings=tmp_path / "decoding.json").gru_language is None

@@ -27,6 +27,7 @@ def tune_the_beam(
     hotwords: Path | None,
     lm: bool,
     language_model: Path | None,
+    gru_language_model: Path | None,
     out: Path,
     test: Path,
     as_json: bool,
@@ -44,6 +45,7 @@ def tune_the_beam(
         hotword_file=hotwords,
         language=lm,
         language_model=language_model,
+        gru_language_model=gru_language_model,
     )
     with show_progress(quiet=as_json) as progress:
         result = needs_training_packages(
@@ -91,5 +93,6 @@ def tune_the_beam(
         f"{result.wer(result.tried[0]):.2%} greedy",
         soft_wrap=True,
     )
-    given = ["--lm"] if lm else ["--language-model", language_model] if language_model else []
+    given: list[str | Path] = ["--lm"] if lm else ["--language-model", language_model] if language_model else []
+    given += ["--gru-language-model", gru_language_model] if gru_language_model else []
     print_next("evaluate", recogniser, "--manifest", test, *given, "--decoding", out)

@@ -23,7 +23,15 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.decoding import BeamWidth, Hotword, Hotwords, LanguageModel, OwnLanguage, describe_interval
+from speechgru.cli.decoding import (
+    BeamWidth,
+    GRULanguageFile,
+    Hotword,
+    Hotwords,
+    LanguageModel,
+    OwnLanguage,
+    describe_interval,
+)
 from speechgru.cli.decoding_tuning import tune_the_beam
 from speechgru.errors import UserError
 from speechgru.files import require_file_place, require_folder_place
@@ -141,6 +149,7 @@ def tune(
     hotwords: Hotwords = None,
     lm: OwnLanguage = False,
     language_model: LanguageModel = None,
+    gru_language_model: GRULanguageFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command resumes it.
@@ -161,12 +170,17 @@ def tune(
             hotwords=hotwords,
             lm=lm,
             language_model=language_model,
+            gru_language_model=gru_language_model,
             out=out,
             test=_test_beside(str(manifest)),
             as_json=as_json,
         )
         return
-    if sweep is None or run is None or any((manifest, form, beam_width, hotword, hotwords, lm, language_model)):
+    if (
+        sweep is None
+        or run is None
+        or any((manifest, form, beam_width, hotword, hotwords, lm, language_model, gru_language_model))
+    ):
         raise UserError(
             "name a sweep file and its folder (--run), or with --decoding a run or bundle and the dev set (--manifest)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -55,8 +56,12 @@ class GRULanguageScorer(WeightedScorer):
     weights: LanguageWeights = field(default_factory=LanguageWeights)
 
     @property
+    def complete_weights(self) -> LanguageWeights:
+        return dataclasses.replace(self.weights.over(USUAL_GRU_WEIGHTS), unknown_penalty=None)
+
+    @property
     def _numbers(self) -> tuple[float, float]:
-        weights = self.weights.over(USUAL_GRU_WEIGHTS)
+        weights = self.complete_weights
         return cast("tuple[float, float]", (weights.weight, weights.word_bonus))
 
     @property

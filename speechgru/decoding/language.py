@@ -94,6 +94,13 @@ USUAL_WEIGHTS = LanguageWeights(USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PE
 class WeightedScorer(Scorer):
     """A language model with what it counts."""
 
+    weights: LanguageWeights
+
+    @property
+    @abstractmethod
+    def complete_weights(self) -> LanguageWeights:
+        """What it counts, the usual where nothing is said; None of what it has no use for."""
+
     @abstractmethod
     def weighted(self, weights: LanguageWeights) -> Scorer:
         """The same with these weights, and its own where there are none."""
@@ -118,16 +125,20 @@ class LanguageScorer(WeightedScorer):
     weights: LanguageWeights = LanguageWeights()
 
     @property
+    def complete_weights(self) -> LanguageWeights:
+        return self.weights.over(USUAL_WEIGHTS)
+
+    @property
     def description(self) -> str:
         if self.model is None:
             return "the recogniser's own language model"
-        weights = self.weights.over(USUAL_WEIGHTS)
+        weights = self.complete_weights
         closed = ", known words only" if weights.unknown_penalty == math.inf else ""
         return f"{self.model.description} (weight {weights.weight:g}, bonus {weights.word_bonus:g} a word{closed})"
 
     def as_record(self) -> dict[str, Any]:
         model = None if self.model is None else self.model.description
-        return {"language_model": {"model": model, **self.weights.over(USUAL_WEIGHTS).as_record()}}
+        return {"language_model": {"model": model, **self.complete_weights.as_record()}}
 
     def weighted(self, weights: LanguageWeights) -> LanguageScorer:
         return dataclasses.replace(self, weights=weights.over(self.weights))
@@ -149,7 +160,7 @@ class LanguageScorer(WeightedScorer):
             raise UserError(
                 "the recogniser's own language model was asked for, and none was given; prepare the options"
             )
-        return _compile(self.model, self.weights.over(USUAL_WEIGHTS), vocabulary, blank_id)
+        return _compile(self.model, self.complete_weights, vocabulary, blank_id)
 
 
 def _require_spelling(model: LanguageModel, spelling: Spelling) -> None:

@@ -18,7 +18,7 @@ from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.gru_language import as_gru_language, gru_language_from
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
-from speechgru.decoding.language import LanguageScorer, LanguageWeights, as_language, language_from
+from speechgru.decoding.language import LanguageScorer, LanguageWeights, WeightedScorer, as_language, language_from
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.search import Pruning
@@ -214,9 +214,12 @@ class DecodingOptions:
             changes["beam_width"] = settings.beam_width
         if settings.hotword_boost is not None:
             changes["hotwords"] = cast("Hotwords", self.hotwords).with_boost(settings.hotword_boost)
-        if isinstance(self.language, LanguageScorer):
+        if isinstance(self.language, WeightedScorer):
             weights = LanguageWeights(settings.language_weight, settings.word_bonus, settings.unknown_penalty)
             changes["language"] = self.language.weighted(weights)
+        if isinstance(self.gru_language, WeightedScorer):
+            weights = LanguageWeights(settings.gru_weight, settings.gru_word_bonus)
+            changes["gru_language"] = self.gru_language.weighted(weights)
         return dataclasses.replace(self, **changes)
 
     def with_threshold(self, threshold: float | None) -> DecodingOptions:
@@ -390,7 +393,9 @@ def options_from_lists(
             "a threshold judges what was found among the texts that may be, but any text may be; name a file of "
             "phrases (--phrases FILE), or use the grammar (--grammar)"
         )
-    chosen = DecodingSettings(beam_width, None, language_weight, word_bonus, unknown_penalty)
+    chosen = DecodingSettings(
+        beam_width, None, language_weight, word_bonus, unknown_penalty, gru_weight, gru_word_bonus
+    )
     if settings is not None:
         chosen = chosen.over(DecodingSettings.read(settings))
     weights = LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty)
@@ -399,7 +404,10 @@ def options_from_lists(
         language_scorer = gru_language_from(language_model, weights)
     else:
         language_scorer = language_from(language, language_model, weights)
-    gru_scorer = gru_language_from(gru_language_model, LanguageWeights(gru_weight, gru_word_bonus))
+    beside = LanguageWeights(chosen.gru_weight, chosen.gru_word_bonus)
+    if gru_language_model is None and settings is not None:  # a file's numbers may be of what is not asked for
+        beside = LanguageWeights(gru_weight, gru_word_bonus)
+    gru_scorer = gru_language_from(gru_language_model, beside)
     boosts: dict[str, float | None] = {}
     origins: dict[str, str] = {}
     phrases = None

@@ -17,8 +17,8 @@ from speechgru.files import read_text
 _MOST_BYTES = 1 << 20
 _FIELDS = {
     "beam_width": optional(whole(1, 10_000)),
-    **dict.fromkeys(("hotword_boost", "word_bonus"), optional(number(-1e3, 1e3))),
-    **dict.fromkeys(("language_weight", "unknown_penalty"), optional(number(0, 1e3))),
+    **dict.fromkeys(("hotword_boost", "word_bonus", "gru_word_bonus"), optional(number(-1e3, 1e3))),
+    **dict.fromkeys(("language_weight", "unknown_penalty", "gru_weight"), optional(number(0, 1e3))),
 }
 
 
@@ -32,10 +32,12 @@ class DecodingSettings:
         language_weight: what a language model's log-probabilities count.
         word_bonus: what each word is given beside.
         unknown_penalty: what each word costs that the language model does not know.
+        gru_weight: what the log-probabilities of a GRU language model beside it count.
+        gru_word_bonus: what each word is given beside that.
 
     Example:
-        >>> DecodingSettings(beam_width=16).over(DecodingSettings(8, language_weight=0.7))
-        DecodingSettings(beam_width=16, hotword_boost=None, language_weight=0.7, word_bonus=None, unknown_penalty=None)
+        >>> DecodingSettings(beam_width=16).over(DecodingSettings(8, language_weight=0.7)).as_record()
+        {'beam_width': 16, 'language_weight': 0.7}
     """
 
     beam_width: int | None = None
@@ -43,6 +45,8 @@ class DecodingSettings:
     language_weight: float | None = None
     word_bonus: float | None = None
     unknown_penalty: float | None = None
+    gru_weight: float | None = None
+    gru_word_bonus: float | None = None
 
     def over(self, other: DecodingSettings) -> DecodingSettings:
         """These, and another's where these say nothing."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from speechgru import metrics
-from speechgru.decoding import DecodingOptions, DecodingSettings, Hotwords, LanguageScorer, decode
-from speechgru.decoding.language import USUAL_WEIGHTS
+from speechgru.decoding import DecodingOptions, DecodingSettings, Hotwords, decode
+from speechgru.decoding.language import LanguageWeights, WeightedScorer
 from speechgru.decoding.settings import rounded
 from speechgru.progress import Progress
 from speechgru.scoring.judged import Judged
@@ -163,20 +163,27 @@ def axes_of(options: DecodingOptions) -> list[Axis]:
     ['hotword_boost']
     """
     axes = []
-    if isinstance(options.language, LanguageScorer):
-        weights = options.language.weights.over(USUAL_WEIGHTS)
-        axes += [
-            Axis("language_weight", weights.weight or 0.0, (0.0, 0.25, 0.5, 1.0, 1.5), step=0.2, least=0.0, most=4.0),
-            Axis("word_bonus", weights.word_bonus or 0.0, (-1.0, 0.0, 1.0, 2.0, 4.0), step=0.8, least=-8.0, most=16.0),
-        ]
+    if isinstance(options.language, WeightedScorer):
+        weights = options.language.complete_weights
+        axes += _weights_of(weights, "language_weight", "word_bonus")
         if weights.unknown_penalty is not None and np.isfinite(weights.unknown_penalty):
             axes.append(
                 Axis("unknown_penalty", weights.unknown_penalty, (0.0, 5.0, 10.0, 20.0), step=3.0, least=0.0, most=60.0)
             )
+    if isinstance(options.gru_language, WeightedScorer):
+        axes += _weights_of(options.gru_language.complete_weights, "gru_weight", "gru_word_bonus")
     if isinstance(options.hotwords, Hotwords) and options.hotwords.alone:
         start = options.hotwords[min(options.hotwords.alone)]
         axes.append(Axis("hotword_boost", start, (0.0, 3.0, 6.0, 12.0), step=2.0, least=0.0, most=30.0))
     return axes
+
+
+def _weights_of(weights: LanguageWeights, weight: str, bonus: str) -> list[Axis]:
+    """The axes of a language model's weight and of its bonus of a word, by their names."""
+    return [
+        Axis(weight, weights.weight or 0.0, (0.0, 0.25, 0.5, 1.0, 1.5), step=0.2, least=0.0, most=4.0),
+        Axis(bonus, weights.word_bonus or 0.0, (-1.0, 0.0, 1.0, 2.0, 4.0), step=0.8, least=-8.0, most=16.0),
+    ]
 
 
 class Search:
