@@ -13,7 +13,7 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 # `make test EXTRAS=dev,peers` also brings PyTorch and ONNX Runtime, and the tests hold the cell against them.
 EXTRAS ?= dev
 
-.PHONY: quickstart quickstart-full taste test test-slow test-latest test-next docs lint types format wheel clean
+.PHONY: quickstart quickstart-full taste test test-slow test-latest test-next docs notebooks lint types format wheel clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python pipelines/quickstart.py
@@ -49,6 +49,10 @@ test-next:
 docs: $(VENV)/installed-docs
 	$(VENV)/bin/python scripts/make_docs.py
 
+# The notebooks of examples/, executed anew from their texts; the commit shows what has changed.
+notebooks: $(VENV)/installed-notebooks
+	cd examples/notebooks && for text in *.py; do ../../$(VENV)/bin/jupytext --to ipynb --execute $$text || exit 1; done
+
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
@@ -67,6 +71,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "speechgru needs Python 3.10, 3.11 or 3.12; set PYTHON=/path/to/python"; exit 2; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/installed-notebooks: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),notebooks]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
