@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -188,6 +188,36 @@ def require_file_place(path: str | Path) -> None:
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder; name a file to write")
     _refuse_device(path)
+
+
+def require_unread(paths: Iterable[str | Path], reads: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Refuses to write what the same command reads, such as a recording, which would be lost.
+
+    Args:
+        paths: the files to write.
+        reads: what is read; None is left out.
+
+    Raises:
+        UserError: one of the paths is one of these, by whatever name; names it.
+
+    Example:
+        >>> _ = Path("talk.txt").write_text("good morning")
+        >>> require_unread(["talk.srt"], reads=["talk.txt", None])
+        >>> require_unread(["./talk.txt"], reads=["talk.txt"])
+        Traceback (most recent call last):
+        speechgru.errors.UserError: ./talk.txt: is what this command reads, and would be lost; name another file
+    """
+    found = [path for path in paths if os.path.exists(path)]
+    if found:
+        read = {_identity(path) for path in reads if path is not None and os.path.exists(path)}
+        for path in found:
+            if _identity(path) in read:
+                raise UserError(f"{path}: is what this command reads, and would be lost; name another file")
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int]:
+    state = os.stat(path)
+    return state.st_dev, state.st_ino
 
 
 def _require_place(path: Path) -> None:

@@ -312,7 +312,7 @@ def test_a_manifest_s_recordings_are_aligned_each(bundle, tmp_path, run):
         Utterance(str(tmp_path / "two.wav"), cut, "abba cab", offset=0.0, segment=True),
         Utterance(str(tmp_path / "two.wav"), len(second_N) / RATE, "kid", offset=cut),
         Utterance(str(tmp_path / "gone.wav"), 1.0, "kid"),
-        Utterance(str(tmp_path / "two.wav"), 0.2, "abba cab kid leak", offset=0.0, segment=True),
+        Utterance(str(tmp_path / "two.wav"), 0.2, "abba cab kid leak", offset=0.1, segment=True),
     ]
     manifest = write_manifest(tmp_path / "m.jsonl", utterances)
     code, out, err = run("align", bundle, manifest, "--format", "ctm")
@@ -322,6 +322,35 @@ def test_a_manifest_s_recordings_are_aligned_each(bundle, tmp_path, run):
     assert "gone.wav" in err and "m.jsonl:4: 4 words need" in err
     code, _, err = run("align", bundle, manifest, "--format", "vtt", "--out", tmp_path / "folder")
     assert code == 2 and len(list((tmp_path / "folder").iterdir())) == 2
+
+
+def test_what_cannot_be_delivered_is_refused_before_anything_is_computed(bundle, tmp_path, run):
+    sounds = tmp_path / "sounds"
+    for name in ("a.wav", "more/a.wav"):
+        (sounds / name).parent.mkdir(parents=True, exist_ok=True)
+        (sounds / name).write_bytes(b"no sound: whoever computes first says so")
+    (sounds / "a.txt").write_text("Abba cab.")
+    manifest = write_manifest(sounds / "m.jsonl", [Utterance(str(sounds / "a.wav"), 1.0, "kid")] * 2)
+    before = {path: path.read_bytes() for path in sounds.rglob("*") if path.is_file()}
+    (tmp_path / "link.wav").hardlink_to(sounds / "a.wav")
+    wav, text, lost = sounds / "a.wav", sounds / "a.txt", "is what this command reads, and would be lost"
+    for arguments, message in (
+        (["transcribe", bundle, wav, "--format", "audacity", "--out", wav], f"a.wav: {lost}"),
+        (["transcribe", bundle, wav, "--format", "audacity", "--out", tmp_path / "link.wav"], f"link.wav: {lost}"),
+        (["align", bundle, wav, text, "--format", "audacity", "--out", wav], f"a.wav: {lost}"),
+        (["align", bundle, wav, text, "--format", "audacity", "--out", text], f"a.txt: {lost}"),
+        (["align", bundle, wav, text, "--format", "audacity", "--out", sounds], f"a.txt: {lost}"),
+        (["align", bundle, manifest, "--format", "ctm", "--out", manifest], f"m.jsonl: {lost}"),
+        (["align", bundle, manifest, "--format", "ctm", "--out", wav], f"a.wav: {lost}"),
+        (["align", bundle, manifest, "--out", tmp_path / "all.srt"], "srt holds one recording a file, and these are 2"),
+        (["transcribe", bundle, sounds, "--out", tmp_path / "all.srt"], "srt holds one recording a file"),
+        (["transcribe", bundle, sounds, "--format", "vtt"], "they would be printed one behind the other"),
+        (["transcribe", bundle, sounds, "--format", "vtt", "--out", tmp_path / "o"], "would be written as a.vtt"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "") and message in err and len(err.splitlines()) == 1, arguments
+    assert before == {path: path.read_bytes() for path in sounds.rglob("*") if path.is_file()}
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "sounds", "link.wav"}
 
 
 @pytest.mark.parametrize(

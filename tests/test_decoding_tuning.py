@@ -229,7 +229,17 @@ def test_the_command_writes_what_evaluate_and_transcribe_take(corpus, tmp_path, 
     assert json.loads(printed.out)["wer"] == pytest.approx(record["tuned"]["wer"])
     code, printed = run("transcribe", STREAMS, corpus / "0.wav", *model, "--decoding", out, "--json")
     assert code in (0, None) and json.loads(printed.out)[0]["error"] is None
+    names, same = tmp_path / "names.txt", corpus / "dev.jsonl"
+    names.write_text("abba\n")
+    before = same.read_bytes()
+    boosted = ["--hotwords", names, "--hotword", "bab=2"]
+    code, printed = run("tune", "--decoding", STREAMS, "--manifest", same, *boosted, "--out", tmp_path / "b.json")
+    assert code in (0, None), printed.err
+    assert f"--hotword bab=2 --hotwords {names} --decoding" in printed.err  # or they count not
     for arguments, message in [
+        (["tune", "--decoding", STREAMS, "--manifest", same, *boosted, "--out", same], f"{same}: is what this command"),
+        (["tune", "--decoding", STREAMS, "--manifest", same, *boosted, "--out", names], "names.txt: is what this"),
+        (["evaluate", STREAMS, "--manifest", same, "--report", same], f"{same}: is what this command reads"),
         (["tune"], "name a sweep file and its folder"),
         (["tune", "--decoding", STREAMS], "name the dev set (--manifest dev.jsonl)"),
         (["tune", "a.yaml", "--run", tmp_path / "s", "--lm"], "name a sweep file and its folder"),
@@ -238,6 +248,7 @@ def test_the_command_writes_what_evaluate_and_transcribe_take(corpus, tmp_path, 
     ]:
         code, printed = run(*arguments)
         assert code == 2 and message in " ".join(printed.err.split()), printed.err
+    assert same.read_bytes() == before and names.read_text() == "abba\n"
 
 
 def test_a_gru_language_model_is_tuned_by_itself_and_beside_an_n_gram(language):

@@ -21,7 +21,7 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver
+from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver, require_deliverable
 from speechgru.cli.transcribing import open_recognizer
 from speechgru.errors import UserError
 
@@ -51,6 +51,8 @@ def align(
     Recordings may be hours long. Times are seconds of the recording.
     Example: `speechgru align bundle talk.mp3 talk.txt --out talk.srt`
     """
+    from speechgru.utterances.manifest import read_manifest
+
     is_manifest = audio.suffix.lower() == _MANIFEST
     if not is_manifest and text is None:
         raise UserError(
@@ -63,6 +65,10 @@ def align(
     if as_json and (timed or out):
         raise UserError("--json prints all of it; leave out --format and --out, or take --format json --out FILE")
     asked = asked_format(timed, out)
+    if asked is not None:
+        utterances = read_manifest(audio) if is_manifest else []
+        read = [audio, text, *(utterance.audio_filepath for utterance in utterances)]
+        require_deliverable(asked, out, [*map(_name_of, utterances)] or [audio.stem], reads=read)
     recognizer = open_recognizer(bundle, form)
     room = import_module("speechgru.align")
     failed: Sequence[UserError] = ()

@@ -14,7 +14,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.decoding import describe_interval
-from speechgru.files import require_file_place
+from speechgru.files import require_file_place, require_unread
 
 
 def tune_the_beam(
@@ -39,6 +39,7 @@ def tune_the_beam(
     from speechgru.scoring.decoding_tuning import as_file, tune_decoding
 
     require_file_place(out)
+    require_unread([out], [recogniser, manifest, hotwords, language_model, gru_language_model])
     options = options_from_lists(
         beam_width=beam_width or USUAL_BEAM_WIDTH,
         hotwords=hotword or (),
@@ -95,4 +96,7 @@ def tune_the_beam(
     )
     given: list[str | Path] = ["--lm"] if lm else ["--language-model", language_model] if language_model else []
     given += ["--gru-language-model", gru_language_model] if gru_language_model else []
+    given += [part for phrase in hotword or () for part in ("--hotword", phrase)]
+    given += ["--hotwords", hotwords] if hotwords else []
+    given += ["--form", form] if form else []
     print_next("evaluate", recogniser, "--manifest", test, *given, "--decoding", out)

@@ -46,7 +46,7 @@ from speechgru.cli.decoding import (
     describe_interval,
     rejection_table,
 )
-from speechgru.files import require_file_place
+from speechgru.files import require_file_place, require_unread
 
 
 @app.command()
@@ -97,6 +97,7 @@ def evaluate(
 
     if report is not None:
         require_file_place(report)
+        require_unread([report], [run_or_bundle, manifest, hotwords, phrases, grammar_file, language_model, settings])
     decoding = options_from_lists(
         beam_width=beam_width,
         hotwords=hotword or (),

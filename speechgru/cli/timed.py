@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +38,7 @@ def asked_format(form: str | None, out: Path | None) -> TimedFormat | None:
 
     if form is None and out is None:
         return None
-    is_folder = out is not None and (out.is_dir() or not out.suffix)
+    is_folder = out is not None and _is_folder(out)
     found = format_of(None if is_folder else out, form)
     if found is None:
         raise UserError(f"{out}: is a folder's name, which does not say the form; add --format {'|'.join(FORMATS)}")
@@ -45,42 +47,67 @@ def asked_format(form: str | None, out: Path | None) -> TimedFormat | None:
     return found
 
 
+def require_deliverable(
+    form: TimedFormat, out: Path | None, names: Sequence[str], *, reads: Iterable[str | os.PathLike[str] | None] = ()
+) -> None:
+    """Refuses what could not be delivered, before anything is computed.
+
+    Args:
+        form: what `asked_format` gave.
+        out: as for `deliver`.
+        names: of the recordings, without suffix.
+        reads: what the command reads, which it shall not replace.
+
+    Raises:
+        UserError: the form holds one recording a file and there are several, two files would have one name, or one
+            would replace what is read.
+    """
+    from speechgru.files import require_unread
+
+    if out is None or not _is_folder(out):
+        if len(names) > 1 and not form.holds_several:
+            what = "--out names a file" if out else "they would be printed one behind the other"
+            raise UserError(
+                f"{form.name} holds one recording a file, and these are {len(names):,} where {what}; "
+                "name a folder: --out FOLDER"
+            )
+        if out is not None:
+            require_unread([out], reads)
+        return
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"{out}: two recordings would be written as {shorten(twice + form.suffix)}; rename one")
+    require_unread([out / f"{name}{form.suffix}" for name in names], reads)
+
+
+def _is_folder(out: Path) -> bool:
+    return out.is_dir() or not out.suffix
+
+
 def deliver(
     recordings: Sequence[TimedRecording], form: TimedFormat, out: Path | None, *, names: Sequence[str] | None = None
 ) -> None:
     """Prints recordings in a form, or writes them.
 
     Args:
-        recordings: one or more.
+        recordings: one or more, which `require_deliverable` let pass.
         form: what `asked_format` gave.
         out: a file; or a folder, which gets a file a recording; None prints.
         names: of the files in a folder, without suffix; else the recordings' own.
-
-    Raises:
-        UserError: the form holds one recording a file and there are several, or two files would have one name.
     """
     from speechgru.files import make_folder, write_text
     from speechgru.timed import timed_text
 
-    if out is None or (out.suffix and not out.is_dir()):
-        if len(recordings) > 1 and not form.holds_several:
-            what = "--out names a file" if out else "they would be printed one behind the other"
-            raise UserError(
-                f"{form.name} holds one recording a file, and these are {len(recordings):,} where {what}; "
-                "name a folder: --out FOLDER"
-            )
-        text = timed_text(recordings, form.name)
-        if out is None:
-            sys.stdout.write(text)
-        else:
-            write_text(out, text)
-            err.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
+    if out is None:
+        sys.stdout.write(timed_text(recordings, form.name))
+        return
+    if not _is_folder(out):
+        write_text(out, timed_text(recordings, form.name))
+        err.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
         return
     names = names or [Path(recording.audio_filepath).stem for recording in recordings]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise UserError(f"{out}: {len(twice):,} names would be two files', such as {shorten(twice[0])}; rename one")
     make_folder(out)
     for name, recording in zip(names, recordings, strict=True):
         write_text(out / f"{name}{form.suffix}", timed_text([recording], form.name))
-    err.print(f"wrote {len(names):,} files into {out}", markup=False, highlight=False, soft_wrap=True)
+    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    err.print(f"wrote {files} into {out}", markup=False, highlight=False, soft_wrap=True)

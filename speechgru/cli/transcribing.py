@@ -48,7 +48,7 @@ from speechgru.cli.decoding import (
     UnknownPenalty,
     WordBonus,
 )
-from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver
+from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver, require_deliverable
 from speechgru.errors import AudioError, UserError
 from speechgru.visible import visible_json
 
@@ -174,6 +174,9 @@ def transcribe(
         threshold=threshold,
     )
     asked = asked_format(timed, out)
+    if asked is not None:
+        files = files_of(audio or ())
+        require_deliverable(asked, out, [Path(path).stem for path in files], reads=files)
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
     recognizer = open_recognizer(bundle, form)
     if microphone:
