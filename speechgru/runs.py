@@ -20,9 +20,21 @@ import numpy as np
 
 from speechgru import jsonlines
 from speechgru.errors import BundleError
-from speechgru.files import atomic_path, open_file, read_text
+from speechgru.files import atomic_path, open_file, read_text, require_folder_place
 
 _VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
+
+
+def require_run_place(path: str | Path) -> None:
+    """Refuses a place that no run can be written to, to be asked before anything long is done.
+
+    Raises:
+        UserError: no folder can be there, or it is a bundle: commands would take the folder for the bundle still, and
+            the next export would replace all of it.
+    """
+    require_folder_place(path)
+    if (Path(path) / "bundle.json").is_file():
+        raise BundleError(f"{path}: is a bundle; give the run a folder of its own")
 
 
 @dataclass(frozen=True)

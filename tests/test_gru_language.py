@@ -242,7 +242,10 @@ def test_a_language_model_that_shall_rescore_is_asked_at_the_end_alone():
     found = [decode(LOG_PROBS_SV, vocabulary=MODEL.vocabulary, step_seconds=0.04, options=o) for o in (at_once, named)]
     assert found[0] == found[1]
     assert named.description == at_once.description and named.as_record()["rescore"] == ["gru"]
-    for listed, message in ((["grammar"], "rescore lists language and gru"), ("gru", "rescore lists")):
+    for listed, message in (
+        (["grammar"], "rescore lists language and gru, or one of them, got 'grammar'"),
+        ("gru", "rescore lists"),
+    ):
         with pytest.raises(UserError, match=message):
             DecodingOptions(beam_width=4, gru_language=SCORER, rescore=listed)
     with pytest.raises(UserError, match="rescore names language, and no such language model is given"):
@@ -338,10 +341,14 @@ def test_a_bundle_carries_it_as_it_carries_n_grams(tmp_path):
     assert decode(LOG_PROBS_SV, options=own, **kwargs) == decode(LOG_PROBS_SV, options=given, **kwargs) == expected
     weighted = options_from_lists(language=True, language_weight=0.1).with_language_of(lambda: scorer)
     assert weighted.language.weights.weight == 0.1
-    with pytest.raises(UserError, match="among the characters that this recogniser writes, and not among"):
+    with pytest.raises(
+        UserError, match=r"model\.gru: .* among the characters that this recogniser writes, and not among"
+    ):
         open_carried(path, LanguageWeights(), Spelling(str, Vocabulary("xyz")))
     (tmp_path / carried.file).write_bytes(carried.content[:-1])
     with pytest.raises(BundleError, match="is damaged"):
         language_of(tmp_path, {"language_model": carried.as_record()})
-    with pytest.raises(LanguageError, match="a GRU language model, which predicts labels and lists no words"):
+    with pytest.raises(
+        LanguageError, match=r"which predicts labels and lists no words; .* takes it \(--gru-language-model\)"
+    ):
         read_language_model(path)

@@ -69,8 +69,12 @@ def test_it_trains_resumes_and_says_what_it_made(run, recogniser, texts, tmp_pat
 def test_mistakes_end_in_one_line_each(run, recogniser, texts, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "other.txt").write_text("xyz\nzyx\n")
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
     trained = ("language", "train-gru", "--recogniser", recogniser, "--run", tmp_path / "run")
     for arguments, message in (
+        ((*trained[:-1], bundle, texts, *QUICK), "bundle: is a bundle; give the run a folder of its own"),
         ((*trained, tmp_path / "missing.txt"), "missing.txt: the text cannot be read"),
         ((*trained, tmp_path), "the text cannot be read"),
         ((*trained, tmp_path / "empty.txt"), "holds no text; write an utterance a line"),

@@ -11,7 +11,7 @@ import pytest
 from languages import TOY
 
 from speechgru.cli import console as cli
-from speechgru.decoding import DecodingOptions, LanguageScorer, LanguageWeights
+from speechgru.decoding import DecodingOptions, LanguageScorer, LanguageWeights, options_from_lists
 from speechgru.errors import BundleError, LanguageError, TextError, UserError
 from speechgru.language import read_language_model
 from speechgru.language.compact import pack
@@ -124,9 +124,13 @@ def test_a_model_whose_words_are_written_otherwise_is_refused(make_bundle, model
     recognizer = Recognizer(make_bundle())
     large = model.rewritten(str.upper)
     with pytest.raises(
-        TextError, match="the language model writes 'FAN' where this recogniser writes 'fan', and so most"
+        TextError, match="the language model: writes 'FAN' where this recogniser writes 'fan', and so most"
     ):
         recognizer.transcribe(np.ones(4000), 8000, DecodingOptions(beam_width=8, language=large))
+    (tmp_path / "large.ngram").write_bytes(pack(large))
+    options = options_from_lists(language_model=tmp_path / "large.ngram")
+    with pytest.raises(TextError, match=r"/large\.ngram: writes 'FAN' where"):
+        recognizer.transcribe(np.ones(4000), 8000, options)
     again = large.rewritten(str.lower)
     assert [list(again.scores(text)) for text in TEXTS] == [list(model.scores(text)) for text in TEXTS]
     with pytest.raises(
@@ -240,5 +244,7 @@ def test_a_mistake_is_one_message(run, tmp_path, monkeypatch, arguments, message
 
 def test_weights_without_a_model_are_refused(run, make_bundle):
     code, _, err = run("transcribe", make_bundle(), "a.wav", "--language-weight", 1)
-    assert code == 2 and "the weights of a language model are given, and no model; name its file" in err
+    assert (
+        code == 2 and "and no model; name its file (--language-model FILE), or use the recogniser's own (--lm)" in err
+    )
     assert math.isinf(LanguageWeights(unknown_penalty=math.inf).unknown_penalty)

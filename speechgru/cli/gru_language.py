@@ -18,7 +18,6 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.language import group
-from speechgru.files import require_folder_place
 
 #: What tells a key with its value from a file.
 _OVERRIDE = re.compile(r"(data|model|train)\.\w+=.*", re.DOTALL)
@@ -51,9 +50,10 @@ def train_gru(
     from speechgru.config.language import language_config
     from speechgru.language.gru import require_form
     from speechgru.language.labelled import require_texts
+    from speechgru.runs import require_run_place
     from speechgru.runtime.labels import labels_of
 
-    require_folder_place(run)
+    require_run_place(run)
     require_form(form)
     files = [text for text in texts if not _OVERRIDE.fullmatch(text)]
     overrides = [text for text in texts if _OVERRIDE.fullmatch(text)]

@@ -113,10 +113,10 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
-    from speechgru.runs import RunFolder
+    from speechgru.runs import RunFolder, require_run_place
 
     # Before TensorFlow is loaded, which takes seconds.
-    require_folder_place(run)
+    require_run_place(run)
     RunFolder(start).require().require_weights()
     for path in (recordings, *([general] if general else ()), *(replay or ())):
         if not path.exists():

@@ -55,9 +55,9 @@ def train(
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
     from speechgru.report.html import counted
-    from speechgru.runs import RunFolder
+    from speechgru.runs import RunFolder, require_run_place
 
-    require_folder_place(run)
+    require_run_place(run)
     settings = load_config(config, overrides or ())
     # Before TensorFlow is loaded, which takes seconds.
     require_files(settings)

@@ -34,6 +34,7 @@ class GRULanguageScorer(WeightedScorer):
     Args:
         model: the language model.
         weights: what it counts.
+        name: its file's, for messages.
 
     Example:
         >>> from speechgru.language import GRULayer
@@ -54,6 +55,7 @@ class GRULanguageScorer(WeightedScorer):
 
     model: GRULanguageModel
     weights: LanguageWeights = field(default_factory=LanguageWeights)
+    name: str = field(default="the GRU language model", compare=False)
 
     @property
     def complete_weights(self) -> LanguageWeights:
@@ -74,14 +76,14 @@ class GRULanguageScorer(WeightedScorer):
         return {"gru_language_model": {"model": self.model.description, "weight": weight, "word_bonus": bonus}}
 
     def weighted(self, weights: LanguageWeights) -> GRULanguageScorer:
-        return GRULanguageScorer(self.model, weights.over(self.weights))
+        return dataclasses.replace(self, weights=weights.over(self.weights))
 
     def prepared(self, spelling: Spelling) -> GRULanguageScorer:
-        _require_labels(self.model, spelling.vocabulary)
+        _require_labels(self.model, spelling.vocabulary, self.name)
         return self
 
     def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
-        _require_labels(self.model, vocabulary)
+        _require_labels(self.model, vocabulary, self.name)
         return _compile(self.model, *self._numbers, vocabulary, blank_id)
 
 
@@ -109,7 +111,7 @@ def gru_language_from(path: str | Path | None, weights: LanguageWeights) -> GRUL
         UserError: the file cannot be read, or weights are given and no model.
     """
     if path is not None:
-        return GRULanguageScorer(GRULanguageModel.load(path), weights)
+        return GRULanguageScorer(GRULanguageModel.load(path), weights, str(path))
     if weights != LanguageWeights():
         raise UserError(
             "the weights of a GRU language model are given, and no model; name its file (--gru-language-model FILE)"
@@ -139,7 +141,7 @@ def _openings(vocabulary: Vocabulary) -> np.ndarray:
     return np.stack([is_first_V, is_any_V & ~is_space_V])
 
 
-def _require_labels(model: GRULanguageModel, vocabulary: Vocabulary) -> None:
+def _require_labels(model: GRULanguageModel, vocabulary: Vocabulary, name: str) -> None:
     """Whether a model knows every label of a recogniser.
 
     Raises:
@@ -148,15 +150,14 @@ def _require_labels(model: GRULanguageModel, vocabulary: Vocabulary) -> None:
     advice = "train one for this recogniser (`speechgru language train-gru --recogniser`)"
     if model.vocabulary.unit != vocabulary.unit:
         raise UserError(
-            f"the GRU language model predicts {model.vocabulary.unit}s, and this recogniser writes {vocabulary.unit}s; "
-            f"{advice}"
+            f"{name}: predicts {model.vocabulary.unit}s, and this recogniser writes {vocabulary.unit}s; {advice}"
         )
     known = set(model.vocabulary.entries)
     missing = [entry for entry in vocabulary.written.entries if entry not in known]
     if missing:
         raise UserError(
-            f"{describe_characters(missing)} among the {vocabulary.unit}s that this recogniser writes, and not among "
-            f"those of the GRU language model; {advice}"
+            f"{name}: {describe_characters(missing)} among the {vocabulary.unit}s that this recogniser writes, and not "
+            f"among those that it predicts; {advice}"
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class LanguageScorer(WeightedScorer):
     Args:
         model: the language model; None stands for the one that the recogniser carries.
         weights: what it counts.
+        name: its file's, for messages.
 
     Example:
         >>> LanguageScorer(None).description
@@ -123,6 +124,7 @@ class LanguageScorer(WeightedScorer):
 
     model: LanguageModel | None
     weights: LanguageWeights = LanguageWeights()
+    name: str = field(default="the language model", compare=False)
 
     @property
     def complete_weights(self) -> LanguageWeights:
@@ -152,7 +154,7 @@ class LanguageScorer(WeightedScorer):
             raise UserError(
                 "this recogniser carries no language model; give one (--language-model FILE), or export it with one"
             )
-        _require_spelling(self.model, spelling)
+        _require_spelling(self.model, spelling, self.name)
         return self
 
     def compile(self, vocabulary: Vocabulary, *, blank_id: int = BLANK_ID) -> PrefixScorer:
@@ -163,7 +165,7 @@ class LanguageScorer(WeightedScorer):
         return _compile(self.model, self.complete_weights, vocabulary, blank_id)
 
 
-def _require_spelling(model: LanguageModel, spelling: Spelling) -> None:
+def _require_spelling(model: LanguageModel, spelling: Spelling, name: str) -> None:
     """Makes sure that a model's words are written as the recogniser writes them: others could never be found.
 
     Raises:
@@ -177,7 +179,7 @@ def _require_spelling(model: LanguageModel, spelling: Spelling) -> None:
     changed = [word for word in sample if spelling.normalize(word) != word]
     if len(changed) > len(sample) / 2:
         raise TextError(
-            f"the language model writes {quoted(changed[0])} where this recogniser writes "
+            f"{name}: writes {quoted(changed[0])} where this recogniser writes "
             f"{quoted(spelling.normalize(changed[0]))}, and so most of its words; train it by the recogniser's "
             "text rules (`speechgru language train --rules`), or rewrite it (`speechgru language convert --rules`)"
         )
@@ -210,13 +212,13 @@ def language_from(is_own: bool, path: str | Path | None, weights: LanguageWeight
         UserError: the file cannot be read, or weights are given and no model.
     """
     if path is not None:
-        return LanguageScorer(read_language_model(path), weights)
+        return LanguageScorer(read_language_model(path), weights, str(path))
     if is_own:
         return LanguageScorer(None, weights)
     if weights != LanguageWeights():
         raise UserError(
             "the weights of a language model are given, and no model; name its file (--language-model FILE), or use "
-            "the recogniser's own (--language)"
+            "the recogniser's own (--lm)"
         )
     return None
 

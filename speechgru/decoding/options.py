@@ -153,7 +153,8 @@ class DecodingOptions:
             UserError: one is not, or is none.
         """
         if isinstance(self.rescore, str) or not set(self.rescore) <= _LANGUAGES.keys():
-            raise UserError(f"rescore lists {' and '.join(_LANGUAGES)}, or one of them, got {self.rescore!r}")
+            given = self.rescore if isinstance(self.rescore, str) else ", ".join(map(str, self.rescore))
+            raise UserError(f"rescore lists {' and '.join(_LANGUAGES)}, or one of them, got {given!r:.60}")
         object.__setattr__(self, "rescore", tuple(dict.fromkeys(self.rescore)))
         for name in self.rescore:
             if getattr(self, _LANGUAGES[name]) is None:

@@ -36,7 +36,10 @@ def read_language_model(path: str | Path, *, progress: Progress = silent) -> Lan
         if mark.startswith(MARK):
             return read_kenlm(path)
         if mark.startswith(GRU_MARK):
-            raise LanguageError(f"{path}: a GRU language model, which predicts labels and lists no words")
+            raise LanguageError(
+                f"{path}: a GRU language model, which predicts labels and lists no words; the recogniser that it was "
+                "trained for takes it (--gru-language-model), and its run's history.jsonl says how well it predicts"
+            )
     if not mark.strip():
         raise LanguageError(f"{path}: is empty; give a language model (ARPA, KenLM's, or .ngram)")
     return read_arpa(path, progress=progress)

@@ -20,11 +20,11 @@ LANGUAGE_ENTRY = "speechgru_language_model"
 
 def _ngram(content: memoryview, name: str, weights: LanguageWeights) -> Scorer:
     # The bundle's own checksum has been looked at.
-    return LanguageScorer(unpack(content, name=name, verify=False)[0], weights)
+    return LanguageScorer(unpack(content, name=name, verify=False)[0], weights, name)
 
 
 def _gru(content: memoryview, name: str, weights: LanguageWeights) -> Scorer:
-    return GRULanguageScorer(GRULanguageModel.unpack(bytes(content), name=name), weights)
+    return GRULanguageScorer(GRULanguageModel.unpack(bytes(content), name=name), weights, name)
 
 
 #: What reads each kind of language model: a function of the file's bytes, its name for messages, and the weights.
