@@ -275,7 +275,7 @@ def test_long_sentences_are_cut_at_pauses_and_short_ones_joined(bundle, book):
 def test_a_text_of_another_recording_is_refused(bundle, book, tmp_path):
     rng = np.random.default_rng(9)
     (tmp_path / "other.txt").write_text("\n".join(sentence(rng) for _ in range(20)))
-    with pytest.raises(UserError, match="recognises too little of this text"):
+    with pytest.raises(UserError, match=r"my book\.wav and .*other\.txt: the model recognises too little of this text"):
         segment(Recognizer(bundle), book[0], tmp_path / "other.txt")
 
 
@@ -330,6 +330,7 @@ def test_what_cannot_be_delivered_is_refused_before_anything_is_computed(bundle,
         (sounds / name).parent.mkdir(parents=True, exist_ok=True)
         (sounds / name).write_bytes(b"no sound: whoever computes first says so")
     (sounds / "a.txt").write_text("Abba cab.")
+    (sounds / "a.jsonl").write_text("Abba cab.")
     manifest = write_manifest(sounds / "m.jsonl", [Utterance(str(sounds / "a.wav"), 1.0, "kid")] * 2)
     before = {path: path.read_bytes() for path in sounds.rglob("*") if path.is_file()}
     (tmp_path / "link.wav").hardlink_to(sounds / "a.wav")
@@ -340,6 +341,7 @@ def test_what_cannot_be_delivered_is_refused_before_anything_is_computed(bundle,
         (["align", bundle, wav, text, "--format", "audacity", "--out", wav], f"a.wav: {lost}"),
         (["align", bundle, wav, text, "--format", "audacity", "--out", text], f"a.txt: {lost}"),
         (["align", bundle, wav, text, "--format", "audacity", "--out", sounds], f"a.txt: {lost}"),
+        (["segment", bundle, wav, sounds / "a.jsonl", "--out", sounds], f"a.jsonl: {lost}"),
         (["align", bundle, manifest, "--format", "ctm", "--out", manifest], f"m.jsonl: {lost}"),
         (["align", bundle, manifest, "--format", "ctm", "--out", wav], f"a.wav: {lost}"),
         (["align", bundle, manifest, "--out", tmp_path / "all.srt"], "srt holds one recording a file, and these are 2"),

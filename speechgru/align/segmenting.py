@@ -139,7 +139,10 @@ def segment(
         raise UserError(f"{text}: holds no sentence that the model can write")
     listened = listen(recognizer, audio, channel=channel)
     labels = [known.labels for _, known in units]
-    matches = find_units(listened.log_probs_SV, labels, progress=progress)
+    try:
+        matches = find_units(listened.log_probs_SV, labels, progress=progress)
+    except UserError as error:
+        raise UserError(f"{audio} and {text}: {error}") from error
     for (places, _), match in zip(units, matches, strict=True):
         if match is None:
             reason = "is not spoken, or the model does not find it for sure"

@@ -143,10 +143,11 @@ def segment(
     and listed in NAME_left_out.json. The recording stays as it is.
     Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
     """
-    from speechgru.files import require_folder_place
+    from speechgru.files import require_folder_place, require_unread
     from speechgru.utterances.manifest import require_storable
 
     require_folder_place(out)
+    require_unread([out / f"{audio.stem}.jsonl", out / f"{audio.stem}_left_out.json"], [audio, text])
     require_storable(str(audio))
     recognizer = open_recognizer(bundle, form)
     room = import_module("speechgru.align")
