@@ -603,6 +603,20 @@ def test_vctk_chooses_a_microphone_and_leaves_out_who_has_no_texts(trees, tmp_pa
     assert notes_of(tmp_path / "out")["notes"] == ["microphone 2 has no recordings of s5"]
 
 
+def test_vctk_is_published_without_some_recordings_of_one_person(copy, tmp_path):
+    source = copy("vctk")
+    for path in [*source.rglob("p228_*")]:
+        path.rename(path.with_name(path.name.replace("p228", "p362")))
+    (source / "wav48_silence_trimmed" / "p228" / "p362_002_mic1.flac").unlink()
+    splits = lines_of(prepare("vctk", tmp_path / "out", source=source))
+    assert sum(line.speaker == "p362" for each in splits.values() for line in each) == 1
+    said = "left out by rule: 1 (of p315, who has no texts), 1 (of p362, some of whose sentences the corpus has no"
+    assert notes_of(tmp_path / "out")["notes"] == [f"{said} recordings of)"]
+    (source / "wav48_silence_trimmed" / "p227" / "p227_002_mic1.flac").unlink()  # anybody else's is a fault
+    with pytest.raises(CorpusError, match=r"1 faults of this copy.*p227_002_mic1\.flac: no such recording"):
+        prepare("vctk", tmp_path / "other", source=source)
+
+
 def test_ljspeech_divides_chapters_and_knows_no_quotes(trees, tmp_path):
     splits = lines_of(prepare("ljspeech", tmp_path / "out", source=trees("ljspeech")))
     chapters = [{line.utterance_id[:5] for line in lines} for lines in splits.values()]
