@@ -100,6 +100,49 @@ def test_sets_are_named_where_their_names_are_not_the_usual(tree, tmp_path):
         prepare("kaldi", tmp_path / "out", source=source / "data", train=["train_clean"], dev=["missing"])
 
 
+def test_sets_that_are_not_read_are_said_and_train_is_never_missing_in_silence(tree, tmp_path):
+    _, source = tree("kaldi")
+    data = source / "data"
+    (data / "dev").rename(data / "train_dev")
+    prepare("kaldi", tmp_path / "out", source=source)
+    said = "not read: train_dev; train=NAME dev=NAME test=NAME say which is which"
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["notes"][0] == said
+    (data / "train").rename(data / "train_nodev")
+    message = r"data: holds test, nothing that is called train, and train_dev, train_nodev; say .* '.*' train=NAME"
+    refuse("kaldi", source, tmp_path / "none", message)
+    assert not (tmp_path / "none").exists()
+    manifests = prepare("kaldi", tmp_path / "test", source=source, test=["data/test"])  # asked for alone
+    assert list(manifests) == ["test"]
+
+
+def test_a_set_is_named_once(tree, tmp_path):
+    _, source = tree("kaldi")
+    message = r"kaldi: .*data/train is named for train and again for dev; name it once"
+    refuse("kaldi", source / "data", tmp_path / "out", message, train=["train"], dev=["train"])
+    message = "is named for train and again for train"
+    refuse("kaldi", source / "data", tmp_path / "out", message, train=["train", "./train/"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "of", "name"),
+    [
+        ("kaldi", "data/train", "odd [(*"),
+        ("nemo", "*train*.json", "odd [(*.json"),
+        ("lhotse cuts", "*cuts_train*", "my_cuts_odd-(*.jsonl.gz"),
+        ("audiofolder csv", "**/train", "odd [(*"),
+        ("parquet", "**/train*.parquet", "odd [(*.parquet"),
+        ("deepspeech", "train.csv", "odd [(*.csv"),
+    ],
+)
+def test_a_further_set_is_said_whatever_its_name(layout, of, name, tree, tmp_path):
+    corpus, source = tree(layout)
+    first = min(source.glob(of))
+    (shutil.copytree if first.is_dir() else shutil.copy)(first, first.with_name(name))
+    assert facts(prepare(corpus, tmp_path / "out", source=source)) == layouts.expected()
+    note = json.loads((tmp_path / "out" / "prepared.json").read_text())["notes"][0]
+    assert note == f"not read: {name}; train=NAME dev=NAME test=NAME say which is which"
+
+
 def test_one_set_alone_is_train_and_a_share_of_its_people_dev(tree, tmp_path):
     _, source = tree("kaldi")
     manifests = prepare("kaldi", tmp_path / "out", source=source / "data" / "train", dev_share=0.3)

@@ -12,6 +12,7 @@ set that is a program (`NAME.py`) is not run. Layout: the documentation of `data
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -97,8 +98,9 @@ def _usual_sets(folder: Path, name: str) -> Sequence[Path]:
             return [folder] if folder.suffix in _PACKED else []
         packed = sorted(path for suffix in _PACKED for path in folder.glob(f"*{suffix}"))
         return packed or ([folder] if _metadata(folder) else [])
-    named = re.compile(rf"{name}(-\d+-of-\d+|[-_.]\d+|)({'|'.join(map(re.escape, _PACKED))})")
-    files = sorted(path for path in folder.glob(f"{name}*") if named.fullmatch(path.name) and path.is_file())
+    named = re.compile(rf"{re.escape(name)}(-\d+-of-\d+|[-_.]\d+|)({'|'.join(map(re.escape, _PACKED))})")
+    there = folder.glob(f"{glob.escape(name)}*")
+    files = sorted(path for path in there if named.fullmatch(path.name) and path.is_file())
     _require_all(folder, files)
     return files or (_usual_sets(folder / name, "") if (folder / name).is_dir() else [])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -71,7 +73,7 @@ def prepare_sets(
     source = source.expanduser().absolute()
     if not source.exists():
         raise CorpusError(f"{source}: no such file or folder; name {kind}, or a folder of them")
-    sets = _find_sets(corpus, source, given, usual, within, kind)
+    sets, unread = _find_sets(corpus, source, given, usual, within, kind)
     if dev_share and "dev" in sets:
         raise CorpusError(f"{corpus}: dev is {sets['dev'][0]}; leave dev_share out, or name no dev")
     extraction = Extraction(out / "audio", progress=progress)
@@ -88,7 +90,8 @@ def prepare_sets(
         if not utterances:
             where = sets.get(split, sets.get("train", [source]))
             raise CorpusError(f"{some(where)}: no utterance for {split}{_all_faulty(faults)}")
-    notes = [*faults.notes, *([extraction.note] if extraction.note else [])]
+    others = [f"not read: {some(unread)}; train=NAME dev=NAME test=NAME say which is which"] if unread else []
+    notes = [*others, *faults.notes, *([extraction.note] if extraction.note else [])]
     if faults.reasons:
         notes.append(f"left out: {len(faults.reasons):,} utterances; {NOTES_NAME} names them")
     manifests = {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in SPLITS if split in splits}
@@ -116,28 +119,74 @@ def _find_sets(
     usual: Usual,
     within: Sequence[str],
     kind: str,
-) -> dict[str, list[Path]]:
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """The sets by split, and the names of those beside them that have no usual name.
+
+    Raises:
+        CorpusError: there is no set, none for train among several, or one stands twice.
+    """
     named = {split: list(names) for split, names in given.items() if names}
     if named:
         base = source if source.is_dir() else source.parent
-        return {split: [_named_set(base, name, split, usual, kind) for name in names] for split, names in named.items()}
+        sets = {split: [_named_set(base, name, split, usual, kind) for name in names] for split, names in named.items()}
+        _refuse_twice(corpus, sets)
+        return sets, []
     for folder in (source / each for each in within):
         found: dict[str, list[Path]] = {}
         for split, names in USUAL.items():
-            sets = next((sets for name in names if (sets := usual(folder, name))), None)
-            if sets:
-                found[split] = list(sets)
+            paths = next((paths for name in names if (paths := usual(folder, name))), None)
+            if paths:
+                found[split] = list(paths)
         if found:
-            return found
+            unread = _unread(folder, usual, found)
+            if unread and "train" not in found:
+                raise CorpusError(
+                    f"{folder}: holds {' and '.join(found)}, nothing that is called train, and {some(unread)}; "
+                    f"{_which(corpus, source)}"
+                )
+            return found, unread
     alone = list(usual(source, ""))
     if alone:
-        return {"train": alone}
+        return {"train": alone}, []
     there = sorted(path.name for path in source.iterdir() if not path.name.startswith(".")) if source.is_dir() else []
     raise CorpusError(
         f"{source}: is not {kind}, and holds none that is called train, dev or test (it has "
-        f"{some(there) or 'nothing'}); say which is which: speechgru prepare {corpus} "
-        f"--source {source} train=NAME dev=NAME test=NAME"
+        f"{some(there) or 'nothing'}); {_which(corpus, source)}"
     )
+
+
+def _which(corpus: str, source: Path) -> str:
+    return (
+        f"say which is which: speechgru prepare {corpus} --source {shlex.quote(str(source))} train=NAME dev=NAME "
+        "test=NAME"
+    )
+
+
+def _unread(folder: Path, usual: Usual, found: Mapping[str, Sequence[Path]]) -> list[str]:
+    """The names of a folder's sets that are no split's, as `train_nodev` beside `test`."""
+    read = {path for paths in found.values() for path in paths}
+    unread = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name.partition(".")[0]
+        with contextlib.suppress(CorpusError):  # an incomplete one that nobody asked for
+            named = [list(usual(folder, each)) for each in (name, name.rpartition("_")[2]) if each]
+            if path not in read and [path] in named:
+                unread.append(path.name)
+    return unread
+
+
+def _refuse_twice(corpus: str, sets: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a set that is named for two splits, or twice for one.
+
+    Raises:
+        CorpusError: names it.
+    """
+    split_of: dict[Path, str] = {}
+    for split, paths in sets.items():
+        for path in paths:
+            if (other := split_of.get(path.resolve())) is not None:
+                raise CorpusError(f"{corpus}: {path} is named for {other} and again for {split}; name it once")
+            split_of[path.resolve()] = split
 
 
 def _named_set(base: Path, name: str, split: str, usual: Usual, kind: str) -> Path:
