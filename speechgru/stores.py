@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from speechgru.errors import CorpusError, UserError
 from speechgru.files import ANY_SIZE, atomic_path, sha256_of
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 #: Attempts at a time, and the seconds before the second; each further wait is twice as long.
 _ATTEMPTS, _WAIT_SECONDS = 5, 0.5
 #: What another attempt does not change.
@@ -61,7 +61,7 @@ class Store:
         url: its address.
 
     Raises:
-        UserError: fsspec, or what it needs for this kind of store, is not installed.
+        UserError: the address names no place, or fsspec, or what it needs for this kind of store, is not installed.
 
     Example:
         >>> store = Store("memory://example/shards")
@@ -73,6 +73,8 @@ class Store:
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
+        if is_remote(url) and not is_remote(self.url):
+            raise UserError(f"{url}: names no place; write a bucket and a folder, such as s3://bucket/shards")
         try:
             import fsspec
 

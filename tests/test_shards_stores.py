@@ -226,6 +226,15 @@ def test_an_address_that_is_none_is_one_message(address):
         Store(address)
 
 
+@pytest.mark.parametrize("address", ["s3://", "memory:///"])
+def test_an_address_without_a_place_is_no_folder_here(address, tones, run_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in ((tones / "train.jsonl", "--out", address), ("--verify", address), ("--merge", address)):
+        code, _, said = run_command("shard", *arguments)
+        assert code == 2 and f"{address}: names no place" in said
+    assert not list(tmp_path.glob("s3*"))
+
+
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +308,29 @@ def test_a_missing_unfinished_damaged_or_foreign_part_is_named(parts, tones, con
         merge(parts)
     with pytest.raises(CorpusError, match="holds no parts"):
         merge(tmp_path / "nothing")
+
+
+def test_parts_that_are_not_merged_are_named_by_all_that_read_shards(tones, config, tmp_path, run_command):
+    save_config(tmp_path / "small.yaml", alone(config))
+    out = tmp_path / "parts"
+    said = []
+    for number in (1, 2):
+        command = ("shard", tones / "train.jsonl", "--config", tmp_path / "small.yaml", "--out", out)
+        code, *printed = run_command(*command, "--part", f"{number}/2")
+        assert code == 0
+        said.append("".join(printed))
+    assert f"{out}: lacks 1 of 2 parts: 2/2; pack them with --part" in said[0] and "next:" not in said[0]
+    assert f"next: speechgru shard --merge {out}" in said[1]
+    message = f"holds parts that are not merged; `speechgru shard --merge {out}` makes shards of them"
+    with pytest.raises(CorpusError, match=message):
+        verify(out)
+    data = config.data.model_copy(update={"train": (str(out),)})
+    with pytest.raises(CorpusError, match=message):
+        open_corpus(config.model_copy(update={"data": data}))
+    (out / "part-00001-of-00002" / "shards.json").unlink()
+    data = config.data.model_copy(update={"train": (str(out / "part-00001-of-00002"),)})
+    with pytest.raises(CorpusError, match=r"the shards are not finished \(no shards\.json\)"):
+        open_corpus(config.model_copy(update={"data": data}))
 
 
 def test_parts_are_asked_for_rightly(tones, config, tmp_path):

@@ -343,7 +343,12 @@ def _print_shards(summary: Any, config: Path | None, *, as_json: bool, merge_in:
             soft_wrap=True,
         )
     if merge_in is not None:
-        print_next("shard", "--merge", merge_in)
+        try:
+            import_module("speechgru.shards.merge").find_parts(merge_in)
+        except CorpusError as error:  # others are still to be packed
+            terminal.print(str(error), soft_wrap=True, highlight=False, markup=False)
+        else:
+            print_next("shard", "--merge", merge_in)
     else:
         print_next("train", config or "CONFIG.yaml", "--run", "RUN", f"data.train={summary.out}")
 

@@ -17,8 +17,9 @@ from speechgru.config.sections import RunConfig
 from speechgru.dataset.sampling import Part
 from speechgru.errors import ConfigError, UserError
 from speechgru.progress import Progress, silent
+from speechgru.shards.places import is_of_shards
 from speechgru.shards.reader import Shards
-from speechgru.shards.records import SUMMARY_NAME, Form
+from speechgru.shards.records import Form
 from speechgru.shards.settings import require_fit
 from speechgru.stores import is_remote
 from speechgru.text import Vocabulary, shown, words_of_marks
@@ -225,7 +226,7 @@ def open_corpus(
     packed = {
         path: Shards.open(path, cache=config.data.cache_folder, cache_gigabytes=config.data.cache_gigabytes)
         for path in config.data.train
-        if is_remote(path) or (Path(path) / SUMMARY_NAME).is_file()
+        if is_of_shards(path)
     }
     for shards in packed.values():
         require_fit(shards, config)

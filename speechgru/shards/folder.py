@@ -166,6 +166,10 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         if summary.pop("checksum", None) != _checksum(summary):
             raise CorpusError(f"{file}: is damaged (its checksum is wrong); copy it again or pack the shards again")
     except FileNotFoundError:
+        if place.has_parts():
+            raise CorpusError(
+                f"{path}: holds parts that are not merged; `speechgru shard --merge {path}` makes shards of them"
+            ) from None
         if place.has_shards():
             raise CorpusError(
                 f"{path}: the shards are not finished (no {SUMMARY_NAME}); run the same `speechgru shard` command "

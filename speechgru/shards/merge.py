@@ -55,7 +55,7 @@ def merge(folder: str | Path, *, progress: Progress = silent) -> ShardSummary:
         CorpusError: a part is missing, unfinished, damaged, or of another corpus; names it.
         UserError: too many utterances cannot be used, or the folder cannot be written.
     """
-    parts = _find_parts(folder)
+    parts = find_parts(folder)
     summaries = {part: read_summary(_at(folder, part.folder)) for part in parts}
     _require_one_corpus(folder, summaries)
     places = [place_of(_at(folder, part.folder)) for part in parts]
@@ -109,8 +109,11 @@ def _at(folder: str | Path, name: str) -> str | Path:
     return joined(folder, name) if isinstance(folder, str) and is_remote(folder) else Path(folder) / name
 
 
-def _find_parts(folder: str | Path) -> list[Part]:
+def find_parts(folder: str | Path) -> list[Part]:
     """The parts of a folder, all that there must be.
+
+    Args:
+        folder: where they are, on a disk or a store.
 
     Raises:
         CorpusError: there is none, one is missing, or they are of two divisions.

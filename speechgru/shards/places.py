@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from speechgru.files import ANY_SIZE, make_folder, read_file, sha256_of
-from speechgru.shards.records import OPEN_FILES, ShardFile
+from speechgru.shards.records import OPEN_FILES, SUMMARY_NAME, ShardFile
 from speechgru.stores import Store, cache_folder, is_remote, joined, remove_quietly
 
 #: The names of shards.
 SHARDS = "shard-*.tfrecord"
+PARTS = "part-*-of-*"
 
 
 class Place(Protocol):
@@ -36,8 +37,19 @@ class Place(Protocol):
     def has_shards(self) -> bool:
         """Whether there are shards, be they finished or not."""
 
+    def has_parts(self) -> bool:
+        """Whether there are parts that several machines packed."""
+
     def local(self, shard: ShardFile) -> str:
         """The path of a shard's records on this machine's disk."""
+
+
+def is_of_shards(path: str) -> bool:
+    """Whether a path is of shards, also of such as are unfinished or not merged, which reading them says."""
+    if is_remote(path) or os.path.isfile(os.path.join(path, SUMMARY_NAME)):
+        return True
+    place = _Local(Path(path))
+    return place.has_shards() or place.has_parts()
 
 
 def place_of(folder: str | Path, *, cache: str | Path | None = None, cache_gigabytes: float = 20.0) -> Place:
@@ -73,6 +85,9 @@ class _Local:
 
     def has_shards(self) -> bool:
         return any(self._folder.glob(SHARDS))
+
+    def has_parts(self) -> bool:
+        return any(self._folder.glob(PARTS))
 
     def local(self, shard: ShardFile) -> str:
         return os.path.join(self._folder, shard.file)
@@ -111,6 +126,9 @@ class _Remote:
 
     def has_shards(self) -> bool:
         return bool(self._store.names(SHARDS))
+
+    def has_parts(self) -> bool:
+        return bool(self._store.names(PARTS))
 
     def local(self, shard: ShardFile) -> str:
         path = self._cache / f"{shard.sha256}.tfrecord"
