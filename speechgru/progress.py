@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 #: Called as ``progress(stage, done, total, note)``: the stage in words, units done, units in all, and a short note
-#: ("loss 3.2, dev WER 12 %"), empty where there is nothing to add. A stage of 0 units with a note is a message.
+#: ("loss 3.2, dev WER 12 %"), empty where there is nothing to add. A stage of 0 units with a note is a message, and
+#: without one of a number of units that is not known yet.
 Progress = Callable[[str, int, int, str], None]
 
 
@@ -32,10 +33,10 @@ def line_progress(write: Callable[[str], None], *, every_seconds: float = 10.0) 
             return
         now = time.monotonic()
         left = paces.setdefault(stage, Pace()).seconds_left(done, total, now=now)
-        if done >= total or now - last.setdefault(stage, now) >= every_seconds:
+        if 0 < total <= done or now - last.setdefault(stage, now) >= every_seconds:
             last[stage] = now
             notes = [note, f"about {rough_duration(left)} left" if left else ""]
-            write(", ".join([f"{stage}: {done:,} of {total:,}", *filter(None, notes)]))
+            write(", ".join([f"{stage}: {done:,}{f' of {total:,}' if total else ''}", *filter(None, notes)]))
 
     return report
 

@@ -871,6 +871,16 @@ def test_lines_of_progress_are_few(monkeypatch):
     ]
 
 
+def test_progress_without_a_known_number_tells_what_is_done(monkeypatch):
+    lines = []
+    report = line_progress(lines.append)
+    times = iter((0.0, 5.0, 11.0, 12.0))
+    monkeypatch.setattr("speechgru.progress.time.monotonic", lambda: next(times))
+    for done in (0, 100, 1200, 1300):
+        report("reading recordings", done, 0)
+    assert lines == ["reading recordings: 1,200"]
+
+
 def test_a_stage_of_no_units_is_a_message():
     lines = []
     line_progress(lines.append)("starting from another run", 0, 0, "weights of base")

@@ -727,3 +727,10 @@ def test_musan_and_rirs_noises_are_noise_and_rooms(trees, tmp_path):
         ("large", 1), ("large", 2), ("large", 3), ("air_aula", None),
     ]  # fmt: skip
     assert [line.channel for line in splits["noise"]] == [None, 1, 2]
+
+
+def test_after_noise_alone_no_command_would_train(trees, tmp_path, run_command):
+    code, _, said = run_command("prepare", "musan", "--source", trees("musan"), "--out", tmp_path / "musan")
+    assert code == 0 and "next: speechgru check" in said
+    code, _, said = run_command("check", *sorted((tmp_path / "musan").glob("*.jsonl")))
+    assert code == 1 and "next:" not in said

@@ -301,8 +301,8 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int, s
                     err.print(f"{stage}: {note}", highlight=False, markup=False, soft_wrap=True)
                     return
                 if stage not in tasks:
-                    tasks[stage] = bars.add_task(escape(visible(stage)), total=total, note="")
-                bars.update(tasks[stage], completed=done, total=total, note=escape(visible(note)))
+                    tasks[stage] = bars.add_task(escape(visible(stage)), total=total or None, note="")
+                bars.update(tasks[stage], completed=done, total=total or None, note=escape(visible(note)))
 
             yield draw
     else:

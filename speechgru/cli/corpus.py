@@ -199,7 +199,9 @@ def check(
             )
         if report is not None:
             terminal.print(f"{report / 'check.html'} shows it all")
-        _print_after_check(manifests, config=config, out=out, is_faulty=any(found.problems for found in findings))
+        usable = [line for found in findings for line in found.usable]
+        if not usable or any(line.text for line in usable):  # noise alone trains nothing
+            _print_after_check(manifests, config=config, out=out, is_faulty=any(found.problems for found in findings))
     if any(found.problems or found.suspicions for found in findings):
         raise typer.Exit(1)
 
