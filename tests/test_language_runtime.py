@@ -188,8 +188,10 @@ def test_from_texts_to_transcripts_by_command(run, make_bundle, tmp_path, write_
 def test_a_model_is_converted_back_and_forth_by_command(run, make_bundle, tmp_path):
     (tmp_path / "toy.arpa").write_text(TOY.replace("\tab", "\tAB").replace(" ab", " AB"))
     bundle = make_bundle()
-    assert run("language", "convert", tmp_path / "toy.arpa", tmp_path / "toy.ngram", "--rules", bundle)[0] == 0
-    assert run("language", "convert", tmp_path / "toy.ngram", tmp_path / "again.arpa.gz")[0] == 0
+    code, _, err = run("language", "convert", tmp_path / "toy.arpa", tmp_path / "toy.ngram", "--rules", bundle)
+    assert code == 0 and f"next: speechgru transcribe {bundle} HELLO.wav --language-model" in err
+    code, _, err = run("language", "convert", tmp_path / "toy.ngram", tmp_path / "again.arpa.gz")
+    assert code == 0 and "next: speechgru transcribe bundle HELLO.wav --language-model" in err
     (tmp_path / "plain.arpa").write_text(TOY)
     expected = list(read_language_model(tmp_path / "plain.arpa").scores("a ab b none"))
     found = list(read_language_model(tmp_path / "again.arpa.gz").scores("a ab b none"))

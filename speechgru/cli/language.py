@@ -84,7 +84,7 @@ def train(
         return
     print_notes(trained.notes)
     _print_model(record)
-    print_next("transcribe", "bundle", "HELLO.wav", "--language-model", out)
+    print_next("transcribe", _bundle_of(rules), "HELLO.wav", "--language-model", out)
 
 
 @group.command()
@@ -119,7 +119,7 @@ def convert(
         print_json(record)
         return
     _print_model(record)
-    print_next("transcribe", "bundle", "HELLO.wav", "--language-model", out)
+    print_next("transcribe", _bundle_of(rules), "HELLO.wav", "--language-model", out)
 
 
 @group.command()
@@ -150,7 +150,7 @@ def show(
         print_json(record)
         return
     _print_model(record)
-    print_next("transcribe", "bundle", "HELLO.wav", "--language-model", model)
+    print_next("transcribe", _bundle_of(rules), "HELLO.wav", "--language-model", model)
 
 
 def _measure(model: Any, sentences: Any) -> dict[str, float | int]:
@@ -206,6 +206,13 @@ def _print_model(record: dict[str, Any]) -> None:
         table.add_row("of known words", f"{measured['perplexity_of_known']:,.1f}")
         table.add_row("unknown words", f"{measured['unknown_words']:,} of {measured['words']:,} ({share:.2%})")
     terminal.print(table)
+
+
+def _bundle_of(rules: Path | None) -> str | Path:
+    """What the next command transcribes with: the bundle whose text rules were named, if one was."""
+    from speechgru.runtime import is_bundle
+
+    return rules if rules is not None and is_bundle(rules) else "bundle"
 
 
 def _rules_of(path: Path | None) -> Any:
