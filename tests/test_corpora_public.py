@@ -557,6 +557,27 @@ def test_segments_beyond_their_recording_and_talks_without_segments_are_named(co
         prepare("tedlium3", tmp_path / "out", source=source)
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("nan 3", "begins or ends at no number of seconds"),
+        ("1 nan", "begins or ends at no number of seconds"),
+        ("inf inf", "begins or ends at no number of seconds"),
+        ("-1 2", r"begins at -1\.00 s, before its recording"),
+    ],
+)
+def test_a_segment_at_no_place_is_a_fault_of_the_copy_and_never_written(copy, tmp_path, times, message):
+    source = copy("tedlium3")
+    table = min(source.rglob("dev/stm/*.stm"))
+    talk = table.stem
+    table.write_text(f"{table.read_text()}{talk} 1 {talk} {times} <o,f0,male> words\n")
+    with pytest.raises(CorpusError, match=rf"1 faults of this copy of tedlium3: .*{talk}\.sph@.*: {message}"):
+        prepare("tedlium3", tmp_path / "out", source=source)
+    assert not (tmp_path / "out").exists()
+    manifests = prepare("tedlium3", tmp_path / "out", source=source, skip_missing=True)
+    assert "words" not in {line.text for line in lines_of(manifests)["dev"]}
+
+
 def test_an_stm_line_may_lack_labels_and_text(tmp_path):
     (tmp_path / "a.stm").write_text(
         "a 1 b 0 1.5\na A b 1.5 2 words < here\na 1 b 2 3 <o,f0,male> x y\na 1 b 3 4 <cut\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -249,6 +250,10 @@ def _fault_of(clip: Clip, measured: float | str) -> str:
     if measured == 0:
         return "holds no samples"
     if clip.offset is not None and clip.duration is not None:
+        if not (math.isfinite(clip.offset) and math.isfinite(clip.duration)):
+            return "begins or ends at no number of seconds"
+        if clip.offset < 0:
+            return f"begins at {clip.offset:.2f} s, before its recording"
         if clip.duration <= 0:
             return "ends before it begins"
         if clip.offset + clip.duration > measured + _SLACK_SECONDS:
