@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     "speechgru", "gru", "gru.convert", "features", "lengths", "augment", "utterances", "text", "corpora", "voices",
     "grammar", "language", "shards", "dataset", "model", "ctc", "train", "train.language", "decoding", "metrics",
-    "scoring", "tune", "export", "runtime", "runtime.tflite", "serve", "web", "listen", "recording", "adapt",
-    "config", "errors",
+    "scoring", "tune", "export", "runtime", "runtime.tflite", "align", "timed", "serve", "web", "listen", "recording",
+    "adapt", "config", "errors",
 )  # fmt: skip
 #: Names of sections in docstrings, as they are written there.
 _SECTIONS = ("Args", "Returns", "Raises", "Yields", "Example", "Examples")

@@ -111,12 +111,13 @@ def figures_of(records: list[dict[str, Any]]) -> dict[str, str]:
 
 def table_of(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [_COLUMNS, ("---",) * len(_COLUMNS)]
+    lines = []
     for row in rows:
         when = f"{row['date']}, {row['commit']}"
         cells = (row["what"], row["figure"], row.get("interval", ""), row["command"], row["seed"], row["cores"], when)
         lines.append(tuple(map(str, cells)))
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    written = [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in (_COLUMNS, *lines)]
+    return "\n".join([written[0], "|---" * len(_COLUMNS) + "|", *written[1:]])
 
 
 def write_table(rows: list[dict[str, Any]], page: Path) -> None:
