@@ -82,7 +82,7 @@ def settings_of(tones, shards, tmp_path, form, *overrides):
     )
 
 
-@pytest.mark.parametrize("form", ["samples", "features"])
+@pytest.mark.parametrize("form", ["samples", pytest.param("features", marks=pytest.mark.slow)])
 def test_batches_are_those_without_a_service_and_each_utterance_comes_once_an_epoch(
     address, tones, shards, tmp_path, form, monkeypatch
 ):

@@ -1,5 +1,6 @@
 """The notebooks of examples/ run from their first cell to their last, at a small size."""
 
+import importlib
 import importlib.util
 import runpy
 from pathlib import Path
@@ -29,7 +30,10 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.setenv("SPEECHGRU_SMALL", "1")
     monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    try:
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    finally:
+        importlib.import_module("matplotlib.pyplot").close("all")
 
 
 def test_all_notebooks_are_run_by_a_test():

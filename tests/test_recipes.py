@@ -24,7 +24,11 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize(("recipe", "corpus"), RECIPES.items())
+@pytest.mark.parametrize(
+    ("recipe", "corpus"),
+    # Four seconds each; the one with noise and rooms stands for all.
+    [pytest.param(*names, marks=() if names[0] == "an4" else pytest.mark.slow) for names in RECIPES.items()],
+)
 def test_a_recipe_trains_on_what_prepare_wrote(run_command, tmp_path, monkeypatch, recipe, corpus):
     monkeypatch.chdir(tmp_path)
     TREES[corpus](tmp_path / "source")
