@@ -28,7 +28,10 @@ PAGES = {
 }
 #: The contents: captions with what stands first under them; further pages of a folder follow by name.
 CONTENTS = {
-    "Tutorials": ["tutorials/first_commands", "tutorials/your_voice", "tutorials/sweep", "tutorials/*"],
+    "Tutorials": [
+        "tutorials/first_commands", "tutorials/your_voice", "tutorials/sweep", "tutorials/*",
+        "repository/examples/notebooks/index",
+    ],
     "How to": ["howto/install", "howto/quickstart", "howto/recordings", "howto/grammars", "keywords", "howto/*"],
     "Devices": [
         "howto/devices", "howto/streaming", "raspberry_pi", "microcontrollers", "repository/examples/*/index",
