@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import sys
+import types
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,9 +80,9 @@ def prepare_table(out, *, source=None, seed=0, progress=None, column: str = "wor
 
 
 def test_a_new_corpus_reaches_the_command_its_options_and_its_help(run_command, monkeypatch, tmp_path):
-    monkeypatch.setitem(
-        corpora.CORPORA, "table", corpora.Corpus("table", "recordings with a table of texts", prepare_table)
-    )
+    monkeypatch.setitem(sys.modules, "table_corpus", types.SimpleNamespace(prepare=prepare_table))
+    table = corpora.Corpus("table", "recordings with a table of texts", "table_corpus")
+    monkeypatch.setitem(corpora.CORPORA, "table", table)
     lines = "".join(f"{number}.wav,text {number},TEXT\n" for number in range(12))
     (tmp_path / "table.csv").write_text("file,words,loud\n" + lines, encoding="utf-8")
     code, out, err = run_command(
@@ -98,11 +100,15 @@ def test_a_new_corpus_reaches_the_command_its_options_and_its_help(run_command, 
         "error: table: has no option 'evry' (did you mean every?); its options are column, every\n",
     )
     code, out, _ = run_command("prepare", "--help")
+    assert code == 0 and "table recordings with a table of texts" in " ".join(out.split())
+    code, out, _ = run_command("prepare", "table", "--help")
     shown = " ".join(out.split())
     assert code == 0
     assert "table: recordings with a table of texts" in shown
     assert "column=words the column of the texts." in shown and "every=1 keep one line of this number." in shown
-    assert "joined=0 digits to join, 2 to 50; 0 joins none." in shown
+    assert "joined=0 digits to join, 2 to 50; 0 joins none." in " ".join(
+        run_command("prepare", "fsdd", "--help")[1].split()
+    )
 
 
 # A voice engine: its module, and an entry of `ENGINES`.

@@ -10,6 +10,7 @@ import pytest
 
 import speechgru.cli.commands  # noqa: F401  (registers the commands)
 from speechgru.cli import console
+from speechgru.cli.asked import MODULES, asked_app
 
 #: What takes long to import, and no help and no wrong argument needs.
 SLOW = ("numpy", "pydantic", "yaml", "soundfile", "soxr", "tensorflow", "keras", "ai_edge_litert", "email", "asyncio")
@@ -29,7 +30,10 @@ def loaded_by(*arguments):
     return set(eval(done.stdout))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["prepare", "--help"], ["language", "train-gru", "--help"], ["evaluate", "--nonsense"], ["trane"]],
+)
 def test_help_and_wrong_arguments_load_nothing_slow(arguments):
     # Times depend on the machine, and on what else runs there: the modules are what makes them.
     assert loaded_by(*arguments) == set()
@@ -43,8 +47,35 @@ def test_a_verb_loads_no_more_than_it_needs_before_its_first_line(tmp_path):
     assert loaded_by("config", "--json") <= needed
 
 
-def test_the_help_of_prepare_loads_no_network():
-    assert loaded_by("prepare", "--help") <= {"numpy", "yaml", "soundfile", "soxr"}
+def test_the_help_of_a_corpus_loads_no_network():
+    assert loaded_by("prepare", "commands", "--help") <= {"numpy", "yaml", "soundfile", "soxr"}
+
+
+def test_a_command_line_is_built_as_far_as_its_arguments_need_it():
+    def names_of(built):
+        return {one.name or one.callback.__name__ for one in (*built.registered_commands, *built.registered_groups)}
+
+    assert names_of(console.app) == set(MODULES), "each command has a line in the table"
+    for name, modules in MODULES.items():
+        assert names_of(asked_app([name, "--help"])) == {name}
+        ours = {f"speechgru.cli.{module}" for module in modules}
+        (built,) = (
+            one
+            for one in (*console.app.registered_commands, *console.app.registered_groups)
+            if (one.name or one.callback.__name__) == name
+        )
+        below = built.typer_instance.registered_commands if hasattr(built, "typer_instance") else [built]
+        assert {one.callback.__module__ for one in below} == ours, name
+    for mistyped in (["trane"], ["--version"], ["--show-completion"]):
+        assert names_of(asked_app(mistyped)) == set(MODULES)
+
+
+def test_the_list_of_commands_is_the_same_with_and_without_their_options(capsys):
+    shown = []
+    for built in (console.app, asked_app(["--help"])):
+        built(["--help"], prog_name="speechgru", standalone_mode=False)
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] and "Train a recogniser" in shown[0]
 
 
 def test_the_shell_completes_commands_and_names():

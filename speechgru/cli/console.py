@@ -107,8 +107,8 @@ def main() -> None:
     """Runs the command that the process's arguments name, and ends the process."""
 
     def run() -> Any:
-        import_module("speechgru.cli.commands")
-        return app(prog_name="speechgru", standalone_mode=False)
+        asked = import_module("speechgru.cli.asked").asked_app(sys.argv[1:])
+        return asked(prog_name="speechgru", standalone_mode=False)
 
     run_command(run)
 

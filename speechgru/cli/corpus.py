@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -26,31 +26,52 @@ from speechgru.cli.console import (
 from speechgru.errors import CorpusError, UserError
 from speechgru.files import require_folder_place
 
+if TYPE_CHECKING:
+    from speechgru.corpora import Corpus
+
 #: Lines that a row of a table names.
 _MOST_LINES = 20
+#: Where `prepare` keeps the words that it was given, for its help.
+_GIVEN = "speechgru.prepare"
 
 
 class _PrepareCommand(TyperCommand):
-    """`prepare`, whose help lists the corpora with their options from their table."""
+    """`prepare`, whose help lists the corpora, and after the name of one its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_GIVEN] = list(args)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from speechgru.corpora import CORPORA
-        from speechgru.voices import ENGINES
 
         super().format_help(ctx, formatter)
-        terminal.print(
-            "An option KEY=VALUE of a corpus may also be written --key VALUE, and KEY=true also --key alone.",
-            highlight=False,
-        )
-        terminal.print()
+        named = next((CORPORA[word] for word in ctx.meta.get(_GIVEN, ()) if word in CORPORA), None)
+        if named:
+            _print_options(named)
+            return
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
         for corpus in CORPORA.values():
-            terminal.print(f"{corpus.name}: {corpus.summary}", highlight=False)
-            table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
-            for option in corpus.options.values():
-                table.add_row(f"  {option.name}={'none' if option.default is None else option.default}", option.meaning)
-            if corpus.options:
-                terminal.print(table, highlight=False)
-            terminal.print()
+            table.add_row(corpus.name, corpus.summary)
+        terminal.print(table, highlight=False)
+        terminal.print()
+        terminal.print("`speechgru prepare CORPUS --help` lists the options of one.", highlight=False)
+
+
+def _print_options(corpus: Corpus) -> None:
+    """Prints what a corpus is and its options; of one that is spoken also who can speak."""
+    terminal.print(f"{corpus.name}: {corpus.summary}", highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+    for option in corpus.options.values():
+        table.add_row(f"  {option.name}={'none' if option.default is None else option.default}", option.meaning)
+    if corpus.options:
+        terminal.print(table, highlight=False)
+        terminal.print()
+        terminal.print("KEY=VALUE may also be written --key VALUE, and KEY=true also --key alone.", highlight=False)
+    if {"engine", "engines"} & set(corpus.options):
+        from speechgru.voices import ENGINES
+
+        terminal.print()
         for engine in ENGINES.values():
             terminal.print(f"engine {engine.name}: {engine.summary} (licence: {engine.licence})", highlight=False)
 
@@ -60,7 +81,8 @@ def prepare(
     corpus: Annotated[str, typer.Argument(help="Name of a corpus; all are listed below.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
     options: Annotated[
-        list[str] | None, typer.Argument(help="Options of the corpus; see below.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Argument(help="Options of the corpus; see `prepare CORPUS --help`.", metavar="KEY=VALUE"),
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Folder that holds the corpus already.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
@@ -120,7 +142,7 @@ def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list
             value = left.pop(0) if left and left[0].lower() in ("true", "false") else "true"
         elif not separator:
             if not left:
-                raise UserError(f"{argument} needs a value; `speechgru prepare --help` lists the options")
+                raise UserError(f"{argument} needs a value; `speechgru prepare CORPUS --help` lists the options")
             value = left.pop(0)
         folded.append(f"{key}={value}")
     return folded

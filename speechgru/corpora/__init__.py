@@ -3,45 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechgru.corpora import (
-    commands,
-    deepspeech,
-    espnet,
-    folder,
-    fsdd,
-    huggingface,
-    kaldi,
-    keywords,
-    lhotse,
-    nemo,
-    sentences,
-    speechocean762,
-    synthetic,
-)
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
-from speechgru.corpora.public import (
-    an4,
-    audiomnist,
-    common_voice,
-    fleurs,
-    librispeech,
-    ljspeech,
-    mini_librispeech,
-    mls,
-    musan,
-    rirs_noises,
-    speech_commands,
-    tedlium3,
-    timit,
-    vctk,
-    voxpopuli,
-    yesno,
-)
 from speechgru.errors import CorpusError
 from speechgru.files import require_folder_place
 from speechgru.progress import Progress, silent
@@ -56,13 +24,20 @@ class Corpus:
     Args:
         name: as given on the command line.
         summary: one line for people.
-        prepare: the module's function: `prepare(out, *, source, seed, progress)` with whatever options of its own,
-            keyword arguments with a default that its docstring explains under `Args:` (`options.options_of`).
+        module: where its `prepare(out, *, source, seed, progress)` is, imported when it is needed; one of this room
+            begins with a dot. Options of its own are keyword arguments with a default that its docstring explains under
+            `Args:` (`options.options_of`).
     """
 
     name: str
     summary: str
-    prepare: Callable[..., dict[str, Path]]
+    module: str
+
+    @property
+    def prepare(self) -> Callable[..., dict[str, Path]]:
+        """The function that prepares it."""
+        prepare: Callable[..., dict[str, Path]] = importlib.import_module(self.module, __name__).prepare
+        return prepare
 
     @property
     def options(self) -> dict[str, Option]:
@@ -89,47 +64,43 @@ class Corpus:
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", synthetic.prepare),
-        Corpus("commands", "sentences of a grammar of yours, spoken offline by several engines", commands.prepare),
-        Corpus(
-            "keywords", "one to ten keywords among other speech, spoken offline by several engines", keywords.prepare
-        ),
-        Corpus("sentences", "sentences of a book or other text, spoken offline by several engines", sentences.prepare),
-        Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", fsdd.prepare),
+        Corpus("synthetic", "household commands and digits, spoken offline by a voice engine", ".synthetic"),
+        Corpus("commands", "sentences of a grammar of yours, spoken offline by several engines", ".commands"),
+        Corpus("keywords", "one to ten keywords among other speech, spoken offline by several engines", ".keywords"),
+        Corpus("sentences", "sentences of a book or other text, spoken offline by several engines", ".sentences"),
+        Corpus("fsdd", "Free Spoken Digit Dataset: 3,000 recordings of digits, and connected digits", ".fsdd"),
         Corpus(
             "speechocean762",
             "5,000 English sentences read by 250 people, half of them children",
-            speechocean762.prepare,
+            ".speechocean762",
         ),
         Corpus(
             "folder",
             "your own recordings, with a .txt beside each, a table, or a folder for each word",
-            folder.prepare,
+            ".folder",
         ),
-        Corpus("librispeech", "a thousand hours of English audiobooks by 2,484 people", librispeech.prepare),
-        Corpus("mini_librispeech", "seven hours of LibriSpeech, to try things out", mini_librispeech.prepare),
-        Corpus("common_voice", "Mozilla's sentences read by volunteers, any language", common_voice.prepare),
-        Corpus("speech_commands", "35 English words by 2,618 people, and background noise", speech_commands.prepare),
-        Corpus("an4", "1,078 English names, addresses and spelled words by 84 people", an4.prepare),
-        Corpus("yesno", "60 recordings of yes and no in Hebrew by one man", yesno.prepare),
-        Corpus("tedlium3", "452 hours of English talks, in segments", tedlium3.prepare),
-        Corpus("vctk", "44,000 English sentences by 110 people of many accents", vctk.prepare),
-        Corpus("ljspeech", "24 hours of English sentences by one woman", ljspeech.prepare),
-        Corpus("audiomnist", "30,000 English digits by 60 people", audiomnist.prepare),
-        Corpus("fleurs", "some ten hours in each of 102 languages", fleurs.prepare),
-        Corpus("mls", "audiobooks in eight languages", mls.prepare),
-        Corpus("voxpopuli", "speeches in the European Parliament in 16 languages, in segments", voxpopuli.prepare),
-        Corpus("timit", "6,300 English sentences by 630 people, as words or phones", timit.prepare),
-        Corpus("musan", "noise, music and speech to mix with", musan.prepare),
-        Corpus("rirs_noises", "impulse responses of rooms, and noise", rirs_noises.prepare),
-        Corpus("kaldi", "Kaldi data directories (wav.scp, text, segments)", kaldi.prepare),
-        Corpus("espnet", "ESPnet's dump/raw, also with wav.ark and flac.ark", espnet.prepare),
-        Corpus("nemo", "NeMo manifests, plain and tarred", nemo.prepare),
-        Corpus("lhotse", "lhotse's cuts, recordings with supervisions, and Shar", lhotse.prepare),
-        Corpus("huggingface", "Hugging Face data sets on disk: audiofolder, parquet, arrow", huggingface.prepare),
-        Corpus(
-            "deepspeech", "tables of DeepSpeech and Coqui (wav_filename,wav_filesize,transcript)", deepspeech.prepare
-        ),
+        Corpus("librispeech", "a thousand hours of English audiobooks by 2,484 people", ".public.librispeech"),
+        Corpus("mini_librispeech", "seven hours of LibriSpeech, to try things out", ".public.mini_librispeech"),
+        Corpus("common_voice", "Mozilla's sentences read by volunteers, any language", ".public.common_voice"),
+        Corpus("speech_commands", "35 English words by 2,618 people, and background noise", ".public.speech_commands"),
+        Corpus("an4", "1,078 English names, addresses and spelled words by 84 people", ".public.an4"),
+        Corpus("yesno", "60 recordings of yes and no in Hebrew by one man", ".public.yesno"),
+        Corpus("tedlium3", "452 hours of English talks, in segments", ".public.tedlium3"),
+        Corpus("vctk", "44,000 English sentences by 110 people of many accents", ".public.vctk"),
+        Corpus("ljspeech", "24 hours of English sentences by one woman", ".public.ljspeech"),
+        Corpus("audiomnist", "30,000 English digits by 60 people", ".public.audiomnist"),
+        Corpus("fleurs", "some ten hours in each of 102 languages", ".public.fleurs"),
+        Corpus("mls", "audiobooks in eight languages", ".public.mls"),
+        Corpus("voxpopuli", "speeches in the European Parliament in 16 languages, in segments", ".public.voxpopuli"),
+        Corpus("timit", "6,300 English sentences by 630 people, as words or phones", ".public.timit"),
+        Corpus("musan", "noise, music and speech to mix with", ".public.musan"),
+        Corpus("rirs_noises", "impulse responses of rooms, and noise", ".public.rirs_noises"),
+        Corpus("kaldi", "Kaldi data directories (wav.scp, text, segments)", ".kaldi"),
+        Corpus("espnet", "ESPnet's dump/raw, also with wav.ark and flac.ark", ".espnet"),
+        Corpus("nemo", "NeMo manifests, plain and tarred", ".nemo"),
+        Corpus("lhotse", "lhotse's cuts, recordings with supervisions, and Shar", ".lhotse"),
+        Corpus("huggingface", "Hugging Face data sets on disk: audiofolder, parquet, arrow", ".huggingface"),
+        Corpus("deepspeech", "tables of DeepSpeech and Coqui (wav_filename,wav_filesize,transcript)", ".deepspeech"),
     )
 }
 
