@@ -45,16 +45,16 @@ def asked_app(arguments: Sequence[str]) -> typer.Typer:
     """The command line as far as its arguments need it.
 
     Args:
-        arguments: those of the process. The first one's command stands alone; where it is none, such as a mistyped one,
-            there are all, and for the list of all of them they stand there without their options.
+        arguments: those of the process. The first one's command stands alone; where it is none, such as a mistyped one
+            or what a shell completes, there are all, and for the list of all they stand there without their options.
 
     >>> [command.callback.__name__ for command in asked_app(["train", "--help"]).registered_commands]
     ['train']
     """
-    first = arguments[0] if arguments else "--help"
+    first = arguments[0] if arguments else ""
     for module in MODULES.get(first, ("commands",)):
         import_module(f"speechgru.cli.{module}")
-    if first not in MODULES and list(arguments) not in ([], ["--help"]):
+    if first not in MODULES and list(arguments) != ["--help"]:
         return app
     part = copy.copy(app)
     if first in MODULES:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from speechgru.cli.console import JsonFlag, Table, app, print_json, print_next, terminal, whole_column
+from speechgru.cli.console import Commands, JsonFlag, Table, app, print_json, print_next, terminal, whole_column
 
-group = typer.Typer(help="Look at grammars of sentence templates.", no_args_is_help=True)
+group = typer.Typer(cls=Commands, help="Look at grammars of sentence templates.", no_args_is_help=True)
 app.add_typer(group, name="grammar")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from speechgru.cli.console import (
+    Commands,
     JsonFlag,
     Table,
     app,
@@ -22,7 +23,7 @@ from speechgru.cli.console import (
 )
 from speechgru.errors import UserError
 
-group = typer.Typer(help="Train, convert and look at language models.", no_args_is_help=True)
+group = typer.Typer(cls=Commands, help="Train, convert and look at language models.", no_args_is_help=True)
 app.add_typer(group, name="language")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from speechgru.cli.console import (
+    Commands,
     JsonFlag,
     app,
     import_module,
@@ -127,7 +128,7 @@ def calibrate(
         print_next("export", run_or_bundle, "--out", "bundle")
 
 
-negatives_app = typer.Typer(help="Recordings in which nobody gave a command.", no_args_is_help=True)
+negatives_app = typer.Typer(cls=Commands, help="Recordings in which nobody gave a command.", no_args_is_help=True)
 app.add_typer(negatives_app, name="negatives")
 
 

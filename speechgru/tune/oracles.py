@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import threadpoolctl
-from sklearn.exceptions import ConvergenceWarning
 
 from speechgru.errors import UserError
 from speechgru.tune.hyperparameters import SearchSpace
@@ -351,6 +350,8 @@ class BayesianSearch(JournaledOracle, AdaptedBayesianOracle, BayesianOptimizatio
         self.reseed(self.seed + _STRIDE * len(self.trials))
         # For matrices so small, threads only wait for each other.
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+            from sklearn.exceptions import ConvergenceWarning  # by now it is loaded; before the first line it is slow
+
             # A key that does not matter has no length scale; whoever searches need not know.
             warnings.simplefilter("ignore", ConvergenceWarning)
             populated = super().populate_space(trial_id)
