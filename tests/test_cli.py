@@ -429,8 +429,8 @@ def test_shards_of_features_are_refused_where_samples_are_augmented(mistaken, ma
 
 def test_listen_writes_a_page(run, manifest, tmp_path):
     pytest.importorskip("tensorflow", reason="augmentation is TensorFlow's")
-    code, printed, _ = run("listen", manifest, "--out", tmp_path / "listen", "--count", 1, "--copies", 1)
-    assert code == 0 and "index.html" in printed
+    code, printed, _ = run("listen", manifest, "--out", tmp_path / "listen", "--count", 1, "--copies", 1, "--json")
+    assert code == 0 and json.loads(printed) == {"page": str(tmp_path / "listen" / "index.html")}
     assert (tmp_path / "listen" / "index.html").exists()
 
 
@@ -461,6 +461,17 @@ def test_json_is_json_where_the_terminal_knows_no_unicode(monkeypatch):
 
 
 # prepare, transcribe
+
+
+def test_prepare_tells_a_program_what_it_wrote(run, write_wav, tmp_path):
+    for number in range(4):
+        write_wav(tmp_path / "said", f"{number}.wav", seed=number)
+        (tmp_path / "said" / f"{number}.txt").write_text("yes", encoding="utf-8")
+    code, out, err = run("prepare", "folder", "--source", tmp_path / "said", "--out", tmp_path / "made", "--json")
+    record = json.loads(out)
+    assert (code, err) == (0, "") and set(record) == {"train", "dev", "test"}
+    assert sum(split["utterances"] for split in record.values()) == 4
+    assert record["train"]["manifest"] == str(tmp_path / "made" / "train.jsonl") and record["train"]["seconds"] > 0
 
 
 def test_prepare_tells_what_it_wrote(run, tmp_path):

@@ -45,8 +45,9 @@ def test_a_recipe_trains_on_what_prepare_wrote(run_command, tmp_path, monkeypatc
             "augment.noise_manifest=data/musan/noise.jsonl",
             "augment.reverb_manifest=data/rirs_noises/real_rooms.jsonl",
         )  # fmt: skip
-    code, out, err = run_command("train", ROOT / "configs" / f"{recipe}.yaml", "--run", "run", *SMALL, *more)
+    code, out, err = run_command("train", ROOT / "configs" / f"{recipe}.yaml", "--run", "run", *SMALL, *more, "--json")
     assert code == 0, err
+    assert json.loads(out)["steps"] == 2
     if recipe == "speech_commands":
         code, out, err = run_command(
             "evaluate", "run", "--manifest", f"data/{corpus}/test.jsonl", "--slice", "class", "--json"

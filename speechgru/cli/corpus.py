@@ -86,6 +86,7 @@ def prepare(
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Folder that holds the corpus already.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make manifests from a corpus.
 
@@ -99,10 +100,13 @@ def prepare(
     chosen = find_corpus(corpus)
     switches = {name for name, option in chosen.options.items() if option.kind is bool}
     values = chosen.parse_options(_fold_flags(options or [], switches=switches))
-    with show_progress() as progress:
+    with show_progress(quiet=as_json) as progress:
         manifests = verb(corpus, out, source=source, seed=seed, progress=progress, **values)
     from speechgru.utterances.manifest import read_manifest
 
+    if as_json:
+        print_json({split: {"manifest": str(path), **_sizes(read_manifest(path))} for split, path in manifests.items()})
+        return
     table = Table(whole_column("manifest"), "utterances", "minutes", title=f"{corpus} in {out}")
     for path in manifests.values():
         lines = read_manifest(path)
@@ -111,6 +115,10 @@ def prepare(
     _print_notes(corpus, out)
     _print_voices(out)
     print_next("check", *manifests.values())
+
+
+def _sizes(lines: Sequence[Any]) -> dict[str, Any]:
+    return {"utterances": len(lines), "seconds": sum(line.duration for line in lines)}
 
 
 def _fold_flags(arguments: list[str], *, switches: Collection[str] = ()) -> list[str]:
@@ -407,6 +415,7 @@ def listen(
     config: Annotated[Path | None, typer.Option(help="The configuration whose augmentation to apply.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Recordings to use, spread over the manifest.")] = 6,
     copies: Annotated[int, typer.Option(min=1, help="Augmented versions of each.")] = 3,
+    as_json: JsonFlag = False,
 ) -> None:
     """Play and plot what training reads: recordings before and after augmentation.
 
@@ -421,7 +430,10 @@ def listen(
     settings = load_config(config) if config else RunConfig()
     read_manifest(manifest)
     verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
-    with show_progress() as progress:
+    with show_progress(quiet=as_json) as progress:
         page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
+    if as_json:
+        print_json({"page": str(page)})
+        return
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)
     print_next("train", config or "CONFIG.yaml", "--run", "RUN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,7 @@ def record(
     device: Annotated[str | None, typer.Option(help="The microphone: a number or a part of its name.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Hz to record at.")] = 16000,
     seed: Annotated[int, typer.Option(help="Another seed, other sentences.")] = 0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Record sentences of a grammar in your own voice, for `adapt`.
 
@@ -54,7 +56,9 @@ def record(
     if grammar is None and not stored.exists():
         raise UserError(f"{out}: holds no grammar yet; give the one to read from with --grammar")
     chosen = int(device) if device is not None and device.isdecimal() else device
-    with show_progress(quiet=source is None) as progress:
+    if as_json and source is None:
+        raise UserError("--json goes with --from: at a microphone somebody reads what is printed")
+    with show_progress(quiet=source is None or as_json) as progress:
         sitting = verb(
             Grammar.load(grammar or stored),
             out,
@@ -67,6 +71,11 @@ def record(
             seed=seed,
             progress=progress,
         )
+    if as_json:
+        print_json({**dataclasses.asdict(sitting), "manifest": str(sitting.manifest)})
+        if sitting.messages:
+            raise typer.Exit(1)
+        return
     for message in sitting.messages:
         terminal.print(f"not kept: {message}", style="yellow", soft_wrap=True)
     done = sitting.num_prompts - len(sitting.missing)

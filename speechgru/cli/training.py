@@ -45,6 +45,7 @@ def train(
         list[str] | None,
         typer.Argument(help="Keys to set, such as train.learning_rate=1e-3.", metavar="[KEY=VALUE]..."),
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Train a recogniser, or resume the one in the run folder.
 
@@ -64,10 +65,14 @@ def train(
     said = resume(RunFolder(run), settings).notes
     if not RunFolder(run).is_claimed:
         require_beginning(settings)
-    print_notes(said)
+    if not as_json:
+        print_notes(said)
     verb = needs_training_packages(lambda: import_module("speechgru.train").train)
-    with show_progress() as progress:
+    with show_progress(quiet=as_json) as progress:
         result = verb(settings, run, progress=progress)
+    if as_json:
+        print_json({**dataclasses.asdict(result), "run": str(result.run)})
+        return
     best = "no dev manifest"
     if result.best_wer is not None:
         from speechgru.train.monitor import describe_score
@@ -286,6 +291,7 @@ def join(
 def report(
     run: Annotated[Path, typer.Argument(help="The run folder, of a training that has ended or still runs.")],
     out: Annotated[Path | None, typer.Option(help="HTML file to write; else report/training.html in the run.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Write the page of a run's training: curves, what was left out, dev recordings with sound and picture.
 
@@ -301,5 +307,8 @@ def report(
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # Drawing, too, needs what comes with the training packages.
     page = needs_training_packages(lambda: import_module("speechgru.train.page").report_run(run, out))
+    if as_json:
+        print_json({"page": str(page)})
+        return
     terminal.print(f"{page}: open it in a browser", soft_wrap=True)
     print_next("evaluate", run, "--manifest", "TEST.jsonl")
