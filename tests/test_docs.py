@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 import typer
-from commands import Commands, needs_fork
 from language_models import random_model
+from pages import DOCS, PAGES, ROOT, blocks, lights, name_of, read, shell_lines, without_blocks
 from rich.console import Console
 from spelt import RATE, STREAMS, say
 
@@ -39,49 +39,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-#: Every page that is written by hand.
-PAGES = [
-    ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")),
-    *sorted(ROOT.glob("examples/*/README.md")),
-]  # fmt: skip
-#: Programs that begin a line of a shell block; other lines of blocks without a language are output and equations.
-PROGRAMS = ("speechgru", "python", "make", "pip", "npm", "curl", "source", "tensorboard")
-#: What the first tutorial asks for, and what its test does in place of it.
-SMALL = {"utterances=2000": "utterances=24", "train.max_steps=1000": "train.max_steps=2"}
-
-
-def name_of(page):
-    return page.relative_to(ROOT).as_posix()
-
-
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
-
-
-def read(page):
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page):
-    """(language, text) of each block of code; one inside a list without its indentation."""
-    for match in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", read(page), flags=re.DOTALL | re.MULTILINE):
-        yield match[2], re.sub(f"(?m)^{match[1]}", "", match[3])
-
-
-def without_blocks(page):
-    return re.sub(r"^ *```.*?^ *```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
-
-
-def shell_lines(page):
-    """The words of each command of the page's blocks, without variables before it and comments behind it."""
-    for language, text in blocks(page):
-        if language in ("", "sh", "shell", "bash", "console"):
-            for line in text.replace("\\\n", " ").splitlines():
-                program = re.match(r"(?:[A-Z_]+=(?:'[^']*'|\S*) +)*(\S+)", line.strip())
-                if program and (program[1] in PROGRAMS or program[1].endswith("/python")):
-                    words = shlex.split(line, comments=True)
-                    yield words[words.index(program[1]) :]
 
 
 def commands_in_text(page):
@@ -403,11 +361,6 @@ def test_python_of_the_pages_runs(page, number, letters, tmp_path, monkeypatch):
         assert given["last"].text == "ab"
 
 
-def lights():
-    """The grammar of the first tutorial."""
-    return next(text for kind, text in blocks(DOCS / "tutorials" / "first_commands.md") if kind == "yaml")
-
-
 def test_the_first_page_s_grammar_is_that_of_the_page_on_grammars():
     assert lights() == next(text for kind, text in blocks(DOCS / "howto" / "grammars.md") if kind == "yaml")
 
@@ -470,36 +423,6 @@ def test_quick_commands_of_the_pages_run(letters, write_wav, tmp_path, monkeypat
         assert (ended.value.code or 0) in expected, f"{' '.join(words)}: {printed}"
     assert (tmp_path / "tv.jsonl").is_file() and (tmp_path / "me" / "prompts.txt").is_file()
     assert {path.name for path in (tmp_path / "clean").iterdir()} >= {"train.jsonl", "dev.jsonl", "test.jsonl"}
-
-
-@pytest.mark.slow
-@needs_fork
-def test_the_first_tutorial_goes_from_its_first_line_to_its_last(tmp_path, monkeypatch):
-    """A person who does what the page says, with fewer sentences and steps."""
-    pytest.importorskip("espeakng_loader", reason="the tutorial's corpus is spoken by eSpeak NG")
-    page = DOCS / "tutorials" / "first_commands.md"
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "lights.yaml").write_text(lights(), encoding="utf-8")
-    commands = Commands(tmp_path, "speechgru.train", "speechgru.export")
-    for words in shell_lines(page):
-        if words[0] != "speechgru" or "--microphone" in words:
-            continue
-        if words[1] == "transcribe":
-            first = read_manifest(tmp_path / "data" / "lights" / "test.jsonl")[0]
-            samples, rate = soundfile.read(first.audio_filepath)
-            start = round((first.offset or 0) * rate)
-            soundfile.write(tmp_path / "hello.wav", samples[start : start + round(first.duration * rate)], rate)
-        more = ["--max-wer-change", 100] if words[1] == "export" else []
-        command = commands.start(*(SMALL.get(word, word) for word in words[1:]), *more, cwd=tmp_path)
-        status, printed = command.wait(seconds=600.0)
-        assert status == 0 or words[1] == "check", printed
-    commands.close()
-    monkeypatch.chdir(tmp_path)
-    (text,) = [text for kind, text in blocks(page) if kind == "python"]
-    given: dict = {}
-    exec(compile(text, name_of(page), "exec"), given)
-    text = given["hypothesis"].text
-    assert not text or Grammar.load("lights.yaml").parse(text), "nothing but a sentence of the grammar, or silence"
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------

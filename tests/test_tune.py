@@ -903,3 +903,7 @@ def test_the_last_line_of_a_log_is_shown_harmlessly(tmp_path):
     assert last_line(log) == "" and last_line(tmp_path) == ""
     log.write_bytes("50 %\r75 % \u202e\x1b[2J\n".encode())
     assert last_line(log) == "75 % \\u202e\\x1b[2J"
+    log.write_bytes(
+        b"training: 2 of 2\nW0000 00:00:1795985128.108909   164 tf_tfl_flatbuffer_helpers.cc:395] Ignored\n"
+    )
+    assert last_line(log) == "training: 2 of 2", "TensorFlow's converter logs beside it"

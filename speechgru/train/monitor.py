@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from speechgru.config.sections import RunConfig
+from speechgru.report.html import counted
 
 Monitor = Literal["wer", "cer"]
 
@@ -59,9 +60,9 @@ def describe_dev(references: Sequence[str] | None) -> list[str]:
         return []
     words = sum(len(reference.split()) for reference in references)
     return [
-        f"the dev set has {len(references)} utterances with {words} words, too few to tell good weights from better "
-        "ones: look at the interval of its score. `speechgru prepare folder ... folds=5` makes five pairs of train and "
-        "dev, in which each recording is held out once"
+        f"the dev set has {counted(len(references), 'utterance')} with {counted(words, 'word')}, too few to tell good "
+        "weights from better ones: look at the interval of its score. `speechgru prepare folder ... folds=5` makes "
+        "five pairs of train and dev, in which each recording is held out once"
     ]
 
 

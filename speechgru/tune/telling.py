@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ _LOOK_SECONDS = 20.0
 #: Bytes of a log in which its last line is looked for.
 _END_BYTES = 4096
 _MOST_CHARACTERS = 200
+#: What TensorFlow's converter logs in C++, which says nothing of a trial.
+_OF_A_LIBRARY = re.compile(r"[IWEF]\d{4} [\d:.]+|WARNING: All log messages before absl")
 
 
 class Telling:
@@ -68,4 +71,5 @@ def last_line(log: Path) -> str:
         return ""
     whole, newline, _ = text.rpartition("\n")
     lines = [line.strip() for line in whole.splitlines()] if newline else []
-    return visible(next((line for line in reversed(lines) if line), ""))[:_MOST_CHARACTERS]
+    ours = (line for line in reversed(lines) if line and not _OF_A_LIBRARY.match(line))
+    return visible(next(ours, ""))[:_MOST_CHARACTERS]
