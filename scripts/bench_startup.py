@@ -2,11 +2,12 @@
 
     python scripts/bench_startup.py [--repetitions 5] [--only train evaluate ...]
 
-Each command is a process of its own, whose processor time is read when its help has ended, and where a first line is
-asked for, when that line is written; the rest of the command is not run. Its inputs are three tones with texts, a
-grammar, and a bundle and a run that come with the repository; some commands say first that these do not serve them. A figure is the best of the repetitions, since other work
-on the machine only adds to it; `python` is what Python takes that does nothing, `typer` with what the command line
-stands on, below which no command of ours can come. The last line is one JSON object, of seconds.
+Each command is a process of its own, whose processor time is read when its help has ended, and when its first line is
+written; the rest of the command is not run. Its inputs are three tones with texts, a grammar, and a bundle and a run
+that come with the repository; some commands say first that these do not serve them. A figure is the best of the
+repetitions, since other work on the machine only adds to it; `python` is what Python takes that does nothing, `typer`
+with what the command line stands on, below which no command of ours can come. The last line is one JSON object, of
+seconds.
 """
 
 import argparse
