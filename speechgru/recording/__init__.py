@@ -3,6 +3,7 @@
 A grammar of two sentences, and a microphone that is an array:
 
 >>> import numpy as np
+>>> from speechgru.recording import Microphone, Sitting, record
 >>> from types import SimpleNamespace as Sentence
 >>> class Lights:
 ...     def draw(self, rng): return Sentence(text=str(rng.choice(["lights on", "lights off"])))
