@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,9 +285,16 @@ def test_a_person_is_learnt_and_the_rest_not_forgotten_and_an_interrupted_adapta
         adapt(base, fewer, out, options=AdaptOptions(**OPTIONS))
 
 
+def zipped(manifest, folder):
+    """A ZIP file of recordings with their manifest, as a site's studio saves it."""
+    shutil.copytree(manifest.parent, folder)
+    (folder / manifest.name).rename(folder / "recordings.jsonl")
+    return Path(shutil.make_archive(str(folder), "zip", folder.parent, folder.name))
+
+
 def test_what_does_not_help_is_not_shipped(base, me, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    arguments = [base, "--recordings", me, "--run", out, "--folds", 2, "--steps", 1, "train.learning_rate=1e-9"]
+    arguments = [base, "--recordings", zipped(me, tmp_path / "Jo-Doe"), "--run", out, "--folds", 2, "--steps", 1, "train.learning_rate=1e-9"]
     monkeypatch.setattr("sys.argv", ["speechgru", "adapt", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         console.main()
@@ -299,6 +307,9 @@ def test_what_does_not_help_is_not_shipped(base, me, tmp_path, monkeypatch, caps
     assert not RunFolder(out).config.exists(), "nothing was trained"
     record = json.loads((out / "report" / "adaptation.json").read_text())
     assert record["verdict"] == "not better" and record["steps"] <= 1 and record["general"]["after"] is None
+    assert record["recordings"] == str(tmp_path / "Jo-Doe.zip")
+    assert all((out / "recordings").resolve() in Path(line.audio_filepath).parents
+               for line in read_manifest(out / "recordings.jsonl"))  # fmt: skip
     assert "Not better, and not to be shipped" in (out / "report" / "adaptation.html").read_text()
 
 
@@ -328,6 +339,9 @@ def test_mistakes_are_named_before_anything_is_trained(base, me, tones, tmp_path
     few = write_manifest(tmp_path / "few.jsonl", read_manifest(me)[-3:])
     with pytest.raises(UserError, match=r"2 of 3 recordings can be learnt from, and adapting needs 4 or(.|\n)*12\.wav"):
         adapted(few)
+    few_zipped = zipped(write_manifest(tmp_path / "few" / "few.jsonl", read_manifest(few)), tmp_path / "packed")
+    with pytest.raises(UserError, match=r"packed\.zip: its recordings\.jsonl names .*, which is not in the archive"):
+        adapted(few_zipped)
     with pytest.raises(UserError, match=r"holds the manifests dev\.jsonl, train\.jsonl; name the one"):
         adapted(tones)
     assert not (tmp_path / "out").exists()

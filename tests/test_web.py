@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import stat
@@ -15,6 +16,7 @@ import soundfile
 from browser import CHROMIUM, Browser, served
 
 from speechgru.cli import console as cli
+from speechgru.corpora.zipped import unpacked
 from speechgru.decoding import EndpointRule
 from speechgru.errors import BundleError, UserError
 from speechgru.grammar import Block, Grammar, Intent
@@ -384,7 +386,7 @@ def test_a_page_opened_as_a_file_says_how_to_serve_it(browser, sites):
 
 
 @pytest.mark.slow  # records for seconds, in a page of its own
-def test_the_studio_saves_a_folder_that_adapt_takes(browser, address, both, tmp_path):
+def test_the_studio_saves_a_file_that_adapt_takes(browser, address, both, tmp_path):
     browser.ask("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}, session=None)
     browser.open(f"{address}/whole/studio.html")
     browser.wait_for_state("ready")
@@ -406,10 +408,15 @@ def test_the_studio_saves_a_folder_that_adapt_takes(browser, address, both, tmp_
     while not (tmp_path / "Jo-Doe.zip").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    said = browser.evaluate("document.getElementById('status').textContent")
+    assert "needs 4 sentences or more: read 3 more" in said and "--recordings Jo-Doe.zip --run NEW" in said
     with zipfile.ZipFile(tmp_path / "Jo-Doe.zip") as archive:
         assert archive.testzip() is None
         archive.extractall(tmp_path)
-    (utterance,) = read_manifest(tmp_path / "Jo-Doe" / RECORDINGS_NAME)  # as `adapt` does
+    with unpacked(tmp_path / "Jo-Doe.zip", tmp_path / "run" / "recordings") as found:  # as `adapt` does
+        (zipped,) = read_manifest(found / RECORDINGS_NAME)
+    (utterance,) = read_manifest(tmp_path / "Jo-Doe" / RECORDINGS_NAME)
+    assert dataclasses.replace(zipped, audio_filepath=utterance.audio_filepath) == utterance
     assert (utterance.text, utterance.speaker) == ("ab", "Jo Doe")
     assert utterance.extra == {"prompt": number, "intent": "Both", "slots": {"how": "joined", "first": 1, "last": "b"}}
     samples_N, rate = soundfile.read(utterance.audio_filepath)

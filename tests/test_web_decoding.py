@@ -13,9 +13,11 @@ import soundfile
 from grammars import random_grammar, readings_of
 
 from speechgru import lengths
+from speechgru.corpora.zipped import unpacked
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, decode
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.errors import TextError
+from speechgru.recording.corpus import RecordingFolder
 from speechgru.recording.quality import judge_recording
 from speechgru.text import Subwords, Vocabulary, normalize_text
 from speechgru.web.site import grammar_record
@@ -297,3 +299,31 @@ def test_recordings_are_judged_as_by_record(make_speech):
         if not found["problem"]:
             assert len(found["suspicions"]) == len(expected.suspicions), (name, found, expected.suspicions)
             assert found["peakDb"] == pytest.approx(expected.peak_db, abs=0.1)
+
+
+def test_what_the_studio_packs_is_a_folder_of_recordings(tmp_path):
+    rng = np.random.default_rng(1)
+    prompts = [
+        {"text": text, "intent": "Light", "slots": {"place": text, "level": k}} for k, text in enumerate(["ab", "cä b", "b"])
+    ]
+    kept = {2: 0.5 * rng.normal(size=400).clip(-1, 1), 0: 0.3 * rng.normal(size=900).clip(-1, 1)}
+    asked = {
+        "what": "packed_folder", "file": str(tmp_path / "me.zip"), "speaker": "Jürgen 🎤 O'Neill", "prompts": prompts,
+        "kept": [[place, [float(value) for value in np.float32(samples_N)]] for place, samples_N in kept.items()],
+        "sample_rate": 8000, "grammar": '{"language": "en"}\n',
+    }  # fmt: skip
+    names = ["Jo Doe", "../..", "-rf", "", "ü", "a/b\\c"]
+    name, folders = ask([asked, {"what": "folder_name", "speakers": names}])
+    assert name == "Jürgen-O-Neill" and folders == ["Jo-Doe", "me", "rf", "me", "ü", "a-b-c"]
+    with unpacked(tmp_path / "me.zip", tmp_path / "run" / "recordings") as found:
+        assert found.name == name and (found / "grammar.json").read_text() == asked["grammar"]
+        assert RecordingFolder(found).read_prompts() == [prompt["text"] for prompt in prompts]
+        recorded = RecordingFolder(found).recorded()
+        assert list(recorded) == [1, 3]
+        for number, utterance in recorded.items():
+            prompt, samples_N = prompts[number - 1], kept[number - 1]
+            assert (utterance.text, utterance.speaker) == (prompt["text"], asked["speaker"])
+            assert utterance.extra == {"prompt": number, "intent": "Light", "slots": prompt["slots"]}
+            written_N, rate = soundfile.read(utterance.audio_filepath)
+            assert rate == 8000 and utterance.duration == len(written_N) / rate
+            np.testing.assert_allclose(written_N, samples_N, atol=1 / 32768)

@@ -1,8 +1,9 @@
 // Answers what tests/test_web_decoding.py asks of the page's modules: JSON in, JSON out, a list of answers each.
-import {readFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 
 const [folder] = process.argv.slice(2), load = (name) => import(`${folder}/${name}`);
 const {DecoderStream, EndpointRule, decode} = await load('decoder.js');
+const {folderName, packedFolder} = await load('folder.js');
 const {Grammar} = await load('grammar.js');
 const {StreamGeometry, numFrames} = await load('lengths.js');
 const {LogMel} = await load('log_mel.js');
@@ -56,10 +57,19 @@ const answers = {
     return found && {samples: [...found.samples], sampleRate: found.sampleRate};
   },
   quality: ({samples, sample_rate: rate, text}) => judge(Float32Array.from(samples), rate, text),
+  folder_name: ({speakers}) => speakers.map(folderName),
+  async packed_folder({file, grammar, kept, ...asked}) {
+    const {name, content} = packedFolder({
+      ...asked, sampleRate: asked.sample_rate, grammar: new TextEncoder().encode(grammar),
+      kept: kept.map(([place, samples]) => [place, Float32Array.from(samples)]),
+    });
+    writeFileSync(file, new Uint8Array(await content.arrayBuffer()));
+    return name;
+  },
   written_wav: ({samples, sample_rate: rate}) => [...new Uint8Array(writeWav(Float32Array.from(samples), rate))],
 };
 
 // JSON has no infinity.
 const plain = (key, value) => (typeof value === 'number' && !Number.isFinite(value) ? null : value);
 const asked = JSON.parse(readFileSync(0, 'utf8'));
-process.stdout.write(JSON.stringify(asked.map((each) => answers[each.what](each)), plain));
+process.stdout.write(JSON.stringify(await Promise.all(asked.map((each) => answers[each.what](each))), plain));

@@ -27,6 +27,7 @@ from speechgru.adapt.trials import FoldResult, choose_length, cross_validate, he
 from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
+from speechgru.corpora.zipped import unpacked
 from speechgru.dataset import open_corpus
 from speechgru.errors import ConfigError, UserError
 from speechgru.files import sha256_of, write_json, write_text
@@ -47,6 +48,8 @@ from speechgru.utterances.measurement import measurement_key
 
 #: The results of folds, so that an adaptation that was interrupted does not train them again.
 FOLDS_NAME = "folds.jsonl"
+#: Where recordings that come as an archive are unpacked.
+UNPACKED_NAME = "recordings"
 #: In the run folder's `report`.
 RECORD_NAME, PAGE_NAME = "adaptation.json", "adaptation.html"
 
@@ -106,7 +109,8 @@ def adapt(
 
     Args:
         run: the run folder to start from.
-        recordings: a manifest, a folder that `speechgru record` filled, or one that `prepare folder` understands.
+        recordings: a manifest, a folder that `speechgru record` filled, or one that `prepare folder` understands; or a
+            ZIP file of such a folder, as a site's studio saves it, which is unpacked into `out`.
         out: the run folder to write.
         options: how; the defaults when None.
         progress: called after each step.
@@ -129,13 +133,14 @@ def adapt(
     for path in (config.data.dev, *config.data.negatives, *(path for path, _ in config.augment.manifests.values())):
         read_manifest(str(path), needs_text=False)
     _require_own_folder(folder, config)
-    found = examine_recordings(
-        recordings, config=config, vocabulary=trained.vocabulary, least=options.folds, progress=progress
-    )
-    key = _key_of(found, config, trained, options)
+    with unpacked(recordings, folder.path / UNPACKED_NAME, progress=progress) as source:
+        found = examine_recordings(
+            source, config=config, vocabulary=trained.vocabulary, least=options.folds, progress=progress
+        )
+        key = _key_of(found, config, trained, options)
+        _require_same_recordings(folder, key, trained, options)
     folds = deal_folds([examined.text for examined in found.usable], options.folds, seed=config.train.seed)
     with locked_folder(folder.path, activity="is adapting here", advice="wait for it, stop it, or give another --run"):
-        _require_same_recordings(folder, key, trained, options)
         write_text(folder.not_better, _NOT_JUDGED + "\n")
         if options.join:
             found, folds = join_words(

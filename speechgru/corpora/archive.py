@@ -108,7 +108,11 @@ def unpack(
                 _make_link(link, made, archive)
             progress("unpacking", size, size, "")
             os.replace(made, folder)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except NotImplementedError as error:  # a ZIP file's way to pack that this Python does not have
+            raise CorpusError(f"{archive}: cannot be unpacked here ({error}); give its folder, unpacked") from error
+        except (
+            tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError
+        ) as error:  # fmt: skip
             raise DamagedArchiveError(f"{archive}: is not a whole {form} ({error}); fetch it again") from error
         except OSError as error:
             raise CorpusError(f"{archive}: cannot be unpacked into {folder} ({error})") from error
@@ -156,13 +160,15 @@ def _tar_members(archive: Path, form: str, max_bytes: int) -> Iterator[_Member]:
 
 
 def _zip_members(archive: Path, form: str, max_bytes: int) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as members:
+    with open_file(archive, most=ANY_SIZE) as packed, zipfile.ZipFile(packed) as members:
         infos = members.infolist()
         if sum(info.file_size for info in infos) > max_bytes:  # no member gives more than it says
             raise CorpusError(f"{archive}: unpacks to more than {max_bytes:,} bytes; refused")
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where another system packed it
-            is_file = not info.is_dir() and kind in (0, stat.S_IFREG) and not info.flag_bits & 1
+            is_file = not info.is_dir() and kind in (0, stat.S_IFREG)
+            if info.flag_bits & 1:
+                raise CorpusError(f"{archive}: is encrypted; unpack it with its password, and give the folder")
             yield _Member(
                 info.orig_filename,
                 info.header_offset,
@@ -186,6 +192,8 @@ def _place_of(member: _Member, folder: Path, archive: Path) -> Path:
     name = PurePosixPath(member.name)
     if name.is_absolute() or "\\" in member.name or ":" in member.name:
         raise _refusal(archive, member, "has an absolute path or a drive")
+    if "\0" in member.name:
+        raise _refusal(archive, member, "has a name that no file can have")
     if ".." in name.parts:
         raise _refusal(archive, member, "has '..' in its path")
     return folder.joinpath(*name.parts)

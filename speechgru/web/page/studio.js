@@ -1,14 +1,14 @@
 // The studio: sentences to read, each recording judged at once, and the folder that `speechgru adapt` takes.
+import {packedFolder} from './folder.js';
 import {getBytes, getSite} from './load.js';
 import {Microphone, whyNoMicrophone} from './microphone.js';
 import {judge} from './quality.js';
 import {joined} from './rows.js';
 import {element} from './show.js';
 import {writeWav} from './sound.js';
-import {zip} from './zip.js';
 
 const at = (id) => document.getElementById(id);
-const ENCODER = new TextEncoder();
+const LEAST = 4; // recordings that `speechgru adapt` needs, one for each of its folds (speechgru/adapt/options.py)
 
 class Studio {
   constructor(site) {
@@ -23,7 +23,7 @@ class Studio {
   show(message = '', {isWrong = false} = {}) {
     const place = this.waiting[0], all = this.prompts.length;
     at('prompt-title').textContent = place === undefined ? 'All sentences are read' : `Sentence ${place + 1} of ${all}`;
-    at('prompt').textContent = place === undefined ? 'Thank you. Save the folder below.' : this.prompts[place].text;
+    at('prompt').textContent = place === undefined ? 'Thank you. Save them below.' : this.prompts[place].text;
     at('record').disabled = at('skip').disabled = place === undefined;
     at('keep').hidden = this.doubtful === null;
     at('status').textContent = message;
@@ -114,33 +114,21 @@ class Studio {
     at('save').disabled = !this.kept.size;
   }
 
-  /** The folder: what `speechgru record` would have written, with paths that are relative to it. */
-  async folder() {
-    const speaker = at('speaker').value.trim() || 'me', rate = this.site.sample_rate;
-    const kept = [...this.kept].sort(([one], [other]) => one - other);
-    const name = (place) => `audio/${String(place + 1).padStart(4, '0')}.wav`;
-    const lines = kept.map(([place, samples]) => JSON.stringify({
-      audio_filepath: name(place), duration: samples.length / rate, text: this.prompts[place].text, speaker,
-      prompt: place + 1, intent: this.prompts[place].intent, slots: this.prompts[place].slots,
-    }));
-    const folder = speaker.replace(/[^\p{L}\p{N}_-]+/gu, '-');
-    return {name: folder, content: zip([
-      [`${folder}/prompts.txt`, ENCODER.encode(this.prompts.map(({text}) => `${text}\n`).join(''))],
-      [`${folder}/grammar.json`, await getBytes('grammar.json')],
-      [`${folder}/recordings.jsonl`, ENCODER.encode(lines.map((line) => `${line}\n`).join(''))],
-      ...kept.map(([place, samples]) => [`${folder}/${name(place)}`, new Uint8Array(writeWav(samples, rate))]),
-    ])};
-  }
-
   async save() {
-    const {name, content} = await this.folder(), link = element('a', {download: `${name}.zip`});
+    const {name, content} = packedFolder({
+      speaker: at('speaker').value.trim() || 'me', prompts: this.prompts, kept: this.kept,
+      sampleRate: this.site.sample_rate, grammar: await getBytes('grammar.json'),
+    });
+    const link = element('a', {download: `${name}.zip`});
     link.href = URL.createObjectURL(content);
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     this.isSaved = true;
-    at('status').textContent = `${name}.zip is saved. Unpack it, then: `
-      + `speechgru adapt RUN --recordings ${name} --run NEW`;
-    at('status').classList.remove('wrong');
+    const missing = LEAST - this.kept.size;
+    at('status').textContent = `${name}.zip is saved. `
+      + (missing > 0 ? `Adapting needs ${LEAST} sentences or more: read ${missing} more, and save again. ` : '')
+      + `Then, where it was saved: speechgru adapt RUN --recordings ${name}.zip --run NEW`;
+    at('status').classList.toggle('wrong', missing > 0);
   }
 }
 
