@@ -3,10 +3,12 @@
     python scripts/bench_serve.py BUNDLE MANIFEST [--streams 50] [--minutes 5] [--hostile 4] [--form dynamic]
 
 Each stream is somebody who speaks one recording after the other, in pieces of 0.1 s; three of four by WebSocket, the
-fourth by Wyoming. `--hostile` adds clients that stall, die, flood the server or send rubbish, over and over.
+fourth by Wyoming. `--hostile` adds clients that stall, die, flood the server or send rubbish, over and over: the first
+four by Wyoming, the next four by WebSocket, and so on.
 `--as-fast-as-possible` sends without pauses, for the throughput. The server is a process of its own.
 
-The last line is JSON. `num_different`: texts that are not the whole recording's. `end_ms`: from the sound's end to its
+The last line is JSON. `num_different`: texts that are not the whole recording's; `num_dropped`: speakers that the server
+refused or disconnected. `end_ms`: from the sound's end to its
 text, `p50`, `p99` and `max`; `word_ms`: the same from a word's end, as the recogniser has it, until the stream's text
 holds all of it (by WebSocket, of bundles that stream). A piece is sent once it is spoken, so up to 100 ms of a word's
 delay are the client's. `latency_ms`: what the model itself waits for. `rss_mb`: of the server after a third of the
@@ -33,6 +35,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
@@ -76,6 +79,11 @@ class Load:
         self.end_ms: list[float] = []
         self.word_ms: list[float] = []
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds in which recordings are still begun; a moment at least."""
+        return max(0.1, self.until - time.perf_counter())
+
     async def pieces(self, number: int, began: float):
         """The pieces of a recording, each when it has been spoken."""
         samples_N, size = self.sounds[number], round(PIECE_SECONDS * self.rate)
@@ -91,6 +99,16 @@ class Load:
         self.end_ms.append(1000 * (time.perf_counter() - ended))
         self.counts["recordings"] += 1
         self.counts["different"] += text != self.expected[number].text
+
+
+async def _speak_on(speak, load: Load, numbers) -> None:
+    """Lets somebody speak; one whom the server leaves alone is counted, and begins again."""
+    while time.perf_counter() < load.until:
+        try:
+            await speak(load, numbers)
+        except (OSError, WebSocketException):
+            load.counts["dropped"] += 1
+            await asyncio.sleep(0.1)
 
 
 async def speak_by_websocket(load: Load, numbers) -> None:
@@ -117,7 +135,7 @@ async def _read_texts(load: Load, socket, number: int, began: float) -> str:
     while True:
         answer = json.loads(await socket.recv())
         if answer["type"] == "error":
-            raise RuntimeError(answer["error"])
+            raise ConnectionError(answer["error"])
         now, shown = time.perf_counter(), answer["text"].split()
         while come < len(words) and shown[: come + 1] == [word.text for word in words[: come + 1]]:
             if load.is_paced:
@@ -146,38 +164,62 @@ async def speak_by_wyoming(load: Load, numbers) -> None:
 
 
 async def misbehave(load: Load, kind: int) -> None:
-    """Stalls, dies, floods or sends rubbish, over and over."""
+    """Stalls, dies, floods or sends rubbish, over and over: four kinds by Wyoming, then the same by WebSocket."""
     rng = np.random.default_rng(kind)
+    way = _misbehave_by_websocket if kind % 8 >= 4 else _misbehave_by_wyoming
+    while time.perf_counter() < load.until:
+        load.counts["misdeeds"] += 1
+        with contextlib.suppress(OSError, WebSocketException, asyncio.TimeoutError):
+            await way(load, kind % 4, rng)
+        await asyncio.sleep(0.1)
+
+
+async def _misbehave_by_wyoming(load: Load, kind: int, rng: np.random.Generator) -> None:
     host, port = load.addresses["wyoming"].rsplit(":", 1)
     chunk = AudioChunk(rate=load.rate, width=2, channels=1, audio=rng.bytes(2 * load.rate)).event()
     head = json.dumps({"type": chunk.type, "data": chunk.data, "payload_length": len(chunk.payload)}).encode() + b"\n"
-    while time.perf_counter() < load.until:
-        reader, writer = await asyncio.open_connection(host, int(port))
-        load.counts["misdeeds"] += 1
-        with contextlib.suppress(OSError):
-            if kind % 4 == 0:  # stalls in the midst of a piece
-                writer.write(head + chunk.payload[:100])
-                await asyncio.wait({asyncio.create_task(reader.read())}, timeout=load.until - time.perf_counter())
-            elif kind % 4 == 1:  # dies
-                writer.write(head + chunk.payload[:100])
-                await writer.drain()
-                await asyncio.sleep(0.1)
-                writer.transport.abort()
-            elif kind % 4 == 2:  # floods, and reads nothing
-                while time.perf_counter() < load.until:
-                    writer.write(head + chunk.payload)
-                    await writer.drain()
-            else:  # rubbish
-                writer.write(rng.bytes(100_000))
-                await asyncio.wait({asyncio.create_task(reader.read())}, timeout=1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        if kind == 0:  # stalls in the midst of a piece
+            writer.write(head + chunk.payload[:100])
+            await asyncio.wait_for(reader.read(), load.seconds_left)
+        elif kind == 1:  # dies
+            writer.write(head + chunk.payload[:100])
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.transport.abort()
+        elif kind == 2:  # floods, and reads nothing
+            while time.perf_counter() < load.until:
+                writer.write(head + chunk.payload)
+                await asyncio.wait_for(writer.drain(), load.seconds_left)
+        else:
+            writer.write(rng.bytes(100_000))
+            await asyncio.wait_for(reader.read(), 1)
+    finally:
         writer.close()
+
+
+async def _misbehave_by_websocket(load: Load, kind: int, rng: np.random.Generator) -> None:
+    address = f"ws://{load.addresses['http']}/stream?sample_rate={load.rate}"
+    async with connect(address, compression=None, ping_interval=None, close_timeout=1, max_queue=1) as socket:
+        await socket.send(rng.bytes(2 * load.rate))
+        if kind == 0:  # stalls: neither sends nor reads
+            await asyncio.sleep(load.seconds_left)
+        elif kind == 1:  # dies without a closing handshake
+            socket.transport.abort()
+        elif kind == 2:  # floods, and reads nothing
+            while time.perf_counter() < load.until:
+                await asyncio.wait_for(socket.send(rng.bytes(2 * load.rate)), load.seconds_left)
+        else:
+            await socket.send(rng.choice(["end", "{", '{"type": "end", "more": 1}', "x" * 100_000]))
+            await asyncio.wait_for(socket.wait_closed(), 1)
 
 
 async def run_load(load: Load, process: subprocess.Popen, *, num_streams: int, num_hostile: int, seconds: float):
     """Lets all clients speak; gives the server's memory by the second."""
     load.until = time.perf_counter() + seconds
     speakers = [speak_by_wyoming if k % 4 == 3 else speak_by_websocket for k in range(num_streams)]
-    clients = [speak(load, itertools.count(7 * k)) for k, speak in enumerate(speakers)]
+    clients = [_speak_on(speak, load, itertools.count(7 * k)) for k, speak in enumerate(speakers)]
     clients += [misbehave(load, kind) for kind in range(num_hostile)]
     memory = []
 
@@ -205,7 +247,8 @@ def main() -> None:
 
     recognizer = Recognizer(args.bundle, form=args.form)
     form = () if args.form is None else ("--form", args.form)
-    room = ("--max-clients", str(args.streams + args.hostile + 8))
+    # Whoever died is a client until what came of them has been computed.
+    room = ("--max-clients", str(args.streams + 8 * args.hostile + 8))
     command = [sys.executable, "-m", "speechgru.cli", "serve", str(args.bundle), *form, *room]
     command += ["--wyoming", "127.0.0.1:0", "--http", "127.0.0.1:0", "--language", "en"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -247,6 +290,7 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "num_recordings": load.counts["recordings"],
         "num_different": load.counts["different"],
+        "num_dropped": load.counts["dropped"],
         **delays,
         "latency_ms": latency and {name: round(1000 * value) for name, value in latency.items()},
         "rss_mb": [settled, memory[-1][1]],
@@ -256,7 +300,8 @@ def main() -> None:
         "exit_code": code,
     }
     console.print(
-        f"{load.counts['recordings']:,} recordings, {load.counts['different']} differ from the whole recording's text; "
+        f"{load.counts['recordings']:,} recordings, {load.counts['different']} differ from the whole recording's text, "
+        f"{load.counts['dropped']} speakers were dropped; "
         f"{result['audio_seconds_per_second']:.1f} seconds of speech a second by {result['cores']:.2f} cores"
     )
     print(json.dumps(result))

@@ -403,12 +403,12 @@ def test_the_studio_saves_a_file_that_adapt_takes(browser, address, both, tmp_pa
     browser.evaluate("document.getElementById('keep').hidden || document.getElementById('keep').click()")
     assert browser.evaluate("document.getElementById('kept').children.length") == 1
     browser.evaluate("document.getElementById('speaker').value = 'Jo Doe'; document.getElementById('save').click()")
-    browser.wait_for("document.getElementById('status').textContent.startsWith('Jo-Doe.zip is saved.')")
+    browser.wait_for("document.getElementById('saved').textContent.startsWith('Jo-Doe.zip is saved.')")
     deadline = time.monotonic() + 20
     while not (tmp_path / "Jo-Doe.zip").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    said = browser.evaluate("document.getElementById('status').textContent")
+    said = browser.evaluate("document.getElementById('saved').textContent")
     assert "needs 4 sentences or more: read 3 more" in said and "--recordings Jo-Doe.zip --run NEW" in said
     with zipfile.ZipFile(tmp_path / "Jo-Doe.zip") as archive:
         assert archive.testzip() is None

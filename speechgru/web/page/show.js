@@ -8,6 +8,9 @@ export function element(name, attributes = {}, ...content) {
   return made;
 }
 
+/** Two decimals, and no sign of what is rounded to 0. */
+const fixed = (value) => value.toFixed(2).replace(/^-(0\.00)$/, '$1');
+
 /** What an utterance means: its intent and its slots, and whether it is accepted. */
 export function chips({intent, slots, accepted, margin}) {
   const made = [];
@@ -16,7 +19,7 @@ export function chips({intent, slots, accepted, margin}) {
     made.push(element('span', {class: 'chip'}, `${name} `, element('b', {}, String(value))));
   }
   if (accepted === false) {
-    const by = margin === null ? '' : `, margin ${margin.toFixed(2)}`;
+    const by = margin === null ? '' : `, margin ${fixed(margin)}`;
     made.push(element('span', {class: 'chip refused'}, `not accepted${by}`));
   }
   return made;
@@ -34,7 +37,7 @@ export function utteranceItem(hypothesis, wav) {
   });
   const sound = URL.createObjectURL(new Blob([wav], {type: 'audio/wav'}));
   const summary = [`confidence ${share(hypothesis.confidence)}`];
-  if (hypothesis.margin !== null) summary.push(`margin ${hypothesis.margin.toFixed(2)}`);
+  if (hypothesis.margin !== null) summary.push(`margin ${fixed(hypothesis.margin)}`);
   return element('li', {'data-text': hypothesis.text, 'data-intent': hypothesis.intent ?? '',
     'data-slots': JSON.stringify(hypothesis.slots)},
   element('p', {class: 'line'}, hypothesis.text),

@@ -80,6 +80,7 @@ class Studio {
     this.kept.set(place, samples);
     this.doubtful = null;
     this.isSaved = false;
+    at('saved').textContent = '';
     this.#list();
     this.show(message);
   }
@@ -125,10 +126,10 @@ class Studio {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     this.isSaved = true;
     const missing = LEAST - this.kept.size;
-    at('status').textContent = `${name}.zip is saved. `
-      + (missing > 0 ? `Adapting needs ${LEAST} sentences or more: read ${missing} more, and save again. ` : '')
-      + `Then, where it was saved: speechgru adapt RUN --recordings ${name}.zip --run NEW`;
-    at('status').classList.toggle('wrong', missing > 0);
+    at('saved').replaceChildren(`${name}.zip is saved. `,
+      missing > 0 ? `Adapting needs ${LEAST} sentences or more: read ${missing} more, and save again. ` : '',
+      'Then, where it was saved: ', element('code', {}, `speechgru adapt RUN --recordings ${name}.zip --run NEW`));
+    at('saved').classList.toggle('wrong', missing > 0);
   }
 }
 
