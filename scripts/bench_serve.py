@@ -7,9 +7,9 @@ fourth by Wyoming. `--hostile` adds clients that stall, die, flood the server or
 four by Wyoming, the next four by WebSocket, and so on.
 `--as-fast-as-possible` sends without pauses, for the throughput. The server is a process of its own.
 
-The last line is JSON. `num_different`: texts that are not the whole recording's; `num_dropped`: speakers that the server
-refused or disconnected. `end_ms`: from the sound's end to its
-text, `p50`, `p99` and `max`; `word_ms`: the same from a word's end, as the recogniser has it, until the stream's text
+The last line is JSON. `num_different`: texts that are not the whole recording's; `num_dropped`: speakers that the
+server refused or disconnected. `end_ms`: from the sound's end to its text, `p50`, `p99` and `max`;
+`word_ms`: the same from a word's end, as the recogniser has it, until the stream's text
 holds all of it (by WebSocket, of bundles that stream). A piece is sent once it is spoken, so up to 100 ms of a word's
 delay are the client's. `latency_ms`: what the model itself waits for. `rss_mb`: of the server after a third of the
 time and at the end, `memory_growth` the second over the first. `cores`: processor seconds of the server a second.

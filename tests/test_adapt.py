@@ -294,7 +294,18 @@ def zipped(manifest, folder):
 
 def test_what_does_not_help_is_not_shipped(base, me, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    arguments = [base, "--recordings", zipped(me, tmp_path / "Jo-Doe"), "--run", out, "--folds", 2, "--steps", 1, "train.learning_rate=1e-9"]
+    arguments = [
+        base,
+        "--recordings",
+        zipped(me, tmp_path / "Jo-Doe"),
+        "--run",
+        out,
+        "--folds",
+        2,
+        "--steps",
+        1,
+        "train.learning_rate=1e-9",
+    ]
     monkeypatch.setattr("sys.argv", ["speechgru", "adapt", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         console.main()

@@ -1,4 +1,4 @@
-"""The Kotlin program of `examples/kotlin`: built with this machine's compilers, it gives what the Python runtime gives."""
+"""The Kotlin program of `examples/kotlin`: built with this machine's compilers, it gives the Python runtime's texts."""
 
 import importlib.util
 import shutil

@@ -57,6 +57,15 @@ def with_grammar(folder, grammar, **changes):
     return folder
 
 
+def with_keywords(folder, **changes):
+    """A copy of the stored bundle that listens for `ab`."""
+    shutil.copytree(BUNDLE, folder)
+    path = folder / "bundle.json"
+    metadata = json.loads(path.read_text()) | {"keywords": {"thresholds": {"ab": 0.5}}} | changes
+    path.write_text(json.dumps(metadata))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def both():
     """A grammar of the texts `ab` and `b`."""
@@ -129,6 +138,24 @@ def test_a_grammar_that_the_vocabulary_cannot_write_is_left_out_and_named(tmp_pa
         not record["grammar"]
         and "the page goes without the bundle's grammar: the grammar's text 'abc'" in record["notes"][0]
     )
+
+
+def test_keywords_travel_with_what_they_must_give(tmp_path, empty_runtime):
+    bundle = with_keywords(tmp_path / "bundle")
+    record = write_site(bundle, tmp_path / "site", runtime=empty_runtime)
+    site = json.loads((tmp_path / "site" / "site.json").read_text())
+    assert site["keywords"]["words"] == [{"text": "ab", "labels": [1, 2], "threshold": 0.5}] and not record["notes"]
+    for case in site["golden"]:
+        stream = Recognizer(bundle).keyword_stream()
+        samples_N = np.fromfile(bundle / "golden" / case["arrays"]["samples"], "<f4")
+        found = [*stream.feed(samples_N), *stream.finish()]
+        assert [each["keyword"] for each in case["keywords"]] == [each.keyword for each in found]
+    bundle = with_keywords(tmp_path / "whole", stream=None, latency_seconds=None)
+    record = write_site(bundle, tmp_path / "site", runtime=empty_runtime)
+    assert record["notes"] == ["the page transcribes and spots no keyword: the bundle's model does not stream"]
+    with pytest.raises(BundleError, match="its thresholds of keywords are damaged"):
+        write_site(with_keywords(tmp_path / "odd", keywords={"thresholds": {"ab": "x"}}), tmp_path / "site",
+                   runtime=empty_runtime)  # fmt: skip
 
 
 def test_an_older_site_is_replaced_and_nothing_else(tmp_path, empty_runtime):
@@ -424,4 +451,35 @@ def test_the_studio_saves_a_file_that_adapt_takes(browser, address, both, tmp_pa
     # `record` goes on in it: the grammar and the prompts are its own.
     prompts = RecordingFolder(tmp_path / "Jo-Doe").open(both, num_prompts=30)
     assert prompts[number - 1] == "ab" and RecordingFolder(tmp_path / "Jo-Doe").recorded().keys() == {number}
+    assert_no_fault(browser)
+
+
+@pytest.mark.slow  # another load of the runtime
+def test_a_bundle_that_listens_for_keywords_lists_them_with_their_scores(
+    browser, address, sites, runtime, spoken, tmp_path
+):
+    bundle = with_keywords(tmp_path / "bundle")
+    write_site(bundle, sites / "keywords", runtime=runtime)
+    browser.open(f"{address}/keywords/check.html")
+    assert browser.wait_for_state("done", "failed") == "done"
+    results = json.loads(browser.evaluate("document.body.dataset.results"))
+    assert [result["passed"] for result in results if result["what"] == "keywords"] == [True, True]
+    browser.open(f"{address}/keywords/index.html")
+    browser.wait_for_state("ready")
+    assert browser.evaluate("document.getElementById('keywords').textContent").startswith(
+        "It listens for nothing but ab (from a score of 0.50)"
+    )
+    soundfile.write(tmp_path / "spoken.wav", spoken, RATE, subtype="PCM_16")
+    browser.give_file("#file", tmp_path / "spoken.wav")
+    browser.wait_for("document.getElementById('status').textContent.startsWith('spoken.wav: ')")
+    stream = Recognizer(bundle).keyword_stream(RATE)
+    expected = [*stream.feed(spoken), *stream.finish()]
+    found = browser.evaluate("[...document.querySelectorAll('#ended li')].map((each) => [each.dataset.keyword, "
+                             "Number(each.dataset.score)])")[::-1]  # fmt: skip
+    assert [keyword for keyword, _ in found] == [each.keyword for each in expected] == ["ab", "ab"]
+    np.testing.assert_allclose([score for _, score in found], [each.score for each in expected], rtol=0.02)
+    browser.evaluate("document.getElementById('microphone').click()")
+    browser.wait_for("document.querySelectorAll('#ended li[data-keyword]').length >= 3")
+    browser.evaluate("document.getElementById('microphone').click()")
+    browser.wait_for_state("ready")
     assert_no_fault(browser)

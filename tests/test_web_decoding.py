@@ -14,8 +14,9 @@ from grammars import random_grammar, readings_of
 
 from speechgru import lengths
 from speechgru.corpora.zipped import unpacked
-from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, decode
+from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, KeywordSpotter, decode
 from speechgru.decoding.grammar import GrammarConstraint
+from speechgru.decoding.keywords import REFRACTORY_SECONDS, WINDOW_SECONDS
 from speechgru.errors import TextError
 from speechgru.recording.corpus import RecordingFolder
 from speechgru.recording.quality import judge_recording
@@ -304,7 +305,8 @@ def test_recordings_are_judged_as_by_record(make_speech):
 def test_what_the_studio_packs_is_a_folder_of_recordings(tmp_path):
     rng = np.random.default_rng(1)
     prompts = [
-        {"text": text, "intent": "Light", "slots": {"place": text, "level": k}} for k, text in enumerate(["ab", "cä b", "b"])
+        {"text": text, "intent": "Light", "slots": {"place": text, "level": k}}
+        for k, text in enumerate(["ab", "cä b", "b"])
     ]
     kept = {2: 0.5 * rng.normal(size=400).clip(-1, 1), 0: 0.3 * rng.normal(size=900).clip(-1, 1)}
     asked = {
@@ -327,3 +329,22 @@ def test_what_the_studio_packs_is_a_folder_of_recordings(tmp_path):
             written_N, rate = soundfile.read(utterance.audio_filepath)
             assert rate == 8000 and utterance.duration == len(written_N) / rate
             np.testing.assert_allclose(written_N, samples_N, atol=1 / 32768)
+
+
+def test_keywords_are_found_where_python_finds_them_with_its_scores():
+    asked, expected = [], []
+    for seed, texts in enumerate([["ab"], ["abba", "c", "a b"], ["aab", "b"]]):
+        log_probs_SV = log_probs_of(np.random.default_rng(seed), 400, 6, sharpness=5.0)
+        thresholds = dict.fromkeys(texts, -3.0 + seed)
+        spotter = KeywordSpotter(thresholds, vocabulary=CHARACTERS, step_seconds=0.04)
+        expected.append(spotter.feed(log_probs_SV))
+        words = [
+            {"text": text, "labels": [int(label) for label in CHARACTERS.encode(text)], "threshold": least}
+            for text, least in thresholds.items()
+        ]
+        keywords = {"window_seconds": WINDOW_SECONDS, "refractory_seconds": REFRACTORY_SECONDS, "words": words}
+        asked.append({"what": "keywords", "keywords": keywords, "log_probs": written(log_probs_SV)})
+    for found, wanted in zip(ask(asked), expected, strict=True):
+        assert len(wanted) > 2 and [each["keyword"] for each in found] == [each.keyword for each in wanted]
+        np.testing.assert_allclose([each["seconds"] for each in found], [each.seconds for each in wanted], atol=1e-9)
+        np.testing.assert_allclose([each["score"] for each in found], [each.score for each in wanted], atol=1e-9)

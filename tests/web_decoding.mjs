@@ -5,6 +5,7 @@ const [folder] = process.argv.slice(2), load = (name) => import(`${folder}/${nam
 const {DecoderStream, EndpointRule, decode} = await load('decoder.js');
 const {folderName, packedFolder} = await load('folder.js');
 const {Grammar} = await load('grammar.js');
+const {KeywordSpotter} = await load('keywords.js');
 const {StreamGeometry, numFrames} = await load('lengths.js');
 const {LogMel} = await load('log_mel.js');
 const {Resampler, readWav, resample, writeWav} = await load('sound.js');
@@ -57,6 +58,11 @@ const answers = {
     return found && {samples: [...found.samples], sampleRate: found.sampleRate};
   },
   quality: ({samples, sample_rate: rate, text}) => judge(Float32Array.from(samples), rate, text),
+  keywords(asked) {
+    const spotter = new KeywordSpotter(asked.keywords, asked.log_probs[0].length, 0.04), found = [];
+    for (let at = 0; at < asked.log_probs.length; at += 7) found.push(...spotter.feed(values(asked.log_probs.slice(at, at + 7))));
+    return found;
+  },
   folder_name: ({speakers}) => speakers.map(folderName),
   async packed_folder({file, grammar, kept, ...asked}) {
     const {name, content} = packedFolder({

@@ -98,7 +98,9 @@ def adapt(
     start: Annotated[Path, typer.Argument(help="The run folder to start from.", metavar="RUN")],
     recordings: Annotated[
         Path,
-        typer.Option(help="A manifest, a folder of `record`, or recordings with their texts beside them; or a ZIP of it."),
+        typer.Option(
+            help="A manifest, a folder of `record`, or recordings with their texts beside them; or a ZIP of it."
+        ),
     ],
     run: Annotated[Path, typer.Option(help="The run folder to write; an interrupted adaptation is resumed there.")],
     overrides: Annotated[

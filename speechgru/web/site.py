@@ -15,6 +15,7 @@ import numpy as np
 
 from speechgru.decoding import DecodingOptions, Hypothesis, decode
 from speechgru.decoding.grammar import GrammarConstraint
+from speechgru.decoding.keywords import REFRACTORY_SECONDS, WINDOW_SECONDS, KeywordSpotter
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError, UserError
@@ -90,7 +91,7 @@ def write_site(
     if metadata["bundle_version"] < 3 or not set(_FEATURES[:3]) <= set(metadata.get("features") or {}):
         raise BundleError(f"{bundle}: is of an older version that has no signatures for a page; export it again")
     notes: list[str] = []
-    record = _site_record(metadata, form) | {"model": model.name}
+    record = _site_record(metadata, form) | {"model": model.name, "keywords": _keywords_of(bundle, metadata, notes)}
     grammar = _grammar_of(metadata, notes)
     record["grammar"] = None if grammar is None else grammar_record(grammar)
     with (
@@ -137,6 +138,36 @@ def _site_record(metadata: dict[str, Any], form: str) -> dict[str, Any]:
         "threshold": rejection.get("threshold"),
         "beam_width": USUAL_BEAM_WIDTH,
     }
+
+
+def _keywords_of(bundle: Path, metadata: dict[str, Any], notes: list[str]) -> dict[str, Any] | None:
+    """What the bundle was calibrated to listen for, as the page's `KeywordSpotter` reads it; None of others.
+
+    Raises:
+        BundleError: what the bundle holds of it is damaged.
+    """
+    if metadata.get("keywords") is None:
+        return None
+    if metadata["stream"] is None:
+        notes.append("the page transcribes and spots no keyword: the bundle's model does not stream")
+        return None
+    vocabulary = Vocabulary.from_record(metadata)
+    try:
+        words = [
+            {
+                "text": text,
+                "labels": list(map(int, vocabulary.encode(text, where="a keyword"))),
+                "threshold": float(least),
+            }
+            for text, least in metadata["keywords"]["thresholds"].items()
+        ]
+        if not words or not all(word["labels"] for word in words):
+            raise ValueError("a keyword has no letter, or there is none")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{bundle}: its thresholds of keywords are damaged ({error!r}); export and calibrate it again"
+        ) from error
+    return {"window_seconds": WINDOW_SECONDS, "refractory_seconds": REFRACTORY_SECONDS, "words": words}
 
 
 def _grammar_of(metadata: dict[str, Any], notes: list[str]) -> GrammarConstraint | None:
@@ -260,10 +291,20 @@ def _golden_case(
             "log_probs": _tolerance(stored["tolerance"], form),
         },
         "text": case["texts"][form],
+        "keywords": _detections(log_probs_SV, metadata, **how),
         "decoded": {
             name: hypothesis_record(decode(log_probs_SV, options=asked, **how)[0]) for name, asked in options.items()
         },
     }
+
+
+def _detections(log_probs_SV: np.ndarray, metadata: dict[str, Any], **how: Any) -> list[dict[str, Any]] | None:
+    if metadata.get("keywords") is None or metadata["stream"] is None:
+        return None
+    return [
+        dataclasses.asdict(each)
+        for each in KeywordSpotter(metadata["keywords"]["thresholds"], **how).feed(log_probs_SV)
+    ]
 
 
 def _tolerance(stored: dict[str, Any], form: str) -> float:

@@ -2,6 +2,7 @@
 import {decode} from './decoder.js';
 import {Windows} from './engine.js';
 import {Recognizer, getFloats, getSite} from './load.js';
+import {KeywordSpotter} from './keywords.js';
 import {LogMel} from './log_mel.js';
 import {joined} from './rows.js';
 import {element} from './show.js';
@@ -64,6 +65,7 @@ class Check {
         [stage, await getFloats(`golden/${file}`)]))));
       this.#logMel(golden, files);
       this.#decoding(golden, files);
+      this.#keywords(golden, files);
       const began = performance.now();
       const whole = await engine.recognize(files.samples), first = performance.now() - began;
       const again = performance.now();
@@ -102,6 +104,16 @@ class Check {
       const meaning = found.intent ? ` → ${found.intent} ${JSON.stringify(found.slots)}` : '';
       this.add(name, what, decodedDifference(found, wanted), EXACT, `${found.text}${meaning}`);
     }
+  }
+
+  #keywords({name, keywords: wanted}, {log_probs: values}) {
+    const {site} = this.recognizer;
+    if (!wanted) return;
+    const found = new KeywordSpotter(site.keywords, site.entries.length + 1, site.step_seconds).feed(values);
+    const names = (each) => each.map(({keyword}) => keyword).join(' ');
+    const numbers = (each) => each.flatMap(({seconds, score}) => [seconds, score]);
+    const off = names(found) === names(wanted) ? difference(numbers(found), numbers(wanted)) : Infinity;
+    this.add(name, 'keywords', off, EXACT, names(found));
   }
 
   #logProbs({name, tolerance, text}, what, found, {log_probs: wanted}) {

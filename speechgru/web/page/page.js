@@ -5,7 +5,7 @@ import {Picture} from './picture.js';
 import {joined} from './rows.js';
 import {openSession} from './session.js';
 import {readSound, writeWav} from './sound.js';
-import {chips, utteranceItem, element} from './show.js';
+import {chips, element, keywordItem, utteranceItem} from './show.js';
 
 const MOST_UTTERANCES = 20; // kept, with their sound
 const PIECE_SECONDS = 0.1; // of a recording, between two looks at the picture
@@ -32,11 +32,13 @@ class Show {
     this.seconds = 0; // of computing, decoding and waiting for the model
     this.sound = 0; // seconds of sound
     this.delays = [];
+    this.numFound = 0; // keywords
   }
 
   /** What a session gave for a piece of sound that was complete at a time; null where nobody waits. */
-  update({hypothesis, ended, isNew}, complete) {
+  update({hypothesis = {words: []}, ended = [], found = [], isNew}, complete) {
     for (const each of ended) this.end(each);
+    for (const each of found) this.find(each);
     page.picture.setWords([...this.words, ...hypothesis.words]);
     if (hypothesis.words.length) this.say(hypothesis); // else the utterance that ended last stays
     if (complete !== null && isNew) {
@@ -58,11 +60,22 @@ class Show {
     this.words = [...this.words, ...hypothesis.words].slice(-60);
     at('text').replaceChildren(hypothesis.text);
     at('meaning').replaceChildren(...chips(hypothesis));
+    this.list(utteranceItem(hypothesis, writeWav(hypothesis.samples, this.rate)));
+  }
+
+  find(found) {
+    this.numFound++;
+    at('text').replaceChildren(found.keyword);
+    this.list(keywordItem(found));
+  }
+
+  list(item) {
     at('none').hidden = true;
     const list = at('ended');
-    list.prepend(utteranceItem(hypothesis, writeWav(hypothesis.samples, this.rate)));
+    list.prepend(item);
     while (list.children.length > MOST_UTTERANCES) {
-      URL.revokeObjectURL(list.lastChild.querySelector('audio').src);
+      const audio = list.lastChild.querySelector('audio');
+      if (audio) URL.revokeObjectURL(audio.src);
       list.lastChild.remove();
     }
   }
@@ -91,8 +104,8 @@ async function feed({session, show}, samples, complete) {
 async function finish({session, show}) {
   const began = performance.now(), last = await session.finish();
   show.seconds += (performance.now() - began) / 1000;
-  show.update({hypothesis: {words: []}, ended: last.words.length ? [last] : []}, null);
-  if (!show.words.length) at('text').replaceChildren('Nothing was recognised.');
+  show.update(last.found ? last : {ended: last.words.length ? [last] : []}, null);
+  if (!show.words.length && !show.numFound) at('text').replaceChildren('Nothing was recognised.');
 }
 
 // --- the microphone ---
@@ -125,7 +138,7 @@ async function listen() {
   at('microphone').setAttribute('aria-pressed', 'true');
   at('microphone').querySelector('.what').textContent = 'Stop';
   at('file').disabled = at('constrained').disabled = true;
-  say('Listening. A pause ends an utterance.');
+  say(page.recognizer.site.keywords ? 'Listening for the keywords.' : 'Listening. A pause ends an utterance.');
 }
 
 async function stop(message = 'Ready.') {
@@ -216,7 +229,16 @@ function describe({site}) {
     + 'What is said stays in this browser: nothing is sent anywhere.';
   at('delay-aside').textContent = 'from a piece of sound to its text';
   at('made').textContent = `Form ${site.form}; speechgru ${site.speechgru_version}, LiteRT.js ${site.litert}.`;
-  at('constrained-choice').hidden = at('studio').hidden = site.grammar === null;
+  if (site.keywords) {
+    const names = site.keywords.words.map(({text, threshold}) => `${text} (from a score of ${threshold.toFixed(2)})`);
+    at('keywords').textContent = `It listens for nothing but ${names.join(', ')}, and reports each once when it is said.`;
+    at('keywords').hidden = false;
+    at('ended-title').textContent = 'Keywords';
+    at('none').textContent = 'None yet.';
+    at('delay-aside').textContent = 'from a piece of sound to its score';
+  }
+  at('constrained-choice').hidden = site.grammar === null || site.keywords !== null;
+  at('studio').hidden = site.grammar === null;
   at('constrained').checked = site.grammar !== null;
 }
 

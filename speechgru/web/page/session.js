@@ -2,6 +2,7 @@
 // (speechgru/runtime/stream.py).
 import {DecoderStream} from './decoder.js';
 import {Windows} from './engine.js';
+import {KeywordSpotter} from './keywords.js';
 import {joined} from './rows.js';
 
 /** Seconds of new sound after which a model that needs whole recordings computes what it has once more. */
@@ -164,7 +165,37 @@ export class WholeSession extends Session {
   }
 }
 
+/** A model that listens always for a few words: nothing is decoded, and no sound is kept. */
+export class KeywordSession extends Session {
+  constructor(engine, how) {
+    super(engine, how, null);
+    this.windows = new Windows(engine);
+    this.spotter = new KeywordSpotter(engine.site.keywords, engine.site.entries.length + 1, how.stepSeconds);
+  }
+
+  /** @returns the keywords `found`, each once, and whether anything was computed (`isNew`) */
+  async feed(samples) {
+    const pieces = await this.windows.feed(samples);
+    return {found: this.#spot(pieces), isNew: pieces.length > 0};
+  }
+
+  /** Nothing follows; gives the keywords of what is left. */
+  async finish() {
+    const found = this.#spot(await this.windows.finish());
+    this.windows.delete();
+    return {found};
+  }
+
+  #spot(pieces) {
+    return pieces.flatMap((values) => {
+      this.onRows(values, this.spotter.numSteps * this.stepSamples);
+      return this.spotter.feed(values);
+    });
+  }
+}
+
 /** The session that suits the engine's model. */
 export function openSession(engine, how, rule) {
+  if (engine.site.keywords) return new KeywordSession(engine, how);
   return engine.streams ? new StreamSession(engine, how, rule) : new WholeSession(engine, how, rule);
 }

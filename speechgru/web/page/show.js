@@ -27,6 +27,13 @@ export function chips({intent, slots, accepted, margin}) {
 
 const share = (value) => `${Math.round(100 * value)}\u202f%`;
 
+/** A keyword that was said: when, and with which log-odds. */
+export function keywordItem({keyword, seconds, score}) {
+  return element('li', {'data-keyword': keyword, 'data-score': score},
+    element('p', {class: 'line'}, keyword),
+    element('p', {class: 'quiet'}, `at ${seconds.toFixed(2)}\u202fs, score ${fixed(score)}`));
+}
+
 /** An utterance that ended: text, meaning, words with times and confidence, its sound. */
 export function utteranceItem(hypothesis, wav) {
   const words = hypothesis.words.map((word) => {
