@@ -160,7 +160,7 @@ def test_a_stream_reports_what_the_whole_recording_does_however_it_is_cut(bundle
 
 def test_a_bundle_of_characters_listens_for_what_it_is_asked_for(bundle, sound):
     recognizer = Recognizer(bundle)
-    with pytest.raises(UserError, match="writes characters and knows no keyword"):
+    with pytest.raises(UserError, match=r"knows no keyword; name those to listen for \(--keyword TEXT"):
         recognizer.keyword_stream()
     with pytest.raises(TextError, match="'c'"):
         recognizer.keyword_stream(keywords=["cab"])
@@ -193,11 +193,16 @@ def test_recordings_in_one_stream_are_counted_and_the_threshold_is_kept(bundle, 
     page = report_keywords([after], tmp_path / "page.html", title="Keywords: b", calibration=record).read_text()
     assert "Keywords: b" in page and "extrapolated" in page
 
-    monkeypatch.setattr(sys, "argv", ["speechgru", "spot", str(bundle), str(tmp_path / "said.wav"), "--json"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert not caught.value.code
-    (reported,) = json.loads(capsys.readouterr().out)
+    arguments = ["speechgru", "spot", str(bundle), str(tmp_path / "said.wav"), "--keyword", "b"]
+    for further in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *further])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert not caught.value.code
+        printed = capsys.readouterr()
+        if not further:
+            assert printed.err == f"next: speechgru spot {bundle} --microphone --keyword b\n", "a line that works"
+    (reported,) = json.loads(printed.out)
     assert reported["keyword"] == "b" and reported["score"] >= record["thresholds"]["b"]
     with pytest.raises(UserError, match="keyword 'a' is said in 0 of 8 recordings"):
         evaluate_keywords(bundle, [corpus], ["a"])

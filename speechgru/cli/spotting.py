@@ -68,7 +68,8 @@ def spot(
         print_error(str(mistake))
     if failed:
         raise typer.Exit(2)
-    print_next("spot", bundle, "--microphone")
+    asked = [word for each in keyword or [] for word in ("--keyword", each)]
+    print_next("spot", bundle, "--microphone", *asked, *(["--form", form] if form else []))
 
 
 def _wanted(recognizer: Any, given: list[str] | None) -> dict[str, float] | None:

@@ -380,7 +380,10 @@ class Recognizer:
         own = self.keyword_thresholds
         if keywords is None:
             if not own:
-                raise UserError(f"{self.bundle}: writes characters and knows no keyword; name those to listen for")
+                raise UserError(
+                    f"{self.bundle}: writes characters and knows no keyword; name those to listen for (--keyword "
+                    "TEXT, in Python keywords=)"
+                )
             return own
         named = keywords if isinstance(keywords, Mapping) else dict.fromkeys(keywords)
         written = {self.text_rules.normalize(keyword): threshold for keyword, threshold in named.items()}
