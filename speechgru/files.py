@@ -328,34 +328,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     _refuse_device(path)
     try:
         make_folder(path.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        _remove_files_left_behind(path.parent)
+        beginning, end = f".{path.stem[:_MOST_LETTERS]}.", f"{_IN_THE_MAKING}{path.suffix}"
+        handle, name = tempfile.mkstemp(prefix=beginning, suffix=end, dir=path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     os.close(handle)
     temporary = Path(name)
     try:
-        try:
-            with unfinished():
-                yield temporary
-            with open(temporary, "rb+") as stream:
-                os.fsync(stream.fileno())
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise  # of what the block did beside writing
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room "
-                "and run it again"
-            ) from error
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
-        try:
-            os.replace(temporary, path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
-        sync_folder(path.parent)
+        with _locked(temporary):
+            try:
+                with unfinished():
+                    yield temporary
+                with open(temporary, "rb+") as stream:
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise  # of what the block did beside writing
+                raise UserError(
+                    f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room "
+                    "and run it again"
+                ) from error
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
+            try:
+                os.replace(temporary, path)
+            except OSError as error:
+                raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
+            sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that has become read-only, which the block's error names
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | Path) -> None:
@@ -411,8 +415,12 @@ def sha256_of(path: str | Path, *, most: int = MOST_BYTES) -> str:
 
 #: What ends the name of a folder that is being made, and of one that is to be replaced: made by us, and marked so.
 _IN_THE_MAKING, _SET_ASIDE = ".speechgru-unfinished", ".speechgru-replaced"
-#: A folder in the making that is younger may be another process's that has not locked it yet.
+#: What is in the making and younger may be another process's that has not locked it yet.
 _SETTLED_SECONDS = 60.0
+#: Of a file's name, in the name that it has in the making: a system's names have an end.
+_MOST_LETTERS = 40
+#: The folders in which this process has looked for what killed ones left.
+_cleared: set[Path] = set()
 #: What a file system answers that cannot exchange two folders.
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -449,18 +457,38 @@ def _remove_left_behind(parent: Path, name: str) -> None:
     if fcntl is None:
         return
     for folder in parent.glob(f".{glob.escape(name)}.*{_IN_THE_MAKING}"):
-        with contextlib.suppress(OSError):  # another process has it, or has just removed it
-            if time.time() - folder.stat().st_mtime > _SETTLED_SECONDS:
-                with _locked(folder, is_needed=True):
-                    shutil.rmtree(folder, ignore_errors=True)
+        _remove_settled(folder, lambda folder=folder: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _remove_files_left_behind(folder: Path) -> None:
+    """Removes a folder's files in the making whose processes have been killed, where the system knows that.
+
+    A process looks once: some folders have files by the hundred thousand.
+    """
+    if fcntl is None or folder in _cleared:
+        return
+    _cleared.add(folder)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(".") and _IN_THE_MAKING in entry.name]
+    for path in (folder / name for name in names):
+        if path.is_file():
+            _remove_settled(path, path.unlink)
+
+
+def _remove_settled(path: Path, remove: Callable[[], None]) -> None:
+    """Removes a file or folder in the making that no process holds."""
+    with contextlib.suppress(OSError):  # another process has it, or has just removed it
+        if time.time() - path.lstat().st_mtime > _SETTLED_SECONDS:
+            with _locked(path, is_needed=True):
+                remove()
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, *, is_needed: bool = False) -> Iterator[None]:
-    """Holds a folder's lock while the block runs; a killed process's is gone with it.
+def _locked(path: Path, *, is_needed: bool = False) -> Iterator[None]:
+    """Holds the lock of a file or folder while the block runs; a killed process's is gone with it.
 
     Args:
-        folder: the folder.
+        path: the file or folder.
         is_needed: whether it is an error that there is no lock to be had.
 
     Raises:
@@ -470,7 +498,7 @@ def _locked(folder: Path, *, is_needed: bool = False) -> Iterator[None]:
     try:
         if fcntl is not None:
             try:
-                descriptor = os.open(folder, os.O_RDONLY)
+                descriptor = os.open(path, os.O_RDONLY)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 if is_needed:

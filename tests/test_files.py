@@ -74,6 +74,17 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text(encoding="utf-8") == "old"
+    (left,) = (each for each in tmp_path.iterdir() if each != path)
+    own = tmp_path / ".c.abcdefgh.txt"
+    own.write_text("a hidden file of the user's, older than any")
+    for each in (left, own):
+        os.utime(each, (0, 0))
+    with atomic_path(tmp_path / "d") as other:
+        os.utime(other, (0, 0))
+        files._cleared.discard(tmp_path)
+        write_text(path, "new")
+        assert other.exists(), "another process is writing it"
+    assert sorted(os.listdir(tmp_path)) == [own.name, "c.txt", "d"], "what the killed one left is gone"
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path):

@@ -32,7 +32,9 @@ from speechgru.utterances.manifest import Utterance
 #: The plan of a part that is finished.
 PLAN_NAME = "plan.jsonl"
 #: What an atomic writer leaves in the folder when it is killed.
-_LEFTOVER = re.compile(r"\.(shard-\d+(\.index)?|shards|skipped|plan)\.\w{8}\.(tfrecord|npy|json|jsonl)")
+_LEFTOVER = re.compile(
+    r"\.(shard-\d+(\.index)?|shards|skipped|plan)\.\w{8}(\.speechgru-unfinished)?\.(tfrecord|npy|json|jsonl)"
+)
 
 
 @dataclass(frozen=True)
