@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from speechgru.errors import BundleError
 from speechgru.export.flatbuffer import sealed, with_metadata
@@ -89,6 +90,27 @@ def test_a_flipped_bit_of_a_weight_is_noticed_unless_nobody_asks(alone, content)
     with pytest.raises(BundleError, match=r"alone\.tflite: is damaged \(its checksum is wrong\); copy the folder"):
         read_bundle(alone)
     assert Recognizer(alone, verify=False).log_probs(SOUND).shape == Recognizer(V3).log_probs(SOUND).shape
+
+
+def test_the_command_has_a_way_around_the_checksum_and_a_process_for_strangers_bundles(
+    alone, content, run_command, tmp_path
+):
+    weights = [content[a : a + n] for a, n in buffer_spans(content, root_of(content)) if 1000 < n < 3000]
+    damaged = bytearray(content)
+    damaged[content.index(max(weights, key=len)) + 400] ^= 1
+    soundfile.write(tmp_path / "said.wav", EXPECTED["samples"], 8000)
+    code, out, err = run_command("transcribe", alone, tmp_path / "said.wav", "--isolated", "--json")
+    assert (code, json.loads(out)[0]["text"]) == (0, str(EXPECTED["text"])), err
+    alone.write_bytes(damaged)
+    code, out, err = run_command("transcribe", alone, tmp_path / "said.wav")
+    assert (code, out) == (2, "") and "its checksum is wrong" in err
+    code, out, err = run_command("transcribe", alone, tmp_path / "said.wav", "--no-verify", "--json")
+    assert (code, json.loads(out)[0]["text"]) == (0, str(EXPECTED["text"])), err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    for flag in ("--isolated", "--no-verify"):
+        code, _, err = run_command("transcribe", tmp_path / "run", tmp_path / "said.wav", flag)
+        assert code == 2 and f"{flag} is for a bundle, and this is a run, which is trusted; leave it out" in err
 
 
 def test_a_file_that_has_lost_its_checksum_says_so(alone, content):

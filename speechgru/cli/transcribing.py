@@ -117,6 +117,12 @@ def transcribe(
     ] = False,
     timed: FormatOption = None,
     out: OutOption = None,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="Run a stranger's bundle in a process of its own, which may die.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Refuse a bundle that differs from its checksums.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn recordings into text with a bundle alone (no TensorFlow), or with a run that was not exported yet.
@@ -178,7 +184,7 @@ def transcribe(
         files = files_of(audio or ())
         require_deliverable(asked, out, [Path(path).stem for path in files], reads=files)
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
-    recognizer = open_recognizer(bundle, form)
+    recognizer = open_recognizer(bundle, form, isolated=isolated, verify=verify)
     if microphone:
         _transcribe_microphone(recognizer, decoding, rule, device, once=once, as_json=as_json)
         return
@@ -227,18 +233,26 @@ def _print_after(recognizer: Any, path: Path, *, grammar: bool) -> None:
         print_next("transcribe", path, "--microphone", *(["--grammar"] if grammar else []))
 
 
-def open_recognizer(path: Path, form: str | None) -> Any:
+def open_recognizer(path: Path, form: str | None, *, isolated: bool = False, verify: bool = True) -> Any:
     """The recogniser of a bundle, or of a run that was not exported yet, which needs TensorFlow.
 
+    Args:
+        path: the bundle or run.
+        form: which of a bundle's models.
+        isolated, verify: as for `Recognizer`, of a bundle.
+
     Raises:
-        UserError: it is neither, or a run of which a form is asked for.
+        UserError: it is neither, or a run of which what a bundle has is asked for.
     """
     from speechgru.runs import RunFolder
     from speechgru.runtime import Recognizer, is_bundle
 
     run = RunFolder(path)
     if is_bundle(path) or not run.config.is_file():
-        return Recognizer(path, form=form)
+        return Recognizer(path, form=form, isolated=isolated, verify=verify)
+    if isolated or not verify:
+        flag = "--isolated" if isolated else "--no-verify"
+        raise UserError(f"{path}: {flag} is for a bundle, and this is a run, which is trusted; leave it out")
     if form is not None:
         raise UserError(f"{path}: form {form!r} names a bundle's model, and this is a run; leave --form out")
     from speechgru.scoring.trained_run import TrainedRun
