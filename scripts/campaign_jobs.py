@@ -1,0 +1,187 @@
+"""The commands that campaigns disturb: their corpora, run folders and arguments, all tiny.
+
+A job runs in a folder of its own, `case`, beside `world`, which holds what it reads and which no command may change.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from campaigns import ROOT, renew
+from tones import SAMPLE_RATE, TONES, write_config, write_tones
+
+#: A recogniser of two letters and the space, trained in some seconds.
+BASE = ("train.max_steps=150", "train.evaluate_every_steps=150")
+#: Kinds of training, each with other things to keep: an average, parts of a batch, workers, schedules, directions.
+TRAININGS = (
+    ("model.direction=forward", "train.accumulate=2", "train.ema=0.9", "train.max_steps=30"),
+    ("model.direction=forward", "train.max_steps=40", "train.deterministic=true", "data.num_workers=4"),
+    ("train.max_steps=27", "train.patience=3", "data.num_workers=2", "train.ema=0.95"),
+    ("model.direction=forward", "train.max_steps=29", "train.schedule=plateau", "train.plateau_patience=1",
+     "train.optimizer=lion", "train.accumulate=3"),
+)  # fmt: skip
+TRAINING = ("train.checkpoint_every_steps=3", "train.keep_last=3", "train.evaluate_every_steps=7")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that is disturbed.
+
+    Args:
+        family: what its cases are counted as.
+        arguments: of the command line, relative to the folder of the case.
+        begins_with: a folder of the world that lies in the case beforehand, such as an older result.
+        growing: names of files that are written piece by piece and read as such.
+        variables: further ones of its environment.
+    """
+
+    family: str
+    arguments: tuple[str, ...]
+    begins_with: str = ""
+    growing: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+def jobs():
+    """All of them, by name."""
+    quick = ("model.units=8", "model.embedding=4", "train.batch_size=4", "train.max_steps=12", "train.warmup_steps=1",
+             "train.evaluate_every_steps=3", "train.checkpoint_every_steps=2")  # fmt: skip
+    shards = ("shard", "../world/train.jsonl", "--config", "../world/config.yaml", "--out", "out",
+              "--shard-megabytes", "0.05")  # fmt: skip
+    return {
+        **{
+            f"training-{number}": Job(
+                "training", ("train", "../world/config.yaml", "--run", "out", *TRAINING, *overrides)
+            )
+            for number, overrides in enumerate(TRAININGS)
+        },
+        "prepare-folder": Job("prepare", ("prepare", "folder", "--source", "../world/mine", "--out", "out")),
+        "prepare-synthetic": Job(
+            "prepare", ("prepare", "synthetic", "--out", "out", "utterances=24", "workers=2", "--seed", "3")
+        ),
+        "shard": Job("shard", shards),
+        "shard-features": Job("shard", (*shards, "--form", "features", "--part", "1/2")),
+        "merge": Job("merge", ("shard", "--merge", "out"), begins_with="parts"),
+        "export": Job("export", ("export", "../world/base", "--out", "out", "--quantize", "none,dynamic")),
+        "export-over": Job(
+            "export", ("export", "../world/base", "--out", "out", "--quantize", "none"), begins_with="bundle"
+        ),
+        "adapt": Job(
+            "adapt",
+            (
+                "adapt",
+                "../world/base",
+                "--recordings",
+                "../world/me.jsonl",
+                "--run",
+                "out",
+                "--folds",
+                "2",
+                "--steps",
+                "8",
+                "train.learning_rate=1e-2",
+            ),
+        ),
+        "language": Job(
+            "language train",
+            ("language", "train", "../world/texts.txt", "--rules", "../world/base", "--out", "out/lm.ngram"),
+        ),
+        "language-gru": Job(
+            "train-gru",
+            ("language", "train-gru", "../world/texts.txt", "--recogniser", "../world/base", "--run", "out", *quick),
+        ),
+        "segment": Job(
+            "segment", ("segment", "../world/base", "../world/book.wav", "../world/book.txt", "--out", "out")
+        ),
+    }
+
+
+#: What the server of commands imports beforehand.
+MODULES = (
+    *("train", "train.language.run", "scoring.evaluation", "export", "adapt", "align.segmenting", "shards"),
+    *("tune.chief", "tune.oracles", "corpora.synthetic"),
+)
+
+
+def make_world(folder, commands):
+    """Makes what the jobs read, unless it is there: a corpus, a run, a bundle, shards, texts, a long recording.
+
+    Args:
+        folder: the campaign's; the world is `folder/world`.
+        commands: the server of commands.
+    """
+    world = folder / "world"
+    if (world / "done").exists():
+        return world
+    renew(world)
+    rng = np.random.default_rng(0)
+    TONES[" "] = 0.0  # silence
+    for split, count in (("train", 60), ("dev", 12)):
+        write_split(world, split, [sentence(rng, 3) for _ in range(count)], rng)
+    config = write_config(world, world / "config.yaml")
+    config.write_text(config.read_text().replace("characters: ab", "characters: ' ab'"))
+    mine = world / "mine"
+    mine.mkdir()
+    rows = ["file,text"]
+    for number in range(9):
+        text = sentence(rng, 2)
+        write_tones(mine, f"own {number}.wav", text, rng)
+        rows.append(f"own {number}.wav,{text}")
+    (mine / "transcripts.csv").write_text("\n".join(rows) + "\n")
+    lines = [sentence(rng, 5) for _ in range(300)]
+    (world / "texts.txt").write_text("\n".join(lines) + "\n")
+    TONES.update(a=800.0, b=1100.0)
+    write_split(world, "me", [sentence(rng, 2) for _ in range(10)], rng)
+    TONES.update(a=500.0, b=1500.0)
+    write_book(world, [sentence(rng, 6, least=4) for _ in range(12)], rng)
+    run(commands, world, "train", "config.yaml", "--run", "base", *BASE)
+    run(commands, world, "export", "base", "--out", "bundle")
+    for part in ("1/2", "2/2"):
+        run(commands, world, "shard", "train.jsonl", "--config", "config.yaml", "--out", "parts", "--part", part,
+            "--shard-megabytes", "0.05")  # fmt: skip
+    (world / "done").touch()
+    return world
+
+
+def run(commands, folder, *arguments):
+    """Runs a command that must succeed."""
+    status, said = commands.start(*arguments, cwd=folder).wait()
+    if status != 0:
+        raise SystemExit(f"{' '.join(map(str, arguments))} ended with {status}: {said}")
+
+
+def sentence(rng, most, *, least=1):
+    """Words of two letters."""
+    return " ".join("".join(rng.choice(list("ab"), rng.integers(1, 4))) for _ in range(rng.integers(least, most + 1)))
+
+
+def write_split(world, name, texts, rng):
+    """Recordings of tones, and their manifest."""
+    from speechgru.utterances.manifest import write_manifest
+
+    utterances = [write_tones(world, f"{name}{number}.wav", text, rng) for number, text in enumerate(texts)]
+    write_manifest(world / f"{name}.jsonl", utterances)
+
+
+def write_book(world, texts, rng):
+    """One long recording of sentences, and its text."""
+    parts = []
+    for text in texts:
+        write_tones(world, "sentence.wav", text, rng)
+        parts.append(soundfile.read(world / "sentence.wav", dtype="float32")[0])
+        parts.append(0.003 * rng.normal(size=SAMPLE_RATE).astype(np.float32))
+    soundfile.write(world / "book.wav", np.concatenate(parts), SAMPLE_RATE)
+    (world / "sentence.wav").unlink()
+    (world / "book.txt").write_text("\n".join(texts) + "\n")
+
+
+def environment_of(job):
+    """The variables that a job's processes have, beside those of a disk."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **dict(job.variables)}
+
+
+def start(commands, job, case: Path, variables=()):
+    """Starts a job in its case."""
+    return commands.start(*job.arguments, cwd=case, environment={**environment_of(job), **dict(variables)})

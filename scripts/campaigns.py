@@ -1,0 +1,232 @@
+"""What the campaigns share: a ledger to resume from, commands as processes, folders compared, a disk that fails.
+
+The campaigns are tests at a size that no suite has time for, and stand on what the tests have: the server of commands
+(`tests/commands.py`), the corpus of tones, the quick trials of a sweep.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # also runs without an installation
+
+from commands import Commands  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from speechgru.files import open_log, read_file  # noqa: E402
+
+#: What a command may be ended with that was given something wrong, or found the answer to be no.
+ORDERLY = (0, 1, 2)
+
+
+class Ledger:
+    """What a campaign has done, a line a case, so that the same command resumes behind it.
+
+    Args:
+        path: the file; its damaged last line, of a killed campaign, is left out.
+    """
+
+    def __init__(self, path):
+        self.path, self.records = Path(path), []
+        if self.path.exists():
+            for line in read_file(self.path).decode(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    self.records.append(json.loads(line))
+
+    def add(self, family, number, *, cases=1, findings=(), **rest):
+        """Writes what a case came to; each finding is one text."""
+        record = {"family": family, "number": number, "cases": cases, "findings": list(findings), **rest}
+        self.records.append(record)
+        with open_log(self.path) as stream:
+            stream.write(json.dumps(record).encode() + b"\n")
+        for finding in findings:
+            print(f"{family} {number}: {finding}", flush=True)
+
+    def numbers(self, family):
+        """The cases of a family that are done."""
+        return {record["number"] for record in self.records if record["family"] == family}
+
+    def count(self, family):
+        """How many cases a family has, where a record may be of several."""
+        return sum(record["cases"] for record in self.records if record["family"] == family)
+
+    def print(self, *columns, **also):
+        """Prints the table, and as the last line one JSON object.
+
+        Args:
+            *columns: fields of the records, to be summed.
+            **also: further entries of the object.
+        """
+        families = list(dict.fromkeys(record["family"] for record in self.records))
+        table = Table("family", "cases", "findings", *columns, "seconds")
+        for family in families:
+            own = [record for record in self.records if record["family"] == family]
+            sums = [sum(record.get(column, 0) for record in own) for column in (*columns, "seconds")]
+            found = sum(len(record["findings"]) for record in own)
+            table.add_row(family, f"{self.count(family):,}", str(found), *(f"{value:,.0f}" for value in sums))
+        Console().print(table)
+        kinds = Counter(finding for record in self.records for finding in record["findings"])
+        print(json.dumps({
+            "cases": {family: self.count(family) for family in families},
+            "findings": dict(kinds.most_common(50)), **also,
+        }))  # fmt: skip
+
+
+class Budget:
+    """The time that a campaign may take.
+
+    Args:
+        minutes: after which no case is begun.
+    """
+
+    def __init__(self, minutes):
+        self._end = time.monotonic() + 60 * minutes
+
+    @property
+    def is_left(self):
+        return time.monotonic() < self._end
+
+
+def add_options(parser, *, folder, minutes=600.0):
+    """The options that every campaign has; its processes keep to one thread an operation, beside other work."""
+    for threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="where it works, and resumes from")
+    parser.add_argument("--minutes", type=float, default=minutes, help="no case is begun after so many")
+
+
+# -- a disk that fails -----------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Counts, and can end or fail, what the processes of a command change below a folder (`campaign_disk.c`).
+
+    Args:
+        folder: for the library and the count.
+        watched: the folder that is counted.
+    """
+
+    def __init__(self, folder, watched):
+        self.library, self._counter, self._watched = Path(folder) / "disk.so", Path(folder) / "count", watched
+        if not self.library.exists():
+            source = Path(__file__).with_name("campaign_disk.c")
+            subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.library, source, "-ldl"], check=True)
+
+    def environment(self, event="", at=0):
+        """The variables of a process that `event` happens to at its change number `at`; sets the count to 0."""
+        self._counter.write_bytes(bytes(8))
+        return {
+            "LD_PRELOAD": str(self.library),
+            "CAMPAIGN_FOLDER": os.path.realpath(self._watched),
+            "CAMPAIGN_COUNTER": str(self._counter.absolute()),
+            "CAMPAIGN_EVENT": event,
+            "CAMPAIGN_AT": str(at),
+        }
+
+    @property
+    def count(self):
+        """The changes since the environment was made."""
+        return int.from_bytes(self._counter.read_bytes(), sys.byteorder)
+
+
+def open_commands(folder, library, *modules):
+    """A server of commands whose processes a `Disk` may fail."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("LD_PRELOAD")
+    os.environ["LD_PRELOAD"] = str(library)
+    try:
+        return Commands(folder, *modules)
+    finally:
+        os.environ.pop("LD_PRELOAD") if before is None else os.environ.update(LD_PRELOAD=before)
+
+
+# -- folders compared ------------------------------------------------------------------------------------------------
+
+
+def snapshot(folder, leave_out=()):
+    """Names and checksums of all files below a folder; what its names are matched by `leave_out` is not looked at."""
+    found = {}
+    for path in sorted(Path(folder).rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(name.match(pattern) for pattern in leave_out):
+            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def differences(expected, found, *, volatile=frozenset()):
+    """What is other in one snapshot than in another one; of a volatile file only whether it is there."""
+    missing = [f"{name} is missing" for name in expected if name not in found]
+    more = [f"{name} is left over" for name in found if name not in expected]
+    other = [
+        f"{name} is other" for name in expected
+        if name in found and found[name] != expected[name] and name not in volatile
+    ]  # fmt: skip
+    return missing + more + other
+
+
+def age(folder, *, seconds=120.0):
+    """Lets what killed processes left look older than it is: nothing young is removed, it may be somebody's."""
+    then = time.time() - seconds
+    for path in Path(folder).rglob(".*"):
+        with contextlib.suppress(OSError):
+            os.utime(path, (then, then))
+
+
+# -- processes -------------------------------------------------------------------------------------------------------
+
+
+def session_of(leader):
+    """The processes of a session, as a command server starts one for each command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def end_session(leader, *, seconds=20.0):
+    """Waits until all processes of a session have ended; kills those that do not, and gives how many these were."""
+    deadline = time.monotonic() + seconds
+    while left := session_of(leader):
+        if time.monotonic() > deadline:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            return len(left)
+        time.sleep(0.02)
+    return 0
+
+
+def complaints(status, said, *, orderly=ORDERLY):
+    """What a command did that it must not: a traceback, a fault, a status that nobody documents, many messages."""
+    found = []
+    if "Traceback (most recent call last)" in said or "has a fault" in said:
+        line = next((line for line in said.splitlines()[::-1] if "Error" in line or "has a fault" in line), "")
+        found.append(f"not one message: {line.strip()[:200]}")
+    elif status not in orderly:
+        found.append(f"exit status {status}: {said.strip().splitlines()[-1][:200] if said.strip() else 'nothing said'}")
+    elif status == 2 and said.count("error: ") != 1:
+        found.append(f"{said.count('error: ')} messages: {' | '.join(said.strip().splitlines()[-3:])[:300]}")
+    return found
+
+
+def renew(folder, copied=None):
+    """Makes a folder anew, as a copy of another one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if copied is None:
+        Path(folder).mkdir(parents=True)
+    else:
+        shutil.copytree(copied, folder)
