@@ -18,7 +18,7 @@ from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.journal import Journal
 from speechgru.tune.results import best_of, front_of
 from speechgru.tune.space import Dimension
-from speechgru.tune.sweep_file import Tuner, count_combinations, first_round_size, load_sweep
+from speechgru.tune.sweep_file import LoadedSweep, Tuner, count_combinations, first_round_size, load_sweep
 from speechgru.tune.telling import Telling, last_line
 
 pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")
@@ -153,6 +153,21 @@ def test_an_override_of_a_searched_key_is_an_error(mistaken):
 def test_values_that_fit_no_others_are_an_error_and_name_the_reason(mistaken):
     reported = mistaken("\n  model.lookahead_frames: {type: choice, values: [0, 4]}")
     assert "model.lookahead_frames can never be 4" in reported and "bidirectional" in reported
+
+
+def test_a_value_that_goes_with_no_others_is_refused_soon_and_alone(mistaken, monkeypatch):
+    """A damaged file took nine seconds, and blamed the other keys too."""
+    tried, configure = [], LoadedSweep.configure
+
+    def counted(self, values):
+        tried.append(values)
+        return configure(self, values)
+
+    monkeypatch.setattr(LoadedSweep, "configure", counted)
+    for wrong in ("model.dropout: {type: float, min: 0, max: 8}", "model.dropuot: {type: boolean}"):
+        tried.clear()
+        reported = mistaken(f"\n  model.units: {{type: choice, values: [16, 32]}}\n  {wrong}")
+        assert "model.units" not in reported and "can never be" in reported and len(tried) < 100
 
 
 def test_conditions_that_cannot_hold_are_errors(mistaken):

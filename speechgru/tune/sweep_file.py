@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,9 @@ _FIXED = {
 }
 #: Combinations drawn to see whether every value fits some others.
 _DRAWS = 400
+#: A key of which a value was refused so often, each time by name, has one that goes with no others: each refusal takes
+#: some hundredths of a second.
+_HOPELESS = 40
 #: Combinations of a grid that are looked at one by one.
 _MOST_LISTED = 20_000
 
@@ -353,6 +357,7 @@ def _check_values(loaded: LoadedSweep, origins: Origins) -> None:
     """Whether every value that the space names stands in some configuration."""
     waiting = {(key, json.dumps(value)) for key, d in loaded.dimensions.items() for value in d.extremes()}
     reasons: dict[tuple[str, str], str] = {}
+    refusals = Counter[str]()
     for values in _combinations(loaded):
         shown = [(key, json.dumps(value)) for key, value in values.items()]
         if not waiting.intersection(shown):
@@ -364,6 +369,12 @@ def _check_values(loaded: LoadedSweep, origins: Origins) -> None:
                 # The reason that names the key is the one to show.
                 if value not in reasons or value[0] in str(error):
                     reasons[value] = str(error)
+                refusals[value[0]] += value[0] in str(error)
+            hopeless = {key for key, count in refusals.items() if count >= _HOPELESS}
+            refused = {value for value in waiting & reasons.keys() if value[0] in hopeless}
+            if refused:  # the others are refused with it, and may be right
+                waiting = refused
+                break
             continue
         waiting.difference_update(shown)
         if not waiting:
