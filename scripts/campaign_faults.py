@@ -38,11 +38,11 @@ def suffer(chains, name, job, fault, at):
         findings.append(f"ends with {status}: {said.strip().splitlines()[-1][:200]}")
     away = chains.case / "away"
     if away.exists():
-        if (chains.case / "out").exists() and status not in (0, 1):
+        if (chains.case / "out").exists():
             findings.append("half a folder has come back")
         shutil.rmtree(chains.case / "out", ignore_errors=True)
         away.rename(chains.case / "out")
-    volatile = renewed if status in (0, 1) else volatile
+    volatile = renewed if status in (0, 1) or fault == "gone" else volatile  # it may have been at its end
     findings += chains.half_made(job, whole, volatile)
     age(chains.case)
     status, again = start(chains.commands, job, chains.case, chains.disk.environment()).wait()

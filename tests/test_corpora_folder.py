@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from speechgru.corpora import prepare
 from speechgru.corpora.folder import read_folder
 from speechgru.corpora.splits import divide
-from speechgru.errors import CorpusError
-from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.errors import CorpusError, UserError
+from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
 
 
 def write_audio(path: Path, seconds: float = 0.5, sample_rate: int = 16000) -> Path:
@@ -538,3 +538,24 @@ def test_a_workbook_is_refused_by_name(tmp_path, write_wav):
         CorpusError, match=r"transcripts\.csv: is a spreadsheet's own file, .*; save it as CSV in UTF-8"
     ):
         prepare("folder", tmp_path / "out", source=tmp_path)
+
+
+def test_a_folder_that_is_taken_away_does_not_come_back(tmp_path, monkeypatch, write_wav):
+    """Of four files it had the last alone, and the command was content."""
+    for number, word in enumerate(("yes", "no", "stop")):
+        write_wav(tmp_path / "mine", f"{word}.wav", seed=number)
+        (tmp_path / "mine" / f"{word}.txt").write_text(word)
+    out = tmp_path / "out"
+
+    def taken_away(path, utterances):
+        written = write_manifest(path, utterances)
+        if path.stem == "test":
+            out.rename(tmp_path / "away")
+        return written
+
+    monkeypatch.setattr("speechgru.corpora.folder.write_manifest", taken_away)
+    with pytest.raises(UserError, match=r"out: is gone, moved or removed while this command worked there"):
+        prepare("folder", out, source=tmp_path / "mine")
+    assert not out.exists() and len(list((tmp_path / "away").iterdir())) == 3
+    monkeypatch.undo()
+    assert len(prepare("folder", out, source=tmp_path / "mine")) == 3

@@ -11,7 +11,8 @@ from typing import Any
 
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
-from speechgru.files import require_folder_place
+from speechgru.files import held, require_folder_place
+from speechgru.process.locked_folder import once_there
 from speechgru.progress import Progress, silent
 
 __all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
@@ -145,7 +146,7 @@ def prepare(
 
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
-        UserError: `out` is a file.
+        UserError: `out` is a file, or was taken away in the meantime.
 
     >>> import numpy as np, soundfile
     >>> Path("recordings").mkdir()
@@ -162,4 +163,5 @@ def prepare(
     require_folder_place(out)
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
-    return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)
+    with held(out, once_there(out)):
+        return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -67,6 +67,23 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
         if is_new:
             with contextlib.suppress(OSError):  # something was done in it
                 folder.rmdir()
+
+
+def once_there(folder: Path) -> Callable[[], bool]:
+    """Tells, once a folder is there, whether it still is and is the same: for `files.held`, where nobody locks it.
+
+    Args:
+        folder: it; it need not be there yet.
+    """
+    began_in: tuple[int, int] | None = None
+
+    def is_same() -> bool:
+        nonlocal began_in
+        now = _identity(folder)
+        began_in = began_in or now
+        return now == began_in
+
+    return is_same
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
