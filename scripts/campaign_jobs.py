@@ -33,7 +33,7 @@ class Job:
         family: what its cases are counted as.
         arguments: of the command line, relative to the folder of the case.
         begins_with: a folder of the world that lies in the case beforehand, such as an older result.
-        growing: names of files that are written piece by piece and read as such.
+        growing: names of files that are written piece by piece, and read as such or not before another one names them.
         variables: further ones of its environment.
     """
 
@@ -59,10 +59,12 @@ def jobs():
         },
         "prepare-folder": Job("prepare", ("prepare", "folder", "--source", "../world/mine", "--out", "out")),
         "prepare-synthetic": Job(
-            "prepare", ("prepare", "synthetic", "--out", "out", "utterances=24", "workers=2", "--seed", "3")
+            "prepare",
+            ("prepare", "synthetic", "--out", "out", "utterances=24", "workers=2", "--seed", "3"),
+            growing=("out/audio/*",),  # the manifests go first and come last
         ),
-        "shard": Job("shard", shards),
-        "shard-features": Job("shard", (*shards, "--form", "features", "--part", "1/2")),
+        "shard": Job("shard", shards, growing=("unfinished/*",)),
+        "shard-features": Job("shard", (*shards, "--form", "features", "--part", "1/2"), growing=("unfinished/*",)),
         "merge": Job("merge", ("shard", "--merge", "out"), begins_with="parts"),
         "export": Job("export", ("export", "../world/base", "--out", "out", "--quantize", "none,dynamic")),
         "export-over": Job(
@@ -83,6 +85,7 @@ def jobs():
                 "8",
                 "train.learning_rate=1e-2",
             ),
+            growing=("*.jsonl",),
         ),
         "language": Job(
             "language train",
@@ -91,6 +94,7 @@ def jobs():
         "language-gru": Job(
             "train-gru",
             ("language", "train-gru", "../world/texts.txt", "--recogniser", "../world/base", "--run", "out", *quick),
+            growing=("*.jsonl",),
         ),
         "segment": Job(
             "segment", ("segment", "../world/base", "../world/book.wav", "../world/book.txt", "--out", "out")
