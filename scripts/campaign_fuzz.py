@@ -276,7 +276,8 @@ def main():
     folder = options.folder.absolute()
     if options.worker:
         work(options.worker, folder, options.first, options.count)
-        return
+        sys.stdout.flush()
+        os._exit(0)  # whatever threads a server has
     from campaign_targets import TARGETS
 
     sizes = {family: target.cases for family, target in TARGETS.items()}
