@@ -33,7 +33,8 @@ class Job:
         family: what its cases are counted as.
         arguments: of the command line, relative to the folder of the case.
         begins_with: a folder of the world that lies in the case beforehand, such as an older result.
-        growing: names of files that are written piece by piece, and read as such or not before another one names them.
+        growing: names of files that say other things on the way than at the end: logs, the best weights, and what
+            no manifest names yet.
         variables: further ones of its environment.
     """
 
@@ -53,7 +54,9 @@ def jobs():
     return {
         **{
             f"training-{number}": Job(
-                "training", ("train", "../world/config.yaml", "--run", "out", *TRAINING, *overrides)
+                "training",
+                ("train", "../world/config.yaml", "--run", "out", *TRAINING, *overrides),
+                growing=("*.jsonl", "best.npz"),
             )
             for number, overrides in enumerate(TRAININGS)
         },
@@ -85,7 +88,7 @@ def jobs():
                 "8",
                 "train.learning_rate=1e-2",
             ),
-            growing=("*.jsonl",),
+            growing=("*.jsonl", "best.npz"),
         ),
         "language": Job(
             "language train",
@@ -94,7 +97,7 @@ def jobs():
         "language-gru": Job(
             "train-gru",
             ("language", "train-gru", "../world/texts.txt", "--recogniser", "../world/base", "--run", "out", *quick),
-            growing=("*.jsonl",),
+            growing=("*.jsonl", "best.npz"),
         ),
         "segment": Job(
             "segment", ("segment", "../world/base", "../world/book.wav", "../world/book.txt", "--out", "out")

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import ctypes
 import errno
+import functools
 import glob
 import hashlib
 import io
@@ -457,7 +458,7 @@ def _remove_left_behind(parent: Path, name: str) -> None:
     if fcntl is None:
         return
     for folder in parent.glob(f".{glob.escape(name)}.*{_IN_THE_MAKING}"):
-        _remove_settled(folder, lambda folder=folder: shutil.rmtree(folder, ignore_errors=True))
+        _remove_settled(folder, functools.partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _remove_files_left_behind(folder: Path) -> None:
