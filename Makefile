@@ -77,8 +77,11 @@ $(VENV)/installed-notebooks: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),notebooks]'
 	touch $@
 
+# With EXTRAS=dev,docs the environment has what the site needs already.
 $(VENV)/installed-docs: $(VENV)/installed
+ifeq ($(findstring docs,$(EXTRAS)),)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
+endif
 	touch $@
 
 clean:
