@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -65,18 +66,35 @@ def test_scores_are_those_of_the_definition(tmp_path, seed):
         np.testing.assert_allclose(scores, definition.scores(sentence), atol=2e-5)
 
 
-def test_scores_are_kenlms(tmp_path, toy):
-    kenlm = pytest.importorskip("kenlm", reason="KenLM is not installed (extra peers)")
-    (tmp_path / "a.arpa").write_text(random_arpa(5, gaps=False))
-    for path, texts in ((toy, TEXTS), (tmp_path / "a.arpa", random_texts(5))):
-        model, peer = read_language_model(path), kenlm.Model(str(path))
+def scored_texts(folder):
+    """Models in ARPA files, and texts of them that KenLM scores: a border within a sentence is an unknown word here."""
+    for name, text, texts in (("toy", TOY, TEXTS), ("random", random_arpa(5, gaps=False), random_texts(5))):
+        path = folder / f"{name}.arpa"
+        path.write_text(text, encoding="utf-8")
+        yield path, [text for text in texts if "s>" not in text]
+
+
+def test_scores_are_those_that_kenlm_gave(tmp_path):
+    kept = json.loads((DATA / "kenlm_scores.json").read_text(encoding="utf-8"))
+    for path, texts in scored_texts(tmp_path):
+        model = read_language_model(path)
+        assert kept[path.stem].keys() == set(texts)
         for text in texts:
-            if "s>" in text:
-                continue  # KenLM scores a border within a sentence as one; here it is an unknown word
-            peers = [(log_prob * math.log(10), not unknown) for log_prob, _, unknown in peer.full_scores(text)]
-            ours = [(log_prob, known) for _, log_prob, known in model.scores(text)]
-            assert [known for _, known in ours] == [known for _, known in peers]
-            np.testing.assert_allclose([score for score, _ in ours], [score for score, _ in peers], atol=1e-4)
+            ours, theirs = list(model.scores(text)), kept[path.stem][text]
+            assert [known for _, _, known in ours] == [known for _, known in theirs]
+            np.testing.assert_allclose([score for _, score, _ in ours], [score for score, _ in theirs], atol=1e-4)
+
+
+def test_the_scores_that_are_kept_are_kenlms(tmp_path):
+    kenlm = pytest.importorskip("kenlm", reason="KenLM is not installed (extra kenlm)")
+    kept = json.loads((DATA / "kenlm_scores.json").read_text(encoding="utf-8"))
+    for path, texts in scored_texts(tmp_path):
+        peer = kenlm.Model(str(path))
+        for text in texts:
+            theirs = [(log_prob * math.log(10), not unknown) for log_prob, _, unknown in peer.full_scores(text)]
+            assert [known for _, known in theirs] == [known for _, known in kept[path.stem][text]]
+            expected = [score for score, _ in kept[path.stem][text]]
+            np.testing.assert_allclose([score for score, _ in theirs], expected, atol=1e-6)
 
 
 def test_equal_states_score_alike_and_nothing_useless_is_kept(toy):

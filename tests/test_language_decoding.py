@@ -73,7 +73,7 @@ def test_scores_are_pyctcdecodes_with_the_same_file_and_no_text_of_its_is_better
 
     It adds up what differs in spaces alone. Where its search ends with another text, that one has a lower score.
     """
-    pytest.importorskip("kenlm", reason="KenLM is not installed (extra peers)")
+    pytest.importorskip("kenlm", reason="KenLM is not installed (extra kenlm)")
     peer = pytest.importorskip("pyctcdecode", reason="pyctcdecode is not installed (extra peers)")
     texts = made_texts(200)
     write_arpa(train((text.split() for text in texts), order=3).model, tmp_path / "lm.arpa")
