@@ -148,6 +148,21 @@ class Commands:
         }
         return Command(self._ask, self._ask(request), log)
 
+    def run(self, code, *arguments, **options):
+        """Runs a program to its end.
+
+        Args:
+            code: the program's text.
+            *arguments: of its command line.
+            **options: those of `start`.
+
+        Returns:
+            the exit status and all that it printed.
+        """
+        script = self._folder / f"program{self._count + 1}.py"
+        script.write_text(code, encoding="utf-8")
+        return self.start(*arguments, script=script, **options).wait()
+
     def _ask(self, request):
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()

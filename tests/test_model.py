@@ -2,13 +2,12 @@
 
 import os
 import random
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from commands import needs_fork
 
 from speechgru.config.sections import RunConfig
 from speechgru.gru import GRU, GRUCell, fused
@@ -171,12 +170,10 @@ print("the same")
 """
 
 
-def test_two_replicas_share_the_statistics_of_one_batch():
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(
-        [sys.executable, "-c", _TWO_REPLICAS], capture_output=True, text=True, env=environment, check=False
-    )
-    assert "the same" in done.stdout, done.stderr[-2000:]
+@needs_fork
+def test_two_replicas_share_the_statistics_of_one_batch(commands):
+    status, printed = commands.run(_TWO_REPLICAS, environment={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    assert status == 0 and "the same" in printed, printed[-2000:]
 
 
 def test_building_a_model_draws_its_weights_by_its_seed_and_leaves_the_callers_random_numbers():

@@ -5,13 +5,11 @@ import inspect
 import json
 import os
 import signal
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
+from commands import needs_fork
 
 tf = pytest.importorskip("tensorflow", reason="shards are TFRecord files")
 
@@ -299,29 +297,16 @@ shard([sys.argv[1]], sys.argv[2], config=load_config(sys.argv[3]), shard_megabyt
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_process_that_is_killed_resumes_to_the_same_files(corpus, whole, tmp_path):
+@needs_fork
+def test_a_process_that_is_killed_resumes_to_the_same_files(corpus, whole, commands, tmp_path):
     _, files = whole
     save_config(tmp_path / "config.yaml", AUTO)
     moments = np.random.default_rng(0).choice(np.arange(5, 45), 3, replace=False)
-
-    def kill(moment):
-        code = f"{inspect.getsource(each_moment)}\n{KILLED}"
-        arguments = [corpus, tmp_path / str(moment), tmp_path / "config.yaml", moment, SMALL]
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(kill, moments))
     for moment in moments:
         out = tmp_path / str(moment)
+        code = f"{inspect.getsource(each_moment)}\n{KILLED}"
+        status, printed = commands.run(code, corpus, out, tmp_path / "config.yaml", moment, SMALL)
+        assert status == -signal.SIGKILL, printed
         assert any(path.name.startswith(".") for path in out.rglob("*"))  # it left something half done
         with pytest.raises(CorpusError, match=r"not finished|holds no shards"):
             Shards.open(out)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+from commands import needs_fork  # noqa: E402
 from conftest import ROOT  # noqa: E402
 from losses import Losses  # noqa: E402
 from tones import make_config, weights_of, write_config, write_corpus  # noqa: E402
@@ -70,6 +71,8 @@ MIRRORED = """
     import json, sys
     import tensorflow as tf
 
+    tests, config_file, *rest = sys.argv[1:]
+    sys.path.insert(0, tests)
     devices = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 3)
 
@@ -77,7 +80,6 @@ MIRRORED = """
     from speechgru import train as training
     from speechgru.config import load_config
 
-    config_file, *rest = sys.argv[1:]
     overrides, runs = rest[:-2], rest[-2:]
     for run in runs:
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"])
@@ -134,14 +136,14 @@ def assert_near(arrays, others):
             np.testing.assert_allclose(array, others[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_three_devices_train_what_one_does_and_take_up_its_run(alone, config_file, tmp_path):
+@needs_fork
+def test_three_devices_train_what_one_does_and_take_up_its_run(alone, commands, config_file, tmp_path):
     losses, whole, half = alone
     shutil.copytree(half, tmp_path / "resumed")
     names = ("mirrored", "resumed")
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MIRRORED), config_file, *COMMON, *(tmp_path / name for name in names)],
-        env=environment(), cwd=ROOT, check=True, timeout=300,
-    )  # fmt: skip
+    arguments = (ROOT / "tests", config_file, *COMMON, *(tmp_path / name for name in names))
+    status, printed = commands.run(textwrap.dedent(MIRRORED), *arguments, environment=environment(), cwd=ROOT)
+    assert status == 0, printed
     mirrored, resumed = (json.loads((tmp_path / f"{name}.json").read_text()) for name in names)
     assert mirrored == pytest.approx(losses, rel=1e-4)
     assert resumed == pytest.approx(losses[4:], rel=1e-4)
