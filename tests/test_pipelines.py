@@ -113,6 +113,7 @@ def test_quickstart_goes_through_every_verb_and_skips_what_is_done(commands, tel
     assert "prepare the corpus: already done" in changed.printed and "train: already done" not in changed.printed
 
 
+@pytest.mark.slow  # half a minute; the corpus, grammars, rejection and their scores have tests of their own
 def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_path):
     grammar = tmp_path / "lamp.yaml"
     grammar.write_text(
