@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import json
@@ -253,11 +254,18 @@ def no_pages() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def short_turns() -> Iterator[None]:
-    """Exported GRUs of a module write out fewer frames a turn, as wide ones do: tracing time grows with the frames."""
+@contextlib.contextmanager
+def shorter_turns() -> Iterator[None]:
+    """Exported GRUs write out fewer frames a turn, as wide ones do: tracing time grows with the frames."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speechgru.gru.portable.MOST_FRAMES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_turns() -> Iterator[None]:
+    """`shorter_turns` for all of a module."""
+    with shorter_turns():
         yield
 
 

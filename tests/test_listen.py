@@ -271,9 +271,9 @@ def test_the_same_call_gives_the_same_bytes_and_another_seed_others(manifest, tm
 
 def test_an_earlier_folder_is_written_over_and_nothing_else_in_it_touched(manifest, tmp_path):
     out = tmp_path / "out"
-    listen(manifest, config=config_of(), out=out, count=4, copies=3)
+    listen(manifest, config=config_of(NOTHING), out=out, count=4, copies=3)
     (out / "notes.txt").write_text("mine")
-    page = listen(manifest, config=config_of(), out=out, count=1, copies=1)
+    page = listen(manifest, config=config_of(NOTHING), out=out, count=1, copies=1)
     assert set(files_in(out)) == {*record_of(page)["files"], "listen.json", "notes.txt"}
 
 
@@ -282,9 +282,9 @@ def test_a_call_that_was_stopped_leaves_a_folder_for_the_next(manifest, tmp_path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        listen(manifest, config=config_of(), out=tmp_path / "out", progress=stop)
+        listen(manifest, config=config_of(NOTHING), out=tmp_path / "out", progress=stop)
     assert not (tmp_path / "out" / "index.html").exists()
-    assert listen(manifest, config=config_of(), out=tmp_path / "out", count=1, copies=1).is_file()
+    assert listen(manifest, config=config_of(NOTHING), out=tmp_path / "out", count=1, copies=1).is_file()
 
 
 def test_other_folders_and_files_are_refused_and_left_alone(manifest, tmp_path):
@@ -292,17 +292,17 @@ def test_other_folders_and_files_are_refused_and_left_alone(manifest, tmp_path):
     other.mkdir()
     (other / "index.html").write_text("mine")
     with pytest.raises(UserError, match=r"thesis: holds other things; name a new folder"):
-        listen(manifest, config=config_of(), out=other)
+        listen(manifest, config=config_of(NOTHING), out=other)
     assert files_in(other) == {"index.html": b"mine"}
     with pytest.raises(UserError, match=r"index\.html: is a file; name a folder"):
-        listen(manifest, config=config_of(), out=other / "index.html")
+        listen(manifest, config=config_of(NOTHING), out=other / "index.html")
     for damaged in ("{", "[]", '{"files": 3}', '{"files": [3]}'):
         (other / "listen.json").write_text(damaged)
         with pytest.raises(UserError, match=r"listen\.json: cannot be read as the record of an earlier"):
-            listen(manifest, config=config_of(), out=other)
+            listen(manifest, config=config_of(NOTHING), out=other)
     (tmp_path / "keep.wav").write_text("mine")
     (other / "listen.json").write_text('{"files": ["../keep.wav", "audio/../../keep.wav"]}')
-    listen(manifest, config=config_of(), out=other, count=1, copies=1)
+    listen(manifest, config=config_of(NOTHING), out=other, count=1, copies=1)
     assert (tmp_path / "keep.wav").read_text() == "mine", "a record that names other folders' files deletes none"
 
 

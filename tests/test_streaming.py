@@ -17,6 +17,7 @@ from speechgru.export import Graphs  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
 from speechgru.runtime import Windows  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("short_turns")
 NUM_CLASSES = 5
 
 MODELS = {
