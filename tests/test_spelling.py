@@ -119,7 +119,7 @@ def test_a_run_learns_both_and_ships_the_words_alone(spelt_config, tones, tmp_pa
 
 
 def test_a_run_that_was_killed_ends_with_the_same_two_heads(spelt_config, tmp_path):
-    config = spelt_config()
+    config = spelt_config("model.direction=forward", "data.dev=null")
     training.train(config, tmp_path / "whole")
     with pytest.raises(Killed):
         training.train(config, tmp_path / "killed", progress=kill_at(10))
