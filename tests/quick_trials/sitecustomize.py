@@ -9,6 +9,7 @@ which a test can kill them; the others are over at once.
 import gc
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,8 @@ gc.disable()  # workers end after seconds, of which the import of TensorFlow is 
 
 STEPS = 6
 SECONDS = {True: 0.1, False: 0.005}  # of a step, by whether the trial is slow
+#: Held while a step is noted and kept: the worker may ask it to end between the two.
+KEEPING = threading.Lock()
 
 
 def run(folder):
@@ -35,9 +38,10 @@ def run(folder):
         did.write(f"process {os.getpid()}\n")
         for step in range(first, STEPS):
             time.sleep(seconds)
-            did.write(f"step {step}\n")
-            did.flush()
-            (checkpoints / f"step_{step:08d}.npz").touch()
+            with KEEPING:
+                did.write(f"step {step}\n")
+                did.flush()
+                (checkpoints / f"step_{step:08d}.npz").touch()
             if units == 14 and step == 2:
                 os.kill(os.getpid(), 9)  # once: the next process goes on from step 3
             if units == 15 and not (folder / "outcome.json").exists():
@@ -55,7 +59,12 @@ def run(folder):
 def end_with_parent():
     while os.read(0, 1):
         pass
-    os._exit(143)
+    end()
+
+
+def end():
+    with KEEPING:
+        os._exit(143)
 
 
 def raise_memory_error(*args, **options):
@@ -70,6 +79,7 @@ elif json.loads((trial / "trial.json").read_text())["config"]["model"]["units"] 
 
     speechgru.train.train = raise_memory_error
 else:
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
     threading.Thread(target=end_with_parent, daemon=True).start()
     import filelock
 
