@@ -20,21 +20,10 @@ import numpy as np
 
 from speechgru import jsonlines
 from speechgru.errors import BundleError
-from speechgru.files import atomic_path, open_file, read_text, require_folder_place
+from speechgru.files import atomic_path, open_file, read_text
+from speechgru.visible import counted
 
 _VERSIONS_OF = ("speechgru", "tensorflow", "tensorflow-cpu", "tensorflow-io", "keras", "numpy", "soundfile", "soxr")
-
-
-def require_run_place(path: str | Path) -> None:
-    """Refuses a place that no run can be written to, to be asked before anything long is done.
-
-    Raises:
-        UserError: no folder can be there, or it is a bundle: commands would take the folder for the bundle still, and
-            the next export would replace all of it.
-    """
-    require_folder_place(path)
-    if (Path(path) / "bundle.json").is_file():
-        raise BundleError(f"{path}: is a bundle; give the run a folder of its own")
 
 
 @dataclass(frozen=True)
@@ -162,8 +151,8 @@ class RunFolder:
         if newest:
             return checkpoints[0]
         raise BundleError(
-            f"{self.path}: has a checkpoint after {self.last_step:,} steps, and no dev score has chosen weights yet; "
-            "resume the training with the same command (`speechgru evaluate` scores that checkpoint)"
+            f"{self.path}: has a checkpoint after {counted(self.last_step, 'step')}, and no dev score has chosen "
+            "weights yet; resume the training with the same command (`speechgru evaluate` scores that checkpoint)"
         )
 
     def append_history(self, record: dict[str, Any]) -> None:

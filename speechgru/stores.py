@@ -40,6 +40,22 @@ def is_remote(path: str | Path) -> bool:
     return isinstance(path, str) and _URL.fullmatch(path) is not None and not path.startswith("file://")
 
 
+def require_lasting(path: str | Path) -> None:
+    """Refuses an address of what is gone when the process ends, to be asked by a command, which ends then.
+
+    >>> require_lasting("shards/train")
+    >>> require_lasting("memory://shards")
+    Traceback (most recent call last):
+    speechgru.errors.UserError: memory://shards: lies in this command's memory, and is gone when it ends; name a \
+folder, or a store such as s3://bucket/shards
+    """
+    if str(path).lower().startswith("memory://"):
+        raise UserError(
+            f"{path}: lies in this command's memory, and is gone when it ends; name a folder, or a store such as "
+            "s3://bucket/shards"
+        )
+
+
 def joined(folder: str, name: str) -> str:
     """The address of a file in a folder of a store.
 

@@ -1,4 +1,4 @@
-"""Characters that would steer a terminal or turn a line around, shown as escapes.
+"""Names, texts and numbers as they are shown: no character steers a terminal, and one of a kind is no plural.
 
 Names, texts and what a bundle says of itself come from strangers. Everything that shows them, a terminal, a page or a
 table, shows them through this module.
@@ -21,6 +21,22 @@ _STEERING = (
 )
 _STEERS = re.compile(f"[{_STEERING}]")
 _STEERS_IN_A_LINE = re.compile(f"[\n{_STEERING}]")
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """A number with its noun, and what follows it where that depends on the number.
+
+    Args:
+        number: it.
+        noun: of one.
+        several: of any other number; the noun with an s where it is left out.
+
+    >>> counted(1, "trial"), counted(1200, "trial"), counted(0, "trial")
+    ('1 trial', '1,200 trials', '0 trials')
+    >>> counted(1, "voice has", "voices have"), counted(2, "voice has", "voices have")
+    ('1 voice has', '2 voices have')
+    """
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def visible(text: str, *, in_a_line: bool = False) -> str:

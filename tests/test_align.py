@@ -200,7 +200,7 @@ def test_what_was_left_out_does_not_move_its_neighbours(bundle, tmp_path):
     timed = align(Recognizer(bundle), tmp_path / "a.wav", tmp_path / "a.txt", leave_out_unknown=True)
     found = np.array([(word.start_seconds, word.end_seconds) for word in timed.words])
     assert np.abs(found - [words[0], words[2], words[3]]).max() < 0.06
-    assert timed.record["left_out"] == ["99"] and "1 words were left out" in timed.record["notes"][0]
+    assert timed.record["left_out"] == ["99"] and "1 word was left out" in timed.record["notes"][0]
 
 
 def test_units_are_sentences_lines_or_as_long_as_can_be():
@@ -298,6 +298,13 @@ def test_align_prints_and_writes_every_form(bundle, tmp_path, run):
     assert out.count("\t") == 4 and out.endswith("cab.\n")
     code, _, err = run("transcribe", bundle, audio, "--out", tmp_path / "b.srt")
     assert code == 0 and "abba cab" in (tmp_path / "b.srt").read_text()
+    (tmp_path / "ä talk.txt").write_text("Abba cab, as somebody wrote it down.")
+    beside = ["transcribe", bundle, audio, "--format", "audacity", "--out", tmp_path]
+    code, _, err = run(*beside)
+    assert code == 2 and "talk.txt: is there already; name another folder, or add --replace" in err
+    assert "somebody" in (tmp_path / "ä talk.txt").read_text()
+    code, _, err = run(*beside, "--replace")
+    assert code == 0 and (tmp_path / "ä talk.txt").read_text().count("\t") == 4 and "wrote 1 file into" in err
     code, out, _ = run("transcribe", bundle, audio, audio, "--format", "ctm")
     assert code == 0 and len(out.splitlines()) == 4
 

@@ -389,7 +389,7 @@ def test_shard_packs_what_can_be_used_and_says_what_it_did(run, sick, english, t
     loose.write_text("data: {max_skipped_share: 1.0}\n" + english.read_text(encoding="utf-8"), encoding="utf-8")
     code, printed, _ = run("shard", sick, "--config", loose, "--out", out)
     assert code == 0
-    assert "2 utterances" in printed and "as samples in 1 shards" in printed
+    assert "2 utterances" in printed and "as samples in 1 shard" in printed
     assert "left out" in printed and "skipped.jsonl" in printed
     assert (out / "shards.json").exists()
     code, printed, _ = run("shard", sick, "--config", loose, "--out", out, "--json")
@@ -402,7 +402,7 @@ def test_shards_are_verified_by_their_checksums(run, mistaken, manifest, tmp_pat
     out = tmp_path / "shards"
     assert run("shard", manifest, "--out", out)[0] == 0
     code, printed, _ = run("shard", "--verify", out)
-    assert (code, printed) == (0, f"{out}: all 1 shards are intact\n")
+    assert (code, printed) == (0, f"{out}: 1 shard is intact\n")
     content = bytearray((out / "shard-00000.tfrecord").read_bytes())
     content[40] ^= 1
     (out / "shard-00000.tfrecord").write_bytes(content)

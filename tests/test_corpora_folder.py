@@ -182,7 +182,7 @@ def test_wrong_sources_and_options_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     expect(tmp_path, tmp_path / "empty", "holds no audio file")
     source = write_sidecars(tmp_path / "mine", 2)
-    expect(tmp_path, source, "holds 2 recordings with transcripts; at least 3")
+    expect(tmp_path, source, "holds 2 recordings with a transcript; at least 3")
     expect(tmp_path, source, "dev_share must be a fraction", dev_share=0)
     expect(tmp_path, source, "leave nothing for train", dev_share=0.5, test_share=0.5)
     expect(tmp_path, source, "seed must be a whole number", seed="a")

@@ -203,7 +203,7 @@ def test_segments_that_reach_beyond_their_recording_are_cut_as_kaldi_does_and_sa
     manifests = prepare(corpus, tmp_path / "out", source=source)
     assert facts(manifests) == layouts.expected()
     (note,) = json.loads((tmp_path / "out/prepared.json").read_text())["notes"]
-    assert "1 segments end up to 0.5 s behind" in note and "eve-1" in note
+    assert "1 segment ends up to 0.5 s behind" in note and "eve-1" in note
     edit(source / "train/segments", "2.7000 4.1000", "2.7000 5.1000")
     refuse(corpus, source, tmp_path / "out", "eve-1 is the segment from 2.7 s to 5.1 s of a recording of 3.800 s")
     edit(source / "train/segments", "2.7000 5.1000", "2.7000 -1")

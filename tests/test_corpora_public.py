@@ -571,7 +571,7 @@ def test_a_segment_at_no_place_is_a_fault_of_the_copy_and_never_written(copy, tm
     table = min(source.rglob("dev/stm/*.stm"))
     talk = table.stem
     table.write_text(f"{table.read_text()}{talk} 1 {talk} {times} <o,f0,male> words\n")
-    with pytest.raises(CorpusError, match=rf"1 faults of this copy of tedlium3: .*{talk}\.sph@.*: {message}"):
+    with pytest.raises(CorpusError, match=rf"1 fault of this copy of tedlium3: .*{talk}\.sph@.*: {message}"):
         prepare("tedlium3", tmp_path / "out", source=source)
     assert not (tmp_path / "out").exists()
     manifests = prepare("tedlium3", tmp_path / "out", source=source, skip_missing=True)
@@ -634,7 +634,7 @@ def test_vctk_is_published_without_some_recordings_of_one_person(copy, tmp_path)
     said = "left out by rule: 1 (of p315, who has no texts), 1 (of p362, some of whose sentences the corpus has no"
     assert notes_of(tmp_path / "out")["notes"] == [f"{said} recordings of)"]
     (source / "wav48_silence_trimmed" / "p227" / "p227_002_mic1.flac").unlink()  # anybody else's is a fault
-    with pytest.raises(CorpusError, match=r"1 faults of this copy.*p227_002_mic1\.flac: no such recording"):
+    with pytest.raises(CorpusError, match=r"1 fault of this copy.*p227_002_mic1\.flac: no such recording"):
         prepare("vctk", tmp_path / "other", source=source)
 
 

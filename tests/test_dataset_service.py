@@ -128,6 +128,7 @@ def test_nobody_at_the_address_is_one_message(tones, shards, tmp_path, monkeypat
         monkeypatch, capsys, "train", tmp_path / "s.yaml", "--run", tmp_path / "run", f"data.service={address}"
     )
     assert code == 2 and f"{address}: no tf.data dispatcher answers there (connection refused)" in printed
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_no_address_or_what_workers_cannot_read_is_refused(address, tones, shards, tmp_path):

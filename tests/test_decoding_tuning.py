@@ -1,6 +1,7 @@
 """The numbers of a beam, chosen on a dev set: the search, the file of numbers, the command."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -221,6 +222,7 @@ def test_the_command_writes_what_evaluate_and_transcribe_take(corpus, tmp_path, 
     model = ["--language-model", corpus / "toy.arpa"]
     code, printed = run("tune", "--decoding", STREAMS, "--manifest", corpus / "dev.jsonl", *model, "--out", out)
     assert code in (0, None) and "chosen" in printed.out and "greedy" in printed.out
+    assert re.search(r"│ 16 +│ \d+\.\d\d% │ 0\.\d{4} │", printed.out) and "…" not in printed.out
     assert "next: speechgru evaluate" in printed.err and "--decoding" in printed.err
     record = json.loads(out.read_text())
     assert record["beam_width"] >= 2 and record["tuned"]["utterances"] == len(SPOKEN)

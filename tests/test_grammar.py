@@ -270,7 +270,7 @@ lists: {song: {wildcard: true}}
     assert "1 template without an alternative or optional part: the list {song} has no values" in text
     assert "% is a written sign; write the word that is said" in text
     assert "my.yaml:8: the key colour of intent Play is not used" in text
-    assert "1 block of sentences depend on Home Assistant's state" in text
+    assert "1 block of sentences depends on Home Assistant's state" in text
     with pytest.raises(
         GrammarError, match=r"the grammar allows no sentence \(left out: one template, .*{name} has no va"
     ):

@@ -628,7 +628,7 @@ def test_damaged_lines_of_a_journal_are_restored_from_the_trials_set_aside_and_s
             path.write_bytes(b"".join([*lines[:place], damage, *lines[place + 1 :]]))
             journal = Journal(path)
             assert essence(journal.events) == essence(events)
-            assert "1 lines are damaged; 1 events were restored from the trials' folders" in journal.note
+            assert "1 line is damaged; 1 event was restored from the trials' folders" in journal.note
             assert (tmp_path / "journal_damaged.jsonl").read_bytes().splitlines(keepends=True)[place] == damage
     again = Journal(path)
     assert again.note == "" and essence(again.events) == essence(events), "it was restored once"

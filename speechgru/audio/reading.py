@@ -21,6 +21,7 @@ from speechgru.audio.mixing import Mixing, mix
 from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
 from speechgru.errors import AudioError
 from speechgru.files import for_soundfile
+from speechgru.visible import counted
 
 #: A WAV header's way of saying "until the end of the file": written by programs that stream.
 #: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
@@ -106,8 +107,7 @@ class Header:
         else:
             choice = f"choose one from 1 to {self.num_channels}, or none to average them"
         raise AudioError(
-            f"{self.path}: has {self.num_channels} channel{'s' * (self.num_channels > 1)}, and number {channel} was "
-            f"asked for; {choice}"
+            f"{self.path}: has {counted(self.num_channels, 'channel')}, and number {channel} was asked for; {choice}"
         )
 
     def segment(self, offset: float, duration: float | None) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver, require_deliverable
+from speechgru.cli.timed import FormatOption, OutOption, ReplaceOption, asked_format, deliver, require_deliverable
 from speechgru.cli.transcribing import open_recognizer
 from speechgru.errors import UserError
 
@@ -38,6 +38,7 @@ def align(
     form: Annotated[str | None, typer.Option("--form", help="Which of the bundle's models to run.")] = None,
     timed: FormatOption = None,
     out: OutOption = None,
+    replace: ReplaceOption = False,
     channel: Annotated[
         int | None, typer.Option(min=1, help="Of several, the one to align; else their average.")
     ] = None,
@@ -68,7 +69,7 @@ def align(
     if asked is not None:
         utterances = read_manifest(audio) if is_manifest else []
         read = [audio, text, *(utterance.audio_filepath for utterance in utterances)]
-        require_deliverable(asked, out, [*map(_name_of, utterances)] or [audio.stem], reads=read)
+        require_deliverable(asked, out, [*map(_name_of, utterances)] or [audio.stem], reads=read, replace=replace)
     recognizer = open_recognizer(bundle, form)
     room = import_module("speechgru.align")
     failed: Sequence[UserError] = ()
@@ -143,10 +144,11 @@ def segment(
     and listed in NAME_left_out.json. The recording stays as it is.
     Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
     """
-    from speechgru.files import require_folder_place, require_unread
+    from speechgru.files import require_unread
+    from speechgru.places import require_own_folder
     from speechgru.utterances.manifest import require_storable
 
-    require_folder_place(out)
+    require_own_folder(out, kind="the segments")
     require_unread([out / f"{audio.stem}.jsonl", out / f"{audio.stem}_left_out.json"], [audio, text])
     require_storable(str(audio))
     recognizer = open_recognizer(bundle, form)

@@ -23,7 +23,7 @@ from speechgru.cli.console import (
 )
 from speechgru.cli.decoding import LanguageWeight, UnknownPenalty, WordBonus
 from speechgru.errors import UserError
-from speechgru.files import require_folder_place
+from speechgru.places import require_own_folder
 
 
 @app.command()
@@ -69,7 +69,7 @@ def export(
     from speechgru.decoding import DecodingSettings, LanguageWeights
     from speechgru.runs import RunFolder
 
-    require_folder_place(out)
+    require_own_folder(out, kind="bundle")
     weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
     if settings is not None:
         chosen = DecodingSettings.read(settings)

@@ -371,6 +371,11 @@ def whole_column(header: str) -> Column:
     return Column(header, overflow="fold")
 
 
+def number_column(header: str) -> Column:
+    """A column of numbers, which are never cut or broken, however narrow the terminal is."""
+    return Column(header, no_wrap=True, overflow="ignore")
+
+
 def print_json(value: Any) -> None:
     """Prints JSON; a terminal that cannot show a character gets its escape."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -24,7 +24,8 @@ from speechgru.cli.console import (
     whole_column,
 )
 from speechgru.errors import CorpusError, UserError
-from speechgru.files import require_folder_place
+from speechgru.places import require_own_folder
+from speechgru.visible import counted
 
 if TYPE_CHECKING:
     from speechgru.corpora import Corpus
@@ -275,7 +276,9 @@ def _describe_shared(manifest: Path, shared: dict[str, Any]) -> str:
     """What a manifest has in common with one that is held out from it, in a sentence."""
     other = shared["manifest"]
     both = [f"{len(shared[what]):,} {what}" for what in ("speakers", "recordings") if shared[what]]
-    unknown = f" (speakers unknown in {shared['speakers_unknown']:,} lines)" if shared["speakers_unknown"] else ""
+    unknown = (
+        f" (speakers unknown in {counted(shared['speakers_unknown'], 'line')})" if shared["speakers_unknown"] else ""
+    )
     if both:
         relation = f"shares {' and '.join(both)} with"
     else:
@@ -323,9 +326,13 @@ def shard(
     `speechgru shard --verify shards/train`, which ends with code 2 where a file is damaged. Many machines run it with
     `--part 1/16` to `--part 16/16` and the same `--out`, and one `speechgru shard --merge shards/train` afterwards.
     """
+    from speechgru.stores import is_remote, require_lasting
+
     for flag, folder in (("--verify", verify), ("--merge", merge)):
         if folder is not None and (manifests or out is not None or part or (verify and merge)):
             raise UserError(f"{flag} packs nothing; give it alone, or leave it out to pack the manifests")
+    for place in filter(None, (out, merge, verify)):
+        require_lasting(place)
     if verify is not None:
         _verify_shards(verify, as_json=as_json)
         return
@@ -339,12 +346,11 @@ def shard(
         raise UserError("packing needs manifests and --out; `speechgru shard --help` shows an example")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
-    from speechgru.stores import is_remote
     from speechgru.utterances import read_manifest
 
     # Before TensorFlow is loaded, which takes seconds.
     if not is_remote(out):
-        require_folder_place(out)
+        require_own_folder(out, kind="corpus of shards")
     settings = load_config(config) if config else RunConfig()
     for manifest in manifests:
         read_manifest(manifest)
@@ -362,15 +368,16 @@ def _print_shards(summary: Any, config: Path | None, *, as_json: bool, merge_in:
     if as_json:
         print_json({**dataclasses.asdict(summary), "out": str(summary.out)})
         return
-    kept = f" ({summary.num_kept} were there and whole)" if summary.num_kept else ""
+    kept = f" ({summary.num_kept:,} there already)" if summary.num_kept else ""
     terminal.print(
-        f"{summary.out}: {summary.num_records:,} utterances, {summary.seconds / 3600:.2f} hours, as {summary.form} in "
-        f"{summary.num_shards} shards{kept}, {summary.size_bytes / 1e6:,.1f} MB",
+        f"{summary.out}: {counted(summary.num_records, 'utterance')}, {summary.seconds / 3600:.2f} hours, as "
+        f"{summary.form} in {counted(summary.num_shards, 'shard')}{kept}, {summary.size_bytes / 1e6:,.1f} MB",
         soft_wrap=True,
     )
     if summary.num_skipped:
         terminal.print(
-            f"{summary.num_skipped} utterances were left out; {summary.out}/skipped.jsonl lists them",
+            f"{counted(summary.num_skipped, 'utterance was', 'utterances were')} left out; see "
+            f"{summary.out}/skipped.jsonl",
             style="yellow",
             soft_wrap=True,
         )
@@ -404,7 +411,9 @@ def _verify_shards(folder: str, *, as_json: bool) -> None:
             terminal.print(damage, soft_wrap=True, highlight=False)
         raise CorpusError(f"{folder}: {len(damages)} of {num_shards} shards are damaged")
     else:
-        terminal.print(f"{folder}: all {num_shards} shards are intact", soft_wrap=True, highlight=False)
+        terminal.print(
+            f"{folder}: {counted(num_shards, 'shard is', 'shards are')} intact", soft_wrap=True, highlight=False
+        )
         print_next("train", "CONFIG.yaml", "--run", "RUN", f"data.train={folder}")
 
 
@@ -426,7 +435,7 @@ def listen(
     from speechgru.utterances import read_manifest
 
     # Before TensorFlow is loaded, which takes seconds.
-    require_folder_place(out)
+    require_own_folder(out, kind="the sounds")
     settings = load_config(config) if config else RunConfig()
     read_manifest(manifest)
     verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)

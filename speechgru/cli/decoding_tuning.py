@@ -7,6 +7,7 @@ from pathlib import Path
 from speechgru.cli.console import (
     Table,
     needs_training_packages,
+    number_column,
     print_json,
     print_next,
     print_notes,
@@ -15,6 +16,7 @@ from speechgru.cli.console import (
 )
 from speechgru.cli.decoding import describe_interval
 from speechgru.files import require_file_place, require_unread
+from speechgru.visible import counted
 
 
 def tune_the_beam(
@@ -67,22 +69,21 @@ def tune_the_beam(
         )
         return
     print_notes(result.notes)
-    names = [name for name in result.settings.as_record() if name != "beam_width"]
     table = Table(
         "",
-        *(name.replace("_", " ") for name in names),
-        "beam width",
-        "WER",
-        "RTF",
-        title=f"{recogniser} on {manifest}: {result.num_utterances:,} utterances, {result.num_words:,} words",
+        "numbers",
+        *map(number_column, ("beam width", "WER", "RTF")),
+        title=f"{recogniser} on {manifest}: {counted(result.num_utterances, 'utterance')}, "
+        f"{counted(result.num_words, 'word')}",
     )
     for tried in result.tried:
         values = tried.settings.as_record()
+        beam_width = values.pop("beam_width")
         wer = f"{result.wer(tried):.2%}"
         table.add_row(
             "chosen" if tried is result.chosen else tried.what,
-            *(f"{values[name]:g}" if name in values else "" for name in names),
-            str(values["beam_width"]),
+            ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items()),
+            str(beam_width),
             wer if tried.errors.is_complete else f"over {wer}",
             f"{result.rtf(tried):.4f}" if tried.errors.is_complete else "",
         )

@@ -18,6 +18,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.language import group
+from speechgru.visible import counted
 
 #: What tells a key with its value from a file.
 _OVERRIDE = re.compile(r"(data|model|train)\.\w+=.*", re.DOTALL)
@@ -50,10 +51,10 @@ def train_gru(
     from speechgru.config.language import language_config
     from speechgru.language.gru import require_form
     from speechgru.language.labelled import require_texts
-    from speechgru.runs import require_run_place
+    from speechgru.places import require_own_folder
     from speechgru.runtime.labels import labels_of
 
-    require_run_place(run)
+    require_own_folder(run, kind="language model's run")
     require_form(form)
     files = [text for text in texts if not _OVERRIDE.fullmatch(text)]
     overrides = [text for text in texts if _OVERRIDE.fullmatch(text)]
@@ -70,12 +71,12 @@ def train_gru(
         terminal.print(note, style="yellow", soft_wrap=True)
     scores = result.scores
     terminal.print(
-        f"{result.run}: {result.steps:,} steps in {result.seconds:.0f} s, {result.num_weights:,} weights, "
-        f"{result.num_train:,} texts; ended by {result.ended}; best at step {result.best_step:,}",
+        f"{result.run}: {counted(result.steps, 'step')} in {result.seconds:.0f} s, {result.num_weights:,} weights, "
+        f"{counted(result.num_train, 'text')}; ended by {result.ended}; best at step {result.best_step:,}",
         soft_wrap=True,
     )
     terminal.print(
-        f"perplexity of {result.num_dev:,} held-out texts: {scores['perplexity']:.2f} a {vocabulary.unit}, "
+        f"perplexity of {counted(result.num_dev, 'held-out text')}: {scores['perplexity']:.2f} a {vocabulary.unit}, "
         f"{scores['word_perplexity']:.1f} a word; {scores['bits_per_character']:.3f} bits a character",
         soft_wrap=True,
     )

@@ -22,6 +22,7 @@ from speechgru.cli.console import (
     whole_column,
 )
 from speechgru.errors import UserError
+from speechgru.visible import counted
 
 group = typer.Typer(cls=Commands, help="Train, convert and look at language models.", no_args_is_help=True)
 app.add_typer(group, name="language")
@@ -58,11 +59,13 @@ def train(
 
     Example: `speechgru language train sentences.txt --rules bundle --out lm.ngram`
     """
+    from speechgru.files import require_unread
     from speechgru.language.files import require_form, write_language_model
     from speechgru.language.kneser_ney import train as verb
     from speechgru.language.texts import TextFiles
 
     require_form(out)
+    require_unread([out], [*texts, rules])
     if rules is not None and not normalize:
         raise UserError("--rules and --no-normalize exclude each other: text that goes through no rules needs none")
     try:
@@ -105,11 +108,13 @@ def convert(
 
     Example: `speechgru language convert 3-gram.arpa.gz lm.ngram`
     """
+    from speechgru.files import require_unread
     from speechgru.language import read_language_model
     from speechgru.language.files import require_form, write_language_model
     from speechgru.language.kenlm import require_listed
 
     require_form(out)
+    require_unread([out], [model, rules])
     with show_progress(quiet=as_json) as progress:
         listed = require_listed(read_language_model(model, progress=progress), model)
         if rules is not None:
@@ -199,7 +204,9 @@ def _print_model(record: dict[str, Any]) -> None:
     if record["ngrams"] is not None:
         table.add_row("n-grams", ", ".join(f"{count:,}" for count in record["ngrams"]))
     if "sentences" in record:
-        table.add_row("trained on", f"{record['sentences']:,} sentences, {record['text_words']:,} words")
+        table.add_row(
+            "trained on", f"{counted(record['sentences'], 'sentence')}, {counted(record['text_words'], 'word')}"
+        )
     measured = record["measured"]
     if measured is not None:
         share = measured["unknown_words"] / max(1, measured["words"])

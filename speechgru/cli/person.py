@@ -21,7 +21,6 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.errors import UserError
-from speechgru.files import require_folder_place
 
 
 @app.command()
@@ -48,10 +47,11 @@ def record(
     Example: `speechgru record --grammar my.yaml --out me`
     """
     from speechgru.grammar import Grammar
+    from speechgru.places import require_own_folder
     from speechgru.recording import SoundDeviceMicrophone
     from speechgru.recording import record as verb
 
-    require_folder_place(out)
+    require_own_folder(out, kind="the recordings")
     stored = out / "grammar.json"
     if grammar is None and not stored.exists():
         raise UserError(f"{out}: holds no grammar yet; give the one to read from with --grammar")
@@ -125,10 +125,11 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
-    from speechgru.runs import RunFolder, require_run_place
+    from speechgru.places import require_own_folder
+    from speechgru.runs import RunFolder
 
     # Before TensorFlow is loaded, which takes seconds.
-    require_run_place(run)
+    require_own_folder(run, kind="run")
     RunFolder(start).require().require_weights()
     for path in (recordings, *([general] if general else ()), *(replay or ())):
         if not path.exists():

@@ -13,6 +13,7 @@ import typer
 
 from speechgru.cli.console import err, shorten
 from speechgru.errors import UserError
+from speechgru.visible import counted
 
 if TYPE_CHECKING:
     from speechgru.timed import TimedFormat, TimedRecording
@@ -24,6 +25,9 @@ FormatOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="The file to write, or a folder for a file a recording; else it is printed."),
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="With --out FOLDER: write over files of these names that are there.")
 ]
 
 
@@ -48,7 +52,12 @@ def asked_format(form: str | None, out: Path | None) -> TimedFormat | None:
 
 
 def require_deliverable(
-    form: TimedFormat, out: Path | None, names: Sequence[str], *, reads: Iterable[str | os.PathLike[str] | None] = ()
+    form: TimedFormat,
+    out: Path | None,
+    names: Sequence[str],
+    *,
+    reads: Iterable[str | os.PathLike[str] | None] = (),
+    replace: bool = False,
 ) -> None:
     """Refuses what could not be delivered, before anything is computed.
 
@@ -57,10 +66,12 @@ def require_deliverable(
         out: as for `deliver`.
         names: of the recordings, without suffix.
         reads: what the command reads, which it shall not replace.
+        replace: whether files in a folder may be written over, whose names nobody has typed: beside recordings there
+            may be transcripts.
 
     Raises:
         UserError: the form holds one recording a file and there are several, two files would have one name, or one
-            would replace what is read.
+            would replace what is read, or in a folder what is there.
     """
     from speechgru.files import require_unread
 
@@ -77,7 +88,12 @@ def require_deliverable(
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"{out}: two recordings would be written as {shorten(twice + form.suffix)}; rename one")
-    require_unread([out / f"{name}{form.suffix}" for name in names], reads)
+    paths = [out / f"{name}{form.suffix}" for name in names]
+    require_unread(paths, reads)
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not replace:
+        more = f", and {len(there) - 1:,} more would be replaced too" if len(there) > 1 else ""
+        raise UserError(f"{there[0]}: is there already{more}; name another folder, or add --replace")
 
 
 def _is_folder(out: Path) -> bool:
@@ -109,5 +125,5 @@ def deliver(
     make_folder(out)
     for name, recording in zip(names, recordings, strict=True):
         write_text(out / f"{name}{form.suffix}", timed_text([recording], form.name))
-    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    files = counted(len(names), "file")
     err.print(f"wrote {files} into {out}", markup=False, highlight=False, soft_wrap=True)

@@ -34,7 +34,8 @@ from speechgru.cli.decoding import (
 )
 from speechgru.cli.decoding_tuning import tune_the_beam
 from speechgru.errors import UserError
-from speechgru.files import require_file_place, require_folder_place
+from speechgru.files import require_file_place
+from speechgru.visible import counted
 
 
 @app.command(context_settings={"ignore_unknown_options": False})
@@ -55,10 +56,10 @@ def train(
     from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
-    from speechgru.report.html import counted
-    from speechgru.runs import RunFolder, require_run_place
+    from speechgru.places import require_own_folder
+    from speechgru.runs import RunFolder
 
-    require_run_place(run)
+    require_own_folder(run, kind="run")
     settings = load_config(config, overrides or ())
     # Before TensorFlow is loaded, which takes seconds.
     require_files(settings)
@@ -83,7 +84,7 @@ def train(
             best += f" (95 % interval {interval}: {result.num_dev} dev utterances)"
     terminal.print(
         f"{result.run}: {counted(result.steps, 'step')} in {result.seconds:.0f} s, {best}, "
-        f"{result.num_parameters:,} parameters, {result.num_train:,} utterances; ended by {result.ended}",
+        f"{result.num_parameters:,} parameters, {counted(result.num_train, 'utterance')}; ended by {result.ended}",
         soft_wrap=True,
     )
     terminal.print(f"{result.run / 'report' / 'training.html'} shows it all", soft_wrap=True)
@@ -92,19 +93,21 @@ def train(
             terminal.print(note, style="yellow", soft_wrap=True)
     if result.num_skipped:
         terminal.print(
-            f"{result.num_skipped} utterances were left out; {result.run / 'skipped.jsonl'} lists them", style="yellow"
+            f"{counted(result.num_skipped, 'utterance was', 'utterances were')} left out; see "
+            f"{result.run / 'skipped.jsonl'}",
+            style="yellow",
         )
     if result.num_dropped:
         terminal.print(
-            f"{result.num_dropped} steps had no finite loss or gradient and were dropped; "
+            f"{counted(result.num_dropped, 'step')} had no finite loss or gradient and changed nothing; "
             f"{result.run / 'history.jsonl'} names their utterances",
             style="yellow",
             soft_wrap=True,
         )
     if result.num_infeasible:
         terminal.print(
-            f"{result.num_infeasible} utterances had too few steps for their text in training and were not learnt "
-            f"from; {result.run / 'history.jsonl'} names them",
+            f"{counted(result.num_infeasible, 'utterance')} had too few steps for the text in training and taught "
+            f"nothing; see {result.run / 'history.jsonl'}",
             style="yellow",
         )
     print_next("evaluate", run, "--manifest", _test_beside(settings.data.dev))
@@ -190,9 +193,10 @@ def tune(
             "name a sweep file and its folder (--run), or with --decoding a run or bundle and the dev set (--manifest)"
         )
     from speechgru.network import certificate_and_key
+    from speechgru.places import require_own_folder
     from speechgru.tune.sweep_file import load_sweep
 
-    require_folder_place(run)
+    require_own_folder(run, kind="sweep")
     tls = certificate_and_key(tls_certificate, tls_key)
     loaded = load_sweep(sweep, overrides or ())
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").tune)
@@ -218,14 +222,13 @@ def tune(
         return
     if result.num_redrawn:
         terminal.print(
-            f"{result.num_redrawn} trials of earlier sessions would be drawn otherwise today; they count as they were",
+            f"{counted(result.num_redrawn, 'trial')} of earlier sessions would be drawn otherwise today; all count as "
+            "they were",
             style="yellow",
             soft_wrap=True,
         )
-    counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    terminal.print(
-        f"{result.folder}: {counted or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True
-    )
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    terminal.print(f"{result.folder}: {ended or 'no trial'} in {result.seconds:.0f} s; {result.ended}", soft_wrap=True)
     done = [trial for trial in result.trials if trial["status"] == "completed"]
     if done:
         mean = {part: sum(trial[f"{part}_seconds"] for trial in done) / len(done) for part in _TRIAL_PARTS}
@@ -283,7 +286,8 @@ def join(
         replaced = verb(
             run, chief, workers=workers, token_file=token_file, certificate=tls_certificate, progress=progress
         )
-    terminal.print(f"{run}: the sweep has ended" + (f"; {replaced} workers died and were replaced" if replaced else ""))
+    died = f"; {counted(replaced, 'worker')} died and got a successor" if replaced else ""
+    terminal.print(f"{run}: the sweep has ended{died}")
     print_next("train", run / "best.yaml", "--run", Path("runs") / run.name)
 
 

@@ -48,7 +48,7 @@ from speechgru.cli.decoding import (
     UnknownPenalty,
     WordBonus,
 )
-from speechgru.cli.timed import FormatOption, OutOption, asked_format, deliver, require_deliverable
+from speechgru.cli.timed import FormatOption, OutOption, ReplaceOption, asked_format, deliver, require_deliverable
 from speechgru.errors import AudioError, UserError
 from speechgru.visible import visible_json
 
@@ -123,6 +123,7 @@ def transcribe(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Refuse a bundle that differs from its checksums.")
     ] = True,
+    replace: ReplaceOption = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn recordings into text with a bundle alone (no TensorFlow), or with a run that was not exported yet.
@@ -182,7 +183,7 @@ def transcribe(
     asked = asked_format(timed, out)
     if asked is not None:
         files = files_of(audio or ())
-        require_deliverable(asked, out, [Path(path).stem for path in files], reads=files)
+        require_deliverable(asked, out, [Path(path).stem for path in files], reads=files, replace=replace)
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
     recognizer = open_recognizer(bundle, form, isolated=isolated, verify=verify)
     if microphone:

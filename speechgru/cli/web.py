@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speechgru.cli.console import JsonFlag, app, print_json, print_next, terminal
-from speechgru.files import require_folder_place
+from speechgru.places import require_own_folder
 
 
 @app.command()
@@ -35,7 +35,7 @@ def web(
     """
     from speechgru.web import write_site as verb
 
-    require_folder_place(out)
+    require_own_folder(out, kind="site")
     record = verb(bundle, out, form=form, runtime=runtime, golden=golden)
     if as_json:
         print_json(record)

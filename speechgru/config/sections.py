@@ -23,6 +23,7 @@ from speechgru.text import (
     TextRules,
     require_language,
 )
+from speechgru.visible import counted
 
 #: Every key of the stages of augmentation, with its type and default: a new stage brings its own.
 _STAGE_KEYS: Any = {key: (field.annotation, field) for stage in STAGES for key, field in stage.model_fields.items()}
@@ -70,8 +71,8 @@ class DataConfig(_Section):
     def _a_weight_each(self) -> DataConfig:
         if self.train_weights and len(self.train_weights) != len(self.train):
             raise ValueError(
-                f"train_weights has {len(self.train_weights)} numbers for {len(self.train)} manifests in train; "
-                "give one for each, or none"
+                f"train_weights has {counted(len(self.train_weights), 'number')} for "
+                f"{counted(len(self.train), 'manifest')} in train; give one for each, or none"
             )
         return self
 
@@ -139,6 +140,14 @@ class TextConfig(_Section):
     def _of_one_unit(self) -> TextConfig:
         if self.subword_model is not None and self.unit != "subword":
             raise ValueError(f"subword_model is given, but unit is {self.unit}; set unit to subword, or leave it out")
+        if self.unit != "subword":
+            for key in ("subwords", "subword_method"):
+                value = getattr(self, key)
+                if value != TextConfig.model_fields[key].default:
+                    raise ValueError(
+                        f"{key} is {value}, but unit is {self.unit}, which has no subwords; set unit to subword, or "
+                        f"leave {key} out"
+                    )
         if self.unit == "subword" and self.characters != "auto":
             raise ValueError(
                 "characters are given, but unit is subword, whose pieces hold the characters of what they were trained "

@@ -14,6 +14,7 @@ from speechgru.config.base_model import BASE
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.runs import RunFolder
+from speechgru.visible import counted
 
 #: Keys that describe the model: a run that starts from another one needs that one's.
 _MODEL = ("model.units", "model.subsampling_channels", "model.num_layers")
@@ -79,7 +80,7 @@ def describe_choice(chosen: Mapping[str, Any], num_utterances: int) -> str:
     'chosen for 24 utterances, where the configuration is silent: train.batch_size=8 model.units=64'
     """
     values = " ".join(f"{key}={value}" for key, value in chosen.items())
-    return f"chosen for {num_utterances:,} utterances, where the configuration is silent: {values}"
+    return f"chosen for {counted(num_utterances, 'utterance')}, where the configuration is silent: {values}"
 
 
 def is_set(config: RunConfig, key: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
-from speechgru.files import held, require_folder_place
+from speechgru.files import held
+from speechgru.places import require_own_folder
 from speechgru.process.locked_folder import once_there
 from speechgru.progress import Progress, silent
 
@@ -160,7 +161,7 @@ def prepare(
     chosen = find_corpus(corpus)
     for option in options:
         require_option(corpus, chosen.options, option)
-    require_folder_place(out)
+    require_own_folder(out, kind="the manifests")
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
     with held(out, once_there(out)):

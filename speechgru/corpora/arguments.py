@@ -7,9 +7,9 @@ from pathlib import Path
 
 from speechgru.errors import CorpusError
 from speechgru.files import describe_undecodable, read_text, split_lines
-from speechgru.report.html import counted
 from speechgru.text import normalize_text, quoted, words_of_marks
 from speechgru.utterances.manifest import read_manifest
+from speechgru.visible import counted
 
 
 def texts_of(path: Path, *, option: str) -> list[str]:

@@ -14,6 +14,7 @@ from speechgru.corpora.layouts import some
 from speechgru.errors import AudioError, CorpusError
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance
+from speechgru.visible import counted
 
 #: Seconds by which a stated duration may differ from the recording's, as `check` has it.
 _TOLERANCE_SECONDS = 0.1
@@ -167,7 +168,8 @@ def measure(described: Iterable[Described], faults: Faults, *, progress: Progres
             utterances.append(utterance)
     if cut:
         faults.notes.append(
-            f"{len(cut):,} segments end up to {_OVERSHOOT_SECONDS:g} s behind their recording, and are cut there: "
+            f"{counted(len(cut), 'segment ends', 'segments end')} up to "
+            f"{_OVERSHOOT_SECONDS:g} s behind their recording, and are cut there: "
             f"{some(cut)}"
         )
     return utterances

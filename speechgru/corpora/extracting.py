@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from speechgru.errors import CorpusError
 from speechgru.files import make_folder, open_file, room_for, unfinished
 from speechgru.progress import Progress, silent
+from speechgru.visible import counted
 
 #: How a file of sound begins, and its suffix.
 _HEADS = (
@@ -57,7 +58,8 @@ class Extraction:
         if not self._count:
             return None
         size = f"{self._done / 1e6:,.1f} MB"
-        return f"{self._count:,} recordings were copied out of archives, into {self.folder} ({size})"
+        what = counted(self._count, "recording was", "recordings were")
+        return f"{what} copied out of archives, into {self.folder} ({size})"
 
     def announce(self, archives: Iterable[Path]) -> None:
         """Says how much is to come, before it is written.
@@ -114,7 +116,7 @@ class Extraction:
 
     def _report(self) -> None:
         stage = f"copying recordings out of {self._total / 1e9:,.2f} GB of archives into {self.folder}"
-        self._progress(stage, self._done, self._total, f"{self._count:,} files")
+        self._progress(stage, self._done, self._total, counted(self._count, "file"))
 
 
 def _has(path: Path, content: bytes) -> bool:

@@ -23,6 +23,7 @@ from speechgru.errors import AudioError, CorpusError, ManifestError
 from speechgru.files import read_text, write_json
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest
+from speechgru.visible import counted
 
 #: What was done, beside the manifests: settings, notes, and what was left out.
 NOTES_NAME = "prepared.json"
@@ -98,8 +99,8 @@ def prepare(
     utterances = _measure(found, source, skip_broken=skip_missing, progress=progress)
     if len(utterances) < len(SPLITS):
         raise CorpusError(
-            f"{source}: holds {len(utterances)} recordings with transcripts; at least 3 are needed, one each for "
-            "train, dev and test"
+            f"{source}: holds {counted(len(utterances), 'recording')} with a transcript; at least 3 are needed, one "
+            "each for train, dev and test"
         )
     settings = {"seed": seed, "dev_share": dev_share, "test_share": test_share}
     before = _read_before(out, settings)
@@ -207,7 +208,7 @@ def _split(
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     for utterance, unit in zip(utterances, units, strict=True):
         splits[split_of[unit]].append(utterance)
-    what = f"{len(speakers)} speakers" if by_speaker else "so few recordings"
+    what = counted(len(speakers), "speaker") if by_speaker else "so few recordings"
     asked = {"train": 1 - math.fsum(shares.values())} | shares
     actual = {split: len(splits[split]) / len(utterances) for split in SPLITS}
     if any(abs(actual[split] - asked[split]) > _SHARE_TOLERANCE for split in SPLITS):
@@ -221,7 +222,7 @@ def _split(
     elif None in speakers:
         notes.append("split by recording, because speakers are unknown: a voice of train may also be in dev and test")
     else:
-        notes.append(f"split by recording, because {len(speakers)} speakers cannot fill three splits")
+        notes.append(f"split by recording, because {counted(len(speakers), 'speaker')} cannot fill three splits")
     return splits, notes
 
 

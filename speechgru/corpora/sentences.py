@@ -15,6 +15,7 @@ from speechgru.errors import CorpusError
 from speechgru.grammar.splits import split_of
 from speechgru.progress import Progress, silent
 from speechgru.text import normalize_text
+from speechgru.visible import counted
 from speechgru.voices import Sources, choose_cast
 
 #: What a language model may learn from, beside the manifests.
@@ -140,8 +141,8 @@ def _choose(
     empty = [split for split in grammar.SPLITS if not chosen[split]]
     if empty:
         raise CorpusError(
-            f"{where}: {len(pieces)} sentences that can be spoken are too few for {', '.join(empty)}; name a longer "
-            "text, allow other lengths (min_words, max_words), or lower unseen_words"
+            f"{where}: {counted(len(pieces), 'sentence')} that can be spoken: too few for {', '.join(empty)}; name a "
+            "longer text, allow other lengths (min_words, max_words), or lower unseen_words"
         )
     dev = set(chosen["dev"])
     words = {word for piece in chosen["test"] for word in normalize_text(piece).split()}

@@ -16,6 +16,7 @@ from speechgru.errors import CorpusError
 from speechgru.files import write_json
 from speechgru.progress import Progress
 from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.visible import counted
 
 #: What the sets of each split are called elsewhere; the first that is there counts.
 USUAL: dict[str, tuple[str, ...]] = {
@@ -93,7 +94,7 @@ def prepare_sets(
     others = [f"not read: {some(unread)}; train=NAME dev=NAME test=NAME say which is which"] if unread else []
     notes = [*others, *faults.notes, *([extraction.note] if extraction.note else [])]
     if faults.reasons:
-        notes.append(f"left out: {len(faults.reasons):,} utterances; {NOTES_NAME} names them")
+        notes.append(f"left out: {counted(len(faults.reasons), 'utterance')}; {NOTES_NAME} names them")
     manifests = {split: write_manifest(out / f"{split}.jsonl", splits[split]) for split in SPLITS if split in splits}
     write_json(
         out / NOTES_NAME,

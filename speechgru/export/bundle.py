@@ -31,6 +31,7 @@ from speechgru.files import atomic_folder, encode_json, sha256_of, write_json, w
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
+from speechgru.places import require_nothing_else
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer
@@ -43,6 +44,8 @@ from speechgru.text import BLANK_ID, Vocabulary
 from speechgru.utterances.examination import Examined, read_utterance
 
 FORMATS = ("tflite", "savedmodel", "micro")
+#: What lies in a bundle beside its metadata and its files of these suffixes.
+_ENTRIES, _SUFFIXES = ("README.md", "golden", "micro", "saved_model"), (".tflite", ".ngram", ".gru")
 
 #: Recordings that an int8 export is calibrated on.
 _CALIBRATION_UTTERANCES = 64
@@ -87,18 +90,16 @@ def export(
         The bundle's metadata, as in `bundle.json`; the run folder's `report/export.html` shows it.
 
     Raises:
-        BundleError: no run there, `out` is a folder that is not a bundle, or a form differs too much
-            from the trained model.
-        UserError: an unknown form, an operator that LiteRT has not built in, no recordings to compare on, or a model or
-            form that does not fit a microcontroller where one is asked for.
+        BundleError: no run there, or a form differs too much from the trained model.
+        UserError: `out` holds what is not of a bundle; or an unknown form, an operator that LiteRT has not built in, no
+            recordings to compare on, or a model or form that does not fit a microcontroller where one is asked for.
     """
     out, forms = Path(out), list(quantize) if "tflite" in formats else []
     _check_choices(quantize, QUANTIZATIONS, "quantization")
     _check_choices(formats, FORMATS, "format")
     if not 0 <= max_wer_change <= 1:
         raise UserError(f"the allowed change of WER is a fraction of 1, got {max_wer_change}")
-    if out.exists() and not (out / "bundle.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out}: exists and is not a bundle (bundle.json is missing); choose another --out")
+    require_nothing_else(out, kind="bundle", made=_ENTRIES, suffixes=_SUFFIXES)
     with_audio = "savedmodel" in formats and (has_tensorflow_io() if audio_signature is None else audio_signature)
     if with_audio and not has_tensorflow_io():
         raise UserError("the signature for encoded bytes needs tensorflow-io, which is not installed; leave it out")

@@ -7,7 +7,7 @@ from typing import Any
 from speechgru.export.saved_model import SIGNATURES
 from speechgru.grammar import Grammar, describe_grammar
 from speechgru.runtime.language import describe_language
-from speechgru.visible import visible
+from speechgru.visible import counted, visible
 
 _HEADINGS = {
     "form": "form",
@@ -102,7 +102,7 @@ def model_card(metadata: dict[str, Any]) -> str:
     if rejection is not None:
         facts["Accepts a text"] = (
             f"from the margin {rejection['threshold']:.3f} on: {rejection['false_accepts_per_hour']:.2f} false accepts "
-            f"an hour and {rejection['miss_rate']:.1%} misses of {rejection['num_commands']:,} commands "
+            f"an hour and {rejection['miss_rate']:.1%} misses of {counted(rejection['num_commands'], 'command')} "
             f"({rejection['decoding']})"
         )
     parts = [

@@ -17,6 +17,7 @@ from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, ca
 from speechgru.grammar.numbers import MAX_RANGE, NoWordsError, NumberWords, range_numbers
 from speechgru.grammar.sentence import Block, Intent
 from speechgru.text import quoted, shown
+from speechgru.visible import counted
 
 #: Lists that Home Assistant fills with its user's things when it runs.
 RUN_TIME_LISTS = ("area", "floor", "name")
@@ -120,8 +121,8 @@ class _Reader:
             raise GrammarError(f"{self._name}: the grammar allows no sentence ({reasons})")
         if context:
             notes.append(
-                f"{context:,} block{'s' * (context > 1)} of sentences depend on Home Assistant's state "
-                "(requires_context, excludes_context), which a recogniser does not know: they are always allowed"
+                f"{counted(context, 'block of sentences depends', 'blocks of sentences depend')} on Home Assistant's "
+                "state (requires_context, excludes_context), which a recogniser does not know: they are always allowed"
             )
         skip_words = document.get("skip_words") or []
         if not isinstance(skip_words, list) or not all(isinstance(word, str) for word in skip_words):
@@ -149,7 +150,7 @@ class _Reader:
             several = f"{len(templates):,} templates, such as" if len(templates) > 1 else "one template,"
             notes.append(f"left out: {several} {templates[0]}: {reason}")
         for reason, number in self._partly.items():
-            notes.append(f"{number:,} template{'s' * (number > 1)} without an alternative or optional part: {reason}")
+            notes.append(f"{counted(number, 'template')} without an alternative or optional part: {reason}")
         return notes
 
     def _mapping(self, holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:

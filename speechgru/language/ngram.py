@@ -15,6 +15,7 @@ from speechgru.language.model import NumberedModel
 from speechgru.language.tables import Grams, Order, Values, build_orders
 from speechgru.language.words import WordList
 from speechgru.text import quoted
+from speechgru.visible import counted
 
 #: The marks of a sentence's borders and of words that a model lacks, as ARPA files have them.
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -94,7 +95,7 @@ class NGramModel(NumberedModel):
 
     @property
     def description(self) -> str:
-        return f"{self.order}-gram model of {self.num_words:,} words"
+        return f"{self.order}-gram model of {counted(self.num_words, 'word')}"
 
     def start(self) -> _State:
         return self._trimmed([self._begin])

@@ -160,15 +160,6 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "trial"), counted(1200, "trial")
-    ('1 trial', '1,200 trials')
-    """
-    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
-
-
 def first_of(values: Sequence[str], *, most: int = 8) -> str:
     """The first of a list, and how many more there are.
 

@@ -11,6 +11,7 @@ from speechgru.report.axis import Axis, linear_axis, log_axis
 from speechgru.report.frame import PANEL_HEIGHT, PANEL_WIDTH, Frame
 from speechgru.report.html import is_number, percent, share_tick
 from speechgru.report.shapes import colour_of, marker, polyline, shape, upright
+from speechgru.visible import counted
 
 
 def rate_bar(rate: Any, *, interval: Any = None, overall: Any = None, highest: float) -> str:
@@ -117,7 +118,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
         frame.add(upright(middle, frame.y(low), frame.y(high), kind="range"))
     most = max(entry["num_words"] for entry in bins)
     for entry, (middle, top) in zip(bins, places, strict=True):
-        what = f"{entry['num_words']:,} words of confidence {entry['mean_confidence']:.2f}"
+        what = f"{counted(entry['num_words'], 'word')} of confidence {entry['mean_confidence']:.2f}"
         frame.add(
             shape(
                 "circle",
@@ -129,7 +130,8 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> str:
             )
         )
     spoken = "; ".join(
-        f"{percent(entry['share_right'])} right at {entry['mean_confidence']:.2f} ({entry['num_words']:,} words)"
+        f"{percent(entry['share_right'])} right at {entry['mean_confidence']:.2f} "
+        f"({counted(entry['num_words'], 'word')})"
         for entry in bins
     )
     return frame.svg("Share of right words by confidence", description=spoken)

@@ -18,6 +18,7 @@ from speechgru.scoring.recordings import ScoringSet
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.utterances.check import is_test
 from speechgru.utterances.manifest import Utterance, read_manifest
+from speechgru.visible import counted
 
 #: Widths that are compared at the end, as multiples of the one that was searched with.
 _WIDTHS = (0.25, 0.5, 1, 2, 4)
@@ -109,7 +110,7 @@ def tune_decoding(
     chosen = search.compare_widths(widths)
     problems = recordings.problems
     if problems:
-        notes.append(f"{len(problems):,} recordings could not be read, such as {problems[0]['message']}")
+        notes.append(f"{counted(len(problems), 'recording')} could not be read, such as {problems[0]['message']}")
     if greedy.errors.words < chosen.errors.words:
         notes.append(
             f"greedy decoding makes fewer errors ({greedy.errors.words:,}) than the best beam that was found "
@@ -149,7 +150,7 @@ def _require_dev(manifest: Path) -> list[str]:
             return [f"{other} beside it cannot be read, so nobody knows what they share: {error}"]
         if shared:
             raise UserError(
-                f"{manifest}: shares {len(shared):,} recordings with the test set {other}, such as "
+                f"{manifest}: shares {counted(len(shared), 'recording')} with the test set {other}, such as "
                 f"{shared[0].utterance_id}; choose on recordings that are not tested"
             )
     return []

@@ -24,6 +24,7 @@ from speechgru.scoring.sections import (
     worst,
     worst_utterances,
 )
+from speechgru.visible import counted
 
 #: Groups of a slice and rows of a table of confusions in the page; the record has more.
 _MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
@@ -214,7 +215,7 @@ def _rejection(rejection: Record) -> str:
             for name, point in points
             if point
         ],
-        caption=f"{html.counted(rejection['num_commands'], 'command')}, {html.count(rejection['num_wrong'])} of them "
+        caption=f"{counted(rejection['num_commands'], 'command')}, {html.count(rejection['num_wrong'])} of them "
         f"recognised wrongly (by {rejection['judged_by']}); {html.seconds(rejection['negative_seconds'])} of "
         "negatives.",
     )
@@ -369,7 +370,7 @@ def _confidence(confidence: Record) -> str:
     )
     num_words = sum(entry["num_words"] for entry in bins)
     if num_words < _FEWEST_WORDS:
-        sentences.append(f"Of {html.counted(num_words, 'word')} no curve is drawn: it would show chance.")
+        sentences.append(f"Of {counted(num_words, 'word')} no curve is drawn: it would show chance.")
         return f"<p>{html.text(' '.join(sentences))}</p>{table_html}"
     return (
         f"<p>{html.text(' '.join(sentences))}</p>"

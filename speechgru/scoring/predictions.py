@@ -19,6 +19,7 @@ from speechgru.runs import RunFolder, load_checkpoint, restore_variables
 from speechgru.scoring.recordings import Batch, ScoringSet
 from speechgru.text import Vocabulary
 from speechgru.utterances.examination import Examined
+from speechgru.visible import counted
 
 #: Gets a batch with its `log_probs_BSV` and `num_steps_B`.
 Observer = Callable[[Batch, np.ndarray, np.ndarray], None]
@@ -177,5 +178,5 @@ def _notes_on(recordings: ScoringSet) -> list[str]:
     if not cancelled:
         return []
     first, more = cancelled[0], len(cancelled) - 1
-    others = f" and {more:,} more recording{'s' * (more > 1)}" if more else ""
+    others = f" and {counted(more, 'more recording')}" if more else ""
     return [f"{first.audio_filepath} (line {first.line}){others}: {CANCELLING}; {UNDO_CANCELLING}"]

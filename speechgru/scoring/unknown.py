@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from speechgru import metrics
 from speechgru.scoring.predictions import Decoded
 from speechgru.text import UNKNOWN_WORD, Vocabulary
+from speechgru.visible import counted
 
 
 def count_unknown(decoded: Decoded, vocabulary: Vocabulary) -> dict[str, int] | None:
@@ -42,8 +43,8 @@ def describe_unknown(counts: Mapping[str, int]) -> str:
     >>> describe_unknown({"recognised": 3, "for_unknown_words": 2, "unknown_words": 4})
     '<unk> was recognised 3 times, 2 of them for one of the 4 words said that have no label; each counts as an error'
     """
-    times = f"{counts['recognised']:,} time{'s' * (counts['recognised'] != 1)}"
+    times = f"{counted(counts['recognised'], 'time')}"
     return (
         f"{UNKNOWN_WORD} was recognised {times}, {counts['for_unknown_words']:,} of them for one of the "
-        f"{counts['unknown_words']:,} words said that have no label; each counts as an error"
+        f"{counted(counts['unknown_words'], 'word that has', 'words that have')} no label; each counts as an error"
     )

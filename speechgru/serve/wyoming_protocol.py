@@ -27,6 +27,7 @@ from speechgru.errors import UserError
 from speechgru.runtime import StreamResult
 from speechgru.serve.limits import LimitError
 from speechgru.serve.service import Service, Speaker, report_fault, samples_of
+from speechgru.visible import counted
 
 #: Bytes of an event's data, and of the line before it.
 _MAX_DATA_BYTES = 1 << 16
@@ -262,7 +263,7 @@ def make_info(service: Service) -> Info:
     if recognizer.grammar is None:
         return Info(asr=[asr])
     summary = recognizer.grammar.summary()
-    meanings = f"a grammar of {summary['num_intents']:,} intents"
+    meanings = f"a grammar of {counted(summary['num_intents'], 'intent')}"
     intent = IntentProgram(
         name="speechgru",
         description=meanings,

@@ -18,6 +18,7 @@ from speechgru.train.learner import Learner, Variables
 from speechgru.train.state import TrainingState
 from speechgru.train.strategies import Workers
 from speechgru.train.transfer import start_from
+from speechgru.visible import counted
 
 
 def begin(
@@ -70,7 +71,12 @@ def begin(
         damaged = job.folder.cut_history(state.step if resumed else -1)
         if damaged:
             kept = job.folder.damaged_history.name
-            progress(job.folder.history.name, 0, 0, f"{damaged:,} lines are damaged and left out; all are in {kept}")
+            progress(
+                job.folder.history.name,
+                0,
+                0,
+                f"{counted(damaged, 'line is', 'lines are')} damaged and left out; the history as it was is in {kept}",
+            )
         checkpoints.undo_stop()
     return state, resumed
 

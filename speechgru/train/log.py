@@ -15,6 +15,7 @@ from speechgru.train.job import Job
 from speechgru.train.phases import Outcome
 from speechgru.train.state import TrainingState
 from speechgru.train.tensorboard import CurveWriter, TensorBoardWriter
+from speechgru.visible import counted
 
 
 class TrainingLog:
@@ -105,7 +106,7 @@ class TrainingLog:
         if memory_mb is not None:
             notes.append(f"{memory_mb:,.0f} MB")
         if state.num_dropped:
-            notes.append(f"{state.num_dropped} steps dropped")
+            notes.append(f"{counted(state.num_dropped, 'step')} dropped")
         self._progress("training", state.step, self._job.num_steps, ", ".join(notes))
 
     def scoring(self) -> Progress:

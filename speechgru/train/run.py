@@ -21,6 +21,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.config.sizing import choose_by_size, describe_choice
 from speechgru.ctc import resolve_implementation
 from speechgru.dataset import Corpus, open_corpus
+from speechgru.dataset.service import Service
 from speechgru.decoding import GrammarConstraint, Spelling
 from speechgru.errors import ConfigError, UserError
 from speechgru.files import room_for, write_json
@@ -213,6 +214,8 @@ def _train(
     if opened is None:
         require_engine(config.data.audio_engine)
         resolve_implementation(config.train.ctc)
+        if config.data.service is not None:
+            Service(config.data.service)  # refuses one that nobody answers for
         if workers.is_chief and not folder.is_claimed:
             require_beginning(config)
             require_layers(config)
@@ -231,6 +234,8 @@ def _train(
         notes = [*([describe_choice(sized, len(corpus))] if sized else []), *corpus.notes, *notes]
     else:
         corpus, vocabulary, problems = opened.corpus, opened.vocabulary, list(opened.problems)
+    if config.data.service is not None:
+        corpus.require_places()
     for recordings in (*([] if dev is None else [dev]), *negatives):
         problems += recordings.problems
     _require_same_corpus(workers, [len(corpus), *vocabulary.entries])

@@ -13,6 +13,7 @@ from speechgru.report.frame import PANEL_WIDTH, Frame
 from speechgru.report.page import Record
 from speechgru.report.shapes import Box, Point, around, label, place_label, polyline, shape, upright
 from speechgru.tune.dots import Dot, Objective, cut, finite, number, places_of, spread_of, value_text
+from speechgru.visible import counted
 
 #: Objectives that differ by more than this factor are drawn on a logarithmic axis.
 _LOG_AXIS_RATIO = 10
@@ -68,7 +69,7 @@ def progress_chart(trials: Sequence[Record], dots: Sequence[Dot], *, objective: 
         if dot.is_best:
             words = f"{dot.name}: {objective.describe(dot.value)}"
             frame.add(place_label(words, left, top, colour="var(--text)", taken=taken, room=room))
-    spoken = f"{len(dots):,} trials"
+    spoken = f"{counted(len(dots), 'trial')}"
     if len(steps) > 1:
         spoken += f"; the best so far falls from {objective.describe(steps[0][1])} at trial {steps[0][0]} to "
         spoken += f"{objective.describe(steps[-1][1])} at trial {steps[-1][0]}"
@@ -112,7 +113,7 @@ def parameter_chart(dimension: Record, dots: Sequence[Dot], *, objective: Object
         f"{_described(dot, objective)}, {key} {value_text(value)}" for dot, value in zip(shown, values, strict=True)
     ]
     frame.add(*_circles(spots, titles, radius=3.75 if len(shown) <= _MANY else 3.0))
-    spoken = [f"{len(shown):,} trials"]
+    spoken = [counted(len(shown), "trial")]
     for identity, name in names.items():
         column = [dot.value for dot, one in zip(shown, identities, strict=True) if one == identity]
         median, reach = statistics.median(column), min(0.35 * (frame.right - frame.left) / len(names), 26)
@@ -171,7 +172,7 @@ def cost_chart(dots: Sequence[Dot], *, cost: str, name: str, limit: float | None
     spoken = "; ".join(
         f"trial {dot.name} {objective.describe(dot.value)} at {dot.trial[cost]:.4g}" for dot, *_ in front
     )
-    description = f"the front: {spoken}" if spoken else f"{len(shown):,} trials"
+    description = f"the front: {spoken}" if spoken else counted(len(shown), "trial")
     return frame.svg(f"{objective.name} against {name}", description=description)
 
 

@@ -35,6 +35,7 @@ from speechgru.tune.sweep_file import LoadedSweep, count_combinations
 from speechgru.tune.telling import Telling
 from speechgru.tune.worker import work
 from speechgru.utterances.manifest import read_manifest
+from speechgru.visible import counted
 
 if TYPE_CHECKING:
     from speechgru.tune.oracles import JournaledOracle
@@ -378,8 +379,8 @@ class Chief:
         notes = []
         if num_redrawn:
             notes.append(
-                f"{num_redrawn} trials of an earlier session would be drawn otherwise by the libraries of today; they "
-                "count as they were."
+                f"{counted(num_redrawn, 'trial')} of an earlier session would be drawn otherwise by the libraries of "
+                "today; all count as they were."
             )
         write_results(
             self._folder,

@@ -16,6 +16,7 @@ from speechgru import jsonlines
 from speechgru.errors import BundleError, UserError
 from speechgru.files import atomic_path
 from speechgru.tune.folder import SweepFolder, require_trial, require_worker
+from speechgru.visible import counted
 
 #: The worker of a trial of which the journal does not know one any more.
 _UNKNOWN = "unknown"
@@ -51,8 +52,9 @@ class Journal:
             num_damaged = restored.num_doubled + sum(
                 event is not line.record or event is None for event, line in zip(found, lines, strict=True)
             )
-            what = f"{num_damaged:,} lines are damaged" if path.exists() else "is gone"
-            self.note = f"{what}; {restored.num_restored:,} events were restored from the trials' folders"
+            what = f"{counted(num_damaged, 'line is', 'lines are')} damaged" if path.exists() else "is gone"
+            events = counted(restored.num_restored, "event was", "events were")
+            self.note = f"{what}; {events} restored from the trials' folders"
             if path.exists():
                 with atomic_path(self.damaged) as temporary:
                     shutil.copyfile(path, temporary)

@@ -15,6 +15,7 @@ from speechgru.report import html
 from speechgru.report.page import Record, write_page
 from speechgru.tune.charts import cost_chart, parameter_chart, progress_chart
 from speechgru.tune.dots import Dot, Objective, cut, dots_of, finite, number, spread_of, value_text
+from speechgru.visible import counted
 
 _FOOTER = (
     "Error rates are all errors over all words or characters of the evaluation set; of a trial that trained "
@@ -109,7 +110,7 @@ def _lead(record: Record, objective: Objective) -> str:
     facts = [f"{_sentence(record['tuner'])} search for the lowest {objective.name}", f"seed {record['seed']}"]
     if record["repeats"] > 1:
         facts.append(f"{record['repeats']} trainings a trial")
-    facts.append(html.counted(record["workers"], "worker"))
+    facts.append(counted(record["workers"], "worker"))
     facts += [f"{name} at most {most}" for name, most in map(_limit_text, record["limits"].items())]
     if record["form"]:
         facts.append(f"measured on the TFLite file of form {record['form']}")
@@ -185,7 +186,7 @@ def _progress(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
         caption += "; vertical lines span the lowest to the highest training of a trial"
     undrawn = sum(trial["status"] == "completed" for trial in trials) - len(dots)
     if undrawn:
-        caption += f"; {html.counted(undrawn, 'trial')} without a finite {objective.name} not drawn"
+        caption += f"; {counted(undrawn, 'trial')} without a finite {objective.name} not drawn"
     is_lost = any(trial["status"] in ("failed", "refused") for trial in trials)
     marks_html = _key(dots, lost=is_lost, line=("--series-2", "best so far") if _any_within(dots) else None)
     chart_html = html.scroll(f'<div style="min-width: 34rem; max-width: 52rem">{chart}</div>', name="The chart")
@@ -222,7 +223,7 @@ def _fronts(record: Record, dots: Sequence[Dot], objective: Objective) -> str:
             caption += "; the shaded side is over the limit"
         undrawn = sum((finite(dot.trial.get(cost)) or 0) <= 0 for dot in dots)
         if undrawn:
-            caption += f"; {html.counted(undrawn, 'trial')} without it not drawn"
+            caption += f"; {counted(undrawn, 'trial')} without it not drawn"
         figures.append(f"<figure>{chart}<figcaption>{html.text(caption)}.</figcaption></figure>")
     if not figures:
         return ""

@@ -14,7 +14,8 @@ from typing import Any
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import TextError, UserError
-from speechgru.files import require_file_place, require_folder_place, write_json
+from speechgru.files import require_file_place, write_json
+from speechgru.places import require_own_folder
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
 from speechgru.utterances.case import Case, HeldOut
@@ -118,7 +119,7 @@ def check(
     require_known(config.check)
     paths = [Path(manifest) for manifest in manifests]
     if report is not None:
-        require_folder_place(report)
+        require_own_folder(report, kind="the report")
     targets = _targets(paths, out) if out is not None else []
     lines = [read_manifest(manifest) for manifest in paths]
     vocabularies = [vocabulary] * len(paths) if vocabulary else _vocabularies(config, paths, lines)
@@ -252,7 +253,7 @@ def _targets(manifests: Sequence[Path], out: str | Path) -> list[Path]:
         return [out]
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; several cleaned manifests need a folder")
-    require_folder_place(out)
+    require_own_folder(out, kind="the manifests")
     targets = [out / manifest.name for manifest in manifests]
     for target in targets:
         require_file_place(target)

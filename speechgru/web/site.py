@@ -18,9 +18,10 @@ from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.keywords import REFRACTORY_SECONDS, WINDOW_SECONDS, KeywordSpotter
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
-from speechgru.errors import BundleError, GrammarError, TextError, UserError
+from speechgru.errors import BundleError, GrammarError, TextError
 from speechgru.files import atomic_folder, encode_json, read_file, read_text, room_for
 from speechgru.grammar import Grammar
+from speechgru.places import require_nothing_else
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
 from speechgru.runtime import model_file, read_bundle
@@ -29,6 +30,8 @@ from speechgru.web.litert import CORE, FILES, litert_packages, version_of
 
 #: What a site is known by, and what its pages read.
 SITE_NAME = "site.json"
+#: What lies in a site beside it and files of these suffixes.
+_ENTRIES, _SUFFIXES = ("golden", "grammar.json", "litert"), (".html", ".js", ".css", ".tflite")
 
 #: Front-end settings that the page needs, for lengths and for its picture.
 _FEATURES = (
@@ -78,11 +81,10 @@ def write_site(
 
     Raises:
         BundleError: the bundle is missing, damaged, lacks the form or its version says too little for a page.
-        UserError: LiteRT.js is missing, or `out` is a folder that is not a site.
+        UserError: LiteRT.js is missing, or `out` holds what is not of a site.
     """
     bundle, out = Path(bundle), Path(out)
-    if out.exists() and not (out / SITE_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: exists and is not a site ({SITE_NAME} is missing); choose another --out")
+    require_nothing_else(out, kind="site", made=_ENTRIES, suffixes=_SUFFIXES)
     metadata = read_bundle(bundle)
     form = form or metadata["default_form"]
     if form not in list(metadata["models"]):

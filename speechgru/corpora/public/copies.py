@@ -20,6 +20,7 @@ from speechgru.process.workers import run
 from speechgru.processors import num_processors
 from speechgru.progress import Progress
 from speechgru.utterances.manifest import Utterance, write_manifest
+from speechgru.visible import counted
 
 #: Recordings that one worker measures at a time: about a second's work.
 _BLOCK = 1000
@@ -191,8 +192,8 @@ def write(
         shown = "; ".join(f"{name}: {reason}" for name, reason in list(copy.faults.items())[:_SHOWN])
         more = f"; and {len(copy.faults) - _SHOWN:,} more" if len(copy.faults) > _SHOWN else ""
         raise CorpusError(
-            f"{copy.source}: {len(copy.faults):,} faults of this copy of {copy.corpus}: {shown}{more}; unpack the "
-            "corpus anew, or leave these out (--skip-missing)"
+            f"{copy.source}: {counted(len(copy.faults), 'fault')} of this copy of {copy.corpus}: {shown}{more}; unpack "
+            "the corpus anew, or leave these out (--skip-missing)"
         )
     for split in needed:
         if not utterances.get(split):

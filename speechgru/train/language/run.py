@@ -37,6 +37,7 @@ from speechgru.train.language.step import LanguageLearner
 from speechgru.train.log import TrainingLog
 from speechgru.train.run import held_folder
 from speechgru.train.strategies import Workers
+from speechgru.visible import counted
 
 #: Keys that change nothing about a step, and those that only say when a run ends.
 _MAY_CHANGE = (
@@ -243,7 +244,8 @@ def _open(
             )
     if left_out:
         shown = "; ".join(f"{each.origin}: {each.reason}" for each in left_out[:_NAMED])
-        notes.append(f"{len(left_out):,} texts are left out: {shown}{'; ...' if len(left_out) > _NAMED else ''}")
+        more = "; ..." if len(left_out) > _NAMED else ""
+        notes.append(f"{counted(len(left_out), 'text is', 'texts are')} left out: {shown}{more}")
     return texts, dev, left_out, notes
 
 
