@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.decoding.short_alignment import SHORT, best_states
+from speechgru.decoding.sure_alignment import sure_states
 from speechgru.text import BLANK_ID
 
 #: Pairs of a step and a state up to which all are followed: 4 MiB, some five minutes of speech.
@@ -95,7 +96,8 @@ def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *
     """The state at each step of the most probable path; None where there is none. Few pairs are followed at once."""
     num_pairs = len(log_probs_SV) * len(states_Z)
     if num_pairs <= SHORT:
-        return best_states(log_probs_SV, states_Z, jumps_Z)
+        sure = sure_states(log_probs_SV, states_Z, jumps_Z)
+        return best_states(log_probs_SV, states_Z, jumps_Z) if sure is None else np.array(sure)
     follow = _follow_function(num_pairs)
     margin = math.inf if num_pairs <= most_pairs else _MARGIN
     path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)

@@ -85,7 +85,7 @@ class BestPath:
         if not len(log_probs_SV):
             return np.zeros(0, np.int64)
         path_S = log_probs_SV.argmax(axis=1)
-        best_S = np.take_along_axis(log_probs_SV, path_S[:, None], axis=1)[:, 0].astype(np.float64)
+        best_S = log_probs_SV.max(axis=1).astype(np.float64)
         runs = label_runs(path_S, blank_id=self.blank_id)
         if runs:
             labels, starts, ends = map(list, zip(*runs, strict=True))
@@ -141,10 +141,10 @@ def collapse(labels_S: Sequence[int] | np.ndarray, *, blank_id: int = BLANK_ID) 
 
 def label_runs(path_S: np.ndarray, *, blank_id: int) -> list[tuple[int, int, int]]:
     """The label, first step and step after the last of every run that is not blank."""
-    starts = np.flatnonzero(np.diff(path_S, prepend=path_S[:1] - 1))  # the step before the first is never equal to it
-    ends = np.append(starts, len(path_S))[1:]
+    starts = [0, *((path_S[1:] != path_S[:-1]).nonzero()[0] + 1).tolist()] if len(path_S) else []
+    ends = [*starts[1:], len(path_S)] if starts else []
     return [
         (label, start, end)
-        for label, start, end in zip(path_S[starts].tolist(), starts.tolist(), ends.tolist(), strict=True)
+        for label, start, end in zip(path_S[starts].tolist(), starts, ends, strict=True)
         if label != blank_id
     ]

@@ -112,7 +112,7 @@ def dress_labels(
             text=vocabulary.decode(of_vocabulary[first:after]),
             start_seconds=start_seconds + spans[first][0] * step_seconds,
             end_seconds=start_seconds + spans[after - 1][1] * step_seconds,
-            confidence=_probability(np.mean(peaks[first:after])),
+            confidence=_probability(_mean(peaks[first:after])),
         )
         for first, after in vocabulary.word_spans(of_vocabulary)
     ]
@@ -120,7 +120,7 @@ def dress_labels(
         text=" ".join(word.text for word in words),
         score=score,
         words=tuple(words),
-        confidence=_probability(np.mean(peaks) if len(peaks) else blank_mean),
+        confidence=_probability(_mean(peaks) if len(peaks) else blank_mean),
         labels=tuple(labels),
         spans=tuple(spans),
         posterior=posterior,
@@ -129,12 +129,22 @@ def dress_labels(
 
 def peaks_of(log_probs_SV: np.ndarray, labels: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[float]:
     """The highest log-probability of each label in its span."""
-    return [float(log_probs_SV[start:end, label].max()) for label, (start, end) in zip(labels, spans, strict=True)]
+    if not len(labels):
+        return []
+    peaks: list[float] = log_probs_SV[[start for start, _ in spans], list(labels)].tolist()
+    for place, (label, (start, end)) in enumerate(zip(labels, spans, strict=True)):
+        if end > start + 1:
+            peaks[place] = float(log_probs_SV[start:end, label].max())
+    return peaks
 
 
-def _probability(log_value: float | np.floating) -> float:
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _probability(log_value: float) -> float:
     """A probability given as its logarithm. Rounding above 1 is taken off."""
-    return min(1.0, float(np.exp(log_value)))
+    return min(1.0, math.exp(log_value))
 
 
 def check_log_probs(

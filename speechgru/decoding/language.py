@@ -67,8 +67,11 @@ class LanguageWeights:
 
     def over(self, other: LanguageWeights) -> LanguageWeights:
         """These, and those of another where there are none."""
-        own = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return dataclasses.replace(other, **own)
+        return LanguageWeights(
+            other.weight if self.weight is None else self.weight,
+            other.word_bonus if self.word_bonus is None else self.word_bonus,
+            other.unknown_penalty if self.unknown_penalty is None else self.unknown_penalty,
+        )
 
     def as_record(self) -> dict[str, float | bool | None]:
         """JSON-ready fields: an infinite penalty is None, and `known_words_only` is true."""
@@ -297,6 +300,8 @@ class SpeltWordScorer(_WordScorer):
         self._texts, self._has_space = texts, [" " in text for text in texts]
         self._beginnings = None if model.words is None else _Beginnings(model.words)
         self._unknown: dict[Hashable, tuple[_State, float]] = {}
+        #: Of the letters of a word and one label more: all of its letters, where they begin a known word.
+        self._longer: dict[tuple[_Word, int], str] = {}
         # A label gives the bonus of each word that it ends, and of one that it makes an unknown one, less the penalty.
         self.max_changes = [
             max(0.0, text.count(" ") * self._bonus, (text.count(" ") + 1) * self._bonus - self._penalty)
@@ -309,9 +314,19 @@ class SpeltWordScorer(_WordScorer):
 
     def extend(self, state: _State, label: int) -> tuple[_State, float]:
         before, word = state
+        longer = self._longer.get((word, label))
+        if longer is not None:
+            return (before, longer), 0.0
         text = self._texts[label]
         if not self._has_space[label]:  # by far the most: a letter more of a word
-            return (state, 0.0) if word is None else self._spelt(before, word + text)
+            if word is None:
+                return state, 0.0
+            (before, longer), change = self._spelt(before, word + text)
+            if longer is not None:
+                if len(self._longer) >= _REMEMBERED:
+                    self._longer.clear()
+                self._longer[word, label] = longer
+            return (before, longer), change
         change = 0.0
         for position, part in enumerate(text.split(" ")):
             if position:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappush, heapreplace
 from operator import itemgetter
@@ -17,6 +17,12 @@ from speechgru.decoding.scorers import PrefixScorer, checked_extend, checked_fin
 _NEVER = -math.inf
 _LOWEST = -sys.float_info.max  # below every score but that of the impossible
 _NEGLIGIBLE = -40.0  # exp of it is below a double's rounding
+_FEW_LABELS = 4  # possible ones a step, up to which sorting each step's few is faster than sorting all
+
+#: Rank (what prefixes are compared by: total + bonus), log total, log sum with a blank at the end, with the last label
+#: at the end, node.
+_Entry = tuple[float, float, float, float, int]
+_by_rank = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,11 @@ class _Asked:
     def extend(self, number: int, label: int) -> tuple[int, float]:
         """The number of the state after one more label (-1 where that is forbidden) and the change."""
         state, change = checked_extend(self._scorer, self._states[number], label)
-        move = (-1 if change == _NEVER else self._number_of(state), change)
-        self.moves[number][label] = move
+        following = -1
+        if change != _NEVER:
+            known = self._number.get(state)
+            following = self._number_of(state) if known is None else known
+        move = self.moves[number][label] = following, change
         return move
 
     def prepare(self, numbers: Iterable[int]) -> None:
@@ -129,9 +138,8 @@ class BeamSearch:
         self._edge: dict[int, int] = {}
         self._bonus: list[float] = [0.0]
         self._state_of: list[int] = [0]
-        # rank (what prefixes are compared by: total + bonus), log total, log sum with a blank at the end, with the
-        # last label at the end, node; the highest rank first
-        self._beam: list[tuple[float, float, float, float, int]] = [(0.0, 0.0, 0.0, _NEVER, 0)]
+        # the highest rank first
+        self._beam: list[_Entry] = [(0.0, 0.0, 0.0, _NEVER, 0)]
         # The steps at which it would matter that the utterance ends here: each with the most steps that a state known
         # by then needs, and the beam before it. Their sums rise.
         self._remembered: deque[tuple[int, int, list]] = deque()
@@ -161,10 +169,10 @@ class BeamSearch:
             possible_SV |= log_probs_SV == log_probs_SV.max(axis=1, keepdims=True)
             log_probs_SV = np.where(possible_SV, log_probs_SV, _NEVER)
         rows = log_probs_SV.tolist()
-        orders = _labels_by_probability(log_probs_SV, blank_id=blank_id)
+        orders = _labels_by_probability(log_probs_SV, rows, blank_id=blank_id)
         keep = _NEVER if pruning.beam_log_prob is None else pruning.beam_log_prob
         blank_alone = math.inf if pruning.blank_log_prob is None else pruning.blank_log_prob
-        exp, log1p, by_rank = math.exp, math.log1p, itemgetter(0)
+        exp, log1p = math.exp, math.log1p
 
         beam = self._beam
         for step, (row, order) in enumerate(zip(rows, orders, strict=True)):
@@ -175,6 +183,9 @@ class BeamSearch:
                     (rank + on_blank, total + on_blank, total + on_blank, _NEVER, node)
                     for rank, total, _, _, node in beam
                 ]
+                continue
+            if on_blank == _NEVER and len(order) == 1 and not self.is_constrained:
+                beam = self._spell(order[0], row[order[0]], beam, keep)
                 continue
 
             # 1. The prefixes of the beam stay the same texts: a blank follows, or the last label with none between.
@@ -253,31 +264,7 @@ class BeamSearch:
                         if len(ranks) == beam_width and ranks[0] > limit:
                             limit = ranks[0]
 
-            # 3. Only what survives gets a node in the tree: most candidates are dropped here.
-            entries.sort(key=by_rank, reverse=True)  # stable: what was in the beam before what is new, low labels first
-            del entries[beam_width:]
-            if entries:
-                floor = entries[0][0] + keep
-                while entries[-1][0] < floor:
-                    entries.pop()
-            beam = []
-            for entry in entries:
-                key = ~entry[4]
-                if key >= 0:
-                    node = edge.get(key, -1)
-                    if node < 0:
-                        node = edge[key] = len(mother)
-                        above, label = divmod(key, num_columns)
-                        mother.append(above)
-                        label_of.append(label)
-                        if asked:
-                            state, change = asked.moves[state_of[above]][label]
-                            state_of.append(state)
-                            bonus.append(bonus[above] + change)
-                        else:
-                            bonus.append(0.0)
-                    entry = (*entry[:4], node)
-                beam.append(entry)
+            beam = self._survivors(entries, keep)
             if remember and asked is not None and asked.most_needed:
                 remembered.append((self.num_steps + step, asked.most_needed, before))
                 while sum(remembered[0][:2]) <= self.num_steps + step:
@@ -285,6 +272,93 @@ class BeamSearch:
 
         self._beam = beam
         self.num_steps += num_steps
+
+    def _spell(self, label: int, on_label: float, beam: list[_Entry], keep: float) -> list[_Entry]:
+        """The beam after a step at which this label alone is possible: what `feed` does there, without what is not.
+
+        No prefix ends in a blank after it. One that ends in the label stays, or gets it again where a blank was
+        between; any other gets it. No scorer forbids texts.
+
+        Args:
+            label: it.
+            on_label: its log-probability.
+            beam: the beam before.
+            keep: what a rank may be below the best one.
+        """
+        num_columns, asked, label_of, edge = self._num_columns, self._asked, self._label_of, self._edge
+        bonus, state_of, most = self._bonus, self._state_of, self._most + on_label
+        if self._most_of:
+            most = min(most, self._most_of[label] + on_label)
+        entry_of = {entry[4]: entry for entry in beam}
+        entries: list[_Entry] = []
+        limit = _LOWEST
+        for _, _, _, labelled, node in beam:
+            if label_of[node] != label:
+                continue
+            labelled += on_label
+            shorter = entry_of.get(self._mother[node])
+            if shorter is not None:  # the mother spells the label at this very step
+                spelt = (shorter[2] if label_of[shorter[4]] == label else shorter[1]) + on_label
+                if spelt > labelled:
+                    spelt, labelled = labelled, spelt
+                if spelt - labelled > _NEGLIGIBLE:
+                    labelled += math.log1p(math.exp(spelt - labelled))
+            if labelled > _NEVER:
+                rank = labelled + bonus[node]
+                entries.append((rank, labelled, _NEVER, labelled, node))
+                if rank + keep > limit:
+                    limit = rank + keep
+        if asked and asked.prepares:
+            asked.prepare(state_of[entry[4]] for entry in beam if entry[0] + most >= limit)
+        for rank, total, blanked, _, node in beam:
+            if rank + most < limit:
+                break
+            key = node * num_columns + label
+            if edge.get(key) in entry_of:
+                continue  # it is in the beam: done above
+            new_rank = spelt = (blanked if label_of[node] == label else total) + on_label
+            if asked:
+                state = state_of[node]
+                new_rank += bonus[node] + (asked.moves[state].get(label) or asked.extend(state, label))[1]
+            if new_rank >= limit:
+                entries.append((new_rank, spelt, _NEVER, spelt, ~key))
+                if new_rank + keep > limit:
+                    limit = new_rank + keep
+        return self._survivors(entries, keep)
+
+    def _survivors(self, entries: list[_Entry], keep: float) -> list[_Entry]:
+        """The best of what a step gave; they alone get a node in the tree, since most candidates are dropped here.
+
+        Args:
+            entries: what was in the beam before what is new, which has the inverted key of its edge for a node.
+            keep: what a rank may be below the best one.
+        """
+        edge, mother, asked = self._edge, self._mother, self._asked
+        if len(entries) > 1:
+            entries.sort(key=_by_rank, reverse=True)  # stable: what was in the beam first, then low labels
+            del entries[self._beam_width :]
+            floor = entries[0][0] + keep
+            while entries[-1][0] < floor:
+                entries.pop()
+        beam = []
+        for entry in entries:
+            key = ~entry[4]
+            if key >= 0:
+                node = edge.get(key, -1)
+                if node < 0:
+                    node = edge[key] = len(mother)
+                    above, label = divmod(key, self._num_columns)
+                    mother.append(above)
+                    self._label_of.append(label)
+                    if asked:
+                        state, change = asked.moves[self._state_of[above]][label]
+                        self._state_of.append(state)
+                        self._bonus.append(self._bonus[above] + change)
+                    else:
+                        self._bonus.append(0.0)
+                entry = (*entry[:4], node)
+            beam.append(entry)
+        return beam
 
     def rewind(self) -> int:
         """Goes back to the first step at which it matters that the utterance ends where it has come to.
@@ -332,8 +406,26 @@ class BeamSearch:
         return tuple(reversed(labels))
 
 
-def _labels_by_probability(log_probs_SV: np.ndarray, *, blank_id: int) -> list[list[int]]:
-    """For every step the possible labels without the blank, the most probable first, equal ones by label."""
+def _labels_by_probability(
+    log_probs_SV: np.ndarray, rows: Sequence[Sequence[float]], *, blank_id: int
+) -> list[list[int]]:
+    """For every step the possible labels without the blank, the most probable first, equal ones by label.
+
+    Args:
+        log_probs_SV: log-probabilities.
+        rows: the same as lists.
+        blank_id: the blank's column.
+    """
+    possible_SV = log_probs_SV > _NEVER
+    possible_SV[:, blank_id] = False
+    if np.count_nonzero(possible_SV) < _FEW_LABELS * len(rows):
+        orders: list[list[int]] = [[] for _ in rows]
+        for step, label in zip(*(each.tolist() for each in possible_SV.nonzero()), strict=True):
+            orders[step].append(label)
+        for row, order in zip(rows, orders, strict=True):
+            if len(order) > 1:
+                order.sort(key=row.__getitem__, reverse=True)  # stable, so that equal ones stay in their order
+        return orders
     negated_SV = -log_probs_SV
     negated_SV[:, blank_id] = np.inf
     order_SV = negated_SV.argsort(axis=1, kind="stable")
