@@ -2,19 +2,27 @@
 
     python scripts/bench_long.py build/quickstart/bundle                    # 1, 10, 30 and 60 minutes
     python scripts/bench_long.py build/quickstart/bundle --speech build/quickstart/corpus/test.jsonl --minutes 2 10
+    python scripts/bench_long.py bundle --speech test.jsonl --minutes 60 --command
 
 The recording is one WAV file of 16 bits: the manifest's utterances one after the other, again and again, or syllables
 of noise where none is given. Each length runs in a process of its own, which prints the peak of its memory and how much
 of it was there before the recording. With --whole the shortest length is computed as one as well, and the words are
-counted that differ from those of the windows.
+counted that differ from those of the windows. With --command the longest is given to `speechgru transcribe --out` in
+place of all that, and its words are compared with those of each utterance recognised by itself: those that differ where
+two windows overlap, in which a word could be doubled or lost, and those that differ elsewhere, as an utterance between
+others is not one between silences.
 
 The last line is one JSON object: `seconds`, `processor_seconds` and `peak_mib` by minutes, and `linear`, the
-processor's seconds a minute of the longest over those of the shortest.
+processor's seconds a minute of the longest over those of the shortest; with --command `seconds`, `processor_seconds`
+and `peak_mib` of the command, and the words and differences `in_overlaps` and `elsewhere`.
 """
 
 import argparse
+import difflib
 import json
 import math
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -59,6 +67,51 @@ def write_recording(path, minutes, manifest, sample_rate):
                 return
 
 
+def parts_of(manifest, sample_rate, seconds):
+    """The utterances of which a recording is made, whole ones alone."""
+    left = round(seconds * sample_rate)
+    for samples_N in utterances(manifest, sample_rate):
+        if len(samples_N) > left:
+            return
+        left -= len(samples_N)
+        yield samples_N
+
+
+def command(bundle, path, minutes, manifest, sample_rate):
+    """Times `transcribe --out`, and compares its words with those of the parts."""
+    from speechgru.runtime import Recognizer
+    from speechgru.runtime.long import OVERLAP_SECONDS
+
+    out = path.with_suffix(".json")
+    arguments = [sys.executable, "-m", "speechgru.cli", "transcribe", bundle, path, "--format", "json", "--out", out]
+    root = Path(__file__).resolve().parent.parent
+    start = time.perf_counter()
+    subprocess.run([str(each) for each in arguments], check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = {"seconds": time.perf_counter() - start, "processor_seconds": used.ru_utime + used.ru_stime}
+    answer["peak_mib"] = used.ru_maxrss / 2**10
+    words = json.loads(out.read_text(encoding="utf-8"))[0]["words"]
+    device = Recognizer(bundle)
+    alone = [
+        word for part in parts_of(manifest, sample_rate, 60 * minutes) for word in device.transcribe(part).text.split()
+    ]
+    every = device.window_for(60 * minutes * sample_rate) - OVERLAP_SECONDS
+    counts = {place: {"words": 0, "differences": 0} for place in ("in_overlaps", "elsewhere")}
+    together = [word["text"] for word in words]
+    ends = [word["end_seconds"] for word in words]
+
+    def place_of(number):
+        seconds = ends[min(number, len(ends) - 1)]
+        return "in_overlaps" if seconds >= every and seconds % every < OVERLAP_SECONDS else "elsewhere"
+
+    for number in range(len(together)):
+        counts[place_of(number)]["words"] += 1
+    for kind, first, end, here, after in difflib.SequenceMatcher(None, alone, together, autojunk=False).get_opcodes():
+        if kind != "equal":
+            counts[place_of(here)]["differences"] += max(end - first, after - here)
+    return {key: round(value, 2) for key, value in answer.items()} | counts
+
+
 def measure(bundle, form, beam_width, path, whole):
     """Transcribes a file in this process; prints one JSON object."""
     from speechgru.decoding import DecodingOptions
@@ -88,6 +141,7 @@ def main():
     parser.add_argument("--form", help="which of the bundle's models")
     parser.add_argument("--beam-width", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="compare the shortest with all of it computed as one")
+    parser.add_argument("--command", action="store_true", help="time `transcribe --out` on the longest; needs --speech")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -97,6 +151,12 @@ def main():
     from speechgru.runtime import read_bundle
 
     sample_rate = read_bundle(arguments.bundle)["sample_rate"]
+    if arguments.command:
+        with tempfile.TemporaryDirectory() as temporary:
+            path, minutes = Path(temporary) / "long.wav", max(arguments.minutes)
+            write_recording(path, minutes, arguments.speech, sample_rate)
+            print(json.dumps(command(arguments.bundle, path, minutes, arguments.speech, sample_rate)))
+        return
     answer = {"seconds": {}, "processor_seconds": {}, "peak_mib": {}}
     table = Table("minutes", title=f"One recording, one thread, {arguments.bundle}", title_justify="left")
     for column in ("s", "processor s", "s / minute", "peak MiB", "of it before", "words"):
