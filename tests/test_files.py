@@ -10,11 +10,11 @@ import threading
 
 import pytest
 
-from speechgru import files
 from speechgru.errors import UserError
 from speechgru.files import (
     atomic_folder,
     atomic_path,
+    folders,
     restore_folder,
     sha256_of,
     temporary_folder,
@@ -196,7 +196,7 @@ def replace(place, content="new"):
 def system(request, monkeypatch):
     """A system that can exchange two folders at once, if this one can, and one that cannot."""
     if request.param == "in two steps":
-        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
 
 
 def test_a_folder_takes_the_place_of_another_whole(tmp_path, system):
@@ -212,7 +212,7 @@ def test_a_folder_takes_the_place_of_another_whole(tmp_path, system):
 def test_two_folders_are_exchanged_here(tmp_path):
     for name in ("one", "other"):
         fill(tmp_path / name, name)
-    assert files._exchange(tmp_path / "one", tmp_path / "other")
+    assert folders._exchange(tmp_path / "one", tmp_path / "other")
     assert read(tmp_path / "one")[0] == "other" and read(tmp_path / "other")[0] == "one"
 
 
@@ -239,7 +239,7 @@ def test_an_interruption_between_the_two_steps_leaves_the_old_folder(tmp_path, m
             raise error
         rename(source, target)
 
-    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
     monkeypatch.setattr("os.replace", fail_at_the_second)
     with pytest.raises((KeyboardInterrupt, UserError)):
         replace(tmp_path / "bundle")
@@ -248,10 +248,10 @@ def test_an_interruption_between_the_two_steps_leaves_the_old_folder(tmp_path, m
 
 _KILLED = """
 import os, pathlib, signal, sys
-from speechgru import files
+from speechgru.files import folders
 place, step = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 if sys.argv[3] == "in two steps":
-    files._exchange = lambda one, other: False
+    folders._exchange = lambda one, other: False
 def killed_at(event, arguments):
     global step
     if event == "os.rename":
@@ -259,7 +259,7 @@ def killed_at(event, arguments):
         if step == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(killed_at)
-with files.atomic_folder(place) as made:
+with folders.atomic_folder(place) as made:
     (made / "a.txt").write_text("new")
     if step == 0:
         os.kill(os.getpid(), signal.SIGKILL)

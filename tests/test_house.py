@@ -33,7 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
-    frozenset({"audio", "jsonlines", "network", "places", "process", "stores", "text", "timed", "voices"}),
+    frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "timed", "voices"}),
     frozenset({"grammar", "language"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
     # The section `augment` is made of the stages' keys.

@@ -9,7 +9,8 @@ from languages import TOY
 
 from speechgru import cli
 from speechgru.errors import UserError
-from speechgru.places import MARKS, require_nothing_else, require_own_folder
+from speechgru.files import require_nothing_else, require_own_folder
+from speechgru.files.places import MARKS
 
 
 @pytest.fixture

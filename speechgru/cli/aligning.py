@@ -144,8 +144,7 @@ def segment(
     and listed in NAME_left_out.json. The recording stays as it is.
     Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
     """
-    from speechgru.files import require_unread
-    from speechgru.places import require_own_folder
+    from speechgru.files import require_own_folder, require_unread
     from speechgru.utterances.manifest import require_storable
 
     require_own_folder(out, kind="the segments")

@@ -23,7 +23,7 @@ from speechgru.cli.console import (
 )
 from speechgru.cli.decoding import LanguageWeight, UnknownPenalty, WordBonus
 from speechgru.errors import UserError
-from speechgru.places import require_own_folder
+from speechgru.files import require_own_folder
 
 
 @app.command()

@@ -24,7 +24,7 @@ from speechgru.cli.console import (
     whole_column,
 )
 from speechgru.errors import CorpusError, UserError
-from speechgru.places import require_own_folder
+from speechgru.files import require_own_folder
 from speechgru.visible import counted
 
 if TYPE_CHECKING:

@@ -49,9 +49,9 @@ def train_gru(
     Example: `speechgru language train-gru texts.txt --recogniser bundle --run runs/language`
     """
     from speechgru.config.language import language_config
+    from speechgru.files import require_own_folder
     from speechgru.language.gru import require_form
     from speechgru.language.labelled import require_texts
-    from speechgru.places import require_own_folder
     from speechgru.runtime.labels import labels_of
 
     require_own_folder(run, kind="language model's run")

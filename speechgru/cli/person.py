@@ -46,8 +46,8 @@ def record(
     --from; the command ends with code 1 where a file is not good enough.
     Example: `speechgru record --grammar my.yaml --out me`
     """
+    from speechgru.files import require_own_folder
     from speechgru.grammar import Grammar
-    from speechgru.places import require_own_folder
     from speechgru.recording import SoundDeviceMicrophone
     from speechgru.recording import record as verb
 
@@ -125,7 +125,7 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
-    from speechgru.places import require_own_folder
+    from speechgru.files import require_own_folder
     from speechgru.runs import RunFolder
 
     # Before TensorFlow is loaded, which takes seconds.

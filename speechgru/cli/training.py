@@ -56,7 +56,7 @@ def train(
     from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
     from speechgru.config.resuming import resume
-    from speechgru.places import require_own_folder
+    from speechgru.files import require_own_folder
     from speechgru.runs import RunFolder
 
     require_own_folder(run, kind="run")
@@ -192,8 +192,8 @@ def tune(
         raise UserError(
             "name a sweep file and its folder (--run), or with --decoding a run or bundle and the dev set (--manifest)"
         )
+    from speechgru.files import require_own_folder
     from speechgru.network import certificate_and_key
-    from speechgru.places import require_own_folder
     from speechgru.tune.sweep_file import load_sweep
 
     require_own_folder(run, kind="sweep")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speechgru.cli.console import JsonFlag, app, print_json, print_next, terminal
-from speechgru.places import require_own_folder
+from speechgru.files import require_own_folder
 
 
 @app.command()

@@ -11,8 +11,7 @@ from typing import Any
 
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
-from speechgru.files import held
-from speechgru.places import require_own_folder
+from speechgru.files import held, require_own_folder
 from speechgru.process.locked_folder import once_there
 from speechgru.progress import Progress, silent
 

@@ -49,7 +49,8 @@ from speechgru.decoding.hotwords import Hotwords
 from speechgru.decoding.hypothesis import Hypothesis, Word
 from speechgru.decoding.keywords import Detection, KeywordScorer, KeywordSpotter
 from speechgru.decoding.language import LanguageScorer, LanguageWeights
-from speechgru.decoding.options import DecodingOptions, decode, options_from_lists
+from speechgru.decoding.lists import options_from_lists
+from speechgru.decoding.options import DecodingOptions, decode
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
 from speechgru.decoding.rescoring import rescore

@@ -27,11 +27,10 @@ from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
-from speechgru.files import atomic_folder, encode_json, sha256_of, write_json, write_text
+from speechgru.files import atomic_folder, encode_json, require_nothing_else, sha256_of, write_json, write_text
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
-from speechgru.places import require_nothing_else
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder, make_provenance
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, RECOGNIZE, STREAM, Recognizer

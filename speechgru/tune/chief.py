@@ -6,25 +6,19 @@ import contextlib
 import dataclasses
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechgru.config.beginning import require_beginning
-from speechgru.config.corpus_files import SUMMARY_NAME
-from speechgru.config.differences import find_differences
-from speechgru.config.resuming import MAY_CHANGE_IN_A_SWEEP
-from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError, Interrupted, UserError
-from speechgru.files import make_folder, room_for, sha256_of, write_json
+from speechgru.files import make_folder, room_for, write_json
 from speechgru.network import Address, client_tls, read_token, read_token_file, server_tls
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
+from speechgru.tune.beginning import require_beginning, require_same_sweep, require_same_values
 from speechgru.tune.environment import hidden_gpus, list_gpus, trial_environment, worker_name
-from speechgru.tune.folder import SweepFolder, TrialFolder, read_json
+from speechgru.tune.folder import SweepFolder, read_json
 from speechgru.tune.heartbeat import Heartbeats
 from speechgru.tune.journal import Journal
 from speechgru.tune.port import Client, Listener, Port
@@ -34,23 +28,11 @@ from speechgru.tune.supervisor import Supervisor
 from speechgru.tune.sweep_file import LoadedSweep, count_combinations
 from speechgru.tune.telling import Telling
 from speechgru.tune.worker import work
-from speechgru.utterances.manifest import read_manifest
 from speechgru.visible import counted
 
 if TYPE_CHECKING:
     from speechgru.tune.oracles import JournaledOracle
 
-#: Keys that name files, which may be searched, and those that decide whether the weights of a start fit.
-_FILES = (
-    "data.train",
-    "data.negatives",
-    "data.grammar",
-    "text.subword_model",
-    "train.start_from",
-    "augment.noise_manifest",
-    "augment.reverb_manifest",
-)
-_START_FITS = ("model.", "features.", "data.sample_rate", "text.")
 #: How to resume after a second signal.
 _ADVICE = "the same command resumes the sweep"
 #: Where this machine's own workers find the chief: any free port, which no other machine reaches.
@@ -122,11 +104,11 @@ def tune(
     listener = None
     if listen is not None:
         listener = Listener(Address.parse(listen), None if tls is None else server_tls(*tls))
-    _require_beginning(loaded)
+    require_beginning(loaded)
     folder = SweepFolder(Path(run).absolute())
     advice = "wait for it, stop it, or give another --run"
     with locked_folder(folder.path, activity="leads this sweep", advice=advice):
-        if _require_same_sweep(folder, loaded):
+        if require_same_sweep(folder, loaded):
             progress("resuming", 0, 0, "no trial of the sweep that was here came to a checkpoint; it is begun anew")
         token = secrets.token_urlsafe() if listener is None else _token_of(folder, token_file, make=True)
         return Chief(folder, loaded, workers=workers, listener=listener, token=token, progress=progress).lead()
@@ -303,7 +285,7 @@ class Chief:
         """Writes a trial's plan, and of a refused one its outcome."""
         sweep, trial = self._loaded.sweep, self._folder.trial(choice["trial"])
         refused = choice.pop("refused")
-        _require_same_values(trial, choice["values"])
+        require_same_values(trial, choice["values"])
         try:
             config = self._loaded.configure(choice["values"]).model_dump(mode="json")
         except ConfigError:  # why it is refused
@@ -392,96 +374,3 @@ class Chief:
             notes=notes,
         )
         return rows
-
-
-def _require_same_values(trial: TrialFolder, values: dict[str, Any]) -> None:
-    """Refuses a folder that holds the result of other values: the journal that knew them is gone.
-
-    Raises:
-        UserError: it does.
-    """
-    if trial.plan.exists() and (trial.outcome.exists() or trial.is_claimed) and trial.read_plan()["values"] != values:
-        raise UserError(
-            f"{trial.path}: holds a trial of other values, of which the journal does not know; move the folder away, "
-            "or give another --run"
-        )
-
-
-def _require_beginning(loaded: LoadedSweep) -> None:
-    """Refuses what every trial would fail for, before there is a folder or a trial.
-
-    A start that does not fit some values of the space alone is refused trial by trial (`Refusals`).
-
-    Raises:
-        ConfigError: no trial can start from the run that `train.start_from` names, or the grammar is missing.
-        GrammarError: the grammar cannot be read.
-        ManifestError: a manifest is missing, or is none.
-    """
-    for config in _begun(loaded):
-        spoken = [path for path in (*config.data.train, config.data.dev) if path is not None]
-        for path in spoken:
-            if not (Path(path) / SUMMARY_NAME).is_file():  # not a folder of shards
-                read_manifest(path)
-        for path in (*config.data.negatives, *(path for path, _ in config.augment.manifests.values())):
-            read_manifest(path, needs_text=False)
-        if not any(key.startswith(_START_FITS) for key in loaded.dimensions):
-            require_beginning(config)
-            if config.train.freeze:
-                from speechgru.train.transfer import require_layers
-
-                require_layers(config)
-
-
-def _begun(loaded: LoadedSweep) -> Iterator[RunConfig]:
-    """Configurations in which each searched file has its turn."""
-    searched = {key: each.listed() for key, each in loaded.dimensions.items() if key in _FILES and each.is_listed}
-    first = {key: values[0] for key, values in searched.items()}
-    others = [first | {key: value} for key, values in searched.items() for value in values[1:]]
-    for values in (first, *others):
-        with contextlib.suppress(ConfigError):  # values that do not go together are no trial's
-            yield loaded.configure(values)
-
-
-def _require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:
-    """Whether the folder is new, or holds this very sweep on this very evaluation set.
-
-    A folder is claimed by its first trial that reached a checkpoint. One whose trials all failed before is begun anew,
-    with another definition, or with the same one once the sweep had ended: what was amiss may lie in the corpus.
-
-    Returns:
-        Whether such a sweep was removed.
-
-    Raises:
-        ConfigError: it holds another sweep, or something else.
-    """
-    given = loaded.definition()
-    given["evaluation_sha256"] = sha256_of(given["configuration"]["data"]["dev"])
-    stored = read_json(folder.definition)
-    if stored is None:
-        if folder.journal.exists() or any(folder.path.glob("*.yaml")):
-            raise ConfigError(f"{folder.path}: holds something else than a sweep; give another --run")
-        write_json(folder.definition, given)
-        return False
-    there, here = ({**sweep, **sweep["configuration"], "configuration": None} for sweep in (stored, given))
-    # Keys that were not known when the sweep began, and are not set now, mean what was done then.
-    unknown = [
-        f"{section}.{key}"
-        for section, defaults in RunConfig().model_dump(mode="json").items()
-        for key, default in defaults.items()
-        if key not in there[section] and here[section][key] == default
-    ]
-    changed = find_differences(there, here, may_differ=(*MAY_CHANGE_IN_A_SWEEP, *unknown))
-    if not folder.is_claimed and (changed or (read_json(folder.status) or {}).get("ended") is not None):
-        with room_for(folder.path):
-            shutil.rmtree(folder.trials, ignore_errors=True)
-            folder.journal.unlink(missing_ok=True)
-        write_json(folder.definition, given)
-        return True
-    if changed:
-        moved = any(difference.key.startswith("data.") for difference in changed)
-        raise ConfigError(
-            f"{folder.path}: holds another sweep: {'; '.join(map(str, changed))}. budget.trials and budget.minutes may "
-            "change, all else must be the same to resume it. Give the sweep as it was, or another --run"
-            + (". If the corpus has moved, put a link to it where it was, and name it as before" if moved else "")
-        )
-    return False

@@ -14,8 +14,7 @@ from typing import Any
 
 from speechgru.config.sections import RunConfig
 from speechgru.errors import TextError, UserError
-from speechgru.files import require_file_place, write_json
-from speechgru.places import require_own_folder
+from speechgru.files import require_file_place, require_own_folder, write_json
 from speechgru.progress import Progress, silent
 from speechgru.text import Vocabulary
 from speechgru.utterances.case import Case, HeldOut

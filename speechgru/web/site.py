@@ -19,9 +19,8 @@ from speechgru.decoding.keywords import REFRACTORY_SECONDS, WINDOW_SECONDS, Keyw
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError
-from speechgru.files import atomic_folder, encode_json, read_file, read_text, room_for
+from speechgru.files import atomic_folder, encode_json, read_file, read_text, require_nothing_else, room_for
 from speechgru.grammar import Grammar
-from speechgru.places import require_nothing_else
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
 from speechgru.runtime import model_file, read_bundle

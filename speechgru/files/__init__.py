@@ -1,0 +1,87 @@
+"""Files as others write them, and ours, which a crash leaves as they were or as they shall be.
+
+`places` says where something may be written, before anything long is done:
+
+>>> require_file_place("notes/a.txt")
+>>> require_folder_place("notes")
+
+`writing` replaces a file whole, `claims` watches over what is being written, `reading` reads it:
+
+>>> with room_for("notes/a.txt"), unfinished():
+...     write_text("notes/a.txt", "one")
+...     write_json("notes/a.json", {"one": 1})
+>>> with atomic_path("notes/b.txt") as temporary:
+...     _ = temporary.write_bytes(read_file("notes/a.txt"))
+>>> is_writing(), sha256_of("notes/a.txt") == sha256_of("notes/b.txt"), for_soundfile("b.wav")
+(False, True, b'b.wav')
+>>> with open_log("notes/log.txt") as log:
+...     _ = log.write(b"a line")
+>>> sync_folder("notes")
+
+`folders` does the same with a folder:
+
+>>> with atomic_folder("notes") as made, temporary_folder(".", "work") as work:
+...     write_text(work / "c.txt", "of no use")
+...     write_text(made / "c.txt", "all that there is")
+>>> restore_folder("notes")  # a killed process's, if one was in the way
+>>> from pathlib import Path
+>>> [path.name for path in Path("notes").iterdir()]
+['c.txt']
+>>> with held("notes", is_same=lambda: False):
+...     make_folder("notes/deeper")
+Traceback (most recent call last):
+speechgru.errors.UserError: ...: is gone, moved or removed while this command worked there; ...
+"""
+
+from speechgru.files.claims import held, is_writing, make_folder, room_for, unfinished
+from speechgru.files.folders import atomic_folder, restore_folder, temporary_folder
+from speechgru.files.places import (
+    require_file_place,
+    require_folder_place,
+    require_nothing_else,
+    require_own_folder,
+    require_unread,
+)
+from speechgru.files.reading import (
+    ANY_SIZE,
+    MOST_BYTES,
+    describe_undecodable,
+    for_soundfile,
+    open_file,
+    read_file,
+    read_text,
+    sha256_of,
+    split_lines,
+)
+from speechgru.files.writing import atomic_path, encode_json, open_log, sync_folder, write_json, write_text
+
+__all__ = [
+    "ANY_SIZE",
+    "MOST_BYTES",
+    "atomic_folder",
+    "atomic_path",
+    "describe_undecodable",
+    "encode_json",
+    "for_soundfile",
+    "held",
+    "is_writing",
+    "make_folder",
+    "open_file",
+    "open_log",
+    "read_file",
+    "read_text",
+    "require_file_place",
+    "require_folder_place",
+    "require_nothing_else",
+    "require_own_folder",
+    "require_unread",
+    "restore_folder",
+    "room_for",
+    "sha256_of",
+    "split_lines",
+    "sync_folder",
+    "temporary_folder",
+    "unfinished",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,143 @@
+"""Writing files so that a crash leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from speechgru.errors import UserError
+from speechgru.files.claims import make_folder, room_for, unfinished
+from speechgru.files.making import IN_THE_MAKING, KNOWS_THE_KILLED, locked, remove_settled
+from speechgru.files.places import refuse_device
+
+#: The errors of a disk that cannot be written any more.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+#: Of a file's name, in the name that it has in the making: a system's names have an end.
+_MOST_LETTERS = 40
+#: The folders in which this process has looked for what killed ones left.
+_cleared: set[Path] = set()
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`; on a clean exit it is flushed to disk and renamed to `path`.
+
+    Args:
+        path: the file to write. Its folder is made when it is missing.
+
+    Yields:
+        The temporary path to write to, with the same suffix as `path`.
+
+    Raises:
+        UserError: the folder cannot be made or written, the disk is full, or the path is no file but a device or a
+            pipe, which a rename would replace.
+    """
+    path = Path(path)
+    refuse_device(path)
+    try:
+        make_folder(path.parent)
+        _remove_left_behind(path.parent)
+        beginning, end = f".{path.stem[:_MOST_LETTERS]}.", f"{IN_THE_MAKING}{path.suffix}"
+        handle, name = tempfile.mkstemp(prefix=beginning, suffix=end, dir=path.parent)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with locked(temporary):
+            try:
+                with unfinished():
+                    yield temporary
+                with open(temporary, "rb+") as stream:
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise  # of what the block did beside writing
+                raise UserError(
+                    f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room "
+                    "and run it again"
+                ) from error
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
+            try:
+                os.replace(temporary, path)
+            except OSError as error:
+                raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
+            sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # of a disk that has become read-only, which the block's error names
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Removes a folder's files in the making whose processes have been killed, where the system knows that.
+
+    A process looks once: some folders have files by the hundred thousand.
+    """
+    if not KNOWS_THE_KILLED or folder in _cleared:
+        return
+    _cleared.add(folder)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(".") and IN_THE_MAKING in entry.name]
+    for path in (folder / name for name in names):
+        if path.is_file():
+            remove_settled(path, path.unlink)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Makes new names in a folder survive a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync(path: str | Path, flags: int) -> None:
+    """Makes a file or folder, opened with these flags, survive a power cut."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes `value` as indented JSON with a closing newline, atomically (`encode_json`)."""
+    write_text(path, encode_json(value, indent=2).decode() + "\n")
+
+
+def encode_json(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON as UTF-8; halves of characters, as in a file name that is not UTF-8, are escapes.
+
+    >>> encode_json(["é", "caf\\udce9"]).decode()
+    '["é", "caf\\\\udce9"]'
+    """
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def open_log(path: str | Path) -> BinaryIO:
+    """Opens a file to append to, made where it is missing; it waits for nobody who reads a pipe.
+
+    Raises:
+        UserError: it cannot be written, or is a pipe or a device.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with room_for(path):
+        descriptor = os.open(path, flags, 0o666)
+    stream = open(descriptor, "ab")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise UserError(f"{path}: not a file (a pipe or a device)")
+    return stream
