@@ -93,7 +93,9 @@ def command(bundle, path, minutes, manifest, sample_rate):
     words = json.loads(out.read_text(encoding="utf-8"))[0]["words"]
     device = Recognizer(bundle)
     alone = [
-        word for part in parts_of(manifest, sample_rate, 60 * minutes) for word in device.transcribe(part).text.split()
+        word
+        for part in parts_of(manifest, sample_rate, 60 * minutes)
+        for word in device.transcribe(part, sample_rate).text.split()
     ]
     every = device.window_for(60 * minutes * sample_rate) - OVERLAP_SECONDS
     counts = {place: {"words": 0, "differences": 0} for place in ("in_overlaps", "elsewhere")}

@@ -7,7 +7,9 @@ data/train/text        call1-ada-1 TURN IT OFF
 data/train/utt2spk     call1-ada-1 ada
 ```
 
-Without `segments` each recording is an utterance. Layout: the Kaldi documentation, "Data preparation".
+Without `segments` each recording is an utterance. Lines have `speaker` where utt2spk tells people from utterances. A
+recording that is made by a command is refused, and the command not run. Layout: the Kaldi documentation, "Data
+preparation".
 """
 
 from __future__ import annotations
@@ -19,59 +21,11 @@ from pathlib import Path
 from speechgru.corpora.described import Described, Faults, Places
 from speechgru.corpora.extracting import Extraction, plain_name, read_ark, suffix_of
 from speechgru.corpora.kaldi_tables import read_table
-from speechgru.corpora.sets import prepare_sets
+from speechgru.corpora.sets import Layout
 from speechgru.errors import CorpusError
-from speechgru.progress import Progress, silent
 
 #: A place in an ark: `data/wav.ark:17`.
 _IN_ARK = re.compile(r"(.+\.ark):(\d{1,15})")
-
-
-def prepare(
-    out: Path,
-    *,
-    source: Path | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-    train: list[str] | None = None,
-    dev: list[str] | None = None,
-    test: list[str] | None = None,
-    dev_share: float = 0.0,
-    skip_missing: bool = False,
-) -> dict[str, Path]:
-    """Writes manifests of Kaldi data directories; the recordings stay where they are.
-
-    Args:
-        out: the folder to write.
-        source: a data directory, or the folder (or its `data`) that holds one for each split.
-        seed: not used: nothing is drawn by chance.
-        progress: called as it reads.
-        train: the directory for train below the source, or several (a,b); none looks for those with the usual names.
-        dev: the directory for dev.
-        test: the directory for test.
-        dev_share: of the people of train that make dev, 0 to 0.5, where there is no directory for it.
-        skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
-
-    Returns:
-        The manifests by split; lines have `speaker` where utt2spk tells people from utterances, and `gender`.
-
-    Raises:
-        CorpusError: there are no such directories, a table is missing or faulty, a recording is missing or is made by
-            a command, which is not run.
-    """
-    return prepare_sets(
-        "kaldi",
-        out,
-        source=source,
-        given={"train": train, "dev": dev, "test": test},
-        usual=usual_directories,
-        read=read_directory,
-        kind="a Kaldi data directory (wav.scp, text)",
-        within=(".", "data"),
-        dev_share=dev_share,
-        skip_missing=skip_missing,
-        progress=progress,
-    )
 
 
 def usual_directories(folder: Path, name: str) -> Sequence[Path]:
@@ -185,3 +139,12 @@ class _Recordings:
                 "Where it only decodes a file (flac -c -d -s FILE |), name that file itself; else write the recordings "
                 "to files first, such as by ESPnet's scripts/audio/format_wav_scp.sh"
             )
+
+
+prepare = Layout(
+    "kaldi",
+    kind="a Kaldi data directory (wav.scp, text)",
+    usual=usual_directories,
+    read=read_directory,
+    within=(".", "data"),
+).prepare

@@ -7,6 +7,7 @@ train/cuts.000000.jsonl.gz and recording.000000.tar                         Shar
 ```
 
 A supervision's start counts from its cut's, a cut's from its recording's. Channels count from 0 there, from 1 here.
+Mixed cuts, and recordings that a command makes or lhotse would change on reading, are refused.
 Layout: lhotse `supervision.py`, `audio/recording.py`, `cut/mono.py`, `shar/writers`; read from what lhotse 1.33 writes.
 """
 
@@ -22,63 +23,14 @@ from typing import Any
 from speechgru.corpora.described import Described, Faults, Places, further_fields, speaker_name
 from speechgru.corpora.extracting import Extraction, plain_name, suffix_of, tar_members
 from speechgru.corpora.records import objects_of, read_records, seconds_of, text_of
-from speechgru.corpora.sets import prepare_sets
+from speechgru.corpora.sets import Layout
 from speechgru.errors import CorpusError
-from speechgru.progress import Progress, silent
 
 _SUFFIXES = (".jsonl.gz", ".jsonl")
 #: Fields of a supervision that say where it lies.
 _PLACES = ("id", "recording_id", "start")
 #: Seconds by which a cut may miss the whole of its recording and still be all of it: less than a sample.
 _EXACT = 1e-5
-
-
-def prepare(
-    out: Path,
-    *,
-    source: Path | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-    train: list[str] | None = None,
-    dev: list[str] | None = None,
-    test: list[str] | None = None,
-    dev_share: float = 0.0,
-    skip_missing: bool = False,
-) -> dict[str, Path]:
-    """Writes manifests of lhotse's; recordings inside Shar's tars are copied out of them.
-
-    Args:
-        out: the folder to write; `audio` in it has what is copied.
-        source: cuts or supervisions, a Shar folder, or the folder that holds one of them for each split.
-        seed: not used: nothing is drawn by chance.
-        progress: called as it reads.
-        train: the cuts, supervisions or Shar folder for train below the source, or several (a,b); none looks for those
-            with the usual names.
-        dev: those for dev.
-        test: those for test.
-        dev_share: of the people of train that make dev, 0 to 0.5, where there is nothing for it.
-        skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
-
-    Returns:
-        The manifests by split; lines have `speaker`, `gender`, `language` and plain custom fields as given.
-
-    Raises:
-        CorpusError: there are no such files, one is faulty, a recording is made by a command or changed by lhotse on
-            reading, or a cut is mixed.
-    """
-    return prepare_sets(
-        "lhotse",
-        out,
-        source=source,
-        given={"train": train, "dev": dev, "test": test},
-        usual=_usual_sets,
-        read=_read_set,
-        kind="a file of lhotse's cuts or supervisions, or a Shar folder",
-        within=(".", "manifests", "data/manifests"),
-        dev_share=dev_share,
-        skip_missing=skip_missing,
-        progress=progress,
-    )
 
 
 def _usual_sets(folder: Path, name: str) -> Sequence[Path]:
@@ -294,3 +246,12 @@ class _Recordings:
         except binascii.Error as error:
             raise CorpusError(f"{where}: the recording {name} in memory is not base64 ({error})") from error
         return self._extraction.put(f"{self._folder}/{plain_name(name)}{suffix_of(content)}", content)
+
+
+prepare = Layout(
+    "lhotse",
+    kind="a file of lhotse's cuts or supervisions, or a Shar folder",
+    usual=_usual_sets,
+    read=_read_set,
+    within=(".", "manifests", "data/manifests"),
+).prepare

@@ -6,8 +6,8 @@ tarred_audio_manifest.json: {"audio_filepath": "wavs_0001.wav", "duration": 2.31
 ```
 
 A plain manifest is nearly one of ours: speakers may be numbers there, and paths are relative to it or to the working
-folder. In a tarred one, `a-sub1.wav` is a further segment of `a.wav`. Layout: NeMo
-`scripts/speech_recognition/convert_to_tarred_audio_dataset.py`.
+folder. In a tarred one, `a-sub1.wav` is a further segment of `a.wav`. Further fields of plain values are kept.
+Layout: NeMo `scripts/speech_recognition/convert_to_tarred_audio_dataset.py`.
 """
 
 from __future__ import annotations
@@ -20,60 +20,13 @@ from typing import Any
 from speechgru.corpora.described import Described, Faults, Places, further_fields, speaker_name
 from speechgru.corpora.extracting import Extraction, tar_members
 from speechgru.corpora.records import read_records, seconds_of, text_of
-from speechgru.corpora.sets import prepare_sets
+from speechgru.corpora.sets import Layout
 from speechgru.errors import CorpusError
-from speechgru.progress import Progress, silent
 
 _TARRED = "tarred_audio_manifest.json"
 _SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 #: Fields that say where a recording lies, and nothing about it.
 _PLACES = ("shard_id", "audio_file", "num_samples")
-
-
-def prepare(
-    out: Path,
-    *,
-    source: Path | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-    train: list[str] | None = None,
-    dev: list[str] | None = None,
-    test: list[str] | None = None,
-    dev_share: float = 0.0,
-    skip_missing: bool = False,
-) -> dict[str, Path]:
-    """Writes manifests of NeMo's, plain or tarred; recordings inside tars are copied out of them.
-
-    Args:
-        out: the folder to write; `audio` in it has what is copied.
-        source: a manifest, a tarred data set, or the folder that holds one for each split.
-        seed: not used: nothing is drawn by chance.
-        progress: called as it reads.
-        train: the manifest or tarred folder for train below the source, or several (a,b); none looks for usual names.
-        dev: that for dev.
-        test: that for test.
-        dev_share: of the people of train that make dev, 0 to 0.5, where there is no manifest for it.
-        skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
-
-    Returns:
-        The manifests by split; further fields of plain values are kept.
-
-    Raises:
-        CorpusError: there are no such manifests, one is faulty, or a tar is missing, damaged or cut.
-    """
-    return prepare_sets(
-        "nemo",
-        out,
-        source=source,
-        given={"train": train, "dev": dev, "test": test},
-        usual=_usual_manifests,
-        read=_read_set,
-        kind="a NeMo manifest, or a folder with tarred_audio_manifest.json",
-        within=(".", "manifests"),
-        dev_share=dev_share,
-        skip_missing=skip_missing,
-        progress=progress,
-    )
 
 
 def _usual_manifests(folder: Path, name: str) -> Sequence[Path]:
@@ -147,3 +100,12 @@ def _names(name: str) -> list[str]:
     ['talk-sub12.wav', 'talk.wav']
     """
     return list(dict.fromkeys((name, re.sub(r"-sub\d+(?=(\.\w+)?$)", "", name))))
+
+
+prepare = Layout(
+    "nemo",
+    kind="a NeMo manifest, or a folder with tarred_audio_manifest.json",
+    usual=_usual_manifests,
+    read=_read_set,
+    within=(".", "manifests"),
+).prepare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.corpora.described import Described, Faults, measure
@@ -14,7 +15,7 @@ from speechgru.corpora.layouts import some
 from speechgru.corpora.splits import SPLITS, choose_by_name
 from speechgru.errors import CorpusError
 from speechgru.files import write_json
-from speechgru.progress import Progress
+from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 from speechgru.visible import counted
 
@@ -29,6 +30,74 @@ USUAL: dict[str, tuple[str, ...]] = {
 Usual = Callable[[Path, str], Sequence[Path]]
 #: Reads a set: its path, its split, what takes faults, what copies recordings out of archives.
 ReadSet = Callable[[Path, str, Faults, Extraction], Iterable[Described]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How another tool lays out a corpus that it has split into sets; `prepare` is what `CORPORA` wants.
+
+    Args:
+        corpus: its name, for messages.
+        kind: what a set is, with its article, for messages.
+        usual: finds the sets that are named as usual, and with "" the source as a set of its own.
+        read: reads a set.
+        within: the folders below the source in which sets lie as usual; the first that has one counts.
+        root: from what the user names to where sets are looked for.
+    """
+
+    corpus: str
+    kind: str
+    usual: Usual
+    read: ReadSet
+    within: Sequence[str] = (".",)
+    root: Callable[[Path], Path] = Path
+
+    def prepare(
+        self,
+        out: Path,
+        *,
+        source: Path | None = None,
+        seed: int = 0,
+        progress: Progress = silent,
+        train: list[str] | None = None,
+        dev: list[str] | None = None,
+        test: list[str] | None = None,
+        dev_share: float = 0.0,
+        skip_missing: bool = False,
+    ) -> dict[str, Path]:
+        """Writes the manifests of such a corpus, and what must be copied out of archives.
+
+        Args:
+            out: the folder to write; `audio` in it has what is copied.
+            source: a set, or the folder that holds one for each split.
+            seed: not used: nothing is drawn by chance.
+            progress: called as it reads.
+            train: what is read for train below the source, or several (a,b); none looks for the usual names.
+            dev: that for dev.
+            test: that for test.
+            dev_share: of the people of train (of its recordings where people are not known) that make dev, 0 to 0.5,
+                where there is nothing for it.
+            skip_missing: whether to leave out what lacks its transcript or recording, or cannot be read.
+
+        Returns:
+            The manifests by split.
+
+        Raises:
+            CorpusError: there are no such sets, or one is faulty: each layout's module says what it refuses.
+        """
+        return prepare_sets(
+            self.corpus,
+            out,
+            source=None if source is None else self.root(source),
+            given={"train": train, "dev": dev, "test": test},
+            usual=self.usual,
+            read=self.read,
+            kind=self.kind,
+            within=self.within,
+            dev_share=dev_share,
+            skip_missing=skip_missing,
+            progress=progress,
+        )
 
 
 def prepare_sets(
