@@ -207,7 +207,10 @@ def test_the_help_teaches_the_usual_way(run):
             ["transcribe", "0.wav", "0.wav"],
             "0.wav: not a bundle (bundle.json is missing); `speechgru export` makes one",
         ),
-        (["train", "any.yaml", "--run", "damaged"], "damaged: is a bundle; give the run a folder of its own"),
+        (
+            ["train", "any.yaml", "--run", "damaged"],
+            "damaged: is a bundle (bundle.json); give the run a folder of its own",
+        ),
         (["transcribe", "damaged", "0.wav"], "bundle.json: is damaged (Expecting"),
         (
             ["transcribe", "newer", "0.wav"],
