@@ -74,7 +74,10 @@ def test_mistakes_end_in_one_line_each(run, recogniser, texts, tmp_path):
     (bundle / "bundle.json").write_text("{}")
     trained = ("language", "train-gru", "--recogniser", recogniser, "--run", tmp_path / "run")
     for arguments, message in (
-        ((*trained[:-1], bundle, texts, *QUICK), "bundle: is a bundle; give the run a folder of its own"),
+        (
+            (*trained[:-1], bundle, texts, *QUICK),
+            "bundle: is a bundle (bundle.json); give the language model's run a folder",
+        ),
         ((*trained, tmp_path / "missing.txt"), "missing.txt: the text cannot be read"),
         ((*trained, tmp_path), "the text cannot be read"),
         ((*trained, tmp_path / "empty.txt"), "holds no text; write an utterance a line"),
