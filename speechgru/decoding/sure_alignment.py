@@ -39,13 +39,13 @@ def sure_states(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndar
         [0, 1, 2, 2]
     """
     num_steps, num_columns = log_probs_SV.shape
-    if num_columns < 2:
+    best_S = log_probs_SV.max(axis=1)
+    if num_columns < 2 or best_S.min() == _NEVER:
         return None
     first, most_open = (int(share * num_steps) for share in (_FIRST_SHARE, _MOST_SHARE))
-    best_S = log_probs_SV.max(axis=1)
     margins_S = best_S - np.partition(log_probs_SV, num_columns - 2, axis=1)[:, num_columns - 2]
     limit = float(np.partition(margins_S, first)[first])
-    if not limit < math.inf:  # NaN too, where a step allows nothing
+    if limit == math.inf:  # every step allows one label alone
         limit = 0.0
     columns_S = log_probs_SV.argmax(axis=1)
     for _ in range(2):
