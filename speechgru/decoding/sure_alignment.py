@@ -10,7 +10,7 @@ import numpy as np
 _FIRST_SHARE, _MOST_SHARE = 1 / 6, 0.6
 _NEVER = -math.inf
 #: What rounding may do to a sum of an utterance's log-probabilities.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-5
 
 
 def sure_states(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray) -> list[int] | None:
