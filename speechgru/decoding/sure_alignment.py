@@ -88,7 +88,7 @@ def _best_through(
     # From the end to the start, so that the walk back meets equal paths at their first difference. A front holds the
     # states that a path may be in, each with what the best path from it to the end has.
     front = dict.fromkeys(range(max(0, num_states - 2), num_states), 0.0)
-    fronts = []
+    fronts: list[dict[int, float]] = []
     for place in range(len(starts) - 1, -1, -1):
         is_last = not fronts
         before: dict[int, float] = {}
@@ -131,7 +131,7 @@ def _best_through(
     value, _, state = max(begins, default=(_NEVER, 0, 0))
     if value == _NEVER:
         return None
-    path = []
+    path: list[int] = []
     for front, start, end in zip(reversed(fronts), starts, [*starts[1:], num_steps], strict=True):
         if len(front) == 1:
             (state,) = front
