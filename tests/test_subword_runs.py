@@ -117,7 +117,7 @@ def test_check_counts_with_subwords(configure_tones, tones, tmp_path):
         (["text.unit=word", "text.subword_model=x.model"], "subword_model is given, but unit is word"),
         (["text.subwords=0"], "text.subwords"),
         (["text.unit=character", "text.subwords=150"], "subwords is 150, but unit is character, which has no subwords"),
-        (["text.unit=word", "text.subword_method=bpe"], "subword_method is bpe, but unit is word"),
+        (["text.unit=word", "text.subwords=200", "text.subword_method=bpe"], "subword_method is bpe, but unit is word"),
         (["text.subword_method=char"], "text.subword_method: should be 'unigram' or 'bpe', got 'char'"),
     ],
 )
