@@ -76,6 +76,13 @@ def test_shipped_configurations_load(path):
 # What is read
 
 
+def test_a_run_that_was_begun_with_subwords_of_no_use_is_still_read(tmp_path):
+    (tmp_path / "run.yaml").write_text("text: {unit: character, subwords: 150, subword_method: bpe}\n")
+    assert load_config(tmp_path / "run.yaml", stored=True).text.subwords == TextConfig().subwords
+    with pytest.raises(ConfigError, match="subwords is 150, but unit is character"):
+        load_config(tmp_path / "run.yaml")
+
+
 def test_numbers_are_what_people_mean(load):
     config = load("train: {learning_rate: 1e-3, weight_decay: 2E-4, clip_norm: 1, seed: 0x10, max_steps: 1_000}")
     assert config.train.learning_rate == 0.001

@@ -14,7 +14,7 @@ import pydantic
 
 from speechgru.augment import STAGES
 from speechgru.config.base_model import BASE, take_from_base
-from speechgru.config.sections import RunConfig
+from speechgru.config.sections import SUBWORD_KEYS, RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
@@ -59,6 +59,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, stored: bool
         for section, before in (("text", RULES_BEFORE_KEYS), ("train", {"quiet_start_ms": 0.0, "monitor": "wer"})):
             if isinstance(document.get(section), dict):
                 document[section] = before | document[section]
+        text = document.get("text")
+        if isinstance(text, dict) and text.get("unit") != "subword":  # runs were begun that had them, to no effect
+            document["text"] = {key: value for key, value in text.items() if key not in SUBWORD_KEYS}
     else:
         find_paths(document, path.parent, is_own=own is not None)
     for override in overrides:

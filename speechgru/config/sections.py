@@ -32,6 +32,10 @@ _STAGE_KEYS: Any = {key: (field.annotation, field) for stage in STAGES for key, 
 _FORWARD_QUIET_START_MS = 200.0
 
 
+#: The keys of `text` that say how subwords are found.
+SUBWORD_KEYS = ("subwords", "subword_method")
+
+
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -141,7 +145,7 @@ class TextConfig(_Section):
         if self.subword_model is not None and self.unit != "subword":
             raise ValueError(f"subword_model is given, but unit is {self.unit}; set unit to subword, or leave it out")
         if self.unit != "subword":
-            for key in ("subwords", "subword_method"):
+            for key in SUBWORD_KEYS:
                 value = getattr(self, key)
                 if value != TextConfig.model_fields[key].default:
                     raise ValueError(
