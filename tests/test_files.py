@@ -20,6 +20,7 @@ from speechgru.files import (
     temporary_folder,
     write_json,
     write_text,
+    writing,
 )
 
 
@@ -81,7 +82,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
         os.utime(each, (0, 0))
     with atomic_path(tmp_path / "d") as other:
         os.utime(other, (0, 0))
-        files._cleared.discard(tmp_path)
+        writing._cleared.discard(tmp_path)
         write_text(path, "new")
         assert other.exists(), "another process is writing it"
     assert sorted(os.listdir(tmp_path)) == [own.name, "c.txt", "d"], "what the killed one left is gone"

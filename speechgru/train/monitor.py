@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from speechgru.config.sections import RunConfig
-from speechgru.report.html import counted
+from speechgru.visible import counted
 
 Monitor = Literal["wer", "cer"]
 
