@@ -2,15 +2,18 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
+from tensorflow.python.framework import ops  # noqa: E402
 from tones import (  # noqa: E402
     SAMPLE_RATE,
     Killed,
@@ -32,6 +35,7 @@ from speechgru.runtime.transcription import transcribe  # noqa: E402
 from speechgru.scoring import TrainedRun  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.shards.pack import shard  # noqa: E402
+from speechgru.train import graphs  # noqa: E402
 from speechgru.utterances.check import check  # noqa: E402
 from speechgru.utterances.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 
@@ -194,6 +198,26 @@ def test_training_runs_graphs_as_traced_around_compiled_code_and_sets_back_what_
             training.train(tones_config(), tmp_path / f"run{number}")
         assert is_rewriting()
     assert seen == [native.obstacle() is not None, True], "around compiled code nothing is gained by it"
+
+
+def test_what_is_forgotten_takes_its_graph_with_it_and_nothing_else():
+    def trace():
+        @tf.custom_gradient
+        def doubled(x):
+            return tf.numpy_function(lambda x: np.float32(2 * x), [x], tf.float32), lambda upstream: 2 * upstream
+
+        graph = tf.function(lambda x: tf.gradients(doubled(x), x)).get_concrete_function(tf.TensorSpec([], tf.float32))
+        assert graph(tf.constant(1.0))[0] == 2
+        return graph
+
+    kept = trace()
+    with graphs.forgotten():
+        gone = weakref.ref(trace().graph)
+        tf.RegisterGradient("OfAModuleThatIsImportedJustThen")(lambda operation, upstream: upstream)
+    gc.collect()
+    assert gone() is None
+    assert kept(tf.constant(1.0))[0] == 2, "what was there before stays"
+    assert ops.gradient_registry.lookup("OfAModuleThatIsImportedJustThen")
 
 
 def test_too_many_faults_stop_training_before_it_starts(tones_config, tmp_path, faulty):

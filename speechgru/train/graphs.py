@@ -1,15 +1,19 @@
-"""How TensorFlow prepares training's graphs before they run."""
+"""How TensorFlow prepares training's graphs before they run, and lets go of them."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from speechgru import native
 
 _REWRITING_IS_OFF = "disable_meta_optimizer"
+#: What the names of custom gradients begin with; other gradients that come meanwhile are of modules just imported.
+_CUSTOM_GRADIENT = "CustomGradient-"
 
 
 @contextlib.contextmanager
@@ -29,3 +33,31 @@ def run_as_written() -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({_REWRITING_IS_OFF: before})
+
+
+@contextlib.contextmanager
+def forgotten() -> Iterator[None]:
+    """What is traced within it is let go of at its end, and cannot be run any more.
+
+    TensorFlow keeps the Python functions that graphs call, and the custom gradients in them, for as long as the process
+    lives; with these it keeps the graphs, their model and the corpus: 28 MB for each training of a few recordings. What
+    another thread has traced meanwhile cannot be told apart, so outside the main thread all is kept. So it is where a
+    release of TensorFlow keeps them elsewhere than all since 2.16 do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    gradients = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    known, num_functions = set(gradients), len(_functions())
+    try:
+        yield
+    finally:
+        for name in gradients.keys() - known:
+            if name.startswith(_CUSTOM_GRADIENT):
+                gradients.pop(name, None)
+        del _functions()[num_functions:]
+
+
+def _functions() -> list[object]:
+    """The Python functions that graphs call, as TensorFlow keeps them; without one it keeps no list yet."""
+    return getattr(ops.get_default_graph(), "_py_funcs_used_in_graph", [])

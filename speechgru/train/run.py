@@ -37,7 +37,7 @@ from speechgru.text import Vocabulary
 from speechgru.train.begin import begin, make_first_weights
 from speechgru.train.checkpoints import Checkpoints
 from speechgru.train.failures import errors_told
-from speechgru.train.graphs import run_as_written
+from speechgru.train.graphs import forgotten, run_as_written
 from speechgru.train.job import TrainingJob, require_stop
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
@@ -179,7 +179,9 @@ def train(
     ) as interruption:
         workers = Workers(opened.learner.step.strategy if opened else strategy or choose_strategy())
         held = held_folder(folder) if workers.is_chief else contextlib.nullcontext()
-        with held, run_as_written(), errors_told(folder, config, workers):
+        # Callbacks may use the model after it, and who opened the run trains with it again.
+        letting_go = contextlib.nullcontext() if opened or callbacks else forgotten()
+        with held, run_as_written(), letting_go, errors_told(folder, config, workers):
             resumption = resume(folder, config) if workers.is_chief else Resumption(config, {}, ())
             config = with_keys(config, workers.share_json(dict(resumption.kept)))
             for note in resumption.notes:
