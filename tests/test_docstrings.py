@@ -59,6 +59,13 @@ WITHOUT_EXAMPLE: dict[str, set[str]] = {
         "speechgru.train.feature_statistics.corpus_statistics",
         "speechgru.web.site.write_site",
     },
+    "needs a sweep, of several trainings; the tutorial of sweeps goes through them": {
+        "speechgru.tune.chief.SweepResult",
+        "speechgru.tune.chief.join",
+        "speechgru.tune.chief.tune",
+        "speechgru.tune.sweep_file.LoadedSweep",
+        "speechgru.tune.sweep_file.load_sweep",
+    },
     "needs a microphone; the example of speechgru.recording has one that is an array": {
         "speechgru.recording.dictation.dictate",
         "speechgru.recording.microphone.LiveMicrophone",
@@ -117,9 +124,14 @@ def is_layer(thing):
 def public_things(module):
     """(full name, class or function) for each public one of a module: those of `__all__`, and layers."""
     listed = getattr(module, "__all__", ())
-    for name, thing in inspect.getmembers(module, lambda thing: inspect.isclass(thing) or inspect.isfunction(thing)):
-        home = thing.__module__
-        if not home.startswith("speechgru.") or name.startswith("_"):
+    members = dict(inspect.getmembers(module)) | {name: getattr(module, name) for name in listed}  # some come when used
+    for name, thing in members.items():
+        home = getattr(thing, "__module__", "")
+        if (
+            not (inspect.isclass(thing) or inspect.isfunction(thing))
+            or not home.startswith("speechgru.")
+            or name.startswith("_")
+        ):
             continue
         if name in listed or (is_layer(thing) and home == module.__name__):
             yield f"{home}.{thing.__qualname__}", thing

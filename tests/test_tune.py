@@ -664,16 +664,16 @@ def test_a_journal_whose_loss_no_folder_makes_good_is_an_error(write_sweep, tmp_
 
 
 def test_a_trials_folder_is_not_given_to_other_values(write_sweep, tmp_path):
-    from speechgru.tune.chief import _require_same_values
+    from speechgru.tune.beginning import require_same_values
 
     trial = SweepFolder(tmp_path).trial("0000")
-    _require_same_values(trial, {"model.units": 8})
+    require_same_values(trial, {"model.units": 8})
     write_json(trial.plan, {"values": {"model.units": 16}})
-    _require_same_values(trial, {"model.units": 8})
+    require_same_values(trial, {"model.units": 8})
     write_json(trial.outcome, {"status": "failed", "score": None, "reason": "NaN"})
-    _require_same_values(trial, {"model.units": 16})
+    require_same_values(trial, {"model.units": 16})
     with pytest.raises(UserError, match=r"trials/0000: holds a trial of other values, of which the journal does not"):
-        _require_same_values(trial, {"model.units": 8})
+        require_same_values(trial, {"model.units": 8})
 
 
 # -- results ---------------------------------------------------------------------------------------------------------
@@ -800,66 +800,66 @@ def test_hyperbands_next_rung_ends_where_an_uninterrupted_run_ends(make_trial):
 
 
 def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
-    from speechgru.tune.chief import _require_same_sweep
+    from speechgru.tune.beginning import require_same_sweep
 
     folder = SweepFolder(tmp_path / "sweep")
     folder.path.mkdir()
-    _require_same_sweep(folder, load_sweep(write_sweep()))
-    _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
-    _require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 6}"), ["train.accumulate=2"]))
+    require_same_sweep(folder, load_sweep(write_sweep()))
+    require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 60, minutes: 3}")))
+    require_same_sweep(folder, load_sweep(write_sweep(rest="budget: {trials: 6}"), ["train.accumulate=2"]))
     write_json(folder.trial("0000").outcome, {"status": "completed"})
     with pytest.raises(ConfigError, match=r"holds another sweep: seed \(0 there, 3 now\)\. budget\.trials"):
-        _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
+        require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
 
 
 def test_a_sweep_in_which_no_trial_came_to_a_checkpoint_is_begun_anew(write_sweep, tmp_path):
-    from speechgru.tune.chief import _require_same_sweep
+    from speechgru.tune.beginning import require_same_sweep
 
     folder, loaded = SweepFolder(tmp_path / "sweep"), load_sweep(write_sweep())
-    _require_same_sweep(folder, loaded)
+    require_same_sweep(folder, loaded)
 
     def failed():
         write_json(folder.trial("0000").outcome, {"status": "failed", "reason": "unknown characters"})
         folder.journal.write_text("")
         return loaded
 
-    assert not _require_same_sweep(folder, failed()) and folder.journal.exists(), "a sweep that was killed is resumed"
-    assert _require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
+    assert not require_same_sweep(folder, failed()) and folder.journal.exists(), "a sweep that was killed is resumed"
+    assert require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
     assert not folder.journal.exists() and not folder.trials.exists()
-    assert _require_same_sweep(folder, failed()), "and back"
+    assert require_same_sweep(folder, failed()), "and back"
     failed()
     write_json(folder.status, {"ended": "all trials are done"})
-    assert _require_same_sweep(folder, loaded), "what was amiss may have lain in the corpus"
+    assert require_same_sweep(folder, loaded), "what was amiss may have lain in the corpus"
 
 
 def test_a_sweep_whose_corpus_has_moved_names_a_way_out_that_works(write_sweep, tones, tmp_path):
-    from speechgru.tune.chief import _require_same_sweep
+    from speechgru.tune.beginning import require_same_sweep
 
     corpus, moved = tmp_path / "corpus", tmp_path / "moved"
     shutil.copytree(tones, corpus)
     keys = lambda place: [f"data.train={place / 'train.jsonl'}", f"data.dev={place / 'dev.jsonl'}"]  # noqa: E731
     folder = SweepFolder(tmp_path / "sweep")
-    _require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
+    require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
     write_json(folder.trial("0000").outcome, {"status": "completed"})
     corpus.rename(moved)
     with pytest.raises(ConfigError, match=r"put a link to it where it was, and name it as before$"):
-        _require_same_sweep(folder, load_sweep(write_sweep(), keys(moved)))
+        require_same_sweep(folder, load_sweep(write_sweep(), keys(moved)))
     corpus.symlink_to(moved)
-    assert not _require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
+    assert not require_same_sweep(folder, load_sweep(write_sweep(), keys(corpus)))
 
 
 def test_a_sweep_from_before_a_key_is_resumed_by_the_same_file(write_sweep, tmp_path):
-    from speechgru.tune.chief import _require_same_sweep
+    from speechgru.tune.beginning import require_same_sweep
 
     folder, loaded = SweepFolder(tmp_path / "sweep"), load_sweep(write_sweep())
-    _require_same_sweep(folder, loaded)
+    require_same_sweep(folder, loaded)
     write_json(folder.trial("0000").outcome, {"status": "completed"})
     stored = json.loads(folder.definition.read_text())
     del stored["configuration"]["train"]["quiet_start_ms"]
     write_json(folder.definition, stored)
-    assert not _require_same_sweep(folder, loaded)
+    assert not require_same_sweep(folder, loaded)
     with pytest.raises(ConfigError, match=r"holds another sweep: train\.quiet_start_ms"):
-        _require_same_sweep(folder, load_sweep(write_sweep(), ["train.quiet_start_ms=50.0"]))
+        require_same_sweep(folder, load_sweep(write_sweep(), ["train.quiet_start_ms=50.0"]))
 
 
 def test_a_search_for_characters_keeps_the_weights_by_characters(write_sweep):

@@ -161,9 +161,14 @@ def test_keywords_travel_with_what_they_must_give(tmp_path, empty_runtime):
 def test_an_older_site_is_replaced_and_nothing_else(tmp_path, empty_runtime):
     site, other = tmp_path / "site", tmp_path / "other"
     write_site(BUNDLE, site, runtime=empty_runtime)
-    (site / "left").write_text("x")
+    old = json.dumps({"of": "an older release"})
+    (site / "site.json").write_text(old)
     write_site(BUNDLE, site, runtime=empty_runtime)
-    assert not (site / "left").exists() and (site / "site.json").is_file()
+    assert (site / "site.json").read_text() != old
+    (site / "mine").write_text("x")
+    with pytest.raises(UserError, match="site: would be replaced whole, and mine in it is not of the site"):
+        write_site(BUNDLE, site, runtime=empty_runtime)
+    assert (site / "mine").read_text() == "x"
     other.mkdir()
     (other / "mine").write_text("x")
     with pytest.raises(

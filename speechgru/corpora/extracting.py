@@ -44,7 +44,7 @@ class Extraction:
         >>> extraction.put("train/a.wav", b"RIFF...").as_posix()
         'audio/train/a.wav'
         >>> extraction.note
-        '1 recordings were copied out of archives, into audio (0.0 MB)'
+        '1 recording was copied out of archives, into audio (0.0 MB)'
     """
 
     def __init__(self, folder: Path, *, progress: Progress = silent):

@@ -44,7 +44,8 @@ def describe_unknown(counts: Mapping[str, int]) -> str:
     '<unk> was recognised 3 times, 2 of them for one of the 4 words said that have no label; each counts as an error'
     """
     times = f"{counted(counts['recognised'], 'time')}"
+    said = counted(counts["unknown_words"], "word said that has", "words said that have")
     return (
         f"{UNKNOWN_WORD} was recognised {times}, {counts['for_unknown_words']:,} of them for one of the "
-        f"{counted(counts['unknown_words'], 'word that has', 'words that have')} no label; each counts as an error"
+        f"{said} no label; each counts as an error"
     )

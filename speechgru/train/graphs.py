@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
-from tensorflow.python.framework import ops
 
 from speechgru import native
 
 _REWRITING_IS_OFF = "disable_meta_optimizer"
+#: Where TensorFlow keeps them; it has no public way to let go of one. Looked up, since it may be elsewhere some day.
+_PLACE = "tensorflow.python.framework.ops"
 #: What the names of custom gradients begin with; other gradients that come meanwhile are of modules just imported.
 _CUSTOM_GRADIENT = "CustomGradient-"
 
@@ -47,7 +49,7 @@ def forgotten() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    gradients = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    gradients = getattr(getattr(sys.modules.get(_PLACE), "gradient_registry", None), "_registry", {})
     known, num_functions = set(gradients), len(_functions())
     try:
         yield
@@ -60,4 +62,4 @@ def forgotten() -> Iterator[None]:
 
 def _functions() -> list[object]:
     """The Python functions that graphs call, as TensorFlow keeps them; without one it keeps no list yet."""
-    return getattr(ops.get_default_graph(), "_py_funcs_used_in_graph", [])
+    return getattr(tf.compat.v1.get_default_graph(), "_py_funcs_used_in_graph", [])
