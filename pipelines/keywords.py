@@ -5,11 +5,12 @@
         --voices build/kokoro --test real.jsonl --test-negatives radio.jsonl
 
 The keywords, what sounds nearly like them and anything else are spoken by every voice engine that is installed, and a
-forward model learns to tell them apart, first in recordings, then in stretches of them. With --people, the training
-part of speechocean762, it also learns from real people who say none of them. From which score on a keyword is reported
-follows from what nobody said: the dev part of the voices and people, and --negatives. Then recordings that no training
-met are listened to as one stream, and keywords missed and accepted falsely are counted. Run it again and finished
-stages are skipped.
+model that starts from the base, which knows 117 people, learns to tell them apart, first in recordings, then in
+stretches of them. With --people, the training part of speechocean762, it goes on learning from real people who say none
+of them. With --small it is a forward model of a tenth of the size, from nothing. From which score on a keyword is
+reported follows from what nobody said: the dev part of the voices and people, and --negatives. Then recordings that no
+training met are listened to as one stream, and keywords missed and accepted falsely are counted. Run it again and
+finished stages are skipped.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from typing import Any
 from stages import Source, Story
 
 from speechgru.cli import run_command
+from speechgru.config.beginning import require_start
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
 from speechgru.corpora.keywords import require_keywords
 from speechgru.files import write_json
 from speechgru.runs import RunFolder
-from speechgru.utterances.keywords import join_neighbours, keep_keywords
+from speechgru.utterances.keywords import join_neighbours, keep_keywords, tell_all
 from speechgru.utterances.manifest import read_manifest, write_manifest
 
-CONFIG = Path(__file__).parents[1] / "configs" / "keywords.yaml"
+CONFIGS = Path(__file__).parents[1] / "configs"
 SPLITS = ("train", "dev", "test")
 FORMS = ("none", "dynamic")
 #: Dev holds few keywords: one that an 8-bit form writes otherwise is a percent or two.
@@ -62,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keywords", nargs="+", required=True, help="one to ten, each in quotes where it has spaces")
     parser.add_argument("--out", type=Path, default=Path("build/keywords"), help="folder for everything made")
+    parser.add_argument("--small", action="store_true", help="a forward model of a tenth of the size, from nothing")
     parser.add_argument("--people", type=Path, default=None, help="the unpacked speechocean762, to learn from as well")
     parser.add_argument("--words", type=Path, default=None, help="a word a line; those that sound alike are spoken")
     parser.add_argument("--utterances", type=int, default=6000, help="size of the spoken corpus")
@@ -91,7 +94,9 @@ def main() -> None:
     corpus, people, first, run, bundle = (args.out / name for name in ("corpus", "people", "first", "run", "bundle"))
     report, title = args.out / "report.html", f"Keywords: {', '.join(keywords)}"
 
-    manifests, shares, others = [corpus / "train.jsonl"], [VOICES_SHARE], None
+    corpus_train, corpus_dev = corpus / "train.jsonl", corpus / "dev.jsonl"
+    told, alone = args.out / "told.jsonl", args.out / "alone.jsonl"
+    manifests, shares, others = [corpus_train if args.small else told], [VOICES_SHARE], None
     negatives, test_negatives = list(args.negatives), list(args.test_negatives)
     if args.people:
         story.stage(
@@ -103,17 +108,18 @@ def main() -> None:
         others = people / "train.jsonl"
         negatives.append(people / "dev.jsonl")
         test_negatives.append(people / "test.jsonl")
-    # Of what others say a model of keywords learns the keywords, if any, and that all else is nothing.
     for number, (manifest, share) in enumerate(
         [*([(others, PEOPLE_SHARE)] if others else []), *((path, OTHERS_SHARE) for path in args.train)], start=1
     ):
-        learnt = args.out / "others" / f"{number}.jsonl"
-        story.stage(
-            f"keep the keywords of {manifest.parent.name}/{manifest.name}",
-            lambda _, manifest=manifest, learnt=learnt: keep_keywords(manifest, learnt, keywords),
-            inputs=[manifest, keywords],
-            outputs=[learnt],
-        )
+        learnt = manifest
+        if args.small:  # of what others say it learns the keywords, if any, and that all else is nothing
+            learnt = args.out / "others" / f"{number}.jsonl"
+            story.stage(
+                f"keep the keywords of {manifest.parent.name}/{manifest.name}",
+                lambda _, manifest=manifest, learnt=learnt: keep_keywords(manifest, learnt, keywords),
+                inputs=[manifest, keywords],
+                outputs=[learnt],
+            )
         manifests, shares = [*manifests, learnt], [*shares, share]
 
     # 1. Keywords, what sounds like them, and anything else, spoken. No person is in two splits.
@@ -124,11 +130,11 @@ def main() -> None:
 
     def configure(train: Sequence[Path], *overrides: str) -> RunConfig:
         return load_config(
-            CONFIG,
+            CONFIGS / ("keywords_small.yaml" if args.small else "keywords.yaml"),
             [
                 f"data.train={json.dumps([str(manifest) for manifest in train])}",
                 f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
-                f"data.dev={json.dumps(str(spoken['dev']))}",
+                f"data.dev={json.dumps(str(corpus_dev if args.small else alone))}",
                 f"text.words={json.dumps(words)}",
                 f"text.language={json.dumps(args.language)}",
                 f"train.seed={args.seed}",
@@ -138,6 +144,7 @@ def main() -> None:
         )
 
     config = configure(manifests)
+    require_start(config)
     options = {
         "keywords": keywords,
         "utterances": args.utterances,
@@ -155,6 +162,16 @@ def main() -> None:
         outputs=[*spoken.values(), *tests.values()],
         folder=corpus,
     )
+
+    # What the base goes on learning from is all that is said, each other word as <unk>; dev holds the keywords alone,
+    # since what an unknown word is written as is neither right nor wrong.
+    if not args.small:
+        story.stage(
+            "tell all that is said",
+            lambda _: [tell_all(corpus_train, told), _alone(corpus_dev, alone)],
+            inputs=[corpus_train, corpus_dev],
+            outputs=[told, alone],
+        )
 
     # A third of what the voices say sounds nearly like a keyword, as nobody's speech does: no rate an hour is of that.
     usual = {name: args.out / "usual" / f"{path.stem}.jsonl" for name, path in {"dev": spoken["dev"], **tests}.items()}
@@ -174,14 +191,13 @@ def main() -> None:
     from speechgru.scoring.keywords import evaluate_keywords
     from speechgru.train import train
 
-    # 3. Training, from nothing: a forward model of this size has no base. First recordings, then stretches of them: the
-    #    state of a model that always listens is never a new one.
+    # 3. First recordings, then stretches of them: the state of a model that always listens is never a new one.
     def train_run(name: str, config: RunConfig, folder: Path, inputs: Sequence[Any]) -> None:
         page = args.out / f"{folder.name}.html"
         story.stage(
             name,
             lambda progress: train(config, folder, **story.follow(folder, page, progress, title=title)),
-            inputs=[*inputs, spoken["dev"], config.model_dump(mode="json")],
+            inputs=[*inputs, config.data.dev, config.model_dump(mode="json")],
             outputs=[folder],
             resumes=True,
         )
@@ -274,6 +290,13 @@ def main() -> None:
     story.print_stages()
     story.print(f"report   {report}\nbundle   {bundle}")
     story.print(f"try it   speechgru spot {bundle} RECORDING, or --microphone")
+
+
+def _alone(manifest: Path, out: Path) -> None:
+    """Keeps the recordings in which a keyword is said, and nothing else."""
+    write_manifest(
+        out, [each for each in read_manifest(manifest, needs_text=False) if each.text and "said" not in each.extra]
+    )
 
 
 def _without_near(manifest: Path, out: Path) -> None:

@@ -31,7 +31,7 @@ from speechgru.scoring.keywords import (
     keyword_curves,
 )
 from speechgru.text import Vocabulary
-from speechgru.utterances.keywords import join_neighbours, keep_keywords
+from speechgru.utterances.keywords import join_neighbours, keep_keywords, tell_all
 from speechgru.utterances.manifest import read_manifest
 
 LETTERS = Vocabulary("ab")
@@ -258,6 +258,9 @@ def test_recordings_that_follow_each_other_in_a_file_make_stretches(tmp_path):
     kept = keep_keywords(manifest, tmp_path / "kept.jsonl", ["computer", "jarvis", "hey jarvis"])
     assert [each.text for each in read_manifest(kept)] == ["computer", "computer", "", "hey jarvis"]
     assert read_manifest(kept)[1].extra["said"] == "the computer is on"
+    told = read_manifest(tell_all(kept, tmp_path / "told.jsonl"))
+    assert [each.text for each in told] == ["computer", "the computer is on", "", "hey jarvis"]
+    assert "said" not in told[1].extra
     stretches = read_manifest(join_neighbours(kept, tmp_path / "stretches.jsonl", seconds=5.0))
     assert [(each.offset, each.duration, each.text) for each in stretches] == [
         (0.0, 5.0, "computer computer"), (5.0, 2.0, ""), (7.5, 0.5, "hey jarvis"),

@@ -147,7 +147,8 @@ def test_commands_come_from_a_grammar_and_end_as_intents_of_a_bundle(tell, tmp_p
 
 
 @pytest.mark.slow  # half a minute; the corpus, the stream, its scores and thresholds have tests of their own
-def test_keywords_end_as_a_bundle_that_listens_for_them(tell, tmp_path):
+@pytest.mark.parametrize("small", [True, False])
+def test_keywords_end_as_a_bundle_that_listens_for_them(small, tell, tmp_path):
     out, words = tmp_path / "keywords", tmp_path / "words.txt"
     words.write_text("commuter\nservice\n")
     arguments = ["--keywords", "computer", "--out", out, "--utterances", 100, "--engines", "espeak", "--words", words]
@@ -155,11 +156,13 @@ def test_keywords_end_as_a_bundle_that_listens_for_them(tell, tmp_path):
     soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).normal(0.0, 0.1, 16000), 16000)
     noise.write_text(json.dumps({"audio_filepath": "noise.wav", "duration": 1.0, "text": ""}) + "\n")
     arguments += ["--train", noise, "--negatives", noise, "--test-negatives", noise]
+    arguments += ["--small"] if small else FROM_NOTHING
     long = ("train.max_steps=40", "train.evaluate_every_steps=20", "train.learning_rate=0.01")
     printed = tell("keywords", *arguments, *TINY, *long)
     assert "Keywords in a stream" in printed and "unknown voices" in printed
     metadata = json.loads((out / "bundle" / "bundle.json").read_text())
-    assert metadata["entries"] == ["computer"] and list(metadata["keywords"]["thresholds"]) == ["computer"]
+    assert metadata["entries"] == (["computer"] if small else ["computer", "<unk>"])
+    assert list(metadata["keywords"]["thresholds"]) == ["computer"]
     (found,) = json.loads((out / "run" / "report" / "test-keywords.json").read_text())["keywords"]
     assert found["num_commands"] > 0 and found["in_use"]["threshold"] == metadata["keywords"]["thresholds"]["computer"]
     assert "Keywords: computer" in (out / "report.html").read_text()

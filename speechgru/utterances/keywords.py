@@ -46,6 +46,27 @@ def keep_keywords(manifest: str | Path, out: str | Path, keywords: Sequence[str]
     return write_manifest(out, kept)
 
 
+def tell_all(manifest: str | Path, out: str | Path) -> Path:
+    """Writes a manifest anew with all that is said in its texts: what `keep_keywords` took out comes back.
+
+    Args:
+        manifest: recordings with their keywords, and `said` where that is more.
+        out: the manifest to write, which may be the same.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    told = []
+    for utterance in read_manifest(manifest, needs_text=False):
+        extra = dict(utterance.extra)
+        said = extra.pop("said", utterance.text)
+        told.append(dataclasses.replace(utterance, text=said, extra=extra))
+    return write_manifest(out, told)
+
+
 def join_neighbours(manifest: str | Path, out: str | Path, *, seconds: float = 12.0) -> Path:
     """Writes a manifest of stretches: recordings that follow each other in one file, as one, some seconds long.
 
