@@ -41,19 +41,21 @@ FORMS = ("none", "dynamic")
 MAX_WER_CHANGE = 0.05
 #: Parts of an epoch: what the voices say, people, and each manifest of --train.
 VOICES_SHARE, PEOPLE_SHARE, OTHERS_SHARE = 8, 1, 1
-#: The second training: what is said follows what was said before, as in a stream, and the keywords are known already.
-STREAM = (
-    "train.sorted_first_epoch=false",
-    "augment.ramp_epochs=0",
-    "train.quiet_start_ms=0",
-    "train.learning_rate=3e-3",
-    "train.warmup_steps=20",
-    "train.batch_size=12",
-    "train.max_steps=600",
-    "train.ema=0.98",
-    "train.evaluate_every_steps=100",
-    "train.checkpoint_every_steps=100",
+#: Of trainings that go on, where the keywords are known already.
+_FURTHER = ("train.sorted_first_epoch=false", "augment.ramp_epochs=0", "train.warmup_steps=20")
+_OFTEN = ("train.ema=0.98", "train.evaluate_every_steps=100", "train.checkpoint_every_steps=100")
+#: The second training: what is said follows what was said before, as in a stream.
+STREAM = (*_FURTHER, *_OFTEN, "train.learning_rate=1e-3", "train.batch_size=8", "train.max_steps=300")
+STREAM_SMALL = (
+    *(*_FURTHER, *_OFTEN, "train.quiet_start_ms=0"),
+    *("train.learning_rate=3e-3", "train.batch_size=12", "train.max_steps=600"),
 )
+#: The third, of a model from the base: stretches, recordings, and many more of the people who say no keyword.
+BOTH = (
+    *(*_FURTHER, "train.ema=0.99", "train.evaluate_every_steps=300", "train.checkpoint_every_steps=300"),
+    *("train.learning_rate=1e-3", "train.batch_size=12", "train.max_steps=600"),
+)
+STRETCHES_SHARE, BOTH_VOICES_SHARE, BOTH_OTHERS_SHARE = 2, 2, 3
 
 
 def _names(text: str) -> list[str]:
@@ -128,12 +130,12 @@ def main() -> None:
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
     words = sorted({word for keyword in keywords for word in keyword.split()})
 
-    def configure(train: Sequence[Path], *overrides: str) -> RunConfig:
+    def configure(train: Sequence[Path], *overrides: str, shares: Sequence[int] = shares) -> RunConfig:
         return load_config(
             CONFIGS / ("keywords_small.yaml" if args.small else "keywords.yaml"),
             [
                 f"data.train={json.dumps([str(manifest) for manifest in train])}",
-                f"data.train_weights={json.dumps(shares if len(shares) > 1 else [])}",
+                f"data.train_weights={json.dumps(list(shares) if len(shares) > 1 else [])}",
                 f"data.dev={json.dumps(str(corpus_dev if args.small else alone))}",
                 f"text.words={json.dumps(words)}",
                 f"text.language={json.dumps(args.language)}",
@@ -191,7 +193,8 @@ def main() -> None:
     from speechgru.scoring.keywords import evaluate_keywords
     from speechgru.train import train
 
-    # 3. First recordings, then stretches of them: the state of a model that always listens is never a new one.
+    # 3. First recordings, then stretches of them: the state of a model that always listens is never a new one. From the
+    #    base, at last both, with more of the people: what nobody said shall not be reported.
     def train_run(name: str, config: RunConfig, folder: Path, inputs: Sequence[Any]) -> None:
         page = args.out / f"{folder.name}.html"
         story.stage(
@@ -210,8 +213,24 @@ def main() -> None:
         inputs=manifests,
         outputs=stretches,
     )
-    streamed = configure(stretches, *STREAM, f"train.start_from={json.dumps(str(first))}")
-    train_run("train on stretches", streamed, run, [*stretches, RunFolder(first).best])
+    on_stretches = run if args.small else args.out / "second"
+    going_on = STREAM_SMALL if args.small else STREAM
+    stretch_shares = shares if args.small else [STRETCHES_SHARE] + [1] * (len(stretches) - 1)
+    train_run(
+        "train on stretches",
+        configure(stretches, *going_on, f"train.start_from={json.dumps(str(first))}", shares=stretch_shares),
+        on_stretches,
+        [*stretches, RunFolder(first).best],
+    )
+    if not args.small:
+        both = [stretches[0], *manifests]
+        both_shares = [BOTH_VOICES_SHARE] * 2 + [BOTH_OTHERS_SHARE] * (len(manifests) - 1)
+        train_run(
+            "train on both",
+            configure(both, *BOTH, f"train.start_from={json.dumps(str(on_stretches))}", shares=both_shares),
+            run,
+            [*both, RunFolder(on_stretches).best],
+        )
     best = RunFolder(run).best
 
     # 4. One folder for a device, and in it from which score on each keyword is reported.

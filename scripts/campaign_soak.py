@@ -15,6 +15,7 @@ The last line is one JSON object.
 
 import argparse
 import csv
+import gc
 import os
 import tempfile
 import time
@@ -129,6 +130,7 @@ def soak_trainings(folder, trainings):
     for number in range(trainings):
         renew(folder / "case")
         train(config, folder / "case" / "run")
+        gc.collect()  # what nobody can reach is not kept, whenever Python would have looked for it
         if warm is None and number + 1 >= trainings / 4:
             warm = counts()
     grown, findings = growth(warm, counts())
