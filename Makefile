@@ -66,10 +66,12 @@ format: $(VENV)/installed
 wheel: $(VENV)/installed
 	$(VENV)/bin/python -m build --no-isolation --outdir dist .
 
+# The pip that Python brings may be years old, and half a minute slower.
 # The environment is made anew when what it holds has changed.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "speechgru needs Python 3.10, 3.11 or 3.12; set PYTHON=/path/to/python"; exit 2; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25'
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 

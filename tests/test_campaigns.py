@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +169,8 @@ def test_growth_is_told_from_noise(campaign):
     ]
 
 
-def test_streams_for_a_moment(campaign):
+def test_streams_for_a_moment(campaign, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others' temporary files come and go
     utterances, grown, findings = campaign("campaign_soak").soak_streams(3, 0.01)
     assert utterances >= 3 and findings == [] and grown["threads"] == 0
 
