@@ -150,10 +150,9 @@ def test_sound_that_comes_faster_than_it_is_recognised_is_counted_when_it_is_los
     spoken = dictate(Recognizer(STREAMS), microphone, show=slow, tell=told.append, patience_seconds=0)
     with pytest.raises(UserError):
         list(spoken)
-    assert (
-        microphone.num_lost > 10
-        and told[0] == f"{microphone.num_lost} pieces of sound were lost: this machine is too slow"
-    )
+    # A busy machine may lose some before the text is shown, and tells of them apart.
+    lost = [int(each.split()[0]) for each in told if "pieces of sound were lost: this machine is too slow" in each]
+    assert sum(lost) == microphone.num_lost > 10
 
 
 def test_ctrl_c_ends_the_last_utterance(plug):
