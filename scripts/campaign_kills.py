@@ -52,6 +52,8 @@ SIZES = {
 }  # fmt: skip
 #: What differs between two undisturbed runs, and what is none of the result.
 ASIDE = ("*.tfevents.*", "*.lock", "training.lock")
+#: The page about an export, which lies in the run that was exported.
+REPORTED = ("report/export.html", "report/.export.*")
 NOTES = "what the user wrote"
 
 
@@ -68,7 +70,7 @@ class Chains:
         self.disk = Disk(folder, self.case)
         self.commands = open_commands(folder / "logs", self.disk.library, *(f"speechgru.{each}" for each in MODULES))
         self.world = make_world(folder, self.commands)
-        self.read = snapshot(self.world)
+        self.read = snapshot(self.world, REPORTED)
         self.references = {}
 
     def begin(self, job):
@@ -142,9 +144,9 @@ class Chains:
             findings += differences(whole, snapshot(self.case, ASIDE), volatile=volatile)
             if job.family == "training":
                 findings += same_training(self.folder / f"whole-{name}", self.case / "out")
-        if snapshot(self.world) != self.read:
+        if snapshot(self.world, REPORTED) != self.read:
             findings.append("what the command reads has changed")
-            self.read = snapshot(self.world)
+            self.read = snapshot(self.world, REPORTED)
         return kills, ended, findings
 
     @staticmethod
