@@ -1,4 +1,4 @@
-"""From a list of keywords to a device that always listens: a bundle of some hundred kilobytes, and how sure it is.
+"""From a list of keywords to a device that always listens: and from which score on it reports.
 
     python pipelines/keywords.py --keywords computer jarvis --out build/keywords
     python pipelines/keywords.py --keywords computer jarvis --people ../shared/data/speechocean762 --words words.txt \\

@@ -44,7 +44,7 @@ def forgotten() -> Iterator[None]:
     TensorFlow keeps the Python functions that graphs call, and the custom gradients in them, for as long as the process
     lives; with these it keeps the graphs, their model and the corpus: 28 MB for each training of a few recordings. What
     another thread has traced meanwhile cannot be told apart, so outside the main thread all is kept. So it is where a
-    release of TensorFlow keeps them elsewhere than all since 2.16 do.
+    release of TensorFlow keeps them elsewhere than 2.17 does.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
