@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgru.corpora import archive, download, fsdd, prepare
+from speechgru.corpora import archive, connected, download, fsdd, prepare
 from speechgru.errors import CorpusError
-from speechgru.utterances.manifest import read_manifest
+from speechgru.utterances.manifest import Utterance, read_manifest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fsdd"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/fsdd is not on this machine")
@@ -474,3 +474,20 @@ def test_good_archive_is_unpacked_and_not_over_another(tmp_path):
         archive.unpack(packed, tmp_path / "folder", max_members=10, max_bytes=200_000)
     shutil.rmtree(tmp_path / "folder")
     archive.unpack(packed, tmp_path / "folder", max_members=10, max_bytes=200_000)
+
+
+def test_parts_of_a_recording_are_joined_and_not_the_whole_of_it(tmp_path):
+    samples = (1000 * np.sin(np.arange(8000) * 0.3)).astype(np.int16)
+    soundfile.write(tmp_path / "both.wav", samples, 8000, subtype="PCM_16")
+    parts = [
+        Utterance(str(tmp_path / "both.wav"), 0.25, "one", "ada", offset=0.0, segment=True),
+        Utterance(str(tmp_path / "both.wav"), 0.125, "two", "ada", offset=0.5),
+    ]
+    joined = connected.join(
+        parts, tmp_path / "joined", num_utterances=2, num_words=range(2, 3), sample_rate=8000, seed=[0]
+    )
+    for utterance in joined:
+        written, _ = soundfile.read(utterance.audio_filepath, dtype="int16")
+        for word, (start, end) in zip(utterance.text.split(), utterance.extra["joins"], strict=True):
+            expected = samples[:2000] if word == "one" else samples[4000:5000]
+            np.testing.assert_array_equal(written[round(8000 * start) : round(8000 * end)], expected)

@@ -38,7 +38,7 @@ def join(
     """Joins single words into utterances and writes them as 16-bit FLAC.
 
     Args:
-        words: recordings of one word each, with speakers, all mono at `sample_rate`.
+        words: recordings of one word each, or parts of recordings, with speakers, all mono at `sample_rate`.
         folder: where `000000.flac` and so on go; such files of an earlier run are removed first.
         num_utterances: how many to write.
         num_words: the numbers of words in an utterance, drawn evenly.
@@ -67,17 +67,18 @@ def join(
             f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
         ) from error
     decks = _Decks(words, np.random.default_rng([*seed, 0]))
-    cache: dict[str, np.ndarray] = {}
+    cache: dict[tuple[str, float, float | None], np.ndarray] = {}
     utterances = []
     for index in range(num_utterances):
         if index % 50 == 0:
             progress(stage, index, num_utterances, "")
         rng = np.random.default_rng([*seed, 1, index])
         chosen = decks.draw(index, int(rng.choice(list(num_words))))
-        for word in chosen:
-            if word.audio_filepath not in cache:
-                cache[word.audio_filepath] = _read(word.audio_filepath)
-        samples, joins = _concatenate([cache[word.audio_filepath] for word in chosen], sample_rate, rng)
+        places = [(word.audio_filepath, word.offset, word.duration if word.segment else None) for word in chosen]
+        for place in places:
+            if place not in cache:
+                cache[place] = _read(*place)
+        samples, joins = _concatenate([cache[place] for place in places], sample_rate, rng)
         path = folder / f"{index:06d}.flac"
         try:
             soundfile.write(path, samples, sample_rate, subtype="PCM_16")
@@ -118,11 +119,14 @@ class _Decks:
         return drawn
 
 
-def _read(path: str) -> np.ndarray:
+def _read(path: str, offset: float, duration: float | None) -> np.ndarray:
+    """A recording's int16 samples, or those of `duration` seconds from `offset` on."""
     import soundfile
 
     try:
-        return soundfile.read(path, dtype="int16")[0]
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(round(offset * file.samplerate), file.frames))
+            return file.read(-1 if duration is None else round(duration * file.samplerate), dtype="int16")
     except (OSError, soundfile.LibsndfileError) as error:
         raise CorpusError(f"{path}: cannot be read as audio ({error})") from error
 
