@@ -404,3 +404,64 @@ def test_a_corpus_of_segments_is_checked_and_read(bundle, book, tmp_path, run):
     assert not findings.problems
     code, printed, _ = run("segment", bundle, audio, text, "--out", out, "--json")
     assert code == 0 and json.loads(printed)["segments"] == len(utterances)
+
+
+# Sentences of words that people said
+
+
+@pytest.fixture
+def people(tmp_path):
+    rng = np.random.default_rng(5)
+    utterances = []
+    for speaker, texts in {"ann": ["bad kid", "cab lid", "leak bad"], "bo": ["kid jab", "cabbage"]}.items():
+        for number, text in enumerate(texts):
+            path = tmp_path / f"{speaker}{number}.wav"
+            samples_N, _ = speak(text, rng)
+            soundfile.write(path, samples_N, RATE, subtype="FLOAT")
+            utterances.append(Utterance(str(path), len(samples_N) / RATE, text, speaker))
+    templates = "language: en\nintents: {Say: {data: [{sentences: ['(bad|kid) cab [(lid|fig)]']}]}}\n"
+    (tmp_path / "grammar.yaml").write_text(templates)
+    return write_manifest(tmp_path / "people.jsonl", utterances), tmp_path / "grammar.yaml"
+
+
+def test_people_say_sentences_that_they_never_said(bundle, people, tmp_path, run):
+    manifest, templates = people
+    options = ["--grammar", templates, "--model", bundle, "--utterances", "24", "--sample-rate", str(RATE)]
+    code, out, _ = run("splice", manifest, *options, "--out", tmp_path / "out", "--json")
+    record = json.loads(out)
+    assert code == 0 and record["words"] == {"bad": 2, "kid": 2, "cab": 1, "lid": 1} and record["speakers"] == 2
+    said = {"ann": {"bad", "kid", "cab", "lid"}, "bo": {"kid"}}
+    spliced = read_manifest(record["manifest"])
+    # Nobody says "fig": no sentence has it. "cabbage" holds no "cab".
+    assert {u.text for u in spliced} == {"bad cab", "kid cab", "bad cab lid", "kid cab lid"}
+    for utterance in spliced:
+        samples_N, _ = soundfile.read(utterance.audio_filepath, dtype="float32")
+        words = utterance.text.split()
+        for word, speaker, (start, end) in zip(
+            words, utterance.extra["speakers"], utterance.extra["joins"], strict=True
+        ):
+            assert word in said[speaker]
+            if speaker == utterance.speaker:  # another's is brought to this one's level, and a letter here is a level
+                heard = letters_of(samples_N[round(start * RATE) : round(end * RATE)]).argmax(axis=1)
+                letters = [LETTERS[label - 1] for label, _ in itertools.groupby(heard) if label]
+                assert "".join(letters).replace(" ", "") == word
+    assert {u.speaker for u in spliced} == {"ann", "bo"}
+    run("splice", manifest, *options, "--out", tmp_path / "again")
+    for utterance in spliced:
+        again = tmp_path / "again" / "spliced" / Path(utterance.audio_filepath).name
+        assert again.read_bytes() == Path(utterance.audio_filepath).read_bytes()
+
+
+def test_what_cannot_be_spliced_is_one_message(bundle, people, tmp_path, run):
+    manifest, templates = people
+    options = ["--model", bundle, "--sample-rate", str(RATE), "--utterances", "2"]
+    (tmp_path / "other.yaml").write_text("language: en\nintents: {Say: {data: [{sentences: ['fig [bad]']}]}}\n")
+    code, _, err = run("splice", manifest, "--grammar", tmp_path / "other.yaml", *options, "--out", tmp_path / "out")
+    assert code == 2 and "nobody is known to say fig" in err
+    lines = manifest.read_text()
+    (tmp_path / "spliced.jsonl").write_text(lines)
+    code, _, err = run("splice", tmp_path / "spliced.jsonl", "--grammar", templates, *options, "--out", tmp_path)
+    assert code == 2 and "spliced.jsonl" in err and (tmp_path / "spliced.jsonl").read_text() == lines
+    (tmp_path / "bo0.wav").write_bytes(b"RIFF")
+    code, _, err = run("splice", manifest, "--grammar", templates, *options, "--out", tmp_path / "out")
+    assert code == 2 and "bo0.wav" in err and not (tmp_path / "out" / "spliced.jsonl").exists()

@@ -237,7 +237,20 @@ def align_manifest(
     Raises:
         ManifestError: the manifest cannot be read.
     """
-    utterances = read_manifest(manifest)
+    return align_utterances(
+        recognizer, read_manifest(manifest), manifest, leave_out_unknown=leave_out_unknown, progress=progress
+    )
+
+
+def align_utterances(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    manifest: str | Path,
+    *,
+    leave_out_unknown: bool = False,
+    progress: Progress = silent,
+) -> tuple[list[tuple[Utterance, TimedRecording]], list[UserError]]:
+    """Aligns some of a manifest's recordings, as `align_manifest` does all of them."""
     done: list[tuple[Utterance, TimedRecording]] = []
     failed: list[UserError] = []
     for number, utterance in enumerate(utterances, start=1):

@@ -1,7 +1,8 @@
-"""Commands for recordings whose text is known: align and segment."""
+"""Commands for recordings whose text is known: align, segment and splice."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from speechgru.cli.console import (
 from speechgru.cli.timed import FormatOption, OutOption, ReplaceOption, asked_format, deliver, require_deliverable
 from speechgru.cli.transcribing import open_recognizer
 from speechgru.errors import UserError
+from speechgru.visible import counted
 
 _MANIFEST = ".jsonl"
 
@@ -183,5 +185,70 @@ def segment(
     table.add_row("utterances", f"{len(done.segments):,}", f"{kept / 60:.1f} of {done.duration / 60:.1f}")
     table.add_row("left out: text", f"{len(texts):,}", "")
     table.add_row("left out: speech", f"{len(sounds):,}", f"{sum(one['duration'] for one in sounds) / 60:.1f}")
+    terminal.print(table)
+    print_next("check", manifest)
+
+
+@app.command()
+def splice(
+    manifests: Annotated[list[Path], typer.Argument(help="Recordings of people, with what they say; several may be.")],
+    grammar: Annotated[Path, typer.Option(help="Sentence templates, a YAML file, whose words are looked for.")],
+    out: Annotated[Path, typer.Option(help="The folder to write the recordings and the manifest to.")],
+    utterances: Annotated[int, typer.Option(min=1, help="How many sentences.")] = 900,
+    model: Annotated[
+        str, typer.Option(help="Who finds the words: base, or a bundle, a run or a .tflite file that writes letters.")
+    ] = "base",
+    least_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="What is found with less is left out.")
+    ] = 0.3,
+    sample_rate: Annotated[int, typer.Option(min=4000, help="Of what is written, Hz.")] = 16000,
+    seed: Annotated[int, typer.Option(min=0, help="The same gives the same recordings.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let people say a grammar's sentences who never did: their words, cut out and joined anew.
+
+    Words are found where people said something else; those of one speaker stay together, as far as they go. Recordings
+    of one word each, such as voices' digits, can be joined too.
+    Example: `speechgru splice people/train.jsonl --grammar configs/grammars/digits.yaml --out data/spliced`
+    """
+    from speechgru.config.base_model import start_folder
+    from speechgru.files import require_own_folder, require_unread
+    from speechgru.grammar import Grammar
+
+    require_own_folder(out, kind="the spliced sentences")
+    room = import_module("speechgru.align.splicing")
+    require_unread([out / room.NAME], [grammar, *manifests])
+    templates = Grammar.load(grammar)
+    recognizer = open_recognizer(start_folder(model), None)
+    words = templates.words()
+    with show_progress(quiet=as_json) as progress:
+        pieces, failed = room.find_pieces(
+            recognizer, manifests, words, least_confidence=least_confidence, progress=progress
+        )
+        for error in failed:
+            print_error(str(error))
+        if failed:
+            raise typer.Exit(2)
+        manifest = room.splice(
+            pieces,
+            lambda rng: recognizer.text_rules.normalize(templates.draw(rng).text),
+            out,
+            num_utterances=utterances,
+            sample_rate=sample_rate,
+            seed=seed,
+            progress=progress,
+        )
+    said = Counter(piece.word for piece in pieces)
+    speakers = len({piece.speaker for piece in pieces})
+    if as_json:
+        record = {"manifest": str(manifest), "utterances": utterances, "speakers": speakers, "words": dict(said)}
+        print_json(record)
+        return
+    terminal.print(
+        f"{utterances:,} sentences of the words of {counted(speakers, 'speaker')}: {manifest}", soft_wrap=True
+    )
+    table = Table("word", "found")
+    for word, count in sorted(said.items(), key=lambda item: (item[1], item[0])):
+        table.add_row(word, f"{count:,}")
     terminal.print(table)
     print_next("check", manifest)

@@ -33,6 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "segment": ("aligning",),
     "serve": ("serving",),
     "shard": ("corpus",),
+    "splice": ("aligning",),
     "spot": ("spotting",),
     "train": ("training",),
     "transcribe": ("transcribing",),

@@ -55,17 +55,7 @@ def join(
         CorpusError: `folder` cannot be written or a recording cannot be read.
         ManifestError: no manifest can hold the folder's name.
     """
-    import soundfile
-
-    require_storable(str(folder))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(_OWN_AUDIO):
-            path.unlink()
-    except OSError as error:
-        raise CorpusError(
-            f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from error
+    make_empty(folder)
     decks = _Decks(words, np.random.default_rng([*seed, 0]))
     cache: dict[tuple[str, float, float | None], np.ndarray] = {}
     utterances = []
@@ -78,12 +68,9 @@ def join(
         for place in places:
             if place not in cache:
                 cache[place] = _read(*place)
-        samples, joins = _concatenate([cache[place] for place in places], sample_rate, rng)
+        samples, joins = concatenate([cache[place] for place in places], sample_rate, rng)
         path = folder / f"{index:06d}.flac"
-        try:
-            soundfile.write(path, samples, sample_rate, subtype="PCM_16")
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise CorpusError(f"{path}: cannot be written ({error})") from error
+        write_samples(path, samples, sample_rate)
         utterances.append(
             Utterance(
                 audio_filepath=str(path),
@@ -95,6 +82,38 @@ def join(
         )
     progress(stage, num_utterances, num_utterances, "")
     return utterances
+
+
+def make_empty(folder: Path) -> None:
+    """Makes a folder for joined recordings, and removes those of an earlier run.
+
+    Raises:
+        CorpusError: it cannot be written.
+        ManifestError: no manifest can hold its name.
+    """
+    require_storable(str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(_OWN_AUDIO):
+            path.unlink()
+    except OSError as error:
+        raise CorpusError(
+            f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from error
+
+
+def write_samples(path: Path, samples: np.ndarray, sample_rate: int) -> None:
+    """Writes int16 samples as FLAC.
+
+    Raises:
+        CorpusError: the file cannot be written.
+    """
+    import soundfile
+
+    try:
+        soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise CorpusError(f"{path}: cannot be written ({error})") from error
 
 
 class _Decks:
@@ -131,10 +150,13 @@ def _read(path: str, offset: float, duration: float | None) -> np.ndarray:
         raise CorpusError(f"{path}: cannot be read as audio ({error})") from error
 
 
-def _concatenate(
+def concatenate(
     recordings: list[np.ndarray], sample_rate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[list[float]]]:
-    """int16 recordings with pauses around and between them, and where each stands, [start, end] in seconds."""
+    """int16 recordings with pauses around and between them, and where each stands, [start, end] in seconds.
+
+    A pause has noise at the level of the quietest moments beside it.
+    """
     levels = [_noise_level(samples, sample_rate) for samples in recordings]
     pauses = [int(rng.uniform(*_PAUSE_SECONDS) * sample_rate) for _ in range(len(recordings) + 1)]
     for edge in (0, -1):
