@@ -48,6 +48,7 @@ COMMANDS = {
     "transcribe": f"{BUNDLE} recordings/0.wav",
     "align": f"{BUNDLE} recordings/0.wav recordings/0.txt",
     "segment": f"{BUNDLE} recordings/0.wav recordings/0.txt --out cut",
+    "splice": "t.jsonl --grammar lights.yaml --out spliced",
     "serve": f"{BUNDLE} --http 127.0.0.1:0",
     "web": f"{BUNDLE} --out site --runtime nowhere",
 }

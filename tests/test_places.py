@@ -52,6 +52,7 @@ VERBS = [
     (["listen", "m.jsonl", "--out"], "the sounds"),
     (["record", "--out"], "the recordings"),
     (["segment", "bundle", "a.wav", "m.jsonl", "--out"], "the segments"),
+    (["splice", "m.jsonl", "--grammar", "g.yaml", "--out"], "the spliced sentences"),
     (["export", "run", "--out"], "the bundle"),
     (["web", "bundle", "--out"], "the site"),
 ]
