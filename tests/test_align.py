@@ -430,6 +430,7 @@ def test_people_say_sentences_that_they_never_said(bundle, people, tmp_path, run
     code, out, _ = run("splice", manifest, *options, "--out", tmp_path / "out", "--json")
     record = json.loads(out)
     assert code == 0 and record["words"] == {"bad": 2, "kid": 2, "cab": 1, "lid": 1} and record["speakers"] == 2
+    assert record["missing"] == ["fig"]
     said = {"ann": {"bad", "kid", "cab", "lid"}, "bo": {"kid"}}
     spliced = read_manifest(record["manifest"])
     # Nobody says "fig": no sentence has it. "cabbage" holds no "cab".
@@ -446,7 +447,7 @@ def test_people_say_sentences_that_they_never_said(bundle, people, tmp_path, run
                 letters = [LETTERS[label - 1] for label, _ in itertools.groupby(heard) if label]
                 assert "".join(letters).replace(" ", "") == word
     assert {u.speaker for u in spliced} == {"ann", "bo"}
-    run("splice", manifest, *options, "--out", tmp_path / "again")
+    assert "nobody says fig: no sentence has it" in run("splice", manifest, *options, "--out", tmp_path / "again")[2]
     for utterance in spliced:
         again = tmp_path / "again" / "spliced" / Path(utterance.audio_filepath).name
         assert again.read_bytes() == Path(utterance.audio_filepath).read_bytes()

@@ -19,6 +19,7 @@ from speechgru.cli.console import (
     print_error,
     print_json,
     print_next,
+    shorten,
     show_progress,
     terminal,
 )
@@ -214,11 +215,14 @@ def splice(
     from speechgru.config.base_model import start_folder
     from speechgru.files import require_own_folder, require_unread
     from speechgru.grammar import Grammar
+    from speechgru.utterances.manifest import read_manifest
 
     require_own_folder(out, kind="the spliced sentences")
     room = import_module("speechgru.align.splicing")
     require_unread([out / room.NAME], [grammar, *manifests])
     templates = Grammar.load(grammar)
+    for manifest in manifests:
+        read_manifest(manifest)  # a mistake in it is told before the model is loaded
     recognizer = open_recognizer(start_folder(model), None)
     words = templates.words()
     with show_progress(quiet=as_json) as progress:
@@ -229,7 +233,7 @@ def splice(
             print_error(str(error))
         if failed:
             raise typer.Exit(2)
-        manifest = room.splice(
+        spliced = room.splice(
             pieces,
             lambda rng: recognizer.text_rules.normalize(templates.draw(rng).text),
             out,
@@ -239,16 +243,23 @@ def splice(
             progress=progress,
         )
     said = Counter(piece.word for piece in pieces)
+    missing = sorted(
+        {spoken for word in words for spoken in recognizer.text_rules.normalize(word).split()} - said.keys()
+    )
     speakers = len({piece.speaker for piece in pieces})
     if as_json:
-        record = {"manifest": str(manifest), "utterances": utterances, "speakers": speakers, "words": dict(said)}
+        record = {"manifest": str(spliced), "utterances": utterances, "speakers": speakers, "words": dict(said)}
+        record["missing"] = missing
         print_json(record)
         return
     terminal.print(
-        f"{utterances:,} sentences of the words of {counted(speakers, 'speaker')}: {manifest}", soft_wrap=True
+        f"{utterances:,} sentences of the words of {counted(speakers, 'speaker')}: {spliced}", soft_wrap=True
     )
     table = Table("word", "found")
     for word, count in sorted(said.items(), key=lambda item: (item[1], item[0])):
         table.add_row(word, f"{count:,}")
     terminal.print(table)
-    print_next("check", manifest)
+    if missing:
+        what = f"nobody says {shorten(', '.join(missing))}: no sentence has {'it' if len(missing) == 1 else 'them'}"
+        err.print(escape(what), style="yellow", soft_wrap=True, highlight=False)
+    print_next("check", spliced)
