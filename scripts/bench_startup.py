@@ -3,11 +3,11 @@
     python scripts/bench_startup.py [--repetitions 5] [--only train evaluate ...]
 
 Each command is a process of its own, whose processor time is read when its help has ended, and when its first line is
-written; the rest of the command is not run. Its inputs are three tones with texts, a grammar, and a bundle and a run
-that come with the repository; some commands say first that these do not serve them. A figure is the best of the
-repetitions, since other work on the machine only adds to it; `python` is what Python takes that does nothing, `typer`
-with what the command line stands on, below which no command of ours can come. The last line is one JSON object, of
-seconds.
+written; the rest of the command is not run. All but `config` begin with a line that names what they work on, before
+they import what takes long (held by `tests/test_startup.py`). Their inputs are three tones with texts, a grammar, and a
+bundle and a run that come with the repository. A figure is the best of the repetitions, since other work on the machine
+only adds to it; `python` is what Python takes that does nothing, `typer` with what the command line stands on, below
+which no command of ours can come. The last line is one JSON object, of seconds.
 """
 
 import argparse
@@ -33,12 +33,16 @@ COMMANDS = {
     "check": "t.jsonl",
     "grammar check": "lights.yaml",
     "language train": f"sentences.txt --rules {BUNDLE} --out lm.ngram",
+    "language convert": "a.arpa b.ngram",
+    "language show": "a.arpa",
+    "language train-gru": f"sentences.txt --recogniser {BUNDLE} --run run",
     "listen": "t.jsonl --out listened",
     "shard": "t.jsonl --out shards",
     "train": "my.yaml --run run",
     "report": f"{RUN}",
     "evaluate": f"{BUNDLE} --manifest t.jsonl",
     "tune": "sweep.yaml --run sweep",
+    "join": "sweep --chief 127.0.0.1:1",
     "record": "--grammar lights.yaml --out me --from recordings",
     "adapt": f"{RUN} --recordings recordings --run adapted",
     "negatives add": "recordings/0.wav --to negatives.jsonl",
@@ -49,6 +53,7 @@ COMMANDS = {
     "align": f"{BUNDLE} recordings/0.wav recordings/0.txt",
     "segment": f"{BUNDLE} recordings/0.wav recordings/0.txt --out cut",
     "splice": "t.jsonl --grammar lights.yaml --out spliced",
+    "spot": f"{BUNDLE} recordings/0.wav --keyword a",
     "serve": f"{BUNDLE} --http 127.0.0.1:0",
     "web": f"{BUNDLE} --out site --runtime nowhere",
 }

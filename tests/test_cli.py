@@ -923,11 +923,14 @@ def test_a_bar_keeps_its_columns_however_long_its_note_is(width):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "none.jsonl"], "error: none.jsonl: no such manifest; `speechgru prepare` writes manifests\n"),
+        (
+            ["check", "none.jsonl"],
+            "reading none.jsonl\nerror: none.jsonl: no such manifest; `speechgru prepare` writes manifests\n",
+        ),
         (["chek"], "error: No such command 'chek'."),
         (
             ["transcribe", "none", "a.wav"],
-            "error: none: not a bundle (bundle.json is missing); `speechgru export` makes one\n",
+            "loading none\nerror: none: not a bundle (bundle.json is missing); `speechgru export` makes one\n",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -202,7 +202,7 @@ def command(monkeypatch, capsys):
 def test_the_command_prints_an_utterance_a_line(plug, command):
     plug(say("ab b", pause=1.0), ends="dead")
     code, out, err = command(STREAMS, "--microphone", "--once", "--endpoint", "0.3")
-    assert (code, out) == (0, "ab\n") and err == "speak; Ctrl-C ends"
+    assert (code, out) == (0, "ab\n") and err == f"loading {STREAMS} speak; Ctrl-C ends"
     plug(say("b", pause=1.5), ends="dead")
     code, out, _ = command(STREAMS, "--microphone", "--once", "--json")
     assert code == 0 and json.loads(out)["text"] == "b" and out.count("\n") == 1
@@ -224,7 +224,7 @@ def test_without_streams_one_pushes_to_talk(monkeypatch, command):
 
     monkeypatch.setattr("speechgru.recording.SoundDeviceMicrophone", Held)
     code, out, err = command(WHOLE, "--microphone", lines=["", "", "", ""])
-    assert (code, out) == (0, "ab\nb\n") and err.startswith("press Enter and speak")
+    assert (code, out) == (0, "ab\nb\n") and err.startswith(f"loading {WHOLE} press Enter and speak")
     assert command(WHOLE, "--microphone", "--once", lines=["", ""])[:2] == (0, "ab\n")
     assert command(WHOLE, "--microphone", "--endpoint", "1")[0] == 2
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from unittest.mock import ANY
 
 import pytest
 import yaml
@@ -105,12 +106,22 @@ def test_init_asks_first_whether_the_model_must_stream(tmp_path, run, answers):
 def test_init_takes_recordings_and_corpora_that_are_prepared(tmp_path, run, write_wav):
     write_wav(tmp_path / "mine")
     code, _, err = run("init", "a.yaml", "--use", "files", "--recordings", "mine")
-    assert (code, err) == (0, "next: speechgru prepare folder --source mine --out data/a\n")
+    assert (code, err) == (0, "reading mine\nnext: speechgru prepare folder --source mine --out data/a\n")
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "train.jsonl").touch()
     code, _, err = run("init", "b.yaml", "--use", "files", "--recordings", "corpus")
-    assert (code, err) == (0, "next: speechgru train b.yaml --run runs/b\n")
+    assert (code, err) == (0, "reading corpus\nnext: speechgru train b.yaml --run runs/b\n")
     assert load_config(tmp_path / "b.yaml").data.train == (str(tmp_path / "corpus" / "train.jsonl"),)
+
+
+def test_init_tells_a_program_what_it_wrote_and_what_is_next(run, answers):
+    code, out, err = run("init", "my.yaml", "--use", "files", "--grammar", "digits", "--json")
+    written = json.loads(out)
+    assert (code, err) == (0, "") and written["config"] == "my.yaml" and written["recordings"] is None
+    assert written["next"] == ["speechgru", "prepare", "commands", "--grammar", "digits", "--out", "data/my"]
+    answers("files")  # a program is asked nothing, even at a terminal
+    assert run("init", "b.yaml", "--json") == (2, "", ANY)
+    assert run("init", "my.yaml", "--use", "files", "--grammar", "digits", "--json")[:2] == (2, "")
 
 
 # config

@@ -735,7 +735,10 @@ def test_the_command_serves_until_a_signal_and_ends_with_its_code(tmp_path):
         begun = []
         for number in (signal.SIGTERM, signal.SIGINT):
             begun.append(
-                (number, commands.start("serve", STREAMS, "--wyoming", "127.0.0.1:0", "--http", "localhost:0"))
+                (
+                    number,
+                    commands.start("serve", STREAMS, "--wyoming", "127.0.0.1:0", "--http", "localhost:0", "--json"),
+                )
             )
         for number, command in begun:
             deadline = time.monotonic() + PATIENCE
@@ -743,9 +746,13 @@ def test_the_command_serves_until_a_signal_and_ends_with_its_code(tmp_path):
             while "http://" not in (printed := log.read_text() if log.exists() else ""):
                 assert command.poll() is None and time.monotonic() < deadline, printed
                 time.sleep(0.05)
-            port = printed.split("http://")[1].split()[0].rpartition(":")[2]
-            wyoming_port = int(printed.split("Wyoming on 127.0.0.1:")[1].split()[0])
-            clients = [socket.create_connection(("127.0.0.1", each)) for each in (int(port), wyoming_port)]
+            while not command.printed.endswith("}\n"):  # where it listens, for a program, once it does
+                assert command.poll() is None and time.monotonic() < deadline, printed
+                time.sleep(0.05)
+            addresses = json.loads(command.printed)["addresses"]
+            assert addresses["http"].startswith("http://localhost:") and addresses["wyoming"].startswith("127.0.0.1:")
+            ports = [int(addresses[name].rpartition(":")[2]) for name in ("http", "wyoming")]
+            clients = [socket.create_connection(("127.0.0.1", each)) for each in ports]
             clients[1].sendall(b'{"type": "ping"}\n')
             assert b"pong" in clients[1].recv(1000), "it is served while the server is told to end"
             command.send(number)

@@ -214,6 +214,20 @@ def test_a_sweep_without_its_corpus_is_refused_before_there_is_a_folder(write_sw
     assert not (tmp_path / "sweep").exists()
 
 
+def test_joining_tells_a_program_how_it_went_and_what_to_train(tmp_path, monkeypatch, capsys):
+    from speechgru import cli
+
+    monkeypatch.setattr("speechgru.tune.chief.join", lambda *arguments, **options: 2)
+    for best in (None, str(tmp_path / "best.yaml")):
+        monkeypatch.setattr("sys.argv", ["speechgru", "join", str(tmp_path), "--chief", "127.0.0.1:1", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert not ended.value.code and err == ""
+        assert json.loads(out) == {"run": str(tmp_path), "replaced": 2, "best": best}
+        (tmp_path / "best.yaml").touch()
+
+
 def test_a_range_with_steps_holds_both_ends_and_a_condition_on_it_its_values():
     from speechgru.tune.hyperparameters import SearchSpace
 

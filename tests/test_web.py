@@ -217,7 +217,7 @@ def test_the_command_prints_sizes_and_where_to_look(tmp_path, empty_runtime, mon
 
     code, out, err = run(BUNDLE, "--out", tmp_path / "site", "--runtime", empty_runtime)
     assert code == 0 and "MB over the wire" in out
-    assert err == f"next: python -m http.server --directory {tmp_path / 'site'}\n"
+    assert err == f"reading {BUNDLE}\nnext: python -m http.server --directory {tmp_path / 'site'}\n"
     code, out, _ = run(BUNDLE, "--out", tmp_path / "site", "--runtime", empty_runtime, "--json")
     assert code == 0 and json.loads(out)["golden"] == ["sound", "speech"]
     code, _, err = run(BUNDLE, "--out", tmp_path / "site", "--runtime", tmp_path / "nowhere")

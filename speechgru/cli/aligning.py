@@ -16,6 +16,7 @@ from speechgru.cli.console import (
     app,
     err,
     import_module,
+    print_beginning,
     print_error,
     print_json,
     print_next,
@@ -55,8 +56,6 @@ def align(
     Recordings may be hours long. Times are seconds of the recording.
     Example: `speechgru align bundle talk.mp3 talk.txt --out talk.srt`
     """
-    from speechgru.utterances.manifest import read_manifest
-
     is_manifest = audio.suffix.lower() == _MANIFEST
     if not is_manifest and text is None:
         raise UserError(
@@ -68,6 +67,9 @@ def align(
         raise UserError("--channel is for one recording; a manifest's lines have a field `channel`")
     if as_json and (timed or out):
         raise UserError("--json prints all of it; leave out --format and --out, or take --format json --out FILE")
+    print_beginning(f"loading {bundle}")
+    from speechgru.utterances.manifest import read_manifest
+
     asked = asked_format(timed, out)
     if asked is not None:
         utterances = read_manifest(audio) if is_manifest else []
@@ -147,6 +149,7 @@ def segment(
     and listed in NAME_left_out.json. The recording stays as it is.
     Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
     """
+    print_beginning(f"loading {bundle}")
     from speechgru.files import require_own_folder, require_unread
     from speechgru.utterances.manifest import require_storable
 

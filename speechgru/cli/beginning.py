@@ -15,10 +15,11 @@ from speechgru.cli.console import (
     Table,
     app,
     err,
+    number_column,
+    print_beginning,
     print_json,
     print_next,
     terminal,
-    whole_column,
 )
 from speechgru.errors import UserError
 
@@ -56,13 +57,13 @@ def init(
     data: Annotated[
         Path | None, typer.Option(help="Folder for the manifests that `prepare` will write; else data/ and the name.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Write the configuration to start from, asking what cannot be changed later.
 
     Without a terminal give the options. The last line is the command that comes next.
     Example: `speechgru init my.yaml --use files --grammar household`
     """
-    from speechgru.config.starting import USES, write_config
     from speechgru.files import require_file_place
 
     require_file_place(config)
@@ -70,14 +71,19 @@ def init(
         raise UserError(f"{config}: is there already, and nothing is overwritten; name another file")
     if grammar is not None and recordings is not None:
         raise UserError("--grammar and --recordings exclude each other; `prepare commands --others` mixes both later")
-    if use is not None and use not in USES:
-        raise UserError(f"--use is {' or '.join(USES)}, got {use!r}")
-    use = use or _choose("use", "--use files or --use microphone")
+    uses = _QUESTIONS["use"][1]
+    if use is not None and use not in uses:
+        raise UserError(f"--use is {' or '.join(uses)}, got {use!r}")
+    can_ask = sys.stdin.isatty() and not as_json
+    use = use or _choose("use", "--use files or --use microphone", can_ask=can_ask)
     if grammar is None and recordings is None:
-        if _choose("source", "--grammar FILE or --recordings FOLDER") == "grammar":
+        if _choose("source", "--grammar FILE or --recordings FOLDER", can_ask=can_ask) == "grammar":
             grammar = _ask("its file, or a name such as household")
         else:
             recordings = Path(_ask("the folder")).expanduser()
+    print_beginning(f"reading {recordings if grammar is None else grammar}")
+    from speechgru.config.starting import write_config
+
     prepare: list[str | Path]
     folder = data or Path("data") / config.stem
     if grammar is not None:
@@ -91,11 +97,15 @@ def init(
             _require_recordings(recordings)
         prepare = ["prepare", "folder", "--source", recordings, "--out", folder]
     write_config(config, use=use, data=folder, of_grammar=grammar is not None)
-    terminal.print(f"{config}: for {use}, from {'a grammar' if grammar is not None else 'recordings'}", soft_wrap=True)
+    following = prepare
     if (folder / "train.jsonl").is_file():
-        print_next("train", config, "--run", Path("runs") / config.stem)
-    else:
-        print_next(*prepare)
+        following = ["train", config, "--run", Path("runs") / config.stem]
+    if as_json:
+        answers = {"use": use, "grammar": grammar, "recordings": recordings and str(recordings), "data": str(folder)}
+        print_json({"config": str(config), **answers, "next": ["speechgru", *map(str, following)]})
+        return
+    terminal.print(f"{config}: for {use}, from {'a grammar' if grammar is not None else 'recordings'}", soft_wrap=True)
+    print_next(*following)
 
 
 def _require_grammar(grammar: str) -> None:
@@ -114,14 +124,14 @@ def _require_recordings(folder: Path) -> None:
         raise UserError(f"{folder}: holds neither recordings nor a train.jsonl; name the folder of your recordings")
 
 
-def _choose(name: str, options: str) -> str:
+def _choose(name: str, options: str, *, can_ask: bool) -> str:
     """The answer to one of the questions, by its name or its first letters.
 
     Raises:
         UserError: there is nobody to ask; names the options to give.
     """
     question, answers = _QUESTIONS[name]
-    if not sys.stdin.isatty():
+    if not can_ask:
         raise UserError(f"{question[0].lower()}{question[1:-1]}: give {options}")
     err.print(question)
     for answer, meaning in answers.items():
@@ -192,9 +202,9 @@ def config(
     if as_json:
         print_json([vars(each) for each in found])
         return
-    table = Table(whole_column("key"), "default", "values", "meaning", show_lines=True)
+    table = Table(number_column("key"), "default, values, meaning", show_lines=True)
     for each in found:
-        table.add_row(each.key, each.default, each.kind, each.meaning)
+        table.add_row(each.key, f"{each.default} ({each.kind})\n{each.meaning}")
     terminal.print(table)
     print_next("train", "CONFIG.yaml", "--run", "RUN", f"{found[0].key}=VALUE")
 
@@ -212,7 +222,7 @@ def _print_list(files: dict[str, str], sections: list[str], *, as_json: bool) ->
     if as_json:
         print_json({"files": files, "sections": sections})
         return
-    table = Table(whole_column("name"), "what it is for")
+    table = Table("name", "what it is for")
     for name, summary in files.items():
         table.add_row(name, summary)
     terminal.print(table)

@@ -14,12 +14,12 @@ from speechgru.cli.console import (
     app,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
     split,
     terminal,
-    whole_column,
 )
 from speechgru.cli.decoding import LanguageWeight, UnknownPenalty, WordBonus
 from speechgru.errors import UserError
@@ -41,7 +41,7 @@ def export(
         Path | None, typer.Option(help="Recordings to compare the forms on; else the run's dev set.")
     ] = None,
     max_wer_change: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of WER that a form may be above the trained model.")
+        float, typer.Option(min=0, max=100, help="Percentage points of WER that a form may be above the trained model.")
     ] = 0.5,
     audio_signature: Annotated[
         bool | None, typer.Option(help="SavedModel takes file bytes too; it then needs tensorflow-io wherever it runs.")
@@ -66,6 +66,7 @@ def export(
     Each form is compared with the trained model first; one whose texts differ is not written (code 2).
     Example: `speechgru export runs/first --out bundle --quantize dynamic,none`
     """
+    print_beginning(f"exporting {run} to {out}")
     from speechgru.decoding import DecodingSettings, LanguageWeights
     from speechgru.runs import RunFolder
 
@@ -104,8 +105,7 @@ def export(
     terminal.print(table)
     if metadata["micro"] is not None:
         card = import_module("speechgru.export.card")
-        form, source, *numbers = card.MICRO_HEADINGS
-        table = Table(form, whole_column(source), *numbers, title=f"{out / 'micro'}, for a microcontroller")
+        table = Table(*card.MICRO_HEADINGS, title=f"{out / 'micro'}, for a microcontroller")
         for row in card.micro_rows(metadata["micro"]):
             table.add_row(*row)
         terminal.print(table)
@@ -129,6 +129,7 @@ def inspect(
 
     Example: `speechgru inspect bundle`
     """
+    print_beginning(f"reading {bundle}")
     if golden:
         _inspect_golden(bundle, as_json=as_json)
         return
@@ -138,14 +139,14 @@ def inspect(
     if as_json:
         print_json(record)
         return
-    table = Table("fact", whole_column("value"), title=str(bundle))
+    table = Table("fact", "value", title=str(bundle))
     for name, value in _bundle_facts(record).items():
         table.add_row(name, value)
     terminal.print(table)
     if not record["models"]:
         return
     parity = {compared["form"]: compared for compared in record["parity"] or ()}
-    table = Table("form", whole_column("file"), "kB", "operators", "tensors", "weights", *(["WER"] if parity else []))
+    table = Table("form", "file", "kB", "operators", "tensors", "weights", *(["WER"] if parity else []))
     for model in record["models"]:
         foreign = f" ({len(model['foreign_operators'])} not LiteRT's)" if model["foreign_operators"] else ""
         wer = parity.get(f"TFLite {model['form']}", {}).get("wer")
@@ -166,7 +167,7 @@ def inspect(
             style="yellow",
             soft_wrap=True,
         )
-    table = Table("form", whole_column("signature"), "", whole_column("name"), "shape", "type")
+    table = Table("form", "signature", "", "name", "shape", "type")
     for model in record["models"]:
         for signature in model["signatures"]:
             for way, tensors in (("takes", signature["inputs"]), ("gives", signature["outputs"])):
@@ -186,7 +187,7 @@ def _inspect_golden(bundle: Path, *, as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(result) | {"passed": result.passed} for result in results])
     else:
-        table = Table("form", "case", "", "off by", "allowed", whole_column("text"), "", title=str(bundle))
+        table = Table("form", "case", "", "off by", "allowed", "text", "", title=str(bundle))
         for result in results:
             text = result.text
             if text != result.expected_text:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table  # noqa: F401  (commands draw tables)
+from rich.table import Column
+from rich.table import Table as RichTable
 from typer.core import TyperGroup
 
 from speechgru import __version__
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _ORDER = (
     *("init", "config", "doctor", "prepare", "check", "grammar", "language", "listen", "shard", "train", "report"),
     *("evaluate", "tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe"),
-    *("align", "segment", "serve", "web"),
+    *("spot", "align", "segment", "serve", "web"),
 )
 
 
@@ -74,6 +75,13 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Any:
         return super().render_str(visible(text), **options)
+
+
+class Table(RichTable):
+    """A table whose words are never cut, however narrow the terminal or the log is: they continue in the next line."""
+
+    def add_column(self, *arguments: Any, **options: Any) -> None:
+        super().add_column(*arguments, **({"overflow": "fold"} | options))
 
 
 terminal = Terminal(markup=False, emoji=False)
@@ -215,6 +223,24 @@ def _announced(package: str, line: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(announcing)
+
+
+def print_beginning(line: str) -> None:
+    """Prints a command's first line on standard error: what it begins with, before what takes long to import or read.
+
+    A program that asked for JSON gets nothing.
+    """
+    if not _is_for_program:
+        err.print(visible(_shortened(line), in_a_line=True), markup=False, highlight=False, soft_wrap=True)
+
+
+def first_of(names: Sequence[str | Path]) -> str:
+    """The first of several files, and how many more there are.
+
+    >>> first_of(["a.wav"]), first_of(["a.wav", "b.wav", "c.wav"])
+    ('a.wav', 'a.wav and 2 more')
+    """
+    return f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}" if names else "nothing"
 
 
 def print_next(*words: str | Path, program: str = "speechgru") -> None:
@@ -366,13 +392,14 @@ def split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def whole_column(header: str) -> Column:
-    """A column whose long words, such as paths, continue in the next line and are not cut."""
-    return Column(header, overflow="fold")
+def near(path: str | Path) -> Path:
+    """A path as a person would write it: from the current folder on, where it lies below."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def number_column(header: str) -> Column:
-    """A column of numbers, which are never cut or broken, however narrow the terminal is."""
+    """A column of numbers or keys, which are never cut or broken, however narrow the terminal is."""
     return Column(header, no_wrap=True, overflow="ignore")
 
 

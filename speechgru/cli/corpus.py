@@ -15,13 +15,15 @@ from speechgru.cli.console import (
     JsonFlag,
     Table,
     app,
+    first_of,
     import_module,
+    near,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
     terminal,
-    whole_column,
 )
 from speechgru.errors import CorpusError, UserError
 from speechgru.files import require_own_folder
@@ -95,6 +97,7 @@ def prepare(
     `speechgru prepare fsdd joined=5 --out data/fsdd` and
     `speechgru prepare commands --grammar my.yaml --engines espeak=3,flite=1 --out data/mine`
     """
+    print_beginning(f"preparing {corpus} into {out}")
     from speechgru.corpora import find_corpus
     from speechgru.corpora import prepare as verb
 
@@ -108,14 +111,14 @@ def prepare(
     if as_json:
         print_json({split: {"manifest": str(path), **_sizes(read_manifest(path))} for split, path in manifests.items()})
         return
-    table = Table(whole_column("manifest"), "utterances", "minutes", title=f"{corpus} in {out}")
+    table = Table("manifest", "utterances", "minutes", title=f"{corpus} in {out}")
     for path in manifests.values():
         lines = read_manifest(path)
-        table.add_row(str(path), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
+        table.add_row(str(near(path)), f"{len(lines):,}", f"{sum(line.duration for line in lines) / 60:.1f}")
     terminal.print(table)
     _print_notes(corpus, out)
     _print_voices(out)
-    print_next("check", *manifests.values())
+    print_next("check", *map(near, manifests.values()))
 
 
 def _sizes(lines: Sequence[Any]) -> dict[str, Any]:
@@ -199,8 +202,9 @@ def check(
     """Read every recording and transcript once and report what is wrong with which line.
 
     Ends with code 1 when something is wrong or suspect. Example:
-    `speechgru check data/mine/train.jsonl data/mine/test.jsonl --out clean --report doctor`
+    `speechgru check data/mine/train.jsonl data/mine/test.jsonl --out clean --report build/check`
     """
+    print_beginning(f"reading {first_of(manifests)}")
     from speechgru.config.load import load_config
     from speechgru.utterances.check import check as verb
     from speechgru.utterances.manifest import MEASUREMENTS_NAME
@@ -258,7 +262,7 @@ def _print_accusations(accusations: list[Any], *, title: str, most: int = 5) -> 
     """The first few of each reason; of the others, which are like them, the number and the lines."""
     if not accusations:
         return
-    table = Table("line", "reason", whole_column("what is wrong"), title=title, show_lines=True)
+    table = Table("line", "reason", "what is wrong", title=title, show_lines=True)
     by_reason: dict[str, list[Any]] = {}
     for accusation in accusations:
         by_reason.setdefault(accusation.reason, []).append(accusation)
@@ -337,6 +341,7 @@ def shard(
         _verify_shards(verify, as_json=as_json)
         return
     if merge is not None:
+        print_beginning(f"reading {merge}")
         verb = needs_training_packages(lambda: import_module("speechgru.shards.merge").merge)
         with show_progress(quiet=as_json) as progress:
             summary = verb(merge, progress=progress)
@@ -344,6 +349,7 @@ def shard(
         return
     if not manifests or out is None:
         raise UserError("packing needs manifests and --out; `speechgru shard --help` shows an example")
+    print_beginning(f"reading {first_of(manifests)}")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
     from speechgru.utterances import read_manifest
@@ -398,6 +404,7 @@ def _verify_shards(folder: str, *, as_json: bool) -> None:
     Raises:
         CorpusError: the folder holds no finished shards, or one is damaged.
     """
+    print_beginning(f"reading {folder}")
     module = needs_training_packages(lambda: import_module("speechgru.shards.folder"))
     with show_progress(quiet=as_json) as progress:
         damages = module.verify(folder, progress=progress)
@@ -430,6 +437,7 @@ def listen(
 
     Example: `speechgru listen data/mine/train.jsonl --config my.yaml --out build/listen`
     """
+    print_beginning(f"reading {manifest}")
     from speechgru.config.load import load_config
     from speechgru.config.sections import RunConfig
     from speechgru.utterances import read_manifest

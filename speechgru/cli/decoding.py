@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from speechgru.cli.console import Table, whole_column
+from speechgru.cli.console import Table
 
 BeamWidth = Annotated[
     int | None,
@@ -102,8 +102,8 @@ def rejection_table(rejection: dict[str, Any]) -> Table:
     number, wrong = rejection["num_commands"], rejection["num_wrong"]
     left_out = rejection.get("num_commands_left_out", 0)
     table = Table(
-        whole_column("threshold for"),
-        whole_column("margin"),
+        "threshold for",
+        "margin",
         "false accepts an hour",
         "misses",
         title=f"{number:,} {'command' if number == 1 else 'commands'}, {wrong:,} recognised wrongly, against "

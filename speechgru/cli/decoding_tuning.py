@@ -8,6 +8,7 @@ from speechgru.cli.console import (
     Table,
     needs_training_packages,
     number_column,
+    print_beginning,
     print_json,
     print_next,
     print_notes,
@@ -35,6 +36,7 @@ def tune_the_beam(
     as_json: bool,
 ) -> None:
     """Chooses the numbers of a beam on a dev set, and writes them."""
+    print_beginning(f"scoring {recogniser} on {manifest}")
     from speechgru.decoding import options_from_lists
     from speechgru.decoding.options import USUAL_BEAM_WIDTH
     from speechgru.files import write_json

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from speechgru.cli.console import JsonFlag, Table, app, print_json, print_next, terminal, whole_column
+from speechgru.cli.console import JsonFlag, Table, app, print_beginning, print_json, print_next, terminal
 
 
 @app.command()
@@ -22,6 +22,7 @@ def doctor(
     is merely not installed is not.
     Example: `speechgru doctor --json`
     """
+    print_beginning("looking at this machine")
     from speechgru.doctor import examine
 
     record = examine(load_tensorflow=tensorflow)
@@ -35,13 +36,13 @@ def doctor(
 
 
 def _print_record(record: dict[str, Any]) -> None:
-    table = Table("this machine", whole_column(""))
+    table = Table("this machine", "")
     for name, value in _facts(record).items():
         table.add_row(name, value)
     terminal.print(table)
     packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
-    terminal.print(f"packages: {packages}", highlight=False)
-    table = Table("for", "here", whole_column("how to get it"))
+    terminal.print(f"packages: {packages}", highlight=False, soft_wrap=True)
+    table = Table("for", "here", "how to get it")
     for extra in record["extras"].values():
         missing = extra["missing"]
         how = f"{extra['get']} (missing: {', '.join(missing)})" if missing else ""

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from speechgru.cli.console import Commands, JsonFlag, Table, app, print_json, print_next, terminal, whole_column
+from speechgru.cli.console import (
+    Commands,
+    JsonFlag,
+    Table,
+    app,
+    print_beginning,
+    print_json,
+    print_next,
+    terminal,
+)
 
 group = typer.Typer(cls=Commands, help="Look at grammars of sentence templates.", no_args_is_help=True)
 app.add_typer(group, name="grammar")
@@ -28,6 +37,7 @@ def check(
 
     Example: `speechgru grammar check my.yaml`
     """
+    print_beginning(f"reading {grammar}")
     from speechgru.grammar import Grammar, describe_grammar, describe_slots
     from speechgru.grammar.check import check_grammar
 
@@ -44,7 +54,7 @@ def check(
         table.add_row(intent["name"], number, "\n".join(intent["samples"]))
     terminal.print(table)
     if record["ambiguous"]:
-        table = Table(whole_column("ambiguous"), "read as", "not as")
+        table = Table("ambiguous", "read as", "not as")
         for each in record["ambiguous"]:
             readings = (f"{each[key]['intent']}: {describe_slots(each[key]['slots'])}" for key in ("used", "other"))
             table.add_row(each["text"], *readings)

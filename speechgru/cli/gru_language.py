@@ -10,8 +10,10 @@ import typer
 
 from speechgru.cli.console import (
     JsonFlag,
+    first_of,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
@@ -48,6 +50,8 @@ def train_gru(
     It ends with RUN/model.gru, a file of some hundred kB, which `transcribe`, `evaluate` and `export` take.
     Example: `speechgru language train-gru texts.txt --recogniser bundle --run runs/language`
     """
+    files = [text for text in texts if not _OVERRIDE.fullmatch(text)]
+    print_beginning(f"reading {first_of(files)}")
     from speechgru.config.language import language_config
     from speechgru.files import require_own_folder
     from speechgru.language.gru import require_form
@@ -56,7 +60,6 @@ def train_gru(
 
     require_own_folder(run, kind="language model's run")
     require_form(form)
-    files = [text for text in texts if not _OVERRIDE.fullmatch(text)]
     overrides = [text for text in texts if _OVERRIDE.fullmatch(text)]
     config = language_config(overrides, train=files, dev=dev or [])
     vocabulary, rules = labels_of(recogniser)

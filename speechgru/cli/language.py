@@ -13,13 +13,14 @@ from speechgru.cli.console import (
     JsonFlag,
     Table,
     app,
+    first_of,
+    print_beginning,
     print_json,
     print_next,
     print_notes,
     show_progress,
     split,
     terminal,
-    whole_column,
 )
 from speechgru.errors import UserError
 from speechgru.visible import counted
@@ -59,6 +60,7 @@ def train(
 
     Example: `speechgru language train sentences.txt --rules bundle --out lm.ngram`
     """
+    print_beginning(f"reading {first_of(texts)}")
     from speechgru.files import require_unread
     from speechgru.language.files import require_form, write_language_model
     from speechgru.language.kneser_ney import train as verb
@@ -108,6 +110,7 @@ def convert(
 
     Example: `speechgru language convert 3-gram.arpa.gz lm.ngram`
     """
+    print_beginning(f"reading {model}")
     from speechgru.files import require_unread
     from speechgru.language import read_language_model
     from speechgru.language.files import require_form, write_language_model
@@ -144,6 +147,7 @@ def show(
 
     Example: `speechgru language show lm.ngram --text dev.txt`
     """
+    print_beginning(f"reading {model}")
     from speechgru.language import read_language_model
     from speechgru.language.texts import TextFiles
 
@@ -198,7 +202,7 @@ def _describe(model: Any, path: Path) -> dict[str, Any]:
 
 
 def _print_model(record: dict[str, Any]) -> None:
-    table = Table("fact", whole_column("value"), title=record["file"])
+    table = Table("fact", "value", title=record["file"])
     table.add_row("model", record["description"])
     table.add_row("size", f"{record['size_bytes'] / 1000:,.0f} kB")
     if record["ngrams"] is not None:

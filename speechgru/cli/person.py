@@ -15,12 +15,14 @@ from speechgru.cli.console import (
     ask,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
     terminal,
 )
 from speechgru.errors import UserError
+from speechgru.visible import counted
 
 
 @app.command()
@@ -47,9 +49,6 @@ def record(
     Example: `speechgru record --grammar my.yaml --out me`
     """
     from speechgru.files import require_own_folder
-    from speechgru.grammar import Grammar
-    from speechgru.recording import SoundDeviceMicrophone
-    from speechgru.recording import record as verb
 
     require_own_folder(out, kind="the recordings")
     stored = out / "grammar.json"
@@ -58,6 +57,11 @@ def record(
     chosen = int(device) if device is not None and device.isdecimal() else device
     if as_json and source is None:
         raise UserError("--json goes with --from: at a microphone somebody reads what is printed")
+    print_beginning(f"reading {grammar or stored}")
+    from speechgru.grammar import Grammar
+    from speechgru.recording import SoundDeviceMicrophone
+    from speechgru.recording import record as verb
+
     with show_progress(quiet=source is None or as_json) as progress:
         sitting = verb(
             Grammar.load(grammar or stored),
@@ -125,6 +129,7 @@ def adapt(
     Cross-validation on the recordings chooses how long to train. Ends with code 1 where the adapted run is not better.
     Example: `speechgru adapt runs/first --recordings me --run runs/me`
     """
+    print_beginning(f"adapting {start} to {recordings}")
     from speechgru.files import require_own_folder
     from speechgru.runs import RunFolder
 
@@ -181,17 +186,20 @@ def _adaptation_record(result: Any) -> dict[str, Any]:
 def _print_adaptation(result: Any) -> None:
     for message in result.left_out:
         terminal.print(f"left out: {message}", style="yellow", soft_wrap=True)
-    table = Table("WER", "before", "95 % interval", "after", "95 % interval", "change, points", title=str(result.run))
+    table = Table("", "WER", "95 % interval", title=str(result.run))
     for name, comparison in (("the person, held out", result.person), ("the general set", result.general)):
-        row = [name]
-        for side in (comparison["before"], comparison["after"]):
-            row += [f"{side['wer']:.2%}", "{:.2%} to {:.2%}".format(*side["wer_interval"])] if side else ["–", "–"]
+        for when in ("before", "after"):
+            side = comparison[when]
+            row = [f"{side['wer']:.2%}", "{:.2%} to {:.2%}".format(*side["wer_interval"])] if side else ["–", "–"]
+            table.add_row(f"{name}: {when}", *row)
         change = comparison["change_interval"]
-        row.append("{:+.2f} to {:+.2f}".format(*(100 * end for end in change)) if change else "–")
-        table.add_row(*row)
+        row = ["", "{:+.2f} to {:+.2f} points".format(*(100 * end for end in change)) if change else "–"]
+        table.add_row("change", *row, end_section=True)
     terminal.print(table)
     if result.is_better:
-        terminal.print(f"better, after {result.steps} steps; {result.run} is ready to export", soft_wrap=True)
+        terminal.print(
+            f"better, after {counted(result.steps, 'step')}; {result.run} is ready to export", soft_wrap=True
+        )
         for note in result.notes:
             terminal.print(note, soft_wrap=True)
     else:

@@ -12,8 +12,10 @@ from speechgru.cli.console import (
     Commands,
     JsonFlag,
     app,
+    first_of,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
@@ -72,6 +74,7 @@ def calibrate(
     A run's exports have it too. A threshold is for the decoding that it was chosen with: give the same options.
     Example: `speechgru calibrate bundle --dev dev.jsonl --negatives noise.jsonl --grammar --misses 3`
     """
+    print_beginning(f"scoring {run_or_bundle} on {dev}")
     from speechgru.decoding import options_from_lists
 
     decoding = options_from_lists(
@@ -143,11 +146,11 @@ def add_negatives(
     Give it to `evaluate` and `calibrate` as negatives, and to training: as data.negatives, or as one of data.train.
     Example: `speechgru negatives add tv.wav door.wav --to data/negatives.jsonl`
     """
+    print_beginning(f"reading {first_of(recordings)}")
     from speechgru.files import require_file_place
     from speechgru.utterances.negatives import add_negatives as verb
 
     require_file_place(to)
-
     done = verb(recordings, to)
     if as_json:
         print_json({**dataclasses.asdict(done), "manifest": str(done.manifest)})

@@ -13,11 +13,11 @@ from speechgru.cli.console import (
     app,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_json,
     print_next,
     show_progress,
     terminal,
-    whole_column,
 )
 from speechgru.cli.decoding import (
     BeamWidth,
@@ -93,6 +93,7 @@ def evaluate(
     A command is missed when it is not accepted or recognised wrongly.
     Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl --slice speaker --report errors.html`
     """
+    print_beginning(f"scoring {run_or_bundle} on {manifest}")
     from speechgru.decoding import options_from_lists
 
     if report is not None:
@@ -177,7 +178,7 @@ def evaluate(
         terminal.print(table)
     bad = sorted((u for u in record["utterances"] if u["word_errors"]), key=lambda u: -u["word_errors"])[:worst]
     if bad:
-        table = Table(whole_column("utterance"), "reference", "hypothesis", "errors", title="the worst")
+        table = Table("utterance", "reference", "hypothesis", "errors", title="the worst")
         for utterance in bad:
             table.add_row(
                 utterance["utterance_id"],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from speechgru.cli.console import app, err
+from speechgru.cli.console import JsonFlag, app, err, print_beginning, print_json
 from speechgru.cli.decoding import (
     BeamWidth,
     GrammarFile,
@@ -81,13 +82,16 @@ def serve(
     max_megabytes: Annotated[float, typer.Option(help="Megabytes of a recording.")] = 64,
     idle_seconds: Annotated[float, typer.Option(help="Disconnect a client that is silent for so long.")] = 30,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+    as_json: JsonFlag = False,
 ) -> None:
     """Serve a bundle to a house: Home Assistant (Wyoming), HTTP and WebSocket (extra `serve`).
 
     POST /transcribe takes a recording, the WebSocket /stream samples as they come. Beyond this machine, HTTP needs a
-    token: --token-file, or the environment's SPEECHGRU_TOKEN. Ctrl-C ends it with 130, SIGTERM with 143.
+    token: --token-file, or the environment's SPEECHGRU_TOKEN. Ctrl-C ends it with 130, SIGTERM with 143. With --json
+    it prints where it listens once it does.
     Example: `speechgru serve bundle --wyoming 127.0.0.1:10300 --http 127.0.0.1:8080`
     """
+    print_beginning(f"loading {bundle}")
     from speechgru.decoding import EndpointRule, options_from_lists
     from speechgru.network import certificate_and_key
     from speechgru.serve import Limits, read_token
@@ -114,8 +118,15 @@ def serve(
         scorers=scorer or (),
         threshold=threshold,
     )
+
+    def started(addresses: dict[str, str]) -> None:
+        if as_json:
+            print_json({"bundle": str(bundle), "addresses": addresses})
+            sys.stdout.flush()  # a program waits for it, and the command goes on
+
     verb(
         bundle,
+        started=started,
         listener=lambda line: err.print(escape(line), soft_wrap=True, highlight=False),
         wyoming=wyoming,
         http=http,

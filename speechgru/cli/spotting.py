@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from speechgru.cli.console import JsonFlag, app, err, print_error, print_json, print_next, terminal
+from speechgru.cli.console import JsonFlag, app, err, print_beginning, print_error, print_json, print_next, terminal
 from speechgru.errors import AudioError, UserError
 
 
@@ -35,9 +35,6 @@ def spot(
     microphone (extra `microphone`) each is a line, with --json a JSON object a line.
     Example: `speechgru spot build/keywords/bundle radio.flac --keyword computer=4`
     """
-    from speechgru.runtime import Recognizer
-    from speechgru.runtime.transcription import files_of
-
     if microphone == bool(audio):
         raise UserError(
             "recordings and --microphone exclude each other"
@@ -46,6 +43,10 @@ def spot(
         )
     if device is not None and not microphone:
         raise UserError("--device belongs to --microphone; add it")
+    print_beginning(f"loading {bundle}")
+    from speechgru.runtime import Recognizer
+    from speechgru.runtime.transcription import files_of
+
     recognizer = Recognizer(bundle, form=form)
     wanted = _wanted(recognizer, keyword)
     recognizer.keyword_stream(keywords=wanted)  # a mistake shows before the first sound
@@ -55,11 +56,14 @@ def spot(
         return
     records, failed = [], []
     for path in files_of(audio or []):
+        before = len(records)
         try:
             for found in _from_file(recognizer, wanted, path):
                 records.append({"audio_filepath": str(path), **found})
                 if not as_json:
                     _print(records[-1], as_json=False)
+            if len(records) == before and not as_json:
+                err.print(escape(f"{path}: none of the keywords"), highlight=False, soft_wrap=True)
         except AudioError as error:
             failed.append(error)
     if as_json:

@@ -15,7 +15,9 @@ from speechgru.cli.console import (
     JsonFlag,
     app,
     import_module,
+    near,
     needs_training_packages,
+    print_beginning,
     print_error,
     print_json,
     print_next,
@@ -40,7 +42,10 @@ from speechgru.visible import counted
 
 @app.command(context_settings={"ignore_unknown_options": False})
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML file; configs/base.yaml explains every key.")],
+    config: Annotated[
+        Path,
+        typer.Argument(help="A YAML file, or the name of one of the package's; `speechgru config` lists and explains."),
+    ],
     run: Annotated[Path, typer.Option(help="The run folder; a run that is there is resumed.")],
     overrides: Annotated[
         list[str] | None,
@@ -52,6 +57,7 @@ def train(
 
     Example: `speechgru train configs/quickstart.yaml --run runs/first train.max_steps=500`
     """
+    print_beginning(f"reading {config}")
     from speechgru.config.beginning import require_beginning
     from speechgru.config.corpus_files import require_files
     from speechgru.config.load import load_config
@@ -118,7 +124,7 @@ def _test_beside(dev: str | None) -> Path:
     test = Path("TEST.jsonl") if dev is None else Path(dev).with_name("test.jsonl")
     if not test.is_file():
         return Path("TEST.jsonl")
-    return test.relative_to(Path.cwd()) if test.is_relative_to(Path.cwd()) else test
+    return near(test)
 
 
 #: What a trial's time goes into.
@@ -192,6 +198,7 @@ def tune(
         raise UserError(
             "name a sweep file and its folder (--run), or with --decoding a run or bundle and the dev set (--manifest)"
         )
+    print_beginning(f"reading {sweep}")
     from speechgru.files import require_own_folder
     from speechgru.network import certificate_and_key
     from speechgru.tune.sweep_file import load_sweep
@@ -252,6 +259,8 @@ def tune(
     terminal.print(f"{result.folder / 'report' / 'sweep.html'} shows it all", soft_wrap=True)
     if best is not None and best["wer"] < 1:
         print_next("train", result.best, "--run", Path("runs") / result.folder.name)
+    elif counts["completed"]:
+        print_next("tune", sweep, "--run", "LONGER", "train.max_steps=STEPS")
     if not counts["completed"]:
         reason, count = _commonest_reason(result.trials)
         print_error(f"no trial succeeded; {count} of {len(result.trials)}: {reason}")
@@ -275,20 +284,29 @@ def join(
     tls_certificate: Annotated[
         Path | None, typer.Option(help="File of the chief's certificate (PEM), where it has one.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Work for a sweep that another machine leads, until it ends.
 
     It shows the sweep's token, which may also be in the environment's SPEECHGRU_TOKEN.
     Example: `speechgru join sweeps/first --chief 192.168.1.10:7777 --workers 2`
     """
+    print_beginning(f"joining the sweep of {chief}")
     verb = needs_training_packages(lambda: import_module("speechgru.tune.chief").join)
-    with show_progress() as progress:
+    with show_progress(quiet=as_json) as progress:
         replaced = verb(
             run, chief, workers=workers, token_file=token_file, certificate=tls_certificate, progress=progress
         )
+    best = run / "best.yaml"
+    if as_json:
+        print_json({"run": str(run), "replaced": replaced, "best": str(best) if best.is_file() else None})
+        return
     died = f"; {counted(replaced, 'worker')} died and got a successor" if replaced else ""
     terminal.print(f"{run}: the sweep has ended{died}")
-    print_next("train", run / "best.yaml", "--run", Path("runs") / run.name)
+    if best.is_file():
+        print_next("train", best, "--run", Path("runs") / run.name)
+    else:
+        print_next("tune", "SWEEP.yaml", "--run", run)
 
 
 @app.command()
@@ -301,6 +319,7 @@ def report(
 
     Example: `speechgru report runs/first --out training.html`
     """
+    print_beginning(f"reading {run}")
     from speechgru.runs import RunFolder
 
     # Before TensorFlow is loaded, which takes seconds.

@@ -17,14 +17,15 @@ from speechgru.cli.console import (
     Table,
     app,
     err,
+    first_of,
     import_module,
     needs_training_packages,
+    print_beginning,
     print_error,
     print_json,
     print_next,
     show_progress,
     terminal,
-    whole_column,
 )
 from speechgru.cli.decoding import (
     BeamWidth,
@@ -59,7 +60,7 @@ def _list_microphones(asked: bool) -> None:
         return
     from speechgru.recording import list_microphones
 
-    table = Table("--device", whole_column("name"), "channels", "Hz")
+    table = Table("--device", "name", "channels", "Hz")
     for record in list_microphones():
         number = f"{record['number']}{' (default)' if record['is_default'] else ''}"
         table.add_row(number, record["name"], str(record["num_channels"]), f"{record['sample_rate']:,}")
@@ -133,10 +134,6 @@ def transcribe(
     With --format or --out subtitles and other words with times: `speechgru transcribe bundle talk.mp3 --out talk.srt`.
     Example: `speechgru transcribe bundle hello.wav --hotword kitchen --json`
     """
-    from speechgru.decoding import EndpointRule, options_from_lists
-    from speechgru.runtime.transcription import files_of
-    from speechgru.runtime.transcription import transcribe as verb
-
     if microphone == bool(audio):
         raise UserError(
             "recordings and --microphone exclude each other"
@@ -157,6 +154,11 @@ def transcribe(
         )
     if n_best > 1 and not as_json:
         raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
+    print_beginning(f"loading {bundle}")
+    from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.runtime.transcription import files_of
+    from speechgru.runtime.transcription import transcribe as verb
+
     decoding = options_from_lists(
         beam_width=beam_width,
         n_best=n_best,
@@ -270,10 +272,7 @@ def _notes_of(records: list[dict[str, Any]]) -> list[str]:
     for record in records:
         for note in record["notes"]:
             named.setdefault(note, []).append(record["audio_filepath"])
-    return [
-        f"{paths[0]}{f' and {len(paths) - 1:,} more' if len(paths) > 1 else ''}: {note}"
-        for note, paths in named.items()
-    ]
+    return [f"{first_of(paths)}: {note}" for note, paths in named.items()]
 
 
 def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -> None:
@@ -283,7 +282,7 @@ def _print_table(records: list[dict[str, Any]], *, decoding: Any, words: bool) -
     meanings = ["intent", "slots"] if decoding.grammar else []
     judgement = ["accepted"] if is_judged else []
     columns = [*meanings, "confidence", *judgement, *(["from", "to"] if words else [])]
-    table = Table(whole_column("recording"), "text", *columns)
+    table = Table("recording", "text", *columns)
     for record in records:
         meaning = [record["intent"] or "–", describe_slots(record["slots"])] if meanings else []
         accepted = [{True: "yes", False: "no", None: ""}[record["accepted"]]] if is_judged else []

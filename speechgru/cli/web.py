@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechgru.cli.console import JsonFlag, app, print_json, print_next, terminal
+from speechgru.cli.console import JsonFlag, app, print_beginning, print_json, print_next, terminal
 from speechgru.files import require_own_folder
 
 
@@ -33,6 +33,7 @@ def web(
     browsers give a page the microphone over https or from localhost.
     Example: `speechgru web bundle --out site`, then `python -m http.server --directory site`
     """
+    print_beginning(f"reading {bundle}")
     from speechgru.web import write_site as verb
 
     require_own_folder(out, kind="site")

@@ -131,6 +131,7 @@ def serve(
     bundle: str | os.PathLike[str],
     *,
     listener: Callable[[str], None] = lambda line: None,
+    started: Callable[[dict[str, str]], None] = lambda addresses: None,
     **options: Any,
 ) -> None:
     """Serves a bundle until Ctrl-C or SIGTERM; a second signal ends at once.
@@ -138,6 +139,7 @@ def serve(
     Args:
         bundle: the folder that `speechgru export` wrote, or one `.tflite` file of it.
         listener: called with lines for a person: where it listens, and what to know of it.
+        started: called once it listens, with what clients connect to, by protocol: `http://127.0.0.1:8080`.
         **options: as `Server` has them.
 
     Raises:
@@ -145,13 +147,15 @@ def serve(
         Interrupted: a signal has ended it, with its exit status.
     """
     server = Server(bundle, **options)
-    received = asyncio.run(_until_a_signal(server, listener))
+    received = asyncio.run(_until_a_signal(server, listener, started))
     counts = server.service.counts
     done = [f"{counts[name]:,} {name}" for name in ("utterances", "recordings", "intents", "refused") if counts[name]]
     raise Interrupted(f"stopped; {', '.join(done) or 'nobody came'}", code=exit_code(received))
 
 
-async def _until_a_signal(server: Server, listener: Callable[[str], None]) -> int:
+async def _until_a_signal(
+    server: Server, listener: Callable[[str], None], started: Callable[[dict[str, str]], None]
+) -> int:
     """Serves until a signal comes; gives its number."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
@@ -168,12 +172,15 @@ async def _until_a_signal(server: Server, listener: Callable[[str], None]) -> in
             except NotImplementedError:  # Windows: Ctrl-C ends the loop by itself
                 signal.signal(number, lambda received, frame: loop.call_soon_threadsafe(end, received))
     await server.start()
-    for name, address in server.addresses.items():
-        listener(
-            {"wyoming": f"Wyoming on {address}", "http": f"HTTP and WebSocket on {server.scheme}://{address}"}[name]
-        )
+    addresses = {
+        name: f"{server.scheme}://{address}" if name == "http" else str(address)
+        for name, address in server.addresses.items()
+    }
+    for name, shown in addresses.items():
+        listener(f"{'HTTP and WebSocket' if name == 'http' else 'Wyoming'} on {shown}")
     if server.service.language is None and "wyoming" in server.addresses:
         listener("the bundle does not state its language, so Home Assistant offers it for none; give --language en")
+    started(addresses)
     try:
         return await ended
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -72,4 +73,4 @@ def last_line(log: Path) -> str:
     whole, newline, _ = text.rpartition("\n")
     lines = [line.strip() for line in whole.splitlines()] if newline else []
     ours = (line for line in reversed(lines) if line and not _OF_A_LIBRARY.match(line))
-    return visible(next(ours, ""))[:_MOST_CHARACTERS]
+    return textwrap.shorten(visible(next(ours, "")), _MOST_CHARACTERS, placeholder=" ...")
