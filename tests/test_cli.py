@@ -907,6 +907,21 @@ def test_a_stage_that_begins_again_has_its_own_pace():
     assert [pace.seconds_left(done, 10, now=now) for done, now in ((0, 100.0), (5, 110.0))] == [None, 10.0]
 
 
+@pytest.mark.parametrize("width", [100, 60, 47, 30])
+def test_no_word_of_a_table_is_cut_or_broken(width):
+    table = cli.Table("recording", "text", "confidence", "real-time factor")
+    short, long = "turn on the light in the kitchen", "Donaudampfschifffahrtsgesellschaft"
+    table.add_row("a/folder/with/a/long/name/0.wav", short, "0.98", "0.0016")
+    table.add_row("b.wav", long, "0.50", "")
+    with (terminal := Console(width=width, file=io.StringIO())).capture() as capture:
+        terminal.print(table)
+    shown = capture.get()
+    assert max(map(len, shown.split("\n"))) <= width and "…" not in shown
+    assert {*short.split(), "confidence", "factor", "0.98", "0.50", "0.0016"} <= set(shown.split())
+    assert shown.count("f") == (8 if width > 60 else 9), "all of the long ones too"
+    assert ("┏" in shown) == (width > 60), "a row's headings above each other"
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_bar_keeps_its_columns_however_long_its_note_is(width):
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)

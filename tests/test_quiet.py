@@ -110,3 +110,21 @@ def test_a_backend_of_keras_that_is_loaded_already_counts(monkeypatch, tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     require_tensorflow()
+
+
+def test_notices_of_compiled_code_are_left_out_and_python_is_shown_at_once(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from speechgru.process.notices import without_notices\n"
+        "with without_notices(rb'INFO: |I0'):\n"
+        "    os.write(2, b'INFO: a delegate\\nI0000 a device\\nan error\\n')\n"
+        "    print('progress', file=sys.stderr)\n"
+        "    with without_notices(rb'W0'): os.write(2, b'W0000 a pass\\nINFO: inside\\n')\n"
+        "print('after', file=sys.stderr)\n"
+        "with without_notices(rb'INFO'):\n"
+        "    print('stopped', file=sys.stderr)\n"
+        "    os._exit(0)\n"
+    )
+    assert run(code) == ("", "progress\nan error\nafter\nstopped\n")
+    everything = run(code, TF_CPP_MIN_LOG_LEVEL="0")[1].splitlines()
+    assert {"INFO: a delegate", "I0000 a device", "W0000 a pass", "INFO: inside"} < set(everything)

@@ -137,6 +137,7 @@ def test_the_shell_completes_commands_and_names():
 
     assert complete("speechgru tr", place=1) == ["train", "transcribe"]
     assert complete("speechgru config model.un", place=2) == ["model.units"]
+    assert complete("speechgru prepare libri", place=2) == ["librispeech"]
 
 
 @pytest.fixture

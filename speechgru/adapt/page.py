@@ -12,6 +12,7 @@ from speechgru.report.frame import PANEL_HEIGHT, PANEL_WIDTH, Frame
 from speechgru.report.page import Record, write_page
 from speechgru.report.shapes import polyline, shape, upright
 from speechgru.scoring.sections import evaluation_table, worst
+from speechgru.visible import counted
 
 _FOOTER = (
     "Error rates are all errors over all reference words of a set. Every recording of the person was recognised by a "
@@ -105,9 +106,9 @@ def _length_lead(record: Record) -> str:
     return (
         f"Each of {len(folds)} folds of the recordings was held out from one training and recognised by it at every "
         "length. Of the lengths that the general set allows (of all, where it allows none) "
-        f"{html.count(record['steps'])} steps make the fewest errors, and of equals are surest of the right texts. The "
-        "error after adaptation is not that minimum: for each fold it is read at the length that the others chose "
-        f"({', '.join(map(str, folds))})."
+        f"the one of {counted(record['steps'], 'step')} makes the fewest errors, and of equals is surest of the right "
+        "texts. The error after adaptation is not that minimum: for each fold it is read at the length that the others "
+        f"chose ({', '.join(map(str, folds))})."
     )
 
 

@@ -17,11 +17,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column
-from rich.table import Table as RichTable
 from typer.core import TyperGroup
 
 from speechgru import __version__
 from speechgru.cli.output import OutputLost, standard_streams
+from speechgru.cli.tables import Table  # noqa: F401  (commands draw tables)
 from speechgru.errors import Interrupted, UserError
 from speechgru.files import is_writing
 from speechgru.process.signals import Ending, ending_signals, exit_code
@@ -75,13 +75,6 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Any:
         return super().render_str(visible(text), **options)
-
-
-class Table(RichTable):
-    """A table whose words are never cut, however narrow the terminal or the log is: they continue in the next line."""
-
-    def add_column(self, *arguments: Any, **options: Any) -> None:
-        super().add_column(*arguments, **({"overflow": "fold"} | options))
 
 
 terminal = Terminal(markup=False, emoji=False)

@@ -79,9 +79,21 @@ def _print_options(corpus: Corpus) -> None:
             terminal.print(f"engine {engine.name}: {engine.summary} (licence: {engine.licence})", highlight=False)
 
 
+def _complete_corpora(incomplete: str) -> list[str]:
+    """What `prepare` may be asked for, for the shell."""
+    from speechgru.corpora import CORPORA
+
+    return [name for name in CORPORA if name.startswith(incomplete)]
+
+
 @app.command(cls=_PrepareCommand, context_settings={"ignore_unknown_options": True})
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="Name of a corpus; all are listed below.", show_default=False)],
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a corpus; all are listed below.", show_default=False, autocompletion=_complete_corpora
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl, dev.jsonl, test.jsonl.")],
     options: Annotated[
         list[str] | None,

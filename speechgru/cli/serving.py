@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from speechgru.cli.console import JsonFlag, app, err, print_beginning, print_json
+from speechgru.cli.console import JsonFlag, app, err, print_beginning
 from speechgru.cli.decoding import (
     BeamWidth,
     GrammarFile,
@@ -29,6 +29,7 @@ from speechgru.cli.decoding import (
     UnknownPenalty,
     WordBonus,
 )
+from speechgru.visible import visible_json
 
 
 @app.command()
@@ -121,8 +122,8 @@ def serve(
 
     def started(addresses: dict[str, str]) -> None:
         if as_json:
-            print_json({"bundle": str(bundle), "addresses": addresses})
-            sys.stdout.flush()  # a program waits for it, and the command goes on
+            record = {"bundle": str(bundle), "addresses": addresses}
+            print(visible_json(json.dumps(record, ensure_ascii=False)), flush=True)  # a program waits for this line
 
     verb(
         bundle,

@@ -54,7 +54,8 @@ def spot(
         for found in _from_microphone(recognizer, wanted, device):
             _print(found, as_json=as_json)
         return
-    records, failed = [], []
+    records: list[dict[str, Any]] = []
+    failed: list[AudioError] = []
     for path in files_of(audio or []):
         before = len(records)
         try:

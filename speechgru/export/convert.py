@@ -12,10 +12,17 @@ from speechgru.errors import UserError
 from speechgru.export.flatbuffer import Part, join
 from speechgru.export.float16 import with_float16_weights
 from speechgru.export.int8 import measure_spans, with_int8_activations
+from speechgru.process.notices import without_notices
 from speechgru.runtime.tflite import foreign_operators
 
 #: How the weights of a TFLite file may be stored.
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
+
+#: What TensorFlow's converter logs of every model in C++, beside what would matter.
+_NOTICES = (
+    rb"WARNING: All log messages before absl::InitializeLog|I\d{4} "
+    rb"|W\d{4} .*tf_tfl_flatbuffer_helpers\.cc:\d+\] Ignored (output_format|drop_control_dependency)"
+)
 
 #: Inputs of a function, in the order of its arguments.
 Inputs = list[np.ndarray]
@@ -81,7 +88,7 @@ class Conversions:
             converter = _converter(self._functions[name])
             if has_8_bits:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            self._converted[key] = converter.convert()
+            self._converted[key] = _convert(converter)
         return self._converted[key]
 
 
@@ -95,12 +102,18 @@ def inputs_of(function: Any) -> list[str]:
     return [tensor.op.name for tensor in function.inputs if tensor.dtype != tf.resource]
 
 
+def _convert(converter: Any) -> bytes:
+    """What a converter makes, without the lines that it logs of every model in C++."""
+    with without_notices(_NOTICES):
+        return converter.convert()
+
+
 def _foreign_operators(function: Any) -> list[str]:
     """What of a function LiteRT has not built in, by a conversion that may fall back on TensorFlow's operators."""
     converter = _converter(function)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     try:
-        return foreign_operators(converter.convert())
+        return foreign_operators(_convert(converter))
     except Exception:  # it is not for want of operators
         return []
 

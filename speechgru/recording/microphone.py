@@ -245,7 +245,7 @@ def _import_sounddevice(otherwise: str = _ELSEWHERE) -> Any:
         import sounddevice
     except ModuleNotFoundError as error:
         raise UserError(
-            f"recording from a microphone needs sounddevice: pip install 'speechgru[record]'; {otherwise}"
+            f"recording from a microphone needs sounddevice: pip install 'speechgru[microphone]'; {otherwise}"
         ) from error
     except OSError as error:  # the package without the system's library
         raise UserError(

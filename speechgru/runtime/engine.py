@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from speechgru.errors import BundleError
 from speechgru.files import read_file
+from speechgru.process.notices import without_notices
 
 #: The signatures of whole recordings and of a streaming call. Bundles of versions below 3 have one without a name.
 RECOGNIZE, STREAM = "recognize", "stream"
@@ -82,7 +81,7 @@ class Engine:
         if signature in self._called:
             return contextlib.nullcontext()
         self._called.add(signature)
-        return _without_notice()
+        return without_notices(_NOTICE)
 
 
 def require_outputs(inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], *, num_labels: int) -> None:
@@ -147,33 +146,4 @@ def _is_utf8(path: Path) -> bool:
 
 
 #: What LiteRT prints of every model that it prepares.
-_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate"
-_notice_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _without_notice() -> Iterator[None]:
-    """Keeps LiteRT's notice off standard error; all else that is written meanwhile comes right after.
-
-    LiteRT has no switch for it: the line comes from compiled code, past Python's streams. With `TF_CPP_MIN_LOG_LEVEL`
-    at 0 it is shown.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
-        yield
-        return
-    with _notice_lock, tempfile.TemporaryFile() as written:
-        try:
-            stderr = os.dup(2)
-        except OSError:  # it is closed
-            yield
-            return
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            written.seek(0)
-            rest = b"".join(line for line in written if not line.startswith(_NOTICE))
-            with contextlib.suppress(OSError):
-                os.write(stderr, rest)
-            os.close(stderr)
+_NOTICE = rb"INFO: Created TensorFlow Lite XNNPACK delegate"

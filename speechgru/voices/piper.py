@@ -83,7 +83,7 @@ class Piper:
     def why_unavailable(self) -> str:
         missing = [name for name in ("piper", "onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
         if missing:
-            return f"{' and '.join(missing)} is not installed; install it with `pip install 'speechgru[piper]'`"
+            return f"not installed: {', '.join(missing)}; `pip install 'speechgru[piper]'` does it"
         if not self._models():
             where = f"{self.folder}, nor in any" if self.folder else "any"
             return (
