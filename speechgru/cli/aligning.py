@@ -15,6 +15,7 @@ from speechgru.cli.console import (
     Table,
     app,
     err,
+    first_of,
     import_module,
     print_beginning,
     print_error,
@@ -215,6 +216,7 @@ def splice(
     of one word each, such as voices' digits, can be joined too.
     Example: `speechgru splice people/train.jsonl --grammar configs/grammars/digits.yaml --out data/spliced`
     """
+    print_beginning(f"reading {first_of(manifests)}")
     from speechgru.config.base_model import start_folder
     from speechgru.files import require_own_folder, require_unread
     from speechgru.grammar import Grammar

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _ORDER = (
     *("init", "config", "doctor", "prepare", "check", "grammar", "language", "listen", "shard", "train", "report"),
     *("evaluate", "tune", "join", "record", "adapt", "negatives", "calibrate", "export", "inspect", "transcribe"),
-    *("spot", "align", "segment", "serve", "web"),
+    *("spot", "align", "segment", "splice", "serve", "web"),
 )
 
 
