@@ -5,6 +5,7 @@ Every function accepts plain integers, NumPy arrays or TensorFlow tensors alike:
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class StreamGeometry:
         """Frames from one window to the next."""
         return self.chunk_steps * self.subsampling_factor
 
-    @property
+    @functools.cached_property
     def chunk_samples(self) -> int:
         """Samples from one window to the next: the new ones of a call."""
         return self.chunk_frames * self.hop_length
@@ -138,12 +139,12 @@ class StreamGeometry:
         """Frames of a window."""
         return self.frames_before + self.window_steps * self.subsampling_factor + 1 + self.slope_frames
 
-    @property
+    @functools.cached_property
     def samples_before(self) -> int:
         """Samples of a window before its chunk's first."""
         return self.leading_samples - first_sample(-self.frames_before, **self._front_end)
 
-    @property
+    @functools.cached_property
     def window_samples(self) -> int:
         """Samples of a window: up to the last one that a frame of it needs."""
         last = self.window_frames - 1 - self.frames_before

@@ -321,6 +321,17 @@ def test_only_what_is_new_in_a_partial_result_is_aligned(monkeypatch):
     assert partial.spans == stream.finish()[0].spans
 
 
+@pytest.mark.parametrize("beam_width", [1, 8])
+def test_a_partial_result_is_made_once_for_the_steps_that_came(beam_width):
+    stream, log_probs_SV = stream_of(beam_width=beam_width), log_probs_of([A, 0, B, SPACE, B])
+    stream.feed(log_probs_SV[:3])
+    partial = stream.partial()
+    stream.feed(log_probs_SV[:0])
+    assert stream.partial() is partial and partial.text == "ab"
+    stream.feed(log_probs_SV[3:])
+    assert stream.partial().text == "ab b"
+
+
 # --- silence ---
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechgru.decoding.alignment import align
-from speechgru.decoding.beam import beam_search, dress_ends
+from speechgru.decoding.beam import BeamSearch, beam_search, dress_ends
 from speechgru.decoding.endpoint import EndpointRule
 from speechgru.decoding.greedy import BestPath
 from speechgru.decoding.hypothesis import NOTHING_ALLOWED, Hypothesis, check_log_probs, dress_labels, peaks_of
@@ -78,6 +78,7 @@ class DecoderStream:
             )
         self._steps = _Rows(len(vocabulary))
         self._shown: tuple[tuple[int, ...], list[tuple[int, int]]] = ((), [])  # labels and spans of the last partial
+        self._partial: Hypothesis | None = None  # of all steps so far; None until somebody asks
         self._finished: list[Hypothesis] | None = None
 
     @property
@@ -144,6 +145,8 @@ class DecoderStream:
     def partial(self) -> Hypothesis:
         """What is believed so far; after `finish` its best hypothesis. Its cost grows with the labels, not the steps.
 
+        It is made once for the steps that came: sound is fed in smaller pieces than a model's call gives steps for.
+
         Its last word may still be on the way, and later steps may change what it says. With a beam it is the prefix
         that the search likes best, whether or not the text may end there: part of an allowed phrase, or the beginning
         of a hotword with a share of its boost in the score. Labels that the last partial result had too, all but the
@@ -155,30 +158,9 @@ class DecoderStream:
         """
         if self._finished is not None:
             return self._finished[0]
-        if self._search is None:
-            return self._of_best_path()
-        leader = self._search.leader()
-        if leader is None:
-            return NOTHING_ALLOWED
-        score, labels, posterior = leader
-        if labels == self._best_path.labels:
-            spans, peaks = list(self._best_path.spans), self._best_path.peaks
-        else:
-            spans = self._align_new(labels)
-            peaks = peaks_of(self._steps.rows_SV, labels, spans)
-        self._shown = labels, spans
-        return dress_labels(
-            labels,
-            spans=spans,
-            peaks=peaks,
-            blank_mean=self._best_path.blank_mean,
-            score=score,
-            vocabulary=self._vocabulary,
-            step_seconds=self._step_seconds,
-            start_seconds=self._start_seconds,
-            blank_id=BLANK_ID,
-            posterior=posterior,
-        )
+        if self._partial is None:
+            self._partial = self._of_best_path() if self._search is None else self._of_leader(self._search)
+        return self._partial
 
     def finish(self) -> list[Hypothesis]:
         """Ends the utterance; no step can follow. A second call gives the same.
@@ -220,6 +202,8 @@ class DecoderStream:
         return self._checked(log_probs_SV)
 
     def _decode(self, log_probs_SV: np.ndarray) -> None:
+        if len(log_probs_SV):
+            self._partial = None
         label_steps_S = np.flatnonzero(self._is_label_V[self._best_path.feed(log_probs_SV)])
         if len(label_steps_S):
             self._label_end = self.num_steps - len(log_probs_SV) + int(label_steps_S[-1]) + 1
@@ -230,6 +214,30 @@ class DecoderStream:
     def _of_best_path(self) -> Hypothesis:
         return self._best_path.hypothesis(
             vocabulary=self._vocabulary, step_seconds=self._step_seconds, start_seconds=self._start_seconds
+        )
+
+    def _of_leader(self, search: BeamSearch) -> Hypothesis:
+        leader = search.leader()
+        if leader is None:
+            return NOTHING_ALLOWED
+        score, labels, posterior = leader
+        if labels == self._best_path.labels:
+            spans, peaks = list(self._best_path.spans), self._best_path.peaks
+        else:
+            spans = self._align_new(labels)
+            peaks = peaks_of(self._steps.rows_SV, labels, spans)
+        self._shown = labels, spans
+        return dress_labels(
+            labels,
+            spans=spans,
+            peaks=peaks,
+            blank_mean=self._best_path.blank_mean,
+            score=score,
+            vocabulary=self._vocabulary,
+            step_seconds=self._step_seconds,
+            start_seconds=self._start_seconds,
+            blank_id=BLANK_ID,
+            posterior=posterior,
         )
 
     def _align_new(self, labels: Sequence[int]) -> list[tuple[int, int]]:
