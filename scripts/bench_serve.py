@@ -12,7 +12,8 @@ server refused or disconnected. `end_ms`: from the sound's end to its text, `p50
 `word_ms`: the same from a word's end, as the recogniser has it, until the stream's text
 holds all of it (by WebSocket, of bundles that stream). A piece is sent once it is spoken, so up to 100 ms of a word's
 delay are the client's. `latency_ms`: what the model itself waits for. `rss_mb`: of the server after a third of the
-time and at the end, `memory_growth` the second over the first. `cores`: processor seconds of the server a second.
+time and at the end, `memory_growth` the second over the first. `cores`: processor seconds of the server a second;
+`streams_a_core`: how many speakers a processor of its own would suffice for.
 """
 
 from __future__ import annotations
@@ -297,6 +298,7 @@ def main() -> None:
         "memory_growth": round(memory[-1][1] / settled, 4),
         "audio_seconds_per_second": round(load.num_samples / load.rate / seconds, 1),
         "cores": round(busy / seconds, 3),
+        "streams_a_core": round(load.num_samples / load.rate / busy),
         "exit_code": code,
     }
     console.print(

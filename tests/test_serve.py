@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -46,10 +47,15 @@ from speechgru.network import Address, client_tls  # noqa: E402
 from speechgru.runtime import Recognizer  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
 from speechgru.serve import Limits, Server, read_token  # noqa: E402
+from speechgru.serve.limits import LimitError  # noqa: E402
+from speechgru.serve.places import Places  # noqa: E402
 
 TOKEN = "a-token-that-nobody-guesses"
 #: Seconds after which a test's client gives up.
 PATIENCE = 60.0
+#: Another address of this machine, which Linux alone has without being told.
+OTHER = "127.0.0.2"
+needs_two_addresses = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address on Linux alone")
 
 
 def pieces_of(samples_N, *, seed=0, most=1200):
@@ -575,6 +581,14 @@ def narrow(house):
 
 
 @pytest.fixture(scope="module")
+def fair(house):
+    """A server that lets an address have two of its clients, this machine's too."""
+    limits = Limits(max_clients=8, max_clients_per_address=2, max_recordings=2, idle_seconds=20.0)
+    with serving(house, limits=limits) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def strict(house):
     """And one that waits for nobody; what a busy machine may miss is not tried with it."""
     with serving(house, limits=dataclasses.replace(NARROW, idle_seconds=1.0)) as server:
@@ -608,6 +622,99 @@ def test_more_clients_than_may_be_are_told_to_come_back(narrow):
     )
     wait_for_nobody(narrow)
     assert ask(narrow, "GET", "/info")[0] == 200
+
+
+@needs_two_addresses
+def test_one_address_has_its_share_and_another_still_finds_a_place(fair):
+    async def crowd():
+        async with contextlib.AsyncExitStack() as stack:
+            await (await stack.enter_async_context(stream(fair))).recv()
+            await (await stack.enter_async_context(wyoming(fair))).write_event(Ping().event())
+            while fair.service.num_clients < 2:
+                await asyncio.sleep(0.01)
+            with pytest.raises(InvalidStatus) as caught:
+                await stack.enter_async_context(stream(fair))
+            async with wyoming(fair) as client:
+                error = Error.from_event(await client.read_event())
+            other = await stack.enter_async_context(stream(fair, local_addr=(OTHER, 0)))
+            return caught.value.response, error, (await converse(other, say("ab")))[-1]
+
+    response, error, final = run(crowd())
+    assert response.status_code == 429 and response.headers["retry-after"] == "5"
+    assert error.code == "limit" and error.text == json.loads(response.body)["error"]
+    assert error.text.startswith("this address has 2 clients here already, the most that one may have; end one")
+    assert final["text"] == "ab"
+    wait_for_nobody(fair)
+    assert ask(fair, "GET", "/info")[0] == 200
+
+
+@needs_two_addresses
+@pytest.mark.parametrize("protocol", ["http", "wyoming"])
+def test_silent_connections_of_one_address_keep_no_other_out(fair, protocol):
+    address, share = fair.addresses[protocol], 2 * 2 + 16
+    opened = [socket.create_connection((address.host, address.port), timeout=PATIENCE) for _ in range(share + 3)]
+    for each in opened[share:]:
+        with contextlib.suppress(ConnectionResetError):
+            assert each.recv(1) == b"", "the server has closed it"
+    with socket.create_connection((address.host, address.port), timeout=PATIENCE, source_address=(OTHER, 0)) as other:
+        other.sendall(b"GET /health HTTP/1.1\r\n\r\n" if protocol == "http" else b'{"type": "ping"}\n')
+        assert other.recv(1000)
+    for each in opened:
+        each.close()
+    wait_for_nobody(fair)
+
+
+@needs_two_addresses
+def test_recordings_that_never_end_leave_one_place_to_another_address(fair, tmp_path):
+    address, waiting, answers = fair.addresses["http"], [], []
+    soundfile.write(tmp_path / "ab.flac", say("ab"), RATE)
+    body = (tmp_path / "ab.flac").read_bytes()
+    for _ in range(2):  # the second is not read yet: a recording more would be the last that may be received
+        waiting.append(http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE))
+        waiting[-1].putrequest("POST", "/transcribe")
+        waiting[-1].putheader("content-length", str(len(body)))
+        waiting[-1].endheaders(body[:4])
+        while fair.service.num_clients < len(waiting):
+            time.sleep(0.01)
+    other = http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE, source_address=(OTHER, 0))
+    other.request("POST", "/transcribe", body=body)
+    answers.append(other.getresponse())
+    for each in waiting:
+        each.send(body[4:])
+        answers.append(each.getresponse())
+    assert [(each.status, json.loads(each.read())["text"]) for each in answers] == [(200, "ab")] * 3
+
+
+def test_an_address_is_counted_as_whoever_has_it():
+    """By default this machine's own addresses may have all: a reverse proxy's clients come by them."""
+    houses = [
+        ("192.0.2.7", "::ffff:192.0.2.7"),
+        ("2001:db8::1", "2001:db8::ffff:1"),
+        ("fe80::1%eth0", "fe80::2%eth0"),
+        ("", ""),
+    ]
+    places = Places.of_clients(Limits(max_clients_per_address=1))
+    for first, second in houses:
+        places.take(first)
+        with pytest.raises(LimitError, match="this address has 1 client here already"):
+            places.take(second)
+        places.leave(second)
+        places.take(first)
+    places.take("2001:db8:0:1::1")
+    places.take("127.0.0.1")
+    with pytest.raises(LimitError, match="this address"):
+        places.take("::ffff:127.0.0.1")
+    assert len(places) == len(houses) + 2
+
+    places = Places.of_clients(Limits())
+    for host in ("192.0.2.7",) * 16 + ("127.0.0.1", "::1") * 20:
+        places.take(host)
+    with pytest.raises(LimitError, match="this address has 16 clients here already"):
+        places.take("192.0.2.7")
+    for k in range(8):
+        places.take(f"198.51.100.{k}")
+    with pytest.raises(LimitError, match="all 64 places for clients are taken; try again later"):
+        places.take("203.0.113.1")
 
 
 def test_what_is_too_long_or_too_large_is_refused(narrow, tmp_path):

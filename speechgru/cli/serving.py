@@ -79,6 +79,10 @@ def serve(
         list[str] | None, typer.Option(help="Web pages that may use HTTP: https://example.org; may be repeated.")
     ] = None,
     max_clients: Annotated[int, typer.Option(min=1, help="Clients at a time; further ones are refused.")] = 64,
+    max_clients_per_address: Annotated[
+        int | None,
+        typer.Option(min=1, help="Those of one address (IPv6: of one /64); 16, and all for this machine's own."),
+    ] = None,
     max_seconds: Annotated[float, typer.Option(help="Seconds of a recording or utterance.")] = 300,
     max_megabytes: Annotated[float, typer.Option(help="Megabytes of a recording.")] = 64,
     idle_seconds: Annotated[float, typer.Option(help="Disconnect a client that is silent for so long.")] = 30,
@@ -99,7 +103,11 @@ def serve(
     from speechgru.serve import serve as verb
 
     limits = Limits(
-        max_clients=max_clients, max_seconds=max_seconds, max_megabytes=max_megabytes, idle_seconds=idle_seconds
+        max_clients=max_clients,
+        max_clients_per_address=max_clients_per_address,
+        max_seconds=max_seconds,
+        max_megabytes=max_megabytes,
+        idle_seconds=idle_seconds,
     )
     decoding = options_from_lists(
         beam_width=beam_width,

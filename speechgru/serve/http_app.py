@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from speechgru.errors import AudioError, UserError
 from speechgru.runtime import StreamResult
 from speechgru.runtime.transcription import hypothesis_record
 from speechgru.serve.limits import LimitError, TooLargeError
+from speechgru.serve.places import Places, Queue, host_of
 from speechgru.serve.service import Service, Speaker, samples_of
 
 #: The subprotocol that a browser's page asks for beside its token.
@@ -37,14 +37,15 @@ def make_app(service: Service, folder: Path) -> Starlette:
         service: whose model computes.
         folder: for the files of recordings while they are transcribed.
     """
-    room = asyncio.Semaphore(service.limits.max_recordings)
+    queue = Queue(Places.of_recordings(service.limits))
 
     async def info(request: Request) -> JSONResponse:
         return JSONResponse({"speechgru_version": __version__} | service.describe())
 
     async def transcribe(request: Request) -> JSONResponse:
         try:
-            async with _place_in(room, service.limits.idle_seconds):
+            # Its body stays unread until there is room for it.
+            async with queue.place(host_of(request.scope["client"]), seconds=service.limits.idle_seconds):
                 return JSONResponse(await _transcribe(service, folder, request))
         except LimitError as error:
             status = 413 if isinstance(error, TooLargeError) else 503
@@ -63,19 +64,6 @@ def make_app(service: Service, folder: Path) -> Starlette:
         WebSocketRoute("/stream", stream),
     ]
     return Starlette(routes=routes)
-
-
-@contextlib.asynccontextmanager
-async def _place_in(room: asyncio.Semaphore, seconds: float) -> Any:
-    """A place among the recordings that are received at a time; their bodies stay unread until then."""
-    try:
-        await asyncio.wait_for(room.acquire(), seconds)
-    except asyncio.TimeoutError:
-        raise LimitError("too many recordings are being transcribed; try again later") from None
-    try:
-        yield
-    finally:
-        room.release()
 
 
 async def _transcribe(service: Service, folder: Path, request: Request) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from speechgru.serve.http_app import make_app
-from speechgru.serve.limits import LimitError
+from speechgru.serve.limits import AddressLimitError, LimitError
+from speechgru.serve.places import Places, host_of
 from speechgru.serve.service import Service, report_fault
 
 #: What a browser's page, which cannot set headers of a WebSocket, puts before the token in a subprotocol.
@@ -66,7 +67,7 @@ class HttpServer:
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=_guarded(limits.max_connections, limits.idle_seconds),
+                http=_guarded(Places.of_connections(limits), limits.idle_seconds),
                 ws="websockets-sansio",
                 ws_max_size=limits.max_message_bytes,
                 ws_per_message_deflate=False,  # sound does not shrink by it, and a bomb would grow
@@ -108,25 +109,33 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _guarded(max_connections: int, idle_seconds: float) -> type[H11Protocol]:
+def _guarded(places: Places, idle_seconds: float) -> type[H11Protocol]:
     """HTTP whose connections are counted, and cut where they ask for nothing, or do not read the end of an answer.
 
     Uvicorn waits for a request's first line for ever, and so it does for a reader of what was left when it closed.
     """
-    transports: set[asyncio.Transport] = set()
+    hosts: dict[asyncio.Transport, str] = {}
+
+    def forget(transport: asyncio.Transport) -> None:
+        if transport in hosts:
+            places.leave(hosts.pop(transport))
 
     class Guarded(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            transports.difference_update([each for each in transports if each.is_closing() and not _holds(each)])
-            if len(transports) >= max_connections:
+            for each in [each for each in hosts if each.is_closing() and not _holds(each)]:
+                forget(each)
+            host = host_of(transport.get_extra_info("peername"))
+            try:
+                places.take(host)
+            except LimitError:
                 transport.abort()
                 return
-            transports.add(transport)
+            hosts[transport] = host
             super().connection_made(transport)
             self.loop.call_later(idle_seconds, self._watch, False)
 
         def connection_lost(self, error: Exception | None) -> None:
-            transports.discard(self.transport)
+            forget(self.transport)
             if self.flow is not None:  # else it was refused at once
                 super().connection_lost(error)
 
@@ -140,8 +149,8 @@ def _guarded(max_connections: int, idle_seconds: float) -> type[H11Protocol]:
             is_silent = transport.get_protocol() is self and self.cycle is None
             if is_silent or (was_closing and transport.is_closing()):
                 transport.abort()
-                transports.discard(transport)
-            elif transport in transports:
+                forget(transport)
+            elif transport in hosts:
                 pause = _LINGER_SECONDS if transport.is_closing() else idle_seconds
                 self.loop.call_later(pause, self._watch, transport.is_closing())
 
@@ -189,10 +198,11 @@ class _Gate:
                 raise ConnectionError("the client does not read its answer") from None
 
         try:
-            with self._service.client():
+            with self._service.client(host_of(scope["client"])):
                 await self._app(scope, receive, watched)
         except LimitError as error:  # no room; others are answered where they arise
-            await _refuse(scope, receive, send, 503, str(error))
+            status = 429 if isinstance(error, AddressLimitError) else 503
+            await _refuse(scope, receive, send, status, str(error))
         except (OSError, asyncio.TimeoutError, WebSocketDisconnect, ClientDisconnect):
             pass  # the client is gone
         except Exception as error:
@@ -231,7 +241,7 @@ def _name_in(host: str) -> str | None:
 async def _refuse(scope: _Scope, receive: _Receive, send: _Send, status: int, reason: str) -> None:
     """Answers a request or a WebSocket's opening with an error."""
     headers = {"connection": "close"} | ({"www-authenticate": "Bearer"} if status == 401 else {})
-    headers |= {"retry-after": "5"} if status == 503 else {}
+    headers |= {"retry-after": "5"} if status in (429, 503) else {}
     response = JSONResponse({"error": reason}, status_code=status, headers=headers)
     if scope["type"] == "http":
         await response(scope, receive, send)

@@ -22,6 +22,7 @@ from speechgru.errors import AudioError, UserError
 from speechgru.runtime import Recognizer, StreamResult
 from speechgru.runtime.transcription import transcribe_file
 from speechgru.serve.limits import LimitError, Limits
+from speechgru.serve.places import Places
 from speechgru.visible import visible
 
 _Given = ParamSpec("_Given")
@@ -84,8 +85,7 @@ class Service:
         self._recordings = Recognizer(bundle, form=form, num_threads=num_threads)
         self._recordings_decoding = self._recordings.prepare(decoding)
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("streams", "recordings")}
-        #: Clients that are served now.
-        self.num_clients = 0
+        self._places = Places.of_clients(self.limits)
         #: What was done so far, by its name.
         self.counts: Counter[str] = Counter()
 
@@ -102,27 +102,37 @@ class Service:
             "endpoint_seconds": self.endpoint and self.endpoint.trailing_seconds,
             "limits": {
                 "clients": self.limits.max_clients,
+                "clients_per_address": self.limits.clients_per_address,
                 "seconds": self.limits.max_seconds,
                 "megabytes": self.limits.max_megabytes,
                 "idle_seconds": self.limits.idle_seconds,
             },
         }
 
+    @property
+    def num_clients(self) -> int:
+        """Clients that are served now."""
+        return len(self._places)
+
     @contextlib.contextmanager
-    def client(self) -> Iterator[None]:
-        """Counts a client as long as it is served.
+    def client(self, host: str) -> Iterator[None]:
+        """A client's place as long as it is served.
+
+        Args:
+            host: its address.
 
         Raises:
-            LimitError: there are as many as may be.
+            LimitError: there are as many as may be, of this address or of all.
         """
-        if self.num_clients >= self.limits.max_clients:
+        try:
+            self._places.take(host)
+        except LimitError:
             self.counts["refused"] += 1
-            raise LimitError(f"all {self.limits.max_clients} places for clients are taken; try again later")
-        self.num_clients += 1
+            raise
         try:
             yield
         finally:
-            self.num_clients -= 1
+            self._places.leave(host)
 
     async def compute(self, work: Callable[_Given, _Result], *given: _Given.args, **options: _Given.kwargs) -> _Result:
         """Runs something of a stream in its turn, beside the loop that serves all clients."""

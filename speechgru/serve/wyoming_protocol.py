@@ -26,6 +26,7 @@ from speechgru.decoding import Hypothesis
 from speechgru.errors import UserError
 from speechgru.runtime import StreamResult
 from speechgru.serve.limits import LimitError
+from speechgru.serve.places import Places, host_of
 from speechgru.serve.service import Service, Speaker, report_fault, samples_of
 from speechgru.visible import counted
 
@@ -54,6 +55,7 @@ class WyomingServer:
     def __init__(self, service: Service, sockets: Iterable[socket.socket]):
         self._service, self._sockets = service, list(sockets)
         self._servers: list[asyncio.AbstractServer] = []
+        self._connections = Places.of_connections(service.limits)
         self._clients: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}
 
     async def start(self) -> None:
@@ -71,10 +73,13 @@ class WyomingServer:
             await asyncio.wait(serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= self._service.limits.max_connections:  # those that linger are no clients any more
+        host = host_of(writer.get_extra_info("peername"))
+        try:
+            self._connections.take(host)  # those that linger are no clients any more
+        except LimitError:
             writer.transport.abort()
             return
-        task, client = asyncio.current_task(), asyncio.ensure_future(self._converse(reader, writer))
+        task, client = asyncio.current_task(), asyncio.ensure_future(self._converse(host, reader, writer))
         self._clients[task] = client
         try:
             # Not awaited itself: where it is cancelled, this ends as usual, or asyncio would report it as a fault.
@@ -83,16 +88,17 @@ class WyomingServer:
                 await _linger(reader, writer)
         finally:
             del self._clients[task]
+            self._connections.leave(host)
             writer.close()
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), _LINGER_SECONDS)
             writer.transport.abort()  # it does not read what was written
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self._service, reader, writer)
         with contextlib.suppress(OSError, EOFError, asyncio.TimeoutError):  # the client is gone, or says nothing
             try:
-                with self._service.client():
+                with self._service.client(host):
                     await connection.serve()
             except LimitError as error:
                 await connection.write(Error(text=str(error), code="limit"))
