@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from speechgru.audio.reading import Header, read_header, read_recording, require_sound, resample
+from speechgru.audio.header import Header
+from speechgru.audio.reading import read_header, read_recording, require_sound
+from speechgru.audio.resampling import resample
 from speechgru.errors import AudioError, UserError
 
 Engine = Literal["auto", "soundfile", "tensorflow_io"]

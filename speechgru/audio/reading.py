@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import math
 import os
-import re
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from speechgru.audio import containers, foreign
+from speechgru.audio import containers
+from speechgru.audio.header import Header
 from speechgru.audio.mixing import Mixing, mix
-from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE, fault_of
+from speechgru.audio.opening import opened
+from speechgru.audio.resampling import resample as resample  # who reads may import both from here
+from speechgru.audio.resampling import resample_blocks as resample_blocks
+from speechgru.audio.samples import fault_of
 from speechgru.errors import AudioError
-from speechgru.files import for_soundfile
-from speechgru.visible import counted
 
-#: A WAV header's way of saying "until the end of the file": written by programs that stream.
-#: SoX writes 0x7FFFF000, arecord 0x80000000, ffmpeg 0xFFFFFFFF, others something less.
-_UNKNOWN_SIZE = 0x7FFFF000
-#: Bytes of sound behind what a header counts that are no writer's slip: 8 ms of 16 kHz in 16 bits.
-_LEAST_BEHIND = 256
 #: Samples, of all channels together, that are read at once: about a minute at 16 kHz.
 _BLOCK = 1 << 20
 #: Samples of one channel that are read at once, at most: 1 GB, which a small file of silence can ask for.
@@ -66,77 +56,6 @@ class Recording:
         return len(self.samples_N) / self.sample_rate
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a recording's header says.
-
-    Args:
-        path: the file.
-        container: libsndfile's name of the file's form: `WAV`, `FLAC`, `OGG`, `MP3`, ...
-        encoding: its name of the samples' form: `PCM_16`, `ALAW`, `VORBIS`, ...
-        sample_rate: Hz.
-        num_channels: channels.
-        num_samples: samples a channel.
-    """
-
-    path: str
-    container: str
-    encoding: str
-    sample_rate: int
-    num_channels: int
-    num_samples: int
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the samples were counted. In layer II, or in MP3 inside WAV, a few frames too many are guessed."""
-        return not self.encoding.startswith("MPEG") or (self.container, self.encoding) == ("MP3", "MPEG_LAYER_III")
-
-    def require_channel(self, channel: int | None) -> None:
-        """Refuses a channel that is not there.
-
-        Args:
-            channel: its number, from 1 on; None for the average of all.
-
-        Raises:
-            AudioError: names the channels that there are.
-        """
-        if channel is None or 1 <= channel <= self.num_channels:
-            return
-        if self.num_channels == 1:
-            choice = "it has one alone, so leave the choice out"
-        else:
-            choice = f"choose one from 1 to {self.num_channels}, or none to average them"
-        raise AudioError(
-            f"{self.path}: has {counted(self.num_channels, 'channel')}, and number {channel} was asked for; {choice}"
-        )
-
-    def segment(self, offset: float, duration: float | None) -> tuple[int, int]:
-        """The first sample and the number of samples of a segment.
-
-        Args:
-            offset: seconds at which to start.
-            duration: seconds; None for the rest.
-
-        Raises:
-            AudioError: these are no seconds, or the recording ends before the segment.
-        """
-        if not 0 <= offset < math.inf or not (duration is None or 0 <= duration < math.inf):
-            raise AudioError(
-                f"{self.path}: a segment's offset and duration are seconds, 0 or more, got {offset} and {duration}"
-            )
-        seconds = self.num_samples / self.sample_rate
-        # A hundredth of a second of slack: manifests round, and compressed formats pad.
-        if self.num_samples and offset + (duration or 0.0) > seconds + 0.01:
-            raise AudioError(
-                f"{self.path}: is {seconds:.3f} s long, "
-                f"shorter than the segment from {offset:g} s to {offset + (duration or 0):g} s; "
-                "correct the segment, or copy the recording again"
-            )
-        start = min(round(offset * self.sample_rate), self.num_samples)
-        count = self.num_samples - start
-        return start, count if duration is None else min(round(duration * self.sample_rate), count)
-
-
 def read_recording(
     path: str | os.PathLike[str],
     *,
@@ -163,7 +82,7 @@ def read_recording(
         AudioError: the file is missing, empty, damaged, truncated or no recording; names it, the reason and the fix.
     """
     path = os.fsdecode(path)
-    with _opened(path) as (stream, header):
+    with opened(path) as (stream, header):
         header.require_channel(channel)
         start, count = header.segment(offset, duration)
         samples_N, mixing = _read(stream, header, start, count, channel)
@@ -193,7 +112,7 @@ def read_blocks(path: str | os.PathLike[str], *, channel: int | None = None) -> 
         AudioError: as `read_recording`; a truncated or damaged file may have given its first blocks before.
     """
     path = os.fsdecode(path)
-    with _opened(path) as (stream, header):
+    with opened(path) as (stream, header):
         header.require_channel(channel)
         size, done = max(1, _BLOCK // header.num_channels), 0
         if not header.is_counted:
@@ -211,36 +130,13 @@ def read_blocks(path: str | os.PathLike[str], *, channel: int | None = None) -> 
                 return
 
 
-def resample_blocks(blocks: Iterable[np.ndarray], *, source_rate: float, sample_rate: float) -> Iterator[np.ndarray]:
-    """Resamples one channel that comes block by block: together what `resample` gives.
-
-    Args:
-        blocks: float32 samples, `samples_N` each.
-        source_rate, sample_rate: as in `resample`.
-
-    Raises:
-        ValueError: a rate is not a number above 0, or samples are not one channel.
-    """
-    _check_rates(source_rate, sample_rate)
-    if source_rate == sample_rate:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
-    for samples_N in blocks:
-        _require_one_channel(samples_N)
-        yield stream.resample_chunk(samples_N, last=False)
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads a recording's header alone.
 
     Raises:
         AudioError: as `read_recording`, as far as the header shows.
     """
-    with _opened(os.fsdecode(path)) as (_, header):
+    with opened(os.fsdecode(path)) as (_, header):
         return header
 
 
@@ -253,192 +149,6 @@ def require_sound(samples_N: np.ndarray, *, path: str) -> None:
     fault = fault_of(samples_N, advice="they are 16-bit numbers stored as floats, to be divided by 32768")
     if fault is not None:
         raise AudioError(f"{path}: its samples {fault}; write it again")
-
-
-def resample(samples_N: np.ndarray, *, source_rate: float, sample_rate: float) -> np.ndarray:
-    """Resamples one channel with soxr's high quality.
-
-    Args:
-        samples_N: float32 samples.
-        source_rate: their rate in Hz. It need not be whole: at `0.9 * sample_rate` speech becomes slower by a ninth.
-        sample_rate: the wanted rate in Hz.
-
-    Returns:
-        float32 samples, `len(samples_N) * sample_rate / source_rate` rounded; the same array when the rates agree.
-
-    Raises:
-        ValueError: a rate is not a number above 0, or the samples are not one channel.
-    """
-    _check_rates(source_rate, sample_rate)
-    _require_one_channel(samples_N)
-    if source_rate == sample_rate:
-        return samples_N
-    import soxr
-
-    return soxr.resample(samples_N, source_rate, sample_rate, quality="HQ")
-
-
-def _check_rates(source_rate: float, sample_rate: float) -> None:
-    if not (0 < source_rate < math.inf and 0 < sample_rate < math.inf):
-        raise ValueError(f"rates are numbers of Hz above 0, got source_rate={source_rate}, sample_rate={sample_rate}")
-
-
-def _require_one_channel(samples_N: np.ndarray) -> None:
-    """Refuses what ends the process in soxr: it takes a row of samples for as many channels."""
-    if samples_N.ndim != 1:
-        raise ValueError(f"resampling works on one channel [num_samples], got the shape {samples_N.shape}")
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[Any, Header]]:
-    """An open `soundfile.SoundFile` and its header; whatever fails meanwhile becomes an `AudioError` with the name."""
-    import soundfile
-
-    head = _read_head(path)
-    known = containers.what_it_is(head)
-    try:
-        with contextlib.ExitStack() as stack:
-            if known is not None:
-                stream, header = _open_foreign(path, known, stack)
-            else:
-                stream, header = _open_native(path, head, stack)
-            yield stream, header
-    except AudioError:
-        raise
-    except (soundfile.LibsndfileError, RuntimeError, UnicodeDecodeError, OSError) as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        if "does not exist" in reason:  # libsndfile's answer to a text file named .mp3
-            reason = "Format not recognised"
-        raise AudioError(
-            f"{path}: cannot be decoded ({reason.strip().rstrip('.')}); "
-            "it is not a recording in a known format, or is damaged: convert it to WAV or FLAC, or copy it again"
-        ) from error
-
-
-def _open_native(path: str, head: bytes, stack: contextlib.ExitStack) -> tuple[Any, Header]:
-    """A file that libsndfile reads, mended where its counts do not hold."""
-    import soundfile
-
-    unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
-    given = for_soundfile(path) if unended is None else io.BytesIO(unended)
-    stream = stack.enter_context(soundfile.SoundFile(given))
-    mended = _mend(path, stream)
-    if mended is not None:
-        stream = stack.enter_context(soundfile.SoundFile(io.BytesIO(mended)))
-    header = Header(path, stream.format, stream.subtype, stream.samplerate, stream.channels, max(0, stream.frames))
-    _refuse(header, stream)
-    return stream, header
-
-
-def _open_foreign(path: str, known: tuple[str, str | None], stack: contextlib.ExitStack) -> tuple[Any, Header]:
-    """A file of a well-known form that libsndfile does not read, decoded by another program where there is one."""
-    import soundfile
-
-    name, fix = known
-    if fix is not None:
-        raise AudioError(f"{path}: is {name}, not a recording; {fix}")
-    decode = foreign.decoder()
-    if decode is None:
-        raise AudioError(f"{path}: is {name}; {foreign.advice(path)}")
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    decoded = Path(folder, "decoded.w64")
-    try:
-        decode(path, decoded)
-    except foreign.ForeignError as error:
-        raise AudioError(
-            f"{path}: is {name}, and cannot be decoded ({error}); it is damaged or cut: copy it again"
-        ) from error
-    stream = stack.enter_context(soundfile.SoundFile(decoded))
-    container = name.removeprefix("an ").removeprefix("a ").removesuffix(" file")
-    header = Header(path, container, "decoded", stream.samplerate, stream.channels, max(0, stream.frames))
-    _refuse_rate(header)
-    return stream, header
-
-
-def _read_head(path: str) -> bytes:
-    """The first bytes of a file that can be opened and read, is not a folder, not a device and not empty."""
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise AudioError(f"{path}: is a folder, not a recording; name the file")
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            raise AudioError(f"{path}: is a pipe, a socket or a device, not a file; write a file first")
-        with open(path, "rb") as stream:
-            head = stream.read(64)
-    except AudioError:
-        raise
-    except FileNotFoundError as error:
-        raise AudioError(f"{path}: no such recording ({error.strerror}); correct the path") from error
-    except PermissionError as error:
-        raise AudioError(f"{path}: may not be read ({error.strerror}); change the file's or folder's rights") from error
-    except OSError as error:
-        raise AudioError(f"{path}: no such recording ({error.strerror}); correct the path") from error
-    except ValueError as error:  # no file's name holds a null character
-        raise AudioError(f"{path}: no such recording ({error}); correct the path") from error
-    if not head:
-        raise AudioError(f"{path}: is empty (0 bytes); record or copy it again")
-    if path.lower().endswith(".raw"):
-        raise AudioError(f"{path}: is raw audio, which does not say its rate and form; convert it to WAV or FLAC")
-    return head
-
-
-def _mend(path: str, stream: Any) -> bytes | None:
-    """The content with a count of its samples, where the file has none; None where it needs no mending."""
-    if stream.format == "MP3" and stream.subtype == "MPEG_LAYER_III":
-        return _mended_by(containers.mend_mp3, path)
-    if stream.format == "FLAC" and not _counts(stream.frames):
-        return _mended_by(containers.mend_flac, path)
-    return None
-
-
-def _mended_by(mend: Callable[[BinaryIO], bytes | None], path: str) -> bytes | None:
-    with open(path, "rb") as content:
-        return mend(content)
-
-
-def _counts(frames: int) -> bool:
-    """Whether it is a number of samples, and not libsndfile's word for "unknown" (the greatest 64-bit number)."""
-    return frames < 1 << 62
-
-
-def _refuse(header: Header, stream: Any) -> None:
-    """Ends in an error for what libsndfile opens but should not be believed."""
-    path = header.path
-    # By the name alone: a text file called a.au or a.gsm would become noise.
-    if header.container == "RAW":
-        raise AudioError(f"{path}: has no header, and its name alone does not say what it holds; convert it to WAV")
-    _refuse_rate(header)
-    if not _counts(header.num_samples):
-        raise AudioError(f"{path}: states no duration, and has no sound that shows it; convert it again")
-    _refuse_truncated(path, stream)
-    with open(path, "rb") as content:
-        if header.container == "OGG" and containers.ogg_is_cut(content):
-            raise AudioError(
-                f"{path}: is truncated: its last page does not end the stream; copy it again, or where this is all of "
-                "it, write it again (`ffmpeg -i in.ogg -c copy out.ogg`)"
-            )
-        if header.container == "NIST" and (promised := containers.sphere_count(content)) > header.num_samples:
-            raise AudioError(f"{path}: is truncated ({header.num_samples} of {promised} samples); copy it again")
-        if header.container in ("WAV", "WAVEX") and not header.num_samples and containers.wav_is_unfinished(content):
-            raise AudioError(
-                f"{path}: its header counts no samples, but bytes follow: the recorder did not end it; mend the header "
-                "(`sox --ignore-length in.wav out.wav`), or record it again"
-            )
-        if header.container in ("WAV", "WAVEX", "AIFF") and header.num_samples:
-            behind = containers.bytes_behind_data(content)
-            if behind >= _LEAST_BEHIND:
-                raise AudioError(
-                    f"{path}: its header counts {header.num_samples} samples, but {behind} bytes of sound follow them; "
-                    "mend the header (`sox --ignore-length in.wav out.wav`), or record it again"
-                )
-
-
-def _refuse_rate(header: Header) -> None:
-    if not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE:
-        raise AudioError(
-            f"{header.path}: its header says {header.sample_rate} samples a second, expected {LOWEST_RATE} to "
-            f"{HIGHEST_RATE}; it is damaged, or was written with a wrong rate: write it again"
-        )
 
 
 def _read(stream: Any, header: Header, start: int, count: int, channel: int | None = None) -> tuple[np.ndarray, Mixing]:
@@ -489,16 +199,3 @@ def _refuse_missing(header: Header, *, found: int, promised: int) -> None:
             if not containers.mp3_is_cut(content):
                 return
     raise AudioError(f"{header.path}: is truncated ({found} of {promised} samples); copy it again")
-
-
-def _refuse_truncated(path: str, stream: Any) -> None:
-    """A file that ends before its header says: libsndfile reads what there is, and only its log shows it.
-
-    The chunks are those of WAV and CAF (`data`), W64 (`riff`), RF64 (`Riff size`), AIFF (`SSND`) and AU (`Data Size`).
-    """
-    chunk = r"^ *(?:data|riff|Riff size|SSND|Data Size) *: (\d+) \(should be (\d+)\)"
-    found = re.search(chunk, stream.extra_info, flags=re.MULTILINE)
-    if found and int(found[2]) < int(found[1]) < _UNKNOWN_SIZE:
-        raise AudioError(
-            f"{path}: is truncated: its header promises {found[1]} bytes, {found[2]} are there; copy it again"
-        )

@@ -85,7 +85,7 @@ def coded(samples_N: np.ndarray, kind: str, *, level: float, sample_rate: int) -
     """Samples as they come out of a codec at a compression level of libsndfile; silence as it is."""
     import soundfile
 
-    from speechgru.audio.reading import resample
+    from speechgru.audio.resampling import resample
 
     peak = float(np.abs(samples_N).max(initial=0.0))
     if peak < _SILENT_PEAK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from speechgru.audio.reading import resample
+from speechgru.audio.resampling import resample
 
 
 def change_speed(samples_N: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

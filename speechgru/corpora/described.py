@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speechgru.audio.reading import Header, read_header
+from speechgru.audio.header import Header
+from speechgru.audio.reading import read_header
 from speechgru.corpora.layouts import some
 from speechgru.errors import AudioError, CorpusError
 from speechgru.progress import Progress, silent

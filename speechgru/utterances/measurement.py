@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from speechgru.audio.band import BandMeter
-from speechgru.audio.reading import read_header, read_recording, resample, resample_blocks
+from speechgru.audio.reading import read_header, read_recording
+from speechgru.audio.resampling import resample, resample_blocks
 from speechgru.errors import AudioError
 from speechgru.jsonlines import Appender, read_records, write_lines
 from speechgru.process.ordered import map_in_order
