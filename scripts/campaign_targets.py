@@ -109,7 +109,8 @@ class Configurations(Target):
 
     def read(self, path):
         from speechgru.config.load import load_config, save_config
-        from speechgru.tune.sweep_file import count_combinations, load_sweep
+        from speechgru.tune.combinations import count_combinations
+        from speechgru.tune.sweep_file import load_sweep
 
         if "sweep" in path.name:
             count_combinations(load_sweep(path).sweep.space)

@@ -14,11 +14,13 @@ from speechgru import jsonlines
 from speechgru.config.load import known_keys, load_config
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.files import write_json
+from speechgru.tune.combinations import count_combinations, first_round_size
 from speechgru.tune.folder import SweepFolder, TrialFolder
 from speechgru.tune.journal import Journal
 from speechgru.tune.results import best_of, front_of
 from speechgru.tune.space import Dimension
-from speechgru.tune.sweep_file import LoadedSweep, Tuner, count_combinations, first_round_size, load_sweep
+from speechgru.tune.sweep import Tuner
+from speechgru.tune.sweep_file import LoadedSweep, load_sweep
 from speechgru.tune.telling import Telling, last_line
 
 pytest.importorskip("keras_tuner", reason="searching needs keras_tuner (extra train)")

@@ -17,6 +17,7 @@ from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.progress import Progress, silent
 from speechgru.tune.beginning import require_beginning, require_same_sweep, require_same_values
+from speechgru.tune.combinations import count_combinations
 from speechgru.tune.environment import hidden_gpus, list_gpus, trial_environment, worker_name
 from speechgru.tune.folder import SweepFolder, read_json
 from speechgru.tune.heartbeat import Heartbeats
@@ -25,7 +26,7 @@ from speechgru.tune.port import Client, Listener, Port
 from speechgru.tune.refusals import Refusals
 from speechgru.tune.results import rows_of, write_results
 from speechgru.tune.supervisor import Supervisor
-from speechgru.tune.sweep_file import LoadedSweep, count_combinations
+from speechgru.tune.sweep_file import LoadedSweep
 from speechgru.tune.telling import Telling
 from speechgru.tune.worker import work
 from speechgru.visible import counted

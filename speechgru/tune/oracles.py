@@ -36,7 +36,7 @@ from speechgru.tune.keras_tuner_adapter import (
 )
 from speechgru.tune.port import Ticket
 from speechgru.tune.space import Dimension
-from speechgru.tune.sweep_file import Tuner
+from speechgru.tune.sweep import Tuner
 
 #: Refused trials in a row after which the search gives up.
 _MAX_REFUSED = 200
