@@ -15,6 +15,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from speechgru.lazy import lazy_names
+
 if TYPE_CHECKING:  # for checkers of types and editors; at run time `__getattr__` loads each when it is first used
     from speechgru import (
         adapt,
@@ -85,6 +87,8 @@ _LAZY = {
     "UserError": "speechgru.errors",
 }
 
+_lazy = lazy_names(__name__, _LAZY)
+
 __all__ = [  # written out: checkers of types read it without running it
     "GRU",
     "BiGRU",
@@ -122,9 +126,7 @@ __all__ = [  # written out: checkers of types read it without running it
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _lazy(name)
 
 
 def __dir__() -> list[str]:

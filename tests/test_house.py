@@ -20,6 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "fields",
             "jit",
             "keras_backend",
+            "lazy",
             "lengths",
             "mel",
             "native",

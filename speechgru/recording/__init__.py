@@ -24,8 +24,7 @@ True
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from speechgru.lazy import lazy_names
 
 # `doctor` lists microphones, and needs none of what judges a recording.
 _LAZY = {
@@ -40,8 +39,4 @@ _LAZY = {
 
 __all__ = list(_LAZY)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+__getattr__ = lazy_names(__name__, _LAZY)

@@ -5,8 +5,7 @@ In Python: `tune(load_sweep("my_sweep.yaml"), "sweeps/mine")`.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from speechgru.lazy import lazy_names
 
 # A trial's process needs none of keras-tuner, which takes a second or two to load.
 _LAZY = {
@@ -19,8 +18,4 @@ _LAZY = {
 
 __all__ = list(_LAZY)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+__getattr__ = lazy_names(__name__, _LAZY)
