@@ -164,10 +164,10 @@ def test_evaluate_counts_commands_whose_intent_and_slots_are_right(make_bundle, 
 
 def test_a_run_keeps_a_copy_of_its_grammar(lamp, tmp_path):
     pytest.importorskip("tensorflow", reason="training needs it")
-    from speechgru.train.run import _keep_grammar
+    from speechgru.train.opening import keep_grammar
 
     folder = RunFolder(tmp_path)
-    _keep_grammar(folder, lamp)
+    keep_grammar(folder, lamp)
     assert Grammar.load(folder.grammar) == lamp
-    _keep_grammar(folder, None)
+    keep_grammar(folder, None)
     assert not folder.grammar.exists()

@@ -25,7 +25,7 @@ from speechgru.runs import RunFolder, load_checkpoint  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train.failures import advice_on_memory  # noqa: E402
 from speechgru.train.monitor import choose_monitor, describe_dev  # noqa: E402
-from speechgru.train.run import _require_same_vocabulary  # noqa: E402
+from speechgru.train.opening import require_same_vocabulary  # noqa: E402
 from speechgru.train.state import TrainingState  # noqa: E402
 from speechgru.utterances.negatives import add_negatives  # noqa: E402
 
@@ -230,11 +230,11 @@ def test_a_run_whose_corpus_gives_other_labels_now_is_not_resumed(tones_config, 
     folder.checkpoints.mkdir(parents=True)
     save_config(folder.config, tones_config())
     Vocabulary(before).save(folder.vocabulary)
-    _require_same_vocabulary(folder, Vocabulary("ab"))
+    require_same_vocabulary(folder, Vocabulary("ab"))
     folder.checkpoint(4).write_bytes(b"")
     with pytest.raises(ConfigError, match=rf"\({change}\).*another --run with train\.start_from="):
-        _require_same_vocabulary(folder, Vocabulary("ab"))
-    _require_same_vocabulary(folder, Vocabulary(before))
+        require_same_vocabulary(folder, Vocabulary("ab"))
+    require_same_vocabulary(folder, Vocabulary(before))
 
 
 def test_patience_ends_a_run_and_plateaus_lower_its_learning_rate(tones_config, tmp_path):

@@ -325,7 +325,8 @@ def test_a_recording_that_vanishes_is_named_and_once_back_the_run_ends_as_if_it_
 def test_a_dev_recording_that_vanishes_costs_no_evaluation_and_no_step(
     config, tones, nearly_whole, whole, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("speechgru.train.run.KEPT_BYTES", 0)  # as where the dev set is too large to be kept in memory
+    # As where the dev set is too large to be kept in memory.
+    monkeypatch.setattr("speechgru.train.opening.KEPT_BYTES", 0)
     gone, away = tones / "dev3.wav", tmp_path / "away.wav"
 
     def vanish(stage, done, total, note=""):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,20 @@ import tensorflow as tf
 from speechgru import jsonlines
 from speechgru.audio.in_graph import require_engine
 from speechgru.config.beginning import read_grammar, require_beginning, require_trained_labels
-from speechgru.config.corpus_files import digests_of, require_files
-from speechgru.config.load import save_config
+from speechgru.config.corpus_files import require_files
 from speechgru.config.resuming import Resumption, resume, with_keys
 from speechgru.config.sections import RunConfig
 from speechgru.config.sizing import choose_by_size, describe_choice
 from speechgru.ctc import resolve_implementation
 from speechgru.dataset import Corpus, open_corpus
 from speechgru.dataset.service import Service
-from speechgru.decoding import GrammarConstraint, Spelling
-from speechgru.errors import ConfigError, UserError
-from speechgru.files import room_for, write_json
-from speechgru.grammar import Grammar
+from speechgru.errors import UserError
+from speechgru.files import room_for
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.memory import keep_freed_memory
 from speechgru.process.signals import Interruption
 from speechgru.progress import Progress, silent
-from speechgru.runs import RunFolder, make_provenance
-from speechgru.scoring.negatives import negative_set
-from speechgru.scoring.recordings import KEPT_BYTES, ScoringSet
+from speechgru.runs import RunFolder
 from speechgru.text import Vocabulary
 from speechgru.train.begin import begin, make_first_weights
 from speechgru.train.checkpoints import Checkpoints
@@ -42,12 +37,21 @@ from speechgru.train.job import TrainingJob, require_stop
 from speechgru.train.learner import Learner
 from speechgru.train.log import TrainingLog
 from speechgru.train.monitor import Monitor, choose_monitor, describe_dev, interval_of
+from speechgru.train.opening import (
+    keep_grammar,
+    open_scored,
+    require_readable,
+    require_same_corpus,
+    require_same_vocabulary,
+    require_writable,
+    subwords_of,
+    write_beginning,
+)
 from speechgru.train.page import report_run
 from speechgru.train.recognition import RecognitionLoop
 from speechgru.train.strategies import Workers, choose_strategy
 from speechgru.train.transfer import require_layers
-from speechgru.utterances.examination import Problem, read_usable, vocabulary_of
-from speechgru.utterances.manifest import read_manifest
+from speechgru.utterances.examination import vocabulary_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,13 +226,13 @@ def _train(
             require_beginning(config)
             require_layers(config)
     grammar = read_grammar(config) if workers.is_chief else None
-    dev, negatives, notes = _open_scored(config, grammar, workers)
-    _require_readable(config)
+    dev, negatives, notes = open_scored(config, grammar, workers)
+    require_readable(config)
     sized: dict[str, Any] = {}
-    kept = _subwords_of(folder, config, workers)
+    kept = subwords_of(folder, config, workers)
     known = kept or vocabulary_of(config)
     if known is not None:
-        _require_writable(grammar, config, known)
+        require_writable(grammar, config, known)
     if opened is None:
         corpus, vocabulary, problems = open_corpus(config, vocabulary=kept, progress=progress)
         sized = choose_by_size(config, len(corpus))
@@ -240,20 +244,20 @@ def _train(
         corpus.require_places()
     for recordings in (*([] if dev is None else [dev]), *negatives):
         problems += recordings.problems
-    _require_same_corpus(workers, [len(corpus), *vocabulary.entries])
+    require_same_corpus(workers, [len(corpus), *vocabulary.entries])
     if workers.is_chief:
         if opened is None:
             notes += describe_dev(None if dev is None else dev.references)
             if not folder.is_claimed:
                 require_trained_labels(config, vocabulary)
         if known is None:
-            _require_writable(grammar, config, vocabulary)
+            require_writable(grammar, config, vocabulary)
         for note in notes:
             progress("beginning", 1, 1, note)
-        _require_same_vocabulary(folder, vocabulary)
-        _write_beginning(folder, config, command, sized=sized)
+        require_same_vocabulary(folder, vocabulary)
+        write_beginning(folder, config, command, sized=sized)
         vocabulary.save(folder.vocabulary)
-        _keep_grammar(folder, grammar)
+        keep_grammar(folder, grammar)
         jsonlines.write_lines(folder.skipped, problems)
     job = TrainingJob(
         folder,
@@ -325,64 +329,6 @@ def _train(
     )
 
 
-def _open_scored(
-    config: RunConfig, grammar: Grammar | None, workers: Workers
-) -> tuple[ScoringSet | None, list[ScoringSet], list[str]]:
-    """The dev set, the recordings without a command, and what a person should know of them; no recording is read."""
-    negatives: list[ScoringSet] = []
-    notes: list[str] = []
-    if config.data.dev is None or not workers.is_chief:
-        return None, negatives, notes
-    dev = ScoringSet(
-        config.data.dev, sample_rate=config.data.sample_rate, text=config.text.rules, kept_bytes=KEPT_BYTES
-    )
-    constraint = None
-    if grammar is not None and config.data.negatives:
-        constraint = GrammarConstraint(grammar, normalize=config.text.normalize)
-    for manifest in config.data.negatives:
-        recordings, num_commands = negative_set(
-            manifest,
-            sample_rate=config.data.sample_rate,
-            kept_bytes=KEPT_BYTES // len(config.data.negatives),
-            is_command=(lambda text: False) if constraint is None else constraint.holds,
-        )
-        negatives.append(recordings)
-        if num_commands:
-            notes.append(f"{manifest}: {num_commands:,} of the negatives are sentences of the grammar, and left out")
-    return dev, negatives, notes
-
-
-def _subwords_of(folder: RunFolder, config: RunConfig, workers: Workers) -> Vocabulary | None:
-    """The subwords that a run which resumes has learnt; None of one that begins, or has other labels.
-
-    Another version of SentencePiece, or a changed transcript, might find others; and a model's file may be gone.
-    """
-    record = None
-    is_theirs = config.text.subword_model is not None and Path(config.text.subword_model).exists()
-    if workers.is_chief and config.text.unit == "subword" and not is_theirs and folder.is_claimed:
-        record = Vocabulary.load(folder.vocabulary).as_record()
-    record = workers.share_json(record)
-    return None if record is None else Vocabulary.from_record(record)
-
-
-def _require_writable(grammar: Grammar | None, config: RunConfig, vocabulary: Vocabulary) -> None:
-    """Whether the run can write the sentences of its grammar.
-
-    Raises:
-        TextError: the vocabulary lacks a character or word of it.
-    """
-    if grammar is not None:
-        GrammarConstraint(grammar).prepared(Spelling(config.text.normalize, vocabulary))
-
-
-def _keep_grammar(folder: RunFolder, grammar: Grammar | None) -> None:
-    """Keeps a copy of the grammar in the run folder."""
-    if grammar is None:
-        folder.grammar.unlink(missing_ok=True)
-    else:
-        grammar.save(folder.grammar)
-
-
 def _report(folder: RunFolder, workers: Workers) -> None:
     if workers.is_chief:
         report_run(folder.path)
@@ -397,64 +343,3 @@ def held_folder(folder: RunFolder) -> Iterator[None]:
             for left_half_written in folder.checkpoints.glob(".*.npz"):  # by a process that was killed
                 left_half_written.unlink()
         yield
-
-
-def _write_beginning(
-    folder: RunFolder, config: RunConfig, command: Sequence[str] | None, *, sized: Mapping[str, Any]
-) -> None:
-    """Writes the configuration, and of a run that begins now where it comes from and what its size has chosen."""
-    known = folder.read_provenance()
-    if not folder.is_claimed:
-        known = make_provenance(seed=config.train.seed, command=command) | {"sized": sorted(sized)}
-    if known and "corpus" not in known:
-        write_json(folder.provenance, known | {"corpus": digests_of(config)})
-    save_config(folder.config, config)
-
-
-def _require_same_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:
-    """Whether the labels are still those that the run has learnt: a corpus or a grammar may give others since.
-
-    Raises:
-        ConfigError: they are not.
-    """
-    if not folder.is_claimed or not folder.vocabulary.is_file():
-        return
-    before = Vocabulary.load(folder.vocabulary)
-    if before == vocabulary:
-        return
-    gone, new = sorted({*before.entries} - {*vocabulary.entries}), sorted({*vocabulary.entries} - {*before.entries})
-    changes = [
-        f"{what} {', '.join(map(repr, found[:8]))}" for what, found in (("lost", gone), ("has new", new)) if found
-    ]
-    raise ConfigError(
-        f"{folder.path}: the corpus or grammar gives other labels than the run has learnt ("
-        f"{' and '.join(changes) or 'in another order'}); bring back what it was trained on, or give another --run "
-        f"with train.start_from={folder.path}, which may have other labels"
-    )
-
-
-def _require_readable(config: RunConfig) -> None:
-    """Reads the recordings that augmentation uses: better now than in the middle of the night.
-
-    Raises:
-        UserError: one cannot be read.
-    """
-    for manifest, _ in config.augment.manifests.values():
-        for utterance in read_manifest(manifest, needs_text=False):
-            read = read_usable(utterance, sample_rate=config.data.sample_rate)
-            if isinstance(read, Problem):
-                raise UserError(f"{manifest}:{utterance.line}: {read.message}")
-
-
-def _require_same_corpus(workers: Workers, facts: Sequence[int | str]) -> None:
-    """Whether every process found the same utterances and labels.
-
-    Raises:
-        UserError: this one did not.
-    """
-    chiefs = workers.share_json(list(facts))
-    if list(facts) != chiefs:
-        raise UserError(
-            f"worker {workers.index} can use {facts[0]:,} utterances with {len(facts) - 1} labels, the chief "
-            f"{chiefs[0]:,} with {len(chiefs) - 1}; every machine needs the same manifests and recordings"
-        )
