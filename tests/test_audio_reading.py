@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.audio import foreign
-from speechgru.audio.containers import _ogg_checksum
+from speechgru.audio.ogg import _ogg_checksum
 from speechgru.audio.reading import read_blocks, read_header, read_recording, resample
 from speechgru.errors import AudioError
 

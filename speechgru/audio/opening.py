@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from speechgru.audio import containers, foreign
+from speechgru.audio import containers, flac, foreign, mpeg, ogg
 from speechgru.audio.header import Header
 from speechgru.audio.samples import HIGHEST_RATE, LOWEST_RATE
 from speechgru.errors import AudioError
@@ -59,7 +59,7 @@ def _open_native(path: str, head: bytes, stack: contextlib.ExitStack) -> tuple[A
     """A file that libsndfile reads, mended where its counts do not hold."""
     import soundfile
 
-    unended = _mended_by(containers.mend_ogg, path) if head.startswith(b"OggS") else None
+    unended = _mended_by(ogg.mend_ogg, path) if head.startswith(b"OggS") else None
     given = for_soundfile(path) if unended is None else io.BytesIO(unended)
     stream = stack.enter_context(soundfile.SoundFile(given))
     mended = _mend(path, stream)
@@ -125,9 +125,9 @@ def _read_head(path: str) -> bytes:
 def _mend(path: str, stream: Any) -> bytes | None:
     """The content with a count of its samples, where the file has none; None where it needs no mending."""
     if stream.format == "MP3" and stream.subtype == "MPEG_LAYER_III":
-        return _mended_by(containers.mend_mp3, path)
+        return _mended_by(mpeg.mend_mp3, path)
     if stream.format == "FLAC" and not _counts(stream.frames):
-        return _mended_by(containers.mend_flac, path)
+        return _mended_by(flac.mend_flac, path)
     return None
 
 
@@ -152,7 +152,7 @@ def _refuse(header: Header, stream: Any) -> None:
         raise AudioError(f"{path}: states no duration, and has no sound that shows it; convert it again")
     _refuse_truncated(path, stream)
     with open(path, "rb") as content:
-        if header.container == "OGG" and containers.ogg_is_cut(content):
+        if header.container == "OGG" and ogg.ogg_is_cut(content):
             raise AudioError(
                 f"{path}: is truncated: its last page does not end the stream; copy it again, or where this is all of "
                 "it, write it again (`ffmpeg -i in.ogg -c copy out.ogg`)"

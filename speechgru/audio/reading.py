@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.audio import containers
+from speechgru.audio import mpeg
 from speechgru.audio.header import Header
 from speechgru.audio.mixing import Mixing, mix
 from speechgru.audio.opening import opened
@@ -196,6 +196,6 @@ def _refuse_missing(header: Header, *, found: int, promised: int) -> None:
         return
     if header.container == "MP3" and promised - found <= _MP3_MISCOUNT:
         with open(header.path, "rb") as content:
-            if not containers.mp3_is_cut(content):
+            if not mpeg.mp3_is_cut(content):
                 return
     raise AudioError(f"{header.path}: is truncated ({found} of {promised} samples); copy it again")
