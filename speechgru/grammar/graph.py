@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from speechgru.grammar.needs import Need, Pass, joined, least, needed
 from speechgru.grammar.nodes import Choice, Node, Permutation, Series, Slot, Text
 from speechgru.grammar.parsing import APOSTROPHE, FRESH, GAP, WORD, drops_outer_apostrophes, piece
 
@@ -57,33 +58,6 @@ _EMPTY = 0  # the place of the one `_End`
 Places = tuple[int, ...]
 
 
-class _Pass(NamedTuple):
-    """A way through a node: its first and last characters (None where it writes none), mode after it, steps."""
-
-    first: str | None
-    last: str | None
-    mode: int
-    steps: int
-
-
-class Need(NamedTuple):
-    """The fewest steps from a place to the end of a sentence.
-
-    Args:
-        steps: labels, and blanks between equal ones.
-        first: the first character of such an end; None where it is none.
-        other: whether another end as short begins differently.
-    """
-
-    steps: int
-    first: str | None
-    other: bool
-
-    def after(self, last: str | None) -> int:
-        """The steps where the character before was `last`, which takes a blank if the first repeats it."""
-        return self.steps + (last is not None and last == self.first and not self.other)
-
-
 class SentenceGraph:
     """What may be said, character by character, by certain text rules.
 
@@ -112,7 +86,7 @@ class SentenceGraph:
         # A chain is a node and the chain that follows it; number 0 is the end.
         self._chains: list[tuple[int, int]] = [(_EMPTY, 0)]
         self._chain_numbers: dict[tuple[int, int], int] = {}
-        self._passes: dict[tuple[int, int], tuple[_Pass, ...]] = {}
+        self._passes: dict[tuple[int, int], tuple[Pass, ...]] = {}
         self._needs: dict[int, Need] = {}
         self._arcs: dict[int, tuple[tuple[tuple[str, int], ...], bool]] = {}
         self._moves: dict[Places, dict[str, Places]] = {}
@@ -170,7 +144,7 @@ class SentenceGraph:
     def need(self, places: Places) -> Need:
         """The fewest steps to an end."""
         with self._lock:
-            return _least([self._need_of(place) for place in places])
+            return least([self._need_of(place) for place in places])
 
     def count(self, *, max_states: int = 200_000) -> int | None:
         """How many different texts can be said; None where counting takes more states than `max_states`."""
@@ -370,81 +344,40 @@ class SentenceGraph:
                     needs.append(rest)
                 else:
                     needs.append(Need(each.steps + rest.after(each.last), each.first, False))
-            self._needs[current] = _least(needs)
+            self._needs[current] = least(needs)
         return self._needs[place]
 
-    def _passes_of(self, number: int, mode: int) -> tuple[_Pass, ...]:
+    def _passes_of(self, number: int, mode: int) -> tuple[Pass, ...]:
         """The ways through a node that may begin or end a shortest text, whatever stands before and after it."""
         key = (number, mode)
         found = self._passes.get(key)
         if found is None:
             node = self._nodes[number]
-            ways: Iterable[_Pass]
+            ways: Iterable[Pass]
             if isinstance(node, _Letter):
                 ways = self._through_letter(number, node, mode)
             elif isinstance(node, _Either):
                 ways = [each for item in node.items for each in self._passes_of(item, mode)]
             elif isinstance(node, _Both):
                 ways = [
-                    _joined(each, then)
+                    joined(each, then)
                     for each in self._passes_of(node.first, mode)
                     for then in self._passes_of(node.second, each.mode)
                 ]
             else:
-                ways = [_Pass(None, None, mode, 0)]
-            found = self._passes[key] = _needed(ways)
+                ways = [Pass(None, None, mode, 0)]
+            found = self._passes[key] = needed(ways)
         return found
 
-    def _through_letter(self, number: int, node: _Letter, mode: int) -> Iterable[_Pass]:
+    def _through_letter(self, number: int, node: _Letter, mode: int) -> Iterable[Pass]:
         character = node.character
         if character in (" ", self._apostrophe):
             return self._passes_of(node.after, self._mode_after(character, mode))
         if mode == WORD:
-            letter = _Pass(character, character, WORD, 1)
-            return [_joined(letter, then) for then in self._passes_of(node.after, WORD)]
+            letter = Pass(character, character, WORD, 1)
+            return [joined(letter, then) for then in self._passes_of(node.after, WORD)]
         rest = self._passes_of(number, WORD)
         if mode == FRESH:
             return rest
         before = "'" if mode == APOSTROPHE and character[0].isalnum() else " "
-        return [_joined(_Pass(before, before, WORD, 1), then) for then in rest]
-
-
-def _joined(one: _Pass, then: _Pass) -> _Pass:
-    if one.first is None:
-        return then
-    if then.first is None:
-        return one._replace(mode=then.mode)
-    return _Pass(one.first, then.last, then.mode, one.steps + then.steps + (one.last == then.first))
-
-
-def _least(needs: Iterable[Need]) -> Need:
-    """The least of several needs, together."""
-    needs = list(needs)
-    steps = min(need.steps for need in needs)
-    least = [need for need in needs if need.steps == steps]
-    first = least[0].first
-    return Need(steps, first, any(need.other or need.first != first for need in least))
-
-
-def _needed(ways: Iterable[_Pass]) -> tuple[_Pass, ...]:
-    """The ways of which some is the shortest for every pair of characters before and after the node.
-
-    A way costs its steps, one more if it begins as the text before ends, and one more if it ends as the text after
-    begins. So a way is not needed if another never costs more; or if two do not where one alone would.
-    """
-    kept: list[_Pass] = []
-    for way in sorted(set(ways), key=lambda way: (way.steps, way.first or "", way.last or "")):
-        others = [other for other in kept if other.mode == way.mode]
-        befores = {way.first, "", *(other.first for other in others)} - {None}
-        afters = {way.last, "", *(other.last for other in others)} - {None}
-        if not all(
-            any(_cost(other, before, after) <= _cost(way, before, after) for other in others)
-            for before in befores
-            for after in afters
-        ):
-            kept.append(way)
-    return tuple(kept)
-
-
-def _cost(way: _Pass, before: str | None, after: str | None) -> int:
-    return way.steps + (way.first == before) + (way.last == after)
+        return [joined(Pass(before, before, WORD, 1), then) for then in rest]
