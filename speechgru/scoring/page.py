@@ -13,7 +13,8 @@ from speechgru.errors import UserError
 from speechgru.grammar import describe_slots
 from speechgru.report import html
 from speechgru.report.page import Record, write_page
-from speechgru.scoring.charts import detection_chart, rate_bar, reliability_chart
+from speechgru.scoring.charts import rate_bar
+from speechgru.scoring.page_parts import MAX_CONFUSIONS, confidence_part, rejection_part, slice_part
 from speechgru.scoring.probe import Probe, open_probe
 from speechgru.scoring.sections import (
     PICTURE_LEAD,
@@ -24,12 +25,7 @@ from speechgru.scoring.sections import (
     worst,
     worst_utterances,
 )
-from speechgru.visible import counted
 
-#: Groups of a slice and rows of a table of confusions in the page; the record has more.
-_MAX_GROUPS, _MAX_CONFUSIONS = 20, 12
-#: Words below which a curve of their confidence would be drawn by chance.
-_FEWEST_WORDS = 50
 #: Utterances that could not be scored, named in the page.
 _MAX_SKIPPED = 10
 
@@ -73,17 +69,19 @@ def report_evaluation(
     sections = [
         html.section("result", "Result", headline([record]), lead=_lead(record)),
         html.section("about", "What was scored", _facts(record) + _errors(record)),
-        html.section("rejection", "What was not said", _rejection(record.get("rejection") or {}), lead=_REJECTION_LEAD),
+        html.section(
+            "rejection", "What was not said", rejection_part(record.get("rejection") or {}), lead=_REJECTION_LEAD
+        ),
         html.section(
             "slices",
             "Where the errors are",
-            "".join(_slice(entry, record) for entry in record.get("slices") or ()),
+            "".join(slice_part(entry, record) for entry in record.get("slices") or ()),
             lead="A bar is the word error rate of a group of utterances, the line on it its 95 % interval, the dashed "
             "line the rate of all utterances. Where an interval does not reach the dashed line, chance alone is a poor "
             "explanation; with many groups, one in twenty differs that much by chance.",
         ),
         html.section("confusions", "Words confused", _confusions(record.get("confusions") or {})),
-        html.section("confidence", "Confidence", _confidence(record.get("confidence") or {})),
+        html.section("confidence", "Confidence", confidence_part(record.get("confidence") or {})),
         html.section("worst", "Worst utterances", worst([record], most=num_worst)),
         html.section(
             "pictures",
@@ -195,118 +193,6 @@ def _errors(record: Record) -> str:
     return f'<div class="part">{table_html}</div>'
 
 
-def _rejection(rejection: Record) -> str:
-    """The curve, the thresholds by what they do, and the negatives that came closest."""
-    if not rejection:
-        return ""
-    points = [("Asked for", rejection.get("chosen")), ("In use", rejection.get("in_use"))]
-    points += [(f"{html.percent(point['misses'])} missed", point) for point in rejection.get("at_misses") or ()]
-    table_html = html.table(
-        ["Threshold", "Margin", "False accepts\nan hour", "95 % interval", "Misses", "95 % interval"],
-        [
-            [
-                name,
-                f"{point['threshold']:.3f}",
-                f"{point['false_accepts_per_hour']:.2f}",
-                "{:.2f} to {:.2f}".format(*point["false_accepts_interval"]),
-                html.percent(point["miss_rate"]),
-                html.interval(point["miss_interval"]),
-            ]
-            for name, point in points
-            if point
-        ],
-        caption=f"{counted(rejection['num_commands'], 'command')}, {html.count(rejection['num_wrong'])} of them "
-        f"recognised wrongly (by {rejection['judged_by']}); {html.seconds(rejection['negative_seconds'])} of "
-        "negatives.",
-    )
-    chart = detection_chart(rejection)
-    figure_html = f"<figure>{chart}<figcaption>Misses against false accepts</figcaption></figure>" if chart else ""
-    closest = (rejection.get("false_accepts") or [])[:_MAX_CONFUSIONS]
-    closest_html = html.table(
-        ["Negative", "At", "Recognised", "Margin", "Accepted"],
-        [
-            [
-                Path(entry["audio_filepath"]).name,
-                html.seconds(entry["offset"]),
-                entry["hypothesis"],
-                f"{entry['margin']:.3f}",
-                html.plain(entry["accepted"]),
-            ]
-            for entry in closest
-        ],
-        caption="Negatives with the highest margins, and whether they are accepted at the threshold asked for.",
-    )
-    return f'<div class="panels">{figure_html}<div>{table_html}</div></div>' + (closest_html if closest else "")
-
-
-def _slice(entry: Record, record: Record) -> str:
-    field, groups = str(entry.get("field", "")), entry.get("groups") or []
-    heading_html = f"<h3>By {html.text(field)}</h3>"
-    if not any("value" in group or "low" in group for group in groups):
-        return f'<div class="part">{heading_html}<p class="quiet">No utterance has a {html.text(field)}.</p></div>'
-    shown, left = groups[:_MAX_GROUPS], groups[_MAX_GROUPS:]
-    caption = f"Word error rate by {field}" + (
-        ", the highest first."
-        if entry.get("kind") != "number"
-        else ", in bins of about equally many utterances."
-        if any(group.get("low") != group.get("high") for group in groups)
-        else "."
-    )
-    if left:
-        caption += f" {len(left):,} more groups are in the record."
-    highest = _highest(shown)
-    table_html = html.table(
-        [
-            html.heading_of(field) if field in ("speaker", "duration", "offset") else field,
-            "WER",
-            "95 % interval",
-            "Errors",
-            "Words",
-            "Utterances",
-        ],
-        [
-            [
-                _group_name(group, field),
-                html.percent(group.get("wer")),
-                html.interval(group.get("wer_interval")) or html.MISSING,
-                *(html.count(group.get(key)) for key in ("errors", "words", "num_utterances")),
-            ]
-            for group in shown
-        ],
-        caption=caption,
-        drawings_html=[
-            rate_bar(group.get("wer"), interval=group.get("wer_interval"), overall=record.get("wer"), highest=highest)
-            for group in shown
-        ],
-    )
-    return f'<div class="part">{heading_html}{table_html}</div>'
-
-
-def _highest(groups: Sequence[Record]) -> float:
-    """Where the bars' axis ends: at the highest interval, unless that of a few words would dwarf all rates."""
-
-    def finite(values: Sequence[Any]) -> list[float]:
-        return [value for value in values if html.is_number(value) and math.isfinite(value)]
-
-    rates = finite([group.get("wer") for group in groups])
-    ends = finite([end for group in groups for end in (group.get("wer_interval") or [])])
-    highest = max(rates, default=0.0)
-    return min(max(ends, default=highest), 2.5 * highest) if highest else 1.0
-
-
-def _group_name(group: Record, field: str) -> str:
-    if "value" in group:
-        return str(group["value"])
-    if "low" not in group:
-        return "(not given)"
-    describe = html.seconds if field in ("duration", "offset") else html.plain
-    low, high = describe(group["low"]), describe(group["high"])
-    if low == high:
-        return low
-    seconds = "\u202fs"  # 0.31 to 0.42 s
-    return f"{low.removesuffix(seconds) if 'min' not in high and high.endswith(seconds) else low} to {high}"
-
-
 def _confusions(confusions: Record) -> str:
     """The words recognised as others, beside those that were missed and those that were added."""
     substituted = _words(
@@ -324,7 +210,7 @@ def _confusions(confusions: Record) -> str:
 def _words(title: str, entries: Sequence[Record] | None, columns: Mapping[str, str]) -> str:
     if not entries:
         return ""
-    shown = entries[:_MAX_CONFUSIONS]
+    shown = entries[:MAX_CONFUSIONS]
     table_html = html.table(
         list(columns.values()),
         [[html.plain(entry.get(key)) for key in columns] for entry in shown],
@@ -333,50 +219,6 @@ def _words(title: str, entries: Sequence[Record] | None, columns: Mapping[str, s
         text_columns=sum(1 for key in columns if key not in ("count", "spoken")),
     )
     return f'<div class="part"><h3>{html.text(title)}</h3>{table_html}</div>'
-
-
-def _confidence(confidence: Record) -> str:
-    bins = confidence.get("bins") or []
-    if not bins:
-        return ""
-    auc, error = confidence.get("auc"), confidence.get("calibration_error")
-    sentences = []
-    if html.is_number(auc):
-        sentences.append(
-            f"Of a right and a wrong word, both drawn at random, the right one has the higher confidence in "
-            f"{html.percent(auc)} of all cases (area under the ROC curve {auc:.3f}; chance gives 0.5)."
-        )
-    else:
-        sentences.append("All recognised words are right, or all are wrong, so there is nothing to distinguish.")
-    if html.is_number(error):
-        sentences.append(
-            f"Confidence is {html.percent(error)} away from the share of right words, on average over the words "
-            "(expected calibration error). On the dashed line a confidence is the share of right words; below the line "
-            "it is too high."
-        )
-    table_html = html.table(
-        ["Confidence", "Words", "Mean", "Right", "95 % interval"],
-        [
-            [
-                f"{entry['low']:g} to {entry['high']:g}",
-                html.count(entry["num_words"]),
-                f"{entry['mean_confidence']:.3f}",
-                html.percent(entry["share_right"]),
-                html.interval(entry.get("right_interval")) or html.MISSING,
-            ]
-            for entry in bins
-        ],
-        caption="Words by their confidence, and how many of them were right.",
-    )
-    num_words = sum(entry["num_words"] for entry in bins)
-    if num_words < _FEWEST_WORDS:
-        sentences.append(f"Of {counted(num_words, 'word')} no curve is drawn: it would show chance.")
-        return f"<p>{html.text(' '.join(sentences))}</p>{table_html}"
-    return (
-        f"<p>{html.text(' '.join(sentences))}</p>"
-        f'<div class="panels"><figure>{reliability_chart(bins)}<figcaption>Share of right words by confidence, with '
-        f"its 95 % interval; a dot is as large as its words are many</figcaption></figure><div>{table_html}</div></div>"
-    )
 
 
 def _skipped(record: Record) -> list[str]:
