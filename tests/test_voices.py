@@ -32,6 +32,7 @@ from speechgru.voices import (
 from speechgru.voices.cache import SpeechCache, default_folder
 from speechgru.voices.cast import Without
 from speechgru.voices.engine import ALL, Configurable
+from speechgru.voices.percent import PercentVoice
 from speechgru.voices.programs import run_for_speech
 
 # Writes a tone whose length is the text's and whose pitch is the voice's: "speech" of a command of the user's own.
@@ -344,7 +345,7 @@ def test_rhvoice_is_given_the_text_on_its_input_and_its_voices_are_the_english_o
     monkeypatch.setattr(rhvoice, "_installed", functools.cache(rhvoice._installed.__wrapped__))
     engine = find_engine("rhvoice")
     assert engine.voices(ALL) == ("alan", "slt") and engine.person("slt") == ENGINES["flite"].person("slt")
-    engine.speak("-go on", rhvoice.Voice("alan", 90, 105), seed=0)
+    engine.speak("-go on", PercentVoice("alan", 90, 105), seed=0)
     arguments, written = called()
     assert arguments[:6] == ["-p", "alan", "-r", "90", "-t", "105"] and written == "-go on"
 

@@ -78,8 +78,7 @@ def prepare(
         raise CorpusError(f"commands: takes no source, got {source}; name the sentence templates with --grammar")
     if grammar is None:
         raise CorpusError("commands: needs --grammar, a YAML file of sentence templates")
-    if voices is not None and not voices.is_dir():
-        raise CorpusError(f"{voices}: no such folder; name a folder of .onnx or .flitevox files with --voices")
+    sources = Sources(voices, voice_command, tuple(command_voices or ()))
     check_whole(seed=(seed, 0), utterances=(utterances, _MIN_UTTERANCES), workers=(workers, 1))
     templates = Grammar.load(grammar)
 
@@ -91,7 +90,7 @@ def prepare(
         parse_weights("commands", engines),
         train_engines=train_engines or (),
         test_engines=test_engines or (),
-        sources=Sources(voices, voice_command, tuple(command_voices or ())),
+        sources=sources,
     )
     speak = functools.partial(
         speak_corpus, cast=cast, variety=variety, left_out=left_out, cache=cache, workers=workers, progress=progress

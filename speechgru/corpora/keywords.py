@@ -94,8 +94,7 @@ def prepare(
     """
     if source is not None:
         raise CorpusError(f"keywords: takes no source, got {source}; name the keywords with keywords=computer,jarvis")
-    if voices is not None and not voices.is_dir():
-        raise CorpusError(f"{voices}: no such folder; name a folder of .onnx or .flitevox files with --voices")
+    sources = Sources(voices, voice_command, tuple(command_voices or ()))
     check_whole(seed=(seed, 0), utterances=(utterances, _MIN_UTTERANCES), workers=(workers, 1), near=(near, 0))
     spotted = require_keywords(keywords or ())
     sentences = _without(spotted, texts_of(others, option="--others") if others else _household(seed))
@@ -106,7 +105,7 @@ def prepare(
         parse_weights("keywords", engines),
         train_engines=train_engines or (),
         test_engines=test_engines or (),
-        sources=Sources(voices, voice_command, tuple(command_voices or ())),
+        sources=sources,
     )
     by_split = {split: [text for text in sentences if split_of(text) == split] for split in grammar.SPLITS}
     draw = _Draw(spotted, {each: [*parts_of(each), *similar[each]] for each in spotted}, by_split)

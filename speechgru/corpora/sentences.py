@@ -82,8 +82,7 @@ def prepare(
         raise CorpusError(f"sentences: takes no source, got {source}; name the text with --text")
     if text is None:
         raise CorpusError("sentences: needs --text, a text file such as a book")
-    if voices is not None and not voices.is_dir():
-        raise CorpusError(f"{voices}: no such folder; name a folder of .onnx or .flitevox files with --voices")
+    sources = Sources(voices, voice_command, tuple(command_voices or ()))
     check_whole(
         seed=(seed, 0), utterances=(utterances, _MIN_UTTERANCES), workers=(workers, 1), min_words=(min_words, 1)
     )
@@ -94,7 +93,7 @@ def prepare(
         parse_weights("sentences", engines),
         train_engines=train_engines or (),
         test_engines=test_engines or (),
-        sources=Sources(voices, voice_command, tuple(command_voices or ())),
+        sources=sources,
     )
     chosen, learnt, notes = _choose(
         read_pieces(text, least=min_words, most=max_words),

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from speechgru.errors import CorpusError
+
 #: In place of a split: the voices of every split, of an engine that is kept for one split alone.
 ALL = "all"
 
@@ -121,6 +123,9 @@ class Sources:
         command: a command line of the user's own (`command.Command`).
         command_voices: the voices of that command.
 
+    Raises:
+        CorpusError: there is no such folder.
+
     >>> Sources(command="mytts --voice {voice} --out {out} {text}", command_voices=("ann", "bob")).folder is None
     True
     """
@@ -128,6 +133,10 @@ class Sources:
     folder: Path | None = None
     command: str | None = None
     command_voices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not self.folder.is_dir():
+            raise CorpusError(f"{self.folder}: no such folder; name a folder of .onnx or .flitevox files with --voices")
 
 
 @runtime_checkable

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from speechgru.errors import CorpusError
 from speechgru.voices.people import draw_of, voices_of
+from speechgru.voices.percent import PercentVoice
 from speechgru.voices.programs import run_for_speech
 
 _PROGRAM = "pico2wave"
@@ -17,31 +17,6 @@ _VOICES = ("en-US", "en-GB")
 # By whether variety is wide; percent of the voice's own.
 _SPEEDS = {False: (80, 120), True: (60, 165)}
 _PITCHES = {False: (90, 112), True: (75, 140)}
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How Pico speaks a sentence.
-
-    Args:
-        voice: "en-US" or "en-GB", which are two people.
-        speed_percent: of its own, 20 to 500.
-        pitch_percent: of its own, 50 to 200.
-    """
-
-    voice: str
-    speed_percent: int = 100
-    pitch_percent: int = 100
-
-    @property
-    def name(self) -> str:
-        """The voice, such as "en-US"."""
-        return self.voice
-
-    @property
-    def facts(self) -> dict[str, float]:
-        """What manifests keep: the factor on durations, and that on the pitch."""
-        return {"stretch": round(100 / self.speed_percent, 2), "pitch_factor": self.pitch_percent / 100}
 
 
 class Pico:
@@ -67,16 +42,14 @@ class Pico:
     def person(self, voice: str) -> str:
         return f"pico/{voice}"
 
-    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
-        return Voice(
-            voice=draw_of(split, _VOICES, self.person, rng),
-            speed_percent=int(rng.integers(*_SPEEDS[is_wide], endpoint=True)),
-            pitch_percent=int(rng.integers(*_PITCHES[is_wide], endpoint=True)),
+    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> PercentVoice:
+        return PercentVoice.draw(
+            draw_of(split, _VOICES, self.person, rng), rng, rates=_SPEEDS[is_wide], pitches=_PITCHES[is_wide]
         )
 
-    def speak(self, text: str, voice: Voice, *, seed: int = 0) -> tuple[np.ndarray, int]:
+    def speak(self, text: str, voice: PercentVoice, *, seed: int = 0) -> tuple[np.ndarray, int]:
         if voice.voice not in _VOICES:
             raise CorpusError(f"Pico has no English voice {voice.voice!r}; it has {', '.join(_VOICES)}")
         said = escape(text, quote=False)
-        marked = f'<speed level="{voice.speed_percent}"><pitch level="{voice.pitch_percent}">{said}</pitch></speed>'
+        marked = f'<speed level="{voice.rate_percent}"><pitch level="{voice.pitch_percent}">{said}</pitch></speed>'
         return run_for_speech(lambda out: [_PROGRAM, "-l", voice.voice, "-w", str(out), marked])

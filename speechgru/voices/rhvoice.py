@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from speechgru.errors import CorpusError
 from speechgru.voices.people import cmu_person, draw_of, voices_of
+from speechgru.voices.percent import PercentVoice
 from speechgru.voices.programs import run_for_speech
 
 _PROGRAM = "RHVoice-test"
@@ -21,31 +21,6 @@ _DATA_VARIABLE = "RHVOICEDATAPATH"
 # By whether variety is wide. RHVoice goes no further than half and twice the rate.
 _RATES = {False: (80, 125), True: (60, 170)}
 _PITCHES = {False: (90, 112), True: (75, 135)}
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How RHVoice speaks a sentence.
-
-    Args:
-        voice: the name of its folder, such as "alan".
-        rate_percent: of the voice's own rate, 50 to 200.
-        pitch_percent: of the voice's own pitch.
-    """
-
-    voice: str
-    rate_percent: int = 100
-    pitch_percent: int = 100
-
-    @property
-    def name(self) -> str:
-        """The voice, such as "alan"."""
-        return self.voice
-
-    @property
-    def facts(self) -> dict[str, float]:
-        """What manifests keep: the factor on durations, and that on the pitch."""
-        return {"stretch": round(100 / self.rate_percent, 2), "pitch_factor": self.pitch_percent / 100}
 
 
 class RHVoice:
@@ -73,14 +48,12 @@ class RHVoice:
     def person(self, voice: str) -> str:
         return cmu_person(voice) or f"rhvoice/{voice}"
 
-    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> Voice:
-        return Voice(
-            voice=draw_of(split, _installed(), self.person, rng),
-            rate_percent=int(rng.integers(*_RATES[is_wide], endpoint=True)),
-            pitch_percent=int(rng.integers(*_PITCHES[is_wide], endpoint=True)),
+    def draw_voice(self, split: str, rng: np.random.Generator, *, is_digits: bool, is_wide: bool) -> PercentVoice:
+        return PercentVoice.draw(
+            draw_of(split, _installed(), self.person, rng), rng, rates=_RATES[is_wide], pitches=_PITCHES[is_wide]
         )
 
-    def speak(self, text: str, voice: Voice, *, seed: int = 0) -> tuple[np.ndarray, int]:
+    def speak(self, text: str, voice: PercentVoice, *, seed: int = 0) -> tuple[np.ndarray, int]:
         if voice.voice not in _installed():
             raise CorpusError(f"RHVoice has no English voice {voice.voice!r}; it has {', '.join(_installed())}")
         settings = ["-p", voice.voice, "-r", str(voice.rate_percent), "-t", str(voice.pitch_percent)]
