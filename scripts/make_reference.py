@@ -13,14 +13,16 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs without an installation
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where it is loaded from elsewhere
 
 import typer
 import typer.models
+from reference_markdown import docstring, markdown, paragraphs, sentence, table
 
 from speechgru.cli import app
 from speechgru.config import RunConfig
@@ -35,11 +37,8 @@ ROOMS = (
     "scoring", "tune", "export", "runtime", "runtime.tflite", "align", "timed", "serve", "web", "listen", "recording",
     "adapt", "config", "errors",
 )  # fmt: skip
-#: Names of sections in docstrings, as they are written there.
-_SECTIONS = ("Args", "Returns", "Raises", "Yields", "Example", "Examples")
 #: Characters of a constant that is shown.
 _LONGEST_VALUE = 100
-_ITEM = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (.*)$")
 
 
 def main() -> None:
@@ -84,7 +83,7 @@ def command_line() -> str:
         "[Exit codes](files.md#exit-codes) stand beside the files.",
     ]
     for words, callback in commands():
-        parts += [f"## {words}", _markdown(inspect.getdoc(callback) or ""), *_parameters(callback)]
+        parts += [f"## {words}", markdown(inspect.getdoc(callback) or ""), *_parameters(callback)]
         if words == "speechgru prepare":
             parts += _corpora()
     return "\n\n".join(parts) + "\n"
@@ -121,7 +120,7 @@ def _parameters(callback: Callable[..., Any]) -> list[str]:
 
 
 def _meaning(info: typer.models.ParameterInfo, default: Any, needed: bool) -> str:
-    said = _markdown(info.help or "")
+    said = markdown(info.help or "")
     if needed:
         return f"{said} *Needed.*"
     if default in (None, False, "") or default == []:
@@ -144,14 +143,14 @@ def _kind(kind: Any) -> str:
 def _corpora() -> list[str]:
     parts = []
     for corpus in CORPORA.values():
-        parts += [f"### prepare {corpus.name}", _sentence(corpus.summary)]
+        parts += [f"### prepare {corpus.name}", sentence(corpus.summary)]
         rows = [
-            [f"`{option.name}={'none' if option.default is None else option.default}`", _markdown(option.meaning)]
+            [f"`{option.name}={'none' if option.default is None else option.default}`", markdown(option.meaning)]
             for option in corpus.options.values()
         ]
         if rows:
             parts.append(table(["option and default", "meaning"], rows))
-    rows = [[f"`{engine.name}`", _markdown(engine.summary), _markdown(engine.licence)] for engine in ENGINES.values()]
+    rows = [[f"`{engine.name}`", markdown(engine.summary), markdown(engine.licence)] for engine in ENGINES.values()]
     return [*parts, "### Voice engines", table(["engine", "what it is", "licence"], rows)]
 
 
@@ -171,8 +170,8 @@ def configuration() -> str:
         allowed = schema["$defs"][schema["properties"][section]["$ref"].rsplit("/", 1)[1]]["properties"]
         parts.append(f"## {section}")
         if meaning:
-            parts.append(_sentence(meaning))
-        rows = [[f"`{key}`", f"`{default}`", _allowed(allowed[key]), _markdown(said)] for key, default, said in keys]
+            parts.append(sentence(meaning))
+        rows = [[f"`{key}`", f"`{default}`", _allowed(allowed[key]), markdown(said)] for key, default, said in keys]
         parts.append(table(["key", "default", "allowed", "meaning"], rows))
     return "\n\n".join(parts) + "\n"
 
@@ -222,7 +221,7 @@ def python_index() -> str:
     rows = []
     for room in ROOMS:
         module = _module(room)
-        rows.append([f"[`{module.__name__}`]({_page_of(room)}.md)", _markdown(_paragraphs(module.__doc__ or "")[0])])
+        rows.append([f"[`{module.__name__}`]({_page_of(room)}.md)", markdown(paragraphs(module.__doc__ or "")[0])])
     toctree = "\n".join(["```{toctree}", ":hidden:", "", *map(_page_of, ROOMS), "```"])
     return "\n\n".join(["# The Python interface", _SHAPES, table(["room", "what it is"], rows), toctree]) + "\n"
 
@@ -271,8 +270,8 @@ def _shortcuts(module: Any) -> str:
         if not inspect.isclass(thing) and not inspect.isfunction(thing):
             continue
         homes = [room for room in ROOMS[1:] if name in _public(_module(room)) and getattr(_module(room), name) is thing]
-        first = _paragraphs(inspect.getdoc(thing) or "")[0]
-        rows.append([f"[`{name}`]({_page_of(homes[0])}.md#{name.lower()})" if homes else f"`{name}`", _markdown(first)])
+        first = paragraphs(inspect.getdoc(thing) or "")[0]
+        rows.append([f"[`{name}`]({_page_of(homes[0])}.md#{name.lower()})" if homes else f"`{name}`", markdown(first)])
     return table(["name", "what it is"], rows)
 
 
@@ -352,89 +351,6 @@ def _page_of(room: str) -> str:
 
 
 # -- docstrings as Markdown ------------------------------------------------------------------------------------------
-
-
-def docstring(text: str) -> str:
-    """A docstring in the project's style as Markdown.
-
-    Sections become bold lines with lists, indented text and examples become blocks of code.
-    """
-    parts: list[str] = []
-    lines = text.splitlines()
-    at = 0
-    while at < len(lines):
-        match = re.fullmatch(r"(\w+):", lines[at])
-        if match is None or match[1] not in _SECTIONS:
-            end = next((i for i in range(at + 1, len(lines)) if lines[i].rstrip(":") in _SECTIONS), len(lines))
-            parts += _blocks(lines[at:end])
-            at = end
-            continue
-        end = at + 1
-        while end < len(lines) and (not lines[end].strip() or lines[end].startswith(" ")):
-            end += 1
-        body = inspect.cleandoc("\n".join(["", *lines[at + 1 : end]])).splitlines()
-        parts.append(f"**{match[1]}**")
-        parts += _blocks(body) if match[1] in ("Example", "Examples") else [_items(body)]
-        at = end
-    return "\n\n".join(parts)
-
-
-def _items(lines: Sequence[str]) -> str:
-    """A section's entries, `name: meaning`, as a list; other text as it is."""
-    entries: list[str] = []
-    for line in lines:
-        if (match := _ITEM.match(line)) is not None:
-            entries.append(f"- `{match[1]}`: {match[2]}")
-        elif entries and line.strip():
-            entries[-1] += f" {line.strip()}"
-        elif line.strip():
-            entries.append(line.strip())
-    return "\n".join(_markdown(entry) for entry in entries)
-
-
-def _blocks(lines: Sequence[str]) -> list[str]:
-    """Paragraphs, lists, and what is indented or an example as code."""
-    blocks: list[str] = []
-    for paragraph in _paragraphs("\n".join(lines)):
-        first = paragraph.splitlines()[0]
-        if first.lstrip().startswith(">>>"):
-            blocks.append(f"```pycon\n{inspect.cleandoc(paragraph)}\n```")
-        elif first.startswith("    "):
-            blocks.append(f"```text\n{inspect.cleandoc(paragraph)}\n```")
-        elif first.lstrip().startswith(("- ", "* ")):
-            blocks.append(_markdown(paragraph))
-        else:
-            blocks.append(_markdown(" ".join(paragraph.split())))
-    return blocks
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [part.strip("\n") for part in re.split(r"\n[ \t]*\n", text.strip("\n")) if part.strip()] or [""]
-
-
-def _markdown(text: str) -> str:
-    """Text with code in backticks as Markdown: what else would be read as markup is escaped."""
-    parts = re.split(r"(``[^`]+``|`[^`]+`)", text)
-    for place, part in enumerate(parts):
-        if place % 2:
-            parts[place] = f"`{part.strip('`')}`"
-        else:
-            parts[place] = re.sub(r"[<{|\\]|\*(?=\S)", lambda match: f"\\{match[0]}", part)
-    return "".join(parts)
-
-
-def _sentence(text: str) -> str:
-    said = _markdown(text[:1].upper() + text[1:])
-    return said if said.endswith((".", "?")) else f"{said}."
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; a bar in a cell is escaped."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", " ".join(cell.split())) for cell in cells) + " |"
-
-    return "\n".join([line(header), "|" + "---|" * len(header), *map(line, rows)])
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappush, heapreplace
 from operator import itemgetter
 
 import numpy as np
 
-from speechgru.decoding.scorers import PrefixScorer, checked_extend, checked_finish
+from speechgru.decoding.asked import Asked
+from speechgru.decoding.scorers import PrefixScorer
 
 _NEVER = -math.inf
 _LOWEST = -sys.float_info.max  # below every score but that of the impossible
@@ -55,56 +56,6 @@ class Pruning:
         return self.token_log_prob is not None or self.blank_log_prob is not None
 
 
-class _Asked:
-    """A scorer's answers, each asked for once; states are numbered in the order in which they come up.
-
-    Args:
-        scorer: the scorer, or None to score nothing.
-    """
-
-    def __init__(self, scorer: PrefixScorer):
-        self._scorer = scorer
-        self._is_constraint = scorer.is_constraint
-        self.prepares = scorer.prepares
-        self._number: dict[Hashable, int] = {}
-        self._states: list[Hashable] = []
-        self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
-        self.needs: list[tuple[int, int]] = []
-        self.most_needed = 0  # the highest of `needs`
-        self._number_of(scorer.start())  # number 0
-
-    def _number_of(self, state: Hashable) -> int:
-        number = self._number.setdefault(state, len(self._states))
-        if number == len(self._states):
-            self._states.append(state)
-            self.moves.append({})
-            needs = self._scorer.steps_needed(state) if self._is_constraint else (0, 0)
-            self.needs.append(needs)
-            if self._is_constraint:
-                self.most_needed = max(self.most_needed, *needs)
-        return number
-
-    def extend(self, number: int, label: int) -> tuple[int, float]:
-        """The number of the state after one more label (-1 where that is forbidden) and the change."""
-        state, change = checked_extend(self._scorer, self._states[number], label)
-        following = -1
-        if change != _NEVER:
-            known = self._number.get(state)
-            following = self._number_of(state) if known is None else known
-        move = self.moves[number][label] = following, change
-        return move
-
-    def prepare(self, numbers: Iterable[int]) -> None:
-        """Lets the scorer compute at once what it will be asked of these states, where it can."""
-        fresh = [number for number in numbers if not self.moves[number]]  # the others were asked before
-        if fresh:
-            self._scorer.prepare([self._states[number] for number in fresh])
-
-    def finish(self, number: int) -> float:
-        """The change where a text ends in this state."""
-        return checked_finish(self._scorer, self._states[number])
-
-
 class BeamSearch:
     """Finds the most probable label sequences of one utterance, whose steps may come in pieces.
 
@@ -129,7 +80,7 @@ class BeamSearch:
         self._beam_width = beam_width
         self._pruning = pruning
         self._blank_id = blank_id
-        self._asked = None if scorer is None else _Asked(scorer)
+        self._asked = None if scorer is None else Asked(scorer)
         self._most = 0.0 if scorer is None else scorer.max_change
         self._most_of = None if scorer is None else scorer.max_changes
         # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label.

@@ -1,0 +1,58 @@
+"""A scorer's answers within one beam search, each asked for once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+
+from speechgru.decoding.scorers import PrefixScorer, checked_extend, checked_finish
+
+
+class Asked:
+    """The answers of a scorer; its states are numbered in the order in which they come up.
+
+    Args:
+        scorer: the scorer.
+    """
+
+    def __init__(self, scorer: PrefixScorer):
+        self._scorer = scorer
+        self._is_constraint = scorer.is_constraint
+        self.prepares = scorer.prepares
+        self._number: dict[Hashable, int] = {}
+        self._states: list[Hashable] = []
+        self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
+        self.needs: list[tuple[int, int]] = []
+        self.most_needed = 0  # the highest of `needs`
+        self._number_of(scorer.start())  # number 0
+
+    def _number_of(self, state: Hashable) -> int:
+        number = self._number.setdefault(state, len(self._states))
+        if number == len(self._states):
+            self._states.append(state)
+            self.moves.append({})
+            needs = self._scorer.steps_needed(state) if self._is_constraint else (0, 0)
+            self.needs.append(needs)
+            if self._is_constraint:
+                self.most_needed = max(self.most_needed, *needs)
+        return number
+
+    def extend(self, number: int, label: int) -> tuple[int, float]:
+        """The number of the state after one more label (-1 where that is forbidden) and the change."""
+        state, change = checked_extend(self._scorer, self._states[number], label)
+        following = -1
+        if change != -math.inf:
+            known = self._number.get(state)
+            following = self._number_of(state) if known is None else known
+        move = self.moves[number][label] = following, change
+        return move
+
+    def prepare(self, numbers: Iterable[int]) -> None:
+        """Lets the scorer compute at once what it will be asked of these states, where it can."""
+        fresh = [number for number in numbers if not self.moves[number]]  # the others were asked before
+        if fresh:
+            self._scorer.prepare([self._states[number] for number in fresh])
+
+    def finish(self, number: int) -> float:
+        """The change where a text ends in this state."""
+        return checked_finish(self._scorer, self._states[number])
