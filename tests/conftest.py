@@ -208,6 +208,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         with pytest.raises(SystemExit) as caught:
             console.main()
         out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
         return caught.value.code or 0, out, err
 
     return run_command

@@ -71,21 +71,6 @@ class Hum:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command of `speechgru` in this process; gives its exit code and what it printed."""
-
-    def run(*arguments):
-        from speechgru import cli
-
-        monkeypatch.setattr("sys.argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def hums(monkeypatch, tmp_path):
     """Two engines that cost nothing, and an empty cache of the user's."""
     monkeypatch.setattr(
@@ -111,9 +96,9 @@ def digests(out):
     }
 
 
-def test_commands_carry_their_meaning_their_engine_and_their_grammar(run, hums, grammar_file, tmp_path):
+def test_commands_carry_their_meaning_their_engine_and_their_grammar(run_command, hums, grammar_file, tmp_path):
     out = tmp_path / "mine"
-    code, printed, err = run(
+    code, printed, err = run_command(
         "prepare", "commands", "--grammar", grammar_file, "--out", out, "--utterances=60", "--workers", "1",
         "--engines", "choir=2", "test_engines=solo", "--seed", "3",
     )  # fmt: skip
@@ -138,21 +123,23 @@ def test_commands_carry_their_meaning_their_engine_and_their_grammar(run, hums, 
     record = json.loads((out / "voices.json").read_text())
     assert record["engines"]["choir"]["licence"] == "public domain" and record["engines"]["solo"]["kept_for"] == "test"
     assert record["engines"]["choir"]["weight"] == 2 and record["variety"] == "wide"
-    run("prepare", "commands", "--grammar", grammar_file, "--out", out, "engines=choir", "utterances=12", "workers=1")
+    run_command(
+        "prepare", "commands", "--grammar", grammar_file, "--out", out, "engines=choir", "utterances=12", "workers=1"
+    )
     assert (out / "test.jsonl").exists() and not (out / "test_solo.jsonl").exists(), (
         "of the corpus that was there before"
     )
 
 
-def test_every_file_of_lines_of_a_spoken_corpus_can_be_given_to_check(hums, grammar_file, tmp_path, run):
+def test_every_file_of_lines_of_a_spoken_corpus_can_be_given_to_check(hums, grammar_file, tmp_path, run_command):
     out = tmp_path / "out"
     prepare("commands", out, grammar=grammar_file, utterances=40, engines=["choir"], workers=1, cache=None)
     files = sorted(out.glob("*.jsonl"))
     assert [file.stem for file in files] == ["dev", "measurements", "test", "train"]
-    status, printed, said = run("check", *files, "--json")
+    status, printed, said = run_command("check", *files, "--json")
     assert status in (0, 1), said
     assert [Path(found["manifest"]).stem for found in json.loads(printed)] == ["dev", "test", "train"]
-    status, _, said = run("check", out / "measurements.jsonl")
+    status, _, said = run_command("check", out / "measurements.jsonl")
     assert status == 2 and "holds what was measured of recordings; name the manifests" in " ".join(said.split())
 
 
@@ -283,8 +270,8 @@ def test_a_grammar_that_is_not_there_is_named(hums, tmp_path):
         prepare("commands", tmp_path / "out", grammar=tmp_path / "nowhere.yaml")
 
 
-def test_a_flag_of_a_corpus_without_a_value_is_a_mistake(run, tmp_path):
-    code, _, err = run("prepare", "commands", "--out", tmp_path, "--grammar")
+def test_a_flag_of_a_corpus_without_a_value_is_a_mistake(run_command, tmp_path):
+    code, _, err = run_command("prepare", "commands", "--out", tmp_path, "--grammar")
     assert code == 2 and "--grammar needs a value" in err
-    code, _, err = run("prepare", "commands", "--out", tmp_path, "--gramar", "x.yaml")
+    code, _, err = run_command("prepare", "commands", "--out", tmp_path, "--gramar", "x.yaml")
     assert code == 2 and "did you mean grammar?" in err

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechgru.cli import console as cli
 from speechgru.decoding import DecodingOptions
 from speechgru.errors import BundleError, UserError
 from speechgru.grammar import Grammar
@@ -105,32 +104,19 @@ def test_a_bundle_without_a_grammar_says_so(make_bundle, lamp):
         _ = damaged.grammar
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """A command line -> exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-def test_records_and_the_command_line_show_what_is_meant(make_bundle, lamp, tmp_path, write_wav, run):
+def test_records_and_the_command_line_show_what_is_meant(make_bundle, lamp, tmp_path, write_wav, run_command):
     bundle, audio = make_bundle(lamp.as_record()), write_wav(tmp_path, seconds=0.5)
     (record,) = transcribe(bundle, [audio], decoding=DecodingOptions(beam_width=8, n_best=2, grammar=True))
     assert (record["intent"], record["slots"]) == ("Lamp", {"device": "lamp", "level": 99})
     assert [each["intent"] for each in record["n_best"]] == ["Lamp", "Lamp"]
-    code, out, _ = run("transcribe", bundle, audio, "--grammar", "--json")
+    code, out, _ = run_command("transcribe", bundle, audio, "--grammar", "--json")
     (printed,) = json.loads(out)
     assert (code, printed["text"], printed["slots"]) == (0, "lamp to ninety nine", {"device": "lamp", "level": 99})
-    code, out, _ = run("transcribe", bundle, audio, "--grammar-file", tmp_path / "lamp.yaml")
+    code, out, _ = run_command("transcribe", bundle, audio, "--grammar-file", tmp_path / "lamp.yaml")
     assert code == 0 and "Lamp" in out and "level=99" in out
-    (printed,) = json.loads(run("transcribe", bundle, audio, "--json")[1])
+    (printed,) = json.loads(run_command("transcribe", bundle, audio, "--json")[1])
     assert (printed["text"], printed["intent"], printed["slots"]) == (HEARD, None, {})
-    code, out, err = run("transcribe", bundle, audio, "--grammar-file", tmp_path / "none.yaml")
+    code, out, err = run_command("transcribe", bundle, audio, "--grammar-file", tmp_path / "none.yaml")
     assert (code, out) == (2, "") and "none.yaml: there is no such grammar" in err
 
 

@@ -1,33 +1,16 @@
 """GRU language models by the command line, from texts to a beam's texts."""
 
 import json
-import sys
 
 import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
-from speechgru.cli import console as cli  # noqa: E402
 
 QUICK = (
     *("model.units=8", "model.embedding=4", "train.batch_size=4", "train.max_steps=4", "train.warmup_steps=1"),
     *("train.evaluate_every_steps=2",),
 )
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process; gives the exit code and what was printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture
@@ -53,20 +36,20 @@ def texts(tmp_path):
     return path
 
 
-def test_it_trains_resumes_and_says_what_it_made(run, recogniser, texts, tmp_path):
+def test_it_trains_resumes_and_says_what_it_made(run_command, recogniser, texts, tmp_path):
     folder = tmp_path / "runs" / "sprach modell"
     command = ("language", "train-gru", texts, "--recogniser", recogniser, "--run", folder, *QUICK)
-    code, out, err = run(*command)
+    code, out, err = run_command(*command)
     assert code == 0, err
     assert "4 steps in" in out and "bits a character" in out and f"{folder / 'model.gru'}: " in out
     assert err.strip().splitlines()[-1].startswith("next: speechgru evaluate")
-    code, out, _ = run(*command, "--json")
+    code, out, _ = run_command(*command, "--json")
     record = json.loads(out)
     assert (code, record["steps"], record["ended"]) == (0, 4, "max_steps")
     assert record["scores"].keys() == {"perplexity", "word_perplexity", "bits_per_character"}
 
 
-def test_mistakes_end_in_one_line_each(run, recogniser, texts, tmp_path):
+def test_mistakes_end_in_one_line_each(run_command, recogniser, texts, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "other.txt").write_text("xyz\nzyx\n")
     bundle = tmp_path / "bundle"
@@ -89,6 +72,6 @@ def test_mistakes_end_in_one_line_each(run, recogniser, texts, tmp_path):
         (("transcribe", recogniser, texts, "--gru-weight", "2"), "the weights of a GRU language model are given"),
         (("transcribe", recogniser, texts, "--rescore", "gru"), "rescore names gru, and no such language model"),
     ):
-        code, _, err = run(*arguments)
+        code, _, err = run_command(*arguments)
         assert code == 2 and message in " ".join(err.split()), (arguments, err)
         assert not (tmp_path / "run").exists()

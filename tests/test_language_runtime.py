@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from languages import TOY
 
-from speechgru.cli import console as cli
 from speechgru.decoding import DecodingOptions, LanguageScorer, LanguageWeights, options_from_lists
 from speechgru.errors import BundleError, LanguageError, TextError, UserError
 from speechgru.language import read_language_model
@@ -76,19 +75,6 @@ def make_bundle(tmp_path, monkeypatch):
         return folder
 
     return make
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """A command line -> exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["speechgru", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_a_bundles_language_model_scores_when_asked_with_its_weights(
@@ -163,34 +149,34 @@ def test_a_bundle_names_no_language_model_outside_itself(make_bundle, model, fil
 # --- on the command line ---
 
 
-def test_from_texts_to_transcripts_by_command(run, make_bundle, tmp_path, write_wav):
+def test_from_texts_to_transcripts_by_command(run_command, make_bundle, tmp_path, write_wav):
     bundle, audio = make_bundle(), write_wav(tmp_path, seconds=0.5)
     (tmp_path / "rooms texts ü.txt").write_text("\n".join(TEXTS).upper() + "\n\n!?\n", encoding="utf-8")
     out = tmp_path / "lm ü.ngram"
-    code, printed, _ = run(
+    code, printed, _ = run_command(
         "language", "train", tmp_path / "rooms texts ü.txt", "--rules", bundle, "--out", out, "--json"
     )
     record = json.loads(printed)
     assert code == 0 and record["description"] == "3-gram model of 9 words"
     assert (record["sentences"], record["text_words"], record["ngrams"][0]) == (4, 16, 12)
     assert len(record["notes"]) == 3 and record["size_bytes"] == out.stat().st_size < 2000
-    code, printed, _ = run("transcribe", bundle, audio, "--json", "--language-model", out)
+    code, printed, _ = run_command("transcribe", bundle, audio, "--json", "--language-model", out)
     assert (code, json.loads(printed)[0]["text"]) == (0, SAID)
     options = ["--language-weight", 0.5, "--word-bonus", 0.5, "--unknown-penalty", "inf"]
-    code, printed, _ = run("transcribe", bundle, audio, "--json", "--language-model", out, *options)
+    code, printed, _ = run_command("transcribe", bundle, audio, "--json", "--language-model", out, *options)
     assert (code, json.loads(printed)[0]["text"]) == (0, SAID)
-    code, printed, _ = run("language", "show", out, "--text", tmp_path / "rooms texts ü.txt", "--json")
+    code, printed, _ = run_command("language", "show", out, "--text", tmp_path / "rooms texts ü.txt", "--json")
     measured = json.loads(printed)["measured"]
     assert (measured["words"], measured["unknown_words"]) == (16, 0) and 1 < measured["perplexity"] < 5
-    assert run("language", "show", out, "--text", tmp_path / "rooms texts ü.txt")[0] == 0
+    assert run_command("language", "show", out, "--text", tmp_path / "rooms texts ü.txt")[0] == 0
 
 
-def test_a_model_is_converted_back_and_forth_by_command(run, make_bundle, tmp_path):
+def test_a_model_is_converted_back_and_forth_by_command(run_command, make_bundle, tmp_path):
     (tmp_path / "toy.arpa").write_text(TOY.replace("\tab", "\tAB").replace(" ab", " AB"))
     bundle = make_bundle()
-    code, _, err = run("language", "convert", tmp_path / "toy.arpa", tmp_path / "toy.ngram", "--rules", bundle)
+    code, _, err = run_command("language", "convert", tmp_path / "toy.arpa", tmp_path / "toy.ngram", "--rules", bundle)
     assert code == 0 and f"next: speechgru transcribe {bundle} HELLO.wav --language-model" in err
-    code, _, err = run("language", "convert", tmp_path / "toy.ngram", tmp_path / "again.arpa.gz")
+    code, _, err = run_command("language", "convert", tmp_path / "toy.ngram", tmp_path / "again.arpa.gz")
     assert code == 0 and "next: speechgru transcribe bundle HELLO.wav --language-model" in err
     (tmp_path / "plain.arpa").write_text(TOY)
     expected = list(read_language_model(tmp_path / "plain.arpa").scores("a ab b none"))
@@ -198,11 +184,11 @@ def test_a_model_is_converted_back_and_forth_by_command(run, make_bundle, tmp_pa
     assert [each[1] for each in found] == pytest.approx([each[1] for each in expected], abs=1e-5)
 
 
-def test_manifests_and_packed_texts_are_read(run, tmp_path, write_lines):
+def test_manifests_and_packed_texts_are_read(run_command, tmp_path, write_lines):
     write_lines(
         tmp_path / "train.jsonl", [{"audio_filepath": "a.wav", "duration": 1.0, "text": text} for text in TEXTS]
     )
-    code, printed, _ = run(
+    code, printed, _ = run_command(
         "language", "train", tmp_path / "train.jsonl", "--out", tmp_path / "a.arpa", "--json", "--order", 2
     )
     assert code == 0 and json.loads(printed)["sentences"] == 4
@@ -231,21 +217,21 @@ def test_manifests_and_packed_texts_are_read(run, tmp_path, write_lines):
         (["show", "none.arpa"], "none.arpa: the language model cannot be read (No such file or directory)"),
     ],
 )
-def test_a_mistake_is_one_message(run, tmp_path, monkeypatch, arguments, message):
+def test_a_mistake_is_one_message(run_command, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     Path("texts.txt").write_text("turn on\n")
     Path("empty.txt").write_text("\n ?! \n")
     Path("sound.wav").write_bytes(b"RIFF\0\0\0\0")
     Path("latin.txt").write_bytes(b"one\ngr\xe4ulich\n")
     Path("bad.jsonl").write_text('{"texts": "a"}\n')
-    code, out, err = run("language", *arguments)
+    code, out, err = run_command("language", *arguments)
     assert (code, out) == (2, "") and "Traceback" not in err
     assert message in err and err.strip().count("\n") == 0
     assert not Path("lm.ngram").exists()
 
 
-def test_weights_without_a_model_are_refused(run, make_bundle):
-    code, _, err = run("transcribe", make_bundle(), "a.wav", "--language-weight", 1)
+def test_weights_without_a_model_are_refused(run_command, make_bundle):
+    code, _, err = run_command("transcribe", make_bundle(), "a.wav", "--language-weight", 1)
     assert (
         code == 2 and "and no model; name its file (--language-model FILE), or use the recogniser's own (--lm)" in err
     )
