@@ -2,9 +2,10 @@
 
     python scripts/campaign_soak.py                                      # the whole: 20 streams for an hour, 200, 20
     python scripts/campaign_soak.py --minutes 5 --trials 20 --trainings 5
+    python scripts/campaign_soak.py --minutes 5 --speed 100              # streams as quick as the machine allows
 
-- streams of one recogniser, side by side: tones that spell texts (`tests/spelt.py`), fed in pieces of changing length;
-  each utterance's text must be the one that the same sound has by itself;
+- streams of one recogniser, side by side: tones that spell texts (`tests/spelt.py`), fed in pieces of changing length,
+  each when a microphone would have recorded it; each utterance's text must be the one that the sound has by itself;
 - a sweep of tiny trials (`tests/quick_trials`) with two workers: all are completed, with one winner, and its chief
   stays as small as it was;
 - a process, as a notebook's, that trains again and again.
@@ -45,8 +46,14 @@ def growth(warm, end):
     return grown, findings
 
 
-def soak_streams(num_streams, minutes):
-    """Feeds streams beside each other; gives utterances, what has grown, and findings."""
+def soak_streams(num_streams, minutes, *, speed=1.0):
+    """Feeds streams beside each other; gives utterances, what has grown, and findings.
+
+    Args:
+        num_streams: how many.
+        minutes: for how long.
+        speed: seconds of sound that a stream is fed in a second.
+    """
     import numpy as np
     from spelt import RATE, STREAMS, say
 
@@ -59,8 +66,12 @@ def soak_streams(num_streams, minutes):
     told = dict.fromkeys(range(num_streams))
     warm, utterances, findings = None, 0, []
     began, last = time.monotonic(), 60 * minutes
+    due = dict.fromkeys(told, began)  # when the next piece of a stream has been recorded
     while time.monotonic() - began < last or warm is None:
+        time.sleep(max(0.0, min(due.values()) - time.monotonic()))
         for number in told:
+            if due[number] > time.monotonic():
+                continue
             if told[number] is None:
                 which = int(rng.integers(len(sounds)))
                 told[number] = [recognizer.stream(), which, 0]
@@ -69,6 +80,7 @@ def soak_streams(num_streams, minutes):
             if place < len(sounds[which]):
                 stream.feed(sounds[which][place : place + size].astype(np.float32))
                 told[number][2] += size
+                due[number] += size / RATE / speed
                 continue
             text = stream.finish().text
             utterances += 1
@@ -141,6 +153,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, folder="campaigns/soak", minutes=60.0)
     parser.add_argument("--streams", type=int, default=20, help="beside each other, for so many --minutes; 0 for none")
+    parser.add_argument("--speed", type=float, default=1.0, help="of the streams' sound, in times of real time")
     parser.add_argument("--trials", type=int, default=200, help="of the sweep; 0 for none")
     parser.add_argument("--trainings", type=int, default=20, help="in one process; 0 for none")
     options = parser.parse_args()
@@ -149,7 +162,7 @@ def main():
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "temporary")  # others' files do not count
     ledger, grown = Ledger(folder / "ledger.jsonl"), {}
     for family, size, run in (
-        ("streams", options.streams, lambda: soak_streams(options.streams, options.minutes)),
+        ("streams", options.streams, lambda: soak_streams(options.streams, options.minutes, speed=options.speed)),
         ("sweep", options.trials, lambda: soak_sweep(folder, options.trials)),
         ("trainings", options.trainings, lambda: soak_trainings(folder, options.trainings)),
     ):

@@ -171,7 +171,7 @@ def test_growth_is_told_from_noise(campaign):
 
 def test_streams_for_a_moment(campaign, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others' temporary files come and go
-    utterances, grown, findings = campaign("campaign_soak").soak_streams(3, 0.01)
+    utterances, grown, findings = campaign("campaign_soak").soak_streams(3, 0.005, speed=20)
     assert utterances >= 3 and findings == [] and grown["threads"] == 0
 
 
@@ -183,7 +183,7 @@ def test_each_campaign_for_some_cases(tmp_path):
         ("kills", ["--kills", "language train=2,export=2,training=2,sweep=1"]),
         ("faults", ["--jobs", "language,shard", "--most", "2"]),
         ("fuzz", ["--cases", "manifests=30,journals=30,tables=20,Wyoming=10"]),
-        ("soak", ["--streams", "2", "--minutes", "0.05", "--trials", "4", "--trainings", "2"]),
+        ("soak", ["--streams", "2", "--minutes", "0.05", "--speed", "20", "--trials", "4", "--trainings", "2"]),
     ):
         command = [sys.executable, ROOT / "scripts" / f"campaign_{name}.py", "--folder", tmp_path / name, *options]
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=1800)
