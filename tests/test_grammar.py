@@ -170,6 +170,8 @@ def test_the_record_travels_as_json_and_is_read_without_hassil_and_yaml(lamps, t
     [
         ({"format": 2}, "the grammar has format 2, and this version of speechgru reads 1"),
         ({"intents": {}}, "a sentence is missing"),
+        ({"intents": {"x": {"weight": 1, "data": [{"weight": 1, "slots": {}, "sentences": [{}]}]}}}, "a sentence is"),
+        ({"intents": {"x": {"weight": 1, "data": [{"weight": 1, "slots": {}, "sentences": [0.5]}]}}}, "a sentence is"),
         ({"nodes": [["series", 0]]}, r"node 0 of the grammar is damaged: \['series', 0\]"),
         ({"nodes": [["verse"]]}, "node 0 of the grammar is damaged"),
         ({"skip_words": None}, "the grammar is damaged"),

@@ -114,7 +114,7 @@ class Grammar:
             if isinstance(error, GrammarError):
                 raise
             raise GrammarError(f"the grammar is damaged ({error!r}); write it once more from its YAML file") from error
-        if not intents or any(not 0 <= root < len(nodes) for root in grammar.roots):
+        if not intents or any(type(root) is not int or not 0 <= root < len(nodes) for root in grammar.roots):
             raise GrammarError("the grammar is damaged (a sentence is missing); write it once more from its YAML file")
         return grammar
 
