@@ -2,6 +2,7 @@
 
 import collections
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,11 @@ def test_the_record_travels_as_json_and_is_read_without_hassil_and_yaml(lamps, t
         ({"intents": {}}, "a sentence is missing"),
         ({"intents": {"x": {"weight": 1, "data": [{"weight": 1, "slots": {}, "sentences": [{}]}]}}}, "a sentence is"),
         ({"intents": {"x": {"weight": 1, "data": [{"weight": 1, "slots": {}, "sentences": [0.5]}]}}}, "a sentence is"),
+        ({"intents": {"x": {"weight": 1, "data": []}}}, "the intent x has no sentence"),
+        ({"intents": {"x": {"weight": math.nan, "data": [{"weight": 1, "slots": {}, "sentences": [0]}]}}}, "a weight"),
+        ({"nodes": ["a"] + [["series", place] for place in range(2000)]}, "node 100 .* more than 100 levels deep"),
+        ({"nodes": ["a"] + [["series", place, place] for place in range(40)]}, "a sentence of 16384 characters"),
+        ({"nodes": [["choice"]]}, "node 0 of the grammar is damaged"),
         ({"nodes": [["series", 0]]}, r"node 0 of the grammar is damaged: \['series', 0\]"),
         ({"nodes": [["verse"]]}, "node 0 of the grammar is damaged"),
         ({"skip_words": None}, "the grammar is damaged"),
@@ -180,6 +186,26 @@ def test_the_record_travels_as_json_and_is_read_without_hassil_and_yaml(lamps, t
 def test_a_damaged_record_is_refused(lamps, change, message):
     with pytest.raises(GrammarError, match=message):
         Grammar.from_record({**lamps.as_record(), **change})
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence", "message"),
+    [
+        ("<r{before}> <r{before}>", "<r40>", "my.yaml:17: the template '<r12> <r12>' can be a sentence of 16383 char"),
+        ("[<r{before}>] [<r{before}>]", "<r40>", "can be a sentence of 16383 characters, more than 10,000"),
+        ("(<r{before}>|b)", "<r999>", "is nested too deeply, in brackets or in rules"),
+        ("a", "(" * 2000 + "a" + "|b)" * 2000, "is nested too deeply, in brackets or in rules"),
+    ],
+)
+def test_rules_that_would_fill_the_memory_or_the_stack_are_refused(tmp_path, rule, sentence, message):
+    rules = {f"r{number}": rule.format(before=number - 1) for number in range(1, 1000)}
+    lines = [f'  {name}: "{text}"' for name, text in {"r0": "a", **rules}.items()]
+    (tmp_path / "my.yaml").write_text(
+        "\n".join(["language: en", f'intents: {{x: {{data: [{{sentences: ["go {sentence}"]}}]}}}}',
+                   "expansion_rules:", *lines])
+    )  # fmt: skip
+    with pytest.raises(GrammarError, match=message):
+        Grammar.load(tmp_path / "my.yaml")
 
 
 @pytest.mark.parametrize(

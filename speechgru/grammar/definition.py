@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,7 @@ from speechgru.errors import GrammarError
 from speechgru.files import read_text, write_text
 from speechgru.grammar.drawing import Drawing
 from speechgru.grammar.graph import SentenceGraph
-from speechgru.grammar.nodes import Node, Slot, SlotValue, node_as_record, node_from_record, ways
+from speechgru.grammar.nodes import Node, Slot, SlotValue, node_as_record, nodes_from_records, ways
 from speechgru.grammar.parsing import Parser
 from speechgru.grammar.sentence import Block, Intent, Sentence
 from speechgru.grammar.splits import SPLITS, split_of
@@ -107,7 +108,7 @@ class Grammar:
                 "install the version that wrote it, or write it once more from its YAML file"
             )
         try:
-            nodes = tuple(node_from_record(node, place) for place, node in enumerate(record["nodes"]))
+            nodes = nodes_from_records(record["nodes"])
             intents = tuple(_intent_from_record(name, intent) for name, intent in record["intents"].items())
             grammar = cls(str(record["language"]), nodes, intents, tuple(map(str, record["skip_words"])))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -294,7 +295,12 @@ def _intent_from_record(name: str, record: Mapping[str, Any]) -> Intent:
         Block(tuple(block["sentences"]), MappingProxyType(dict(block["slots"])), float(block["weight"]))
         for block in record["data"]
     )
-    return Intent(name, blocks, float(record["weight"]))
+    intent = Intent(name, blocks, float(record["weight"]))
+    if not blocks or not all(block.sentences for block in blocks):
+        raise ValueError(f"the intent {name} has no sentence")
+    if not all(0 < each.weight < math.inf for each in (intent, *blocks)):
+        raise ValueError(f"a weight of the intent {name} is no number above 0")
+    return intent
 
 
 def _read_json(path: Path) -> Any:

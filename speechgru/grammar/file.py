@@ -13,7 +13,15 @@ from typing import Any
 from speechgru.errors import GrammarError
 from speechgru.grammar.brackets import fault_of_brackets
 from speechgru.grammar.located import read_grammar_files, where_of
-from speechgru.grammar.nodes import MAX_PERMUTED, Node, NodeTable, SlotValue, can_be_nothing, nodes_in_use
+from speechgru.grammar.nodes import (
+    MAX_PERMUTED,
+    Node,
+    NodeTable,
+    SlotValue,
+    TooLargeError,
+    can_be_nothing,
+    nodes_in_use,
+)
 from speechgru.grammar.numbers import MAX_RANGE, NoWordsError, NumberWords, range_numbers
 from speechgru.grammar.sentence import Block, Intent
 from speechgru.text import quoted, shown
@@ -32,6 +40,8 @@ _INLINE_RANGE = re.compile(r"^(\d+)\.\.(\d+)(?:,(\d+))?$")
 _SIGNS = frozenset("%°#&+=@/*^~_")
 #: Characters of a template that a message shows.
 _SHOWN = 120
+#: Said of a template that is too deep for Python's stack.
+_NESTED = "is nested too deeply, in brackets or in rules; write some of it out"
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -222,15 +232,22 @@ class _Reader:
 
     def _template(self, template: str, scope: _Scope) -> int:
         hassil = self._hassil
+        text = quoted(str(template), most=_SHOWN)
         try:
             parsed = hassil.parse_sentence(str(template))
         except (hassil.parser.ParseError, AssertionError, IndexError) as error:
             raise GrammarError(
-                f"{self._where}: the template {quoted(str(template), most=_SHOWN)} cannot be read "
-                f"({fault_of_brackets(str(template))}); "
+                f"{self._where}: the template {text} cannot be read ({fault_of_brackets(str(template))}); "
                 "every ( [ { < needs its end, and something in it"
             ) from error
-        return self._expression(parsed.expression, scope)
+        except RecursionError:
+            raise GrammarError(f"{self._where}: the template {text} {_NESTED}") from None
+        try:
+            return self._expression(parsed.expression, scope)
+        except TooLargeError as error:
+            raise GrammarError(f"{self._where}: the template {text} {error}") from None
+        except RecursionError:
+            raise GrammarError(f"{self._where}: the template {text} {_NESTED}") from None
 
     def _expression(self, expression: Any, scope: _Scope) -> int:
         hassil, table = self._hassil, self._table

@@ -11,7 +11,7 @@ sentence. Texts without white space between them are one word: `light` and an op
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Union
 
 from speechgru.errors import GrammarError
@@ -79,6 +79,46 @@ def children_of(node: Node) -> tuple[int, ...]:
     return () if isinstance(node, Text) else node.items
 
 
+#: Characters of a sentence, and levels of parts in parts: rules that double each other would fill any memory.
+MOST_CHARACTERS, MOST_LEVELS = 10_000, 100
+
+
+class TooLargeError(GrammarError):
+    """A part of a grammar allows sentences that nobody can say; its words complete the name of the part."""
+
+
+@dataclass
+class Extents:
+    """How long what a table's nodes say can be, and how deep they are, node by node in the table's order."""
+
+    characters: list[int] = field(default_factory=list)
+    levels: list[int] = field(default_factory=list)
+
+    def add(self, node: Node) -> None:
+        """Measures the next node.
+
+        Raises:
+            TooLargeError: it is too long or too deep; it was not added.
+        """
+        children = children_of(node)
+        if isinstance(node, Text):
+            characters = len(node.text)
+        elif isinstance(node, Choice):
+            characters = max((self.characters[item] for item in children), default=0)
+        else:
+            characters = sum(self.characters[item] for item in children)
+        levels = 1 + max((self.levels[item] for item in children), default=0)
+        if characters > MOST_CHARACTERS:
+            raise TooLargeError(
+                f"can be a sentence of {characters:.6g} characters, more than {MOST_CHARACTERS:,}; shorten it, or the "
+                "rules that it names"
+            )
+        if levels > MOST_LEVELS:
+            raise TooLargeError(f"is nested more than {MOST_LEVELS} levels deep; write out some of its rules")
+        self.characters.append(characters)
+        self.levels.append(levels)
+
+
 class NodeTable:
     """Builds a table of nodes in which equal ones share one place.
 
@@ -89,12 +129,15 @@ class NodeTable:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._places: dict[Node, int] = {}
+        self._extents = Extents()
         self.nothing = self._add(Choice(()))  # allows no sentence
         self.empty = self._add(Text(""))
 
     def _add(self, node: Node) -> int:
-        place = self._places.setdefault(node, len(self.nodes))
-        if place == len(self.nodes):
+        place = self._places.get(node)
+        if place is None:
+            self._extents.add(node)
+            place = self._places[node] = len(self.nodes)
             self.nodes.append(node)
         return place
 
@@ -165,6 +208,22 @@ def node_as_record(node: Node) -> Any:
     return [kind, *node.items]
 
 
+def nodes_from_records(records: Iterable[Any]) -> tuple[Node, ...]:
+    """The nodes of which `node_as_record` gave the records.
+
+    Raises:
+        GrammarError: one is no node of this version, or allows sentences that nobody can say.
+    """
+    nodes, extents = [], Extents()
+    for place, record in enumerate(records):
+        nodes.append(node_from_record(record, place))
+        try:
+            extents.add(nodes[-1])
+        except TooLargeError as error:
+            raise GrammarError(f"node {place} of the grammar {error}") from None
+    return tuple(nodes)
+
+
 def node_from_record(record: Any, place: int) -> Node:
     """What `node_as_record` gave.
 
@@ -183,14 +242,16 @@ def node_from_record(record: Any, place: int) -> Node:
         whole = all(isinstance(item, int) and not isinstance(item, bool) for item in rest)
         if kind == "slot" and len(rest) in (2, 3) and isinstance(rest[0], str) and isinstance(rest[1], int):
             node = Slot(*rest)
-        elif kind in ("choice", "optional") and whole:
+        elif kind in ("choice", "optional") and whole and rest:
             node = Choice(tuple(rest), kind == "optional")
         elif kind == "series" and whole:
             node = Series(tuple(rest))
-        elif kind == "permutation" and whole:
+        elif kind == "permutation" and whole and len(rest) <= MAX_PERMUTED:
             node = Permutation(tuple(rest))
     if node is None or any(not 0 <= child < place for child in children_of(node)):
-        raise GrammarError(f"node {place} of the grammar is damaged: {record!r}; export the grammar's file once more")
+        raise GrammarError(
+            f"node {place} of the grammar is damaged: {record!r:.200}; export the grammar's file once more"
+        )
     return node
 
 
