@@ -20,6 +20,8 @@ The table counts kills, and chains whose command ended before its kill apart. Th
 import argparse
 import contextlib
 import csv
+import itertools
+import json
 import os
 import random
 import re
@@ -44,6 +46,8 @@ from campaigns import (
     session_of,
     snapshot,
 )
+
+from speechgru.files import write_json
 
 #: Kills of each family, as the goal has them.
 SIZES = {
@@ -83,10 +87,16 @@ class Chains:
     def reference(self, name, job):
         """An undisturbed command's status and files, those that another run or a second command changes, and its size.
 
+        They are kept in the folder, as the world is: after a change of the package both belong to another campaign.
+
         Returns:
             The status; the snapshot; names that differ between two runs; names that also the command that finds its
             own result changes; the changes to the disk; the seconds.
         """
+        kept = self.folder / f"reference-{name}.json"
+        if name not in self.references and kept.exists():
+            status, one, volatile, renewed, num_changes, seconds = json.loads(kept.read_text())
+            self.references[name] = status, one, set(volatile), set(renewed), num_changes, seconds
         if name not in self.references:
             found = []
             for is_again in (False, False, True):
@@ -106,6 +116,7 @@ class Chains:
             if job.family == "training":
                 renew(self.folder / f"whole-{name}", self.case / "out")
             self.references[name] = (status, one, volatile, renewed, num_changes, seconds)
+            write_json(kept, [status, one, sorted(volatile), sorted(renewed), num_changes, seconds])
         return self.references[name]
 
     def run(self, name, job, seed):
@@ -298,19 +309,19 @@ def main():
     folder, budget = options.folder.absolute(), Budget(options.minutes)
     chains, ledger = Chains(folder), Ledger(folder / "ledger.jsonl")
     sweeps = Sweeps(chains)
-    for family, size in asked_sizes(options.kills).items():
-        variants = {name: job for name, job in jobs().items() if job.family == family} or {"sweep": None}
-        number = 0
-        while ledger.count(family) < size and budget.is_left:
-            if number not in ledger.numbers(family):
-                name = list(variants)[number % len(variants)]
-                began = time.monotonic()
-                kills, ended, findings = (
-                    sweeps.run(number) if family == "sweep" else chains.run(name, variants[name], number)
-                )
-                ledger.add(family, number, cases=kills, findings=[f"{name}: {each}" for each in findings],
-                           ended_before=ended, chains=1, seconds=time.monotonic() - began)  # fmt: skip
-            number += 1
+    sizes = asked_sizes(options.kills)
+    while budget.is_left and (left := [family for family, size in sizes.items() if ledger.count(family) < size]):
+        for family in left:  # each in its turn, so that a short campaign has some of all
+            variants = {name: job for name, job in jobs().items() if job.family == family}
+            number = next(number for number in itertools.count() if number not in ledger.numbers(family))
+            name, began = list(variants)[number % len(variants)], time.monotonic()
+            kills, ended, findings = (
+                sweeps.run(number) if family == "sweep" else chains.run(name, variants[name], number)
+            )
+            ledger.add(family, number, cases=kills, findings=[f"{name}: {each}" for each in findings],
+                       ended_before=ended, chains=1, seconds=time.monotonic() - began)  # fmt: skip
+            if not budget.is_left:
+                break
     chains.commands.close()
     ledger.print("chains", "ended_before")
 

@@ -14,6 +14,7 @@ import soundfile
 from speechgru.errors import BundleError
 from speechgru.export.flatbuffer import sealed, with_metadata
 from speechgru.runtime import METADATA_ENTRY, Recognizer, isolated, read_bundle
+from speechgru.runtime.engine import naming, require_outputs
 from speechgru.runtime.inspection import inspect
 from speechgru.runtime.tflite import CHECKSUM_ENTRY, describe, read_metadata, require_intact
 from speechgru.runtime.tflite.layout import buffer_spans, root_of
@@ -251,6 +252,11 @@ def test_a_model_that_does_not_fit_the_metadata_is_named(changed):
     folder = changed(["entries"], ["a", "b", "c"])
     with pytest.raises(BundleError, match=r"tflite: cannot be run \(it gives numbers of the shape .* for 4 labels"):
         Recognizer(folder).log_probs(SOUND)
+    with (
+        pytest.raises(BundleError, match=r"^m\.tflite: cannot be run \(it gives NaN: its weights are damaged"),
+        naming("m.tflite"),
+    ):
+        require_outputs({}, {"log_probs": np.full([1, 3, 4], np.nan, np.float32)}, num_labels=4)
     folder = changed(["stream", "states"], {"context": [1, 512]})
     with pytest.raises(BundleError, match=r"model\.tflite: cannot be run"):
         Recognizer(folder).stream_log_probs(SOUND, piece=1000)

@@ -98,6 +98,8 @@ def require_outputs(inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.n
     shape = outputs["log_probs"].shape if "log_probs" in outputs else ()
     if len(shape) != 3 or shape[::2] != (1, num_labels):
         raise ValueError(f"it gives numbers of the shape {list(shape)} for {num_labels} labels")
+    if shape[1] and np.isnan(outputs["log_probs"].max()):
+        raise ValueError("it gives NaN: its weights are damaged, or the sound is larger than any number")
     for name in inputs.keys() - {"samples", "bounds"}:
         if name not in outputs or outputs[name].shape != inputs[name].shape:
             raise ValueError(f"it does not give the state {name} that it takes")
