@@ -15,6 +15,8 @@ then ends as an undisturbed one, with the same files. The last line is one JSON 
 """
 
 import argparse
+import itertools
+import random
 import shutil
 import time
 
@@ -71,16 +73,19 @@ def main():
     options = parser.parse_args()
     chains, budget = Chains(options.folder.absolute()), Budget(options.minutes)
     ledger = Ledger(chains.folder / "ledger.jsonl")
+    waiting = {}
     for name in options.jobs.split(",") if options.jobs else jobs():
-        job = jobs()[name]
-        for fault in options.faults.split(","):
-            done = ledger.numbers(f"{name} {fault}")
-            for at in places(chains.reference(name, job)[4], options.most) if budget.is_left else ():
-                if at in done or not budget.is_left:
-                    continue
+        chosen = places(chains.reference(name, jobs()[name])[4], options.most)
+        waiting[name] = random.Random(name).sample(chosen, len(chosen))  # some of all of it first
+    while budget.is_left and any(waiting.values()):
+        for name, fault in itertools.product([name for name in waiting if waiting[name]], options.faults.split(",")):
+            at = waiting[name][-1]
+            if budget.is_left and at not in ledger.numbers(f"{name} {fault}"):
                 began = time.monotonic()
-                findings = suffer(chains, name, job, fault, at)
+                findings = suffer(chains, name, jobs()[name], fault, at)
                 ledger.add(f"{name} {fault}", at, findings=findings, seconds=time.monotonic() - began)
+        for left in filter(None, waiting.values()):
+            left.pop()
     chains.commands.close()
     ledger.print()
 
