@@ -13,7 +13,7 @@ import filelock
 import pytest
 
 from speechgru.errors import Interrupted, UserError
-from speechgru.files import make_folder, write_text
+from speechgru.files import held, make_folder, write_text
 from speechgru.jsonlines import append
 from speechgru.process import workers
 from speechgru.process.children import run_code, run_module
@@ -107,6 +107,24 @@ def test_nothing_is_written_into_a_folder_that_is_gone(tmp_path, what):
                 write(folder / "below" / "file", "x")
         write_text(tmp_path / "beside", "x")
     assert os.listdir(folder) == [".holder"] if what == "another's" else not folder.exists()
+
+
+def test_a_folder_that_goes_after_it_was_looked_for_does_not_come_back(tmp_path, monkeypatch):
+    folder = tmp_path / "corpus"
+    looks = []
+
+    def is_same():  # the last one before the folder goes
+        looks.append(folder.exists() and folder.rename(tmp_path / f"away{len(looks)}"))
+        return True
+
+    with held(folder, is_same):
+        make_folder(folder / "first")
+        assert (folder / "first").is_dir(), "it was not there yet"
+        monkeypatch.setattr(Path, "exists", lambda path: True)
+        with pytest.raises(UserError, match=r"corpus: is gone, moved or removed while this command worked there"):
+            make_folder(folder / "second" / "third")
+    monkeypatch.undo()
+    assert not folder.exists() and (tmp_path / "away1" / "first").is_dir()
 
 
 def test_a_folder_whose_number_changes_is_the_same_while_its_files_stay(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from speechgru.errors import CorpusError
-from speechgru.files import ANY_SIZE, open_file, temporary_folder
+from speechgru.files import ANY_SIZE, make_folder, open_file, temporary_folder
 from speechgru.progress import Progress, silent
 
 _BLOCK = 1 << 16
@@ -204,7 +204,7 @@ def _unpack_member(member: _Member, folder: Path, archive: Path) -> None:
     if not member.is_folder and not member.is_file:
         raise _refusal(archive, member, "is neither a file nor a folder (a link or a device)")
     try:
-        (target if member.is_folder else target.parent).mkdir(parents=True, exist_ok=True)
+        make_folder(target if member.is_folder else target.parent)
     except OSError as error:
         raise _refusal(archive, member, f"cannot have its folder ({error.strerror})") from error
     if member.is_folder:
@@ -228,7 +228,7 @@ def _make_link(member: _Member, folder: Path, archive: Path) -> None:
         raise _refusal(archive, member, "stands in it twice")
     if not Path(os.path.realpath(target.parent)).is_relative_to(folder.resolve()):
         raise _refusal(archive, member, "lies behind a link")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     target.symlink_to(member.link)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgru.errors import CorpusError
+from speechgru.files import make_folder
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, require_storable
 
@@ -93,7 +94,7 @@ def make_empty(folder: Path) -> None:
     """
     require_storable(str(folder))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for path in folder.glob(_OWN_AUDIO):
             path.unlink()
     except OSError as error:

@@ -22,7 +22,7 @@ from speechgru.corpora import grammar
 from speechgru.corpora.planning import Sentence, check_whole
 from speechgru.corpora.variety import SAMPLE_RATE, VARIETIES, Variety, phrase, record, trim
 from speechgru.errors import CorpusError
-from speechgru.files import write_text
+from speechgru.files import make_folder, write_text
 from speechgru.process import workers as processes
 from speechgru.processors import num_processors
 from speechgru.progress import Progress, silent
@@ -246,7 +246,7 @@ def speak_files(
     audio = out / "audio"
     require_storable(str(audio))
     try:
-        audio.mkdir(parents=True, exist_ok=True)
+        make_folder(audio)
         for path in _outdated(out, splits):
             path.unlink(missing_ok=True)
         for path in audio.iterdir():

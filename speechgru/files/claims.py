@@ -38,12 +38,26 @@ def make_folder(path: str | Path) -> None:
     """
     place = Path(os.path.realpath(path))
     for folder, is_same in list(_held.items()):
-        if place.is_relative_to(folder) and not is_same():
-            raise UserError(
-                f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its "
-                "place. Bring it back, or run the command again to begin anew"
-            )
+        if place.is_relative_to(folder):
+            _make_within(folder, place, is_same)
     Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def _make_within(folder: Path, place: Path, is_same: Callable[[], bool]) -> None:
+    """Makes a place below a folder that is held, one level after the other, where it is there and as long as it is."""
+    gone = UserError(
+        f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its place. "
+        "Bring it back, or run the command again to begin anew"
+    )
+    if not is_same():
+        raise gone
+    if not folder.exists():  # not yet
+        return
+    for level in reversed([place, *place.parents][: len(place.parts) - len(folder.parts)]):
+        try:
+            level.mkdir(exist_ok=True)
+        except FileNotFoundError:  # taken away after it was looked for
+            raise gone from None
 
 
 @contextlib.contextmanager
