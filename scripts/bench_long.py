@@ -3,22 +3,27 @@
     python scripts/bench_long.py build/quickstart/bundle                    # 1, 10, 30 and 60 minutes
     python scripts/bench_long.py build/quickstart/bundle --speech build/quickstart/corpus/test.jsonl --minutes 2 10
     python scripts/bench_long.py bundle --speech test.jsonl --minutes 60 --command
+    python scripts/bench_long.py bundle --speech test.jsonl --joined 2 5 30 --utterances 300
 
 The recording is one WAV file of 16 bits: the manifest's utterances one after the other, again and again, or syllables
 of noise where none is given. Each length runs in a process of its own, which prints the peak of its memory and how much
 of it was there before the recording. With --whole the shortest length is computed as one as well, and the words are
 counted that differ from those of the windows. With --command the longest is given to `speechgru transcribe --out` in
-place of all that, and its words are compared with those of each utterance recognised by itself: those that differ where
-two windows overlap, in which a word could be doubled or lost, and those that differ elsewhere, as an utterance between
-others is not one between silences.
+place of all that, and its words are compared with those of each utterance recognised by itself.
+
+With --joined nothing is timed: words and errors are counted of utterances one by one and of so many after one another,
+computed as one (`at_once`) and in the windows that fit the model; and with a model that streams in a stream, without an
+end and with one after 0.8 s of silence.
 
 The last line is one JSON object: `seconds`, `processor_seconds` and `peak_mib` by minutes, and `linear`, the
 processor's seconds a minute of the longest over those of the shortest; with --command `seconds`, `processor_seconds`
-and `peak_mib` of the command, and the words and differences `in_overlaps` and `elsewhere`.
+and `peak_mib` of the command, its `words`, those of the utterances (`words_alone`) and the `differences`; with --joined
+the counts by number joined and way.
 """
 
 import argparse
 import difflib
+import itertools
 import json
 import math
 import os
@@ -80,7 +85,6 @@ def parts_of(manifest, sample_rate, seconds):
 def command(bundle, path, minutes, manifest, sample_rate):
     """Times `transcribe --out`, and compares its words with those of the parts."""
     from speechgru.runtime import Recognizer
-    from speechgru.runtime.long import OVERLAP_SECONDS
 
     out = path.with_suffix(".json")
     arguments = [sys.executable, "-m", "speechgru.cli", "transcribe", bundle, path, "--format", "json", "--out", out]
@@ -97,21 +101,67 @@ def command(bundle, path, minutes, manifest, sample_rate):
         for part in parts_of(manifest, sample_rate, 60 * minutes)
         for word in device.transcribe(part, sample_rate).text.split()
     ]
-    every = device.window_for(60 * minutes * sample_rate) - OVERLAP_SECONDS
-    counts = {place: {"words": 0, "differences": 0} for place in ("in_overlaps", "elsewhere")}
     together = [word["text"] for word in words]
-    ends = [word["end_seconds"] for word in words]
+    codes = difflib.SequenceMatcher(None, alone, together, autojunk=False).get_opcodes()
+    differences = sum(max(end - first, after - here) for kind, first, end, here, after in codes if kind != "equal")
+    counted = {"words": len(together), "words_alone": len(alone), "differences": differences}
+    return {key: round(value, 2) for key, value in answer.items()} | counted
 
-    def place_of(number):
-        seconds = ends[min(number, len(ends) - 1)]
-        return "in_overlaps" if seconds >= every and seconds % every < OVERLAP_SECONDS else "elsewhere"
 
-    for number in range(len(together)):
-        counts[place_of(number)]["words"] += 1
-    for kind, first, end, here, after in difflib.SequenceMatcher(None, alone, together, autojunk=False).get_opcodes():
-        if kind != "equal":
-            counts[place_of(here)]["differences"] += max(end - first, after - here)
-    return {key: round(value, 2) for key, value in answer.items()} | counts
+def joined(bundle, form, manifest, counts, number, seed):
+    """Counts words and errors of utterances one by one, and of several after one another."""
+    from speechgru.audio.reading import read_recording
+    from speechgru.decoding import EndpointRule
+    from speechgru.metrics import count_errors
+    from speechgru.runtime import Recognizer
+    from speechgru.utterances.manifest import read_manifest
+
+    device, at_once = Recognizer(bundle, form=form), Recognizer(bundle, form=form, window_seconds=math.inf)
+    rate = device.sample_rate
+    lines = read_manifest(manifest)
+    chosen = [lines[place] for place in np.random.default_rng(seed).permutation(len(lines))[:number]]
+    samples = [
+        read_recording(one.audio_filepath, sample_rate=rate, offset=one.offset, duration=one.duration).samples_N
+        for one in chosen
+    ]
+    references = [device.text_rules.normalize(one.text).split() for one in chosen]
+
+    def streamed(samples_N, endpoint):
+        stream = device.stream(endpoint=endpoint)
+        ended = stream.feed(samples_N).ended
+        return " ".join(each.text for each in (*ended, stream.finish()))
+
+    ways = {
+        "at_once": lambda samples_N: at_once.transcribe(samples_N, rate).text,
+        "in_windows": lambda samples_N: device.transcribe(samples_N, rate).text,
+    }
+    if device.streams:
+        ways["stream"] = lambda samples_N: streamed(samples_N, None)
+        ways["stream_0.8"] = lambda samples_N: streamed(samples_N, EndpointRule(trailing_seconds=0.8))
+    table = Table("joined", title=f"{len(chosen)} utterances of {manifest}, {bundle}", title_justify="left")
+    for column in ("way", "words", "right", "substituted", "inserted", "deleted", "WER"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    answer = {}
+    for count in counts:
+        for way, transcribe in ways.items():
+            found = {"words": 0, "reference": 0, "substitutions": 0, "insertions": 0, "deletions": 0}
+            for first in range(0, len(chosen), count):
+                expected = list(itertools.chain.from_iterable(references[first : first + count]))
+                words = transcribe(np.concatenate(samples[first : first + count])).split()
+                errors = count_errors(expected, words)
+                found["words"] += len(words)
+                found["reference"] += len(expected)
+                for kind in ("substitutions", "insertions", "deletions"):
+                    found[kind] += getattr(errors, kind)
+            wrong = [found[kind] for kind in ("substitutions", "insertions", "deletions")]
+            found["wer"] = round(sum(wrong) / max(1, found["reference"]), 4)
+            answer.setdefault(str(count), {})[way] = found
+            right = found["reference"] - found["substitutions"] - found["deletions"]
+            table.add_row(str(count), way, *map(str, (found["words"], right, *wrong)), f"{100 * found['wer']:.1f} %")
+    console.print(table)
+    limits = device.limits
+    console.print(f"as one up to {limits.whole_seconds:.1f} s, windows of {limits.window_seconds:.1f} s beyond")
+    print(json.dumps(answer))
 
 
 def measure(bundle, form, beam_width, path, whole):
@@ -144,10 +194,17 @@ def main():
     parser.add_argument("--beam-width", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="compare the shortest with all of it computed as one")
     parser.add_argument("--command", action="store_true", help="time `transcribe --out` on the longest; needs --speech")
+    parser.add_argument("--joined", type=int, nargs="+", help="count the words of so many utterances after one another")
+    parser.add_argument("--utterances", type=int, default=300, help="with --joined: of how many")
+    parser.add_argument("--seed", type=int, default=0, help="with --joined: which of the manifest")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.bundle, arguments.form, arguments.beam_width, arguments.measure, arguments.whole)
+        return
+    if arguments.joined:
+        counts = sorted({1, *arguments.joined})
+        joined(arguments.bundle, arguments.form, arguments.speech, counts, arguments.utterances, arguments.seed)
         return
     from speechgru.metrics import count_errors
     from speechgru.runtime import read_bundle

@@ -117,6 +117,8 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
     train = config.train.model_copy(update={"start_from": None})
     save_config(kept.config, config.model_copy(update={"data": data, "train": train}))
     shutil.copyfile(run.vocabulary, kept.vocabulary)
+    # An export of the base knows how long what it learnt is, as that of any run (`RunFolder.read_training_seconds`).
+    write_json(kept.provenance, {"training_seconds": run.read_training_seconds()})
     arrays, _ = load_checkpoint(run.best)
     halves = {
         name: array.astype(np.float16) if array.dtype == np.float32 else array

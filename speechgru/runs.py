@@ -190,6 +190,14 @@ class RunFolder:
             return {}
         return record if isinstance(record, dict) else {}
 
+    def read_training_seconds(self) -> dict[str, float] | None:
+        """How long what the run heard is (`dataset.heard_seconds`); None of runs before December 2026."""
+        record = self.read_provenance().get("training_seconds")
+        try:
+            return {name: float(record[name]) for name in ("typical", "longest")}  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def cut_history(self, step: int) -> int:
         """Drops what a resumed run writes again: what came after `step`, and the evaluation of a stop (`at_stop`).
 

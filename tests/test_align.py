@@ -165,7 +165,6 @@ def test_long_recordings_are_read_in_blocks_and_give_the_same(bundle, tmp_path, 
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     whole = align(Recognizer(bundle), tmp_path / "a.wav", tmp_path / "a.txt")
     monkeypatch.setattr(reading, "_BLOCK", 7001)
-    monkeypatch.setattr(module, "OVERLAP_SECONDS", 2.0)
     cut = align(Recognizer(bundle, window_seconds=9.0), tmp_path / "a.wav", tmp_path / "a.txt")
     assert [word.text for word in cut.words] == [word.text for word in whole.words]
     for one, two, (start, end) in zip(cut.words, whole.words, words, strict=True):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tensorflow", reason="batches are tf.data")
 
 from speechgru.dataset import sampling
-from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Part, Sampler, draw_lengths, padding_share
+from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Part, Sampler, draw_lengths, heard_seconds, padding_share
 
 
 def make(num_frames, **options):
@@ -148,6 +148,16 @@ def test_length_draws_do_not_depend_on_what_comes_after():
     np.testing.assert_array_equal(few, many[:10])
     assert many.min() >= 0 and many.max() < 1 and abs(many.mean() - 0.5) < 0.05
     assert not (draw_lengths(3, 2, 10) == few).any()
+
+
+def test_what_training_hears_is_counted_by_its_sound():
+    words_and_sentences = make([50] * 900 + [400] * 100 + [2000], batch_size=16)
+    assert heard_seconds(words_and_sentences, frame_seconds=0.01) == {"typical": 0.5, "longest": 20.0}
+    twice = make([50] * 900 + [400] * 300, batch_size=16, augmented=lambda frames, draws, epoch: 2 * frames)
+    assert heard_seconds(twice, frame_seconds=0.01) == {"typical": 8.0, "longest": 8.0}
+    parts = [Part(900), Part(300)]
+    weighted = make([50] * 900 + [400] * 300, batch_size=16, parts=parts, weights=[99.0, 1.0])
+    assert heard_seconds(weighted, frame_seconds=0.01)["typical"] == 0.5
 
 
 def test_an_utterance_longer_than_a_batch_stands_alone():

@@ -343,13 +343,14 @@ def test_many_streams_and_threads_share_one_model(recognizer):
 
 
 def test_a_long_recording_goes_through_the_stream_and_is_the_whole(recognizer, monkeypatch):
-    from speechgru.runtime import recognizer as module
+    from speechgru.runtime import Recognizer, computing
 
     samples_N = sound(3)
     log_probs_SV, expected = recognizer.log_probs(samples_N), recognizer.transcribe(samples_N, 8000)
-    streaming = module.Recognizer(recognizer.bundle, window_seconds=1.0)
-    monkeypatch.setattr(module, "_BLOCK", 3000)
-    monkeypatch.setattr(streaming, "_recognize", lambda samples_N: pytest.fail("only a short one is computed at once"))
+    streaming = Recognizer(recognizer.bundle, window_seconds=1.0)
+    monkeypatch.setattr(computing, "_BLOCK", 3000)
+    at_once = "only a short one is computed at once"
+    monkeypatch.setattr(computing.Computing, "_recognize", lambda self, samples_N: pytest.fail(at_once))
     assert streaming.window_for(len(samples_N)) is None
     np.testing.assert_allclose(streaming.log_probs(samples_N), log_probs_SV, atol=1e-4)
     found = streaming.transcribe(samples_N, 8000)

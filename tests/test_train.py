@@ -83,7 +83,10 @@ def test_training_learns_and_the_bundle_hears_the_same(tones, tones_config, tmp_
     history = RunFolder(run).read_history()
     losses = [entry["loss"] for entry in history if entry["kind"] == "train"]
     assert losses[-1] < losses[0] / 3
-    assert json.loads(RunFolder(run).provenance.read_text())["versions"]["keras"]
+    provenance = json.loads(RunFolder(run).provenance.read_text())
+    assert provenance["versions"]["keras"]
+    heard = json.loads((bundle / "bundle.json").read_text())["training_seconds"]
+    assert heard == provenance["training_seconds"] and 0.3 < heard["typical"] <= heard["longest"] < 10.0
     moved = tmp_path / "elsewhere" / "bundle"
     shutil.copytree(bundle, moved)
     shutil.rmtree(bundle)

@@ -34,6 +34,8 @@ Their parts: the order, the numbers that decide lengths, the seed of an utteranc
 [1, 1]
 >>> 0.0 <= padding_share(sampler, [draws], epoch=0) < 1.0
 True
+>>> heard_seconds(make_sampler(corpus, config=config), frame_seconds=0.01)
+{'typical': 1.2, 'longest': 1.2}
 >>> draw_lengths(0, 0, 2).shape
 (2, 3)
 >>> seed = augment_seed(config, 0, 1)
@@ -49,7 +51,7 @@ True
 from speechgru.dataset.augmented import Augmentation, augment_seed, speech_reader, utterance_reader
 from speechgru.dataset.batches import batches_of, make_sampler, training_batches
 from speechgru.dataset.corpus import Corpus, ManifestSource, ShardSource, open_corpus
-from speechgru.dataset.sampling import Sampler, draw_lengths, padding_share, split
+from speechgru.dataset.sampling import Sampler, draw_lengths, heard_seconds, padding_share, split
 
 __all__ = [
     "Augmentation",
@@ -60,6 +62,7 @@ __all__ = [
     "augment_seed",
     "batches_of",
     "draw_lengths",
+    "heard_seconds",
     "make_sampler",
     "open_corpus",
     "padding_share",

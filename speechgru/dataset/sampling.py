@@ -257,6 +257,24 @@ def padding_share(sampler: Sampler, batches: Sequence[Draws], epoch: int) -> flo
     return 1.0 - real / padded if padded else 0.0
 
 
+def heard_seconds(sampler: Sampler, *, frame_seconds: float) -> dict[str, float]:
+    """How long what training hears is, by its first epoch: what a recogniser does with long sound is chosen by it.
+
+    Args:
+        sampler: the order of the run, with its weights and augmentation.
+        frame_seconds: seconds from one frame to the next.
+
+    Returns:
+        `typical`: half of the sound is of utterances up to this length, so that many single words count as little as
+        they are; and `longest`: all but a hundredth of it is.
+    """
+    frames = np.sort(sampler.frames_of(sampler.draw_epoch(0), 0)).astype(np.int64)
+    heard = np.cumsum(frames)
+    places = np.searchsorted(heard, [0.5 * heard[-1], 0.99 * heard[-1]])
+    typical, longest = (round(max(1, int(frames[place])) * frame_seconds, 3) for place in places)
+    return {"typical": typical, "longest": longest}
+
+
 def _joined(parts: Sequence[Draws]) -> Draws:
     names = ("indices", "passes", "length_draws")
     return Draws(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

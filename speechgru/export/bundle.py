@@ -266,6 +266,7 @@ def describe_run(
         "stream": model.stream_record(),
         "stream_obstacle": model.stream_obstacle,
         "dev": _best_dev_scores(folder),
+        "training_seconds": folder.read_training_seconds(),
         "rejection": folder.read_rejection(),
         "provenance": make_provenance(seed=config.train.seed),
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from speechgru.decoding.keywords import Detection, KeywordSpotter
+from speechgru.decoding.keywords import EVEN_ODDS, Detection, KeywordSpotter
+from speechgru.errors import BundleError, UserError
 from speechgru.runtime.stream_input import StreamInput
 from speechgru.runtime.windows import Windows
+from speechgru.text import UNKNOWN_WORD, Vocabulary
 
 
 class KeywordStream:
@@ -60,3 +64,59 @@ class KeywordStream:
 
     def _spot(self, pieces: Iterable[np.ndarray]) -> list[Detection]:
         return [found for log_probs_SV in pieces for found in self._spotter.feed(log_probs_SV)]
+
+
+def thresholds_in(metadata: Mapping[str, Any], vocabulary: Vocabulary, *, name: Path) -> dict[str, float]:
+    """The keywords of a bundle with their thresholds (`Recognizer.keyword_thresholds`).
+
+    Args:
+        metadata: the bundle's.
+        vocabulary: what its model writes.
+        name: the bundle, for messages.
+
+    Raises:
+        BundleError: what the bundle holds of them is damaged.
+    """
+    record = metadata.get("keywords")
+    if record is not None:
+        try:
+            return {str(keyword): float(least) for keyword, least in record["thresholds"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{name}: its thresholds of keywords are damaged ({error!r}); export and calibrate it again"
+            ) from error
+    words = (word for word in vocabulary.words if word != UNKNOWN_WORD)
+    return dict.fromkeys(words, EVEN_ODDS)
+
+
+def asked_thresholds(
+    keywords: Mapping[str, float] | Iterable[str] | None,
+    own: dict[str, float],
+    *,
+    normalize: Callable[[str], str],
+    name: Path,
+) -> dict[str, float]:
+    """The keywords that a caller asks for with their thresholds (`Recognizer.keyword_stream`).
+
+    Args:
+        keywords: what was asked for; None for the bundle's own.
+        own: the bundle's own.
+        normalize: the bundle's text rules.
+        name: the bundle, for messages.
+
+    Raises:
+        UserError: there is none.
+    """
+    if keywords is None:
+        if not own:
+            raise UserError(
+                f"{name}: writes characters and knows no keyword; name those to listen for (--keyword "
+                "TEXT, in Python keywords=)"
+            )
+        return own
+    named = keywords if isinstance(keywords, Mapping) else dict.fromkeys(keywords)
+    written = {normalize(keyword): threshold for keyword, threshold in named.items()}
+    return {
+        keyword: own.get(keyword, EVEN_ODDS) if threshold is None else threshold
+        for keyword, threshold in written.items()
+    }

@@ -78,6 +78,7 @@ _METADATA = record(
         "latency_seconds": optional(record({"least": number(0, 1e6), "greatest": number(0, 1e6)})),
         "stream": optional(record({"geometry": record(_GEOMETRY), "states": table(items(whole(1, _MOST_VALUES)))})),
         "stream_obstacle": optional(text()),
+        "training_seconds": optional(record({"typical": number(1e-3, 1e6), "longest": number(1e-3, 1e6)})),
         "dev": optional(record({}, _SCORES)),
         "rejection": optional(record({"threshold": number()})),
         "provenance": optional(record({}, {"versions": table(optional(text())), "created": text()})),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,42 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from speechgru import lengths
 from speechgru.audio.reading import read_blocks, resample_blocks
 from speechgru.audio.samples import channel_of, checked_rate, checked_samples
 from speechgru.decoding import DecoderStream, DecodingOptions, EndpointRule, Hypothesis, Scorer, decode
-from speechgru.decoding.keywords import EVEN_ODDS, REFRACTORY_SECONDS, KeywordSpotter
+from speechgru.decoding.keywords import REFRACTORY_SECONDS, KeywordSpotter
 from speechgru.decoding.keywords import WINDOW_SECONDS as WINDOW_OF_KEYWORDS
-from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.predictor import predict_row_by_row
 from speechgru.errors import BundleError, GrammarError, UserError
 from speechgru.grammar import Grammar
-from speechgru.lengths import StreamGeometry
 from speechgru.runtime.bundle import model_file, read_bundle
+from speechgru.runtime.computing import Computing, cut
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.isolated import IsolatedEngine
-from speechgru.runtime.keywords import KeywordStream
+from speechgru.runtime.keywords import KeywordStream, asked_thresholds, thresholds_in
 from speechgru.runtime.language import language_of
-from speechgru.runtime.long import OVERLAP_SECONDS, WINDOW_SECONDS, JoinedWindows
+from speechgru.runtime.long import Limits
+from speechgru.runtime.preparing import Preparation
 from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
-from speechgru.text import BLANK_ID, UNKNOWN_WORD, TextRules, Vocabulary
-
-#: What those who name no decoding get.
-_GREEDY = DecodingOptions()
-
-#: Samples of an array that are handed on at a time: about a minute at 16 kHz.
-_BLOCK = 1 << 20
+from speechgru.text import TextRules, Vocabulary
 
 
 class Recognizer:
     """An exported recogniser: samples in, text out, of whole recordings or while somebody speaks.
 
-    A recording may be hours long. Up to `window_seconds` the model computes it as one. Beyond, a model that streams
-    computes it call by call, which is the same at any length; another one computes windows that share 10 s with the
-    next and are joined in the longest pause of these, so that each step has 2.5 s of context or more on either side.
-    (Where `features.normalization` is `utterance`, each window is normalised by itself.) Time is linear in the length,
-    memory that of one window, the samples that were given and the text.
+    A recording may be hours long. Up to the longest that training heard the model computes it as one. Beyond, a model
+    that streams computes it call by call, which is the same at any length; another one computes windows that are about
+    as long as training's utterances, cut where the sound is quietest, with some context beyond the cut on either side
+    (`runtime.long`). (Where `features.normalization` is `utterance`, each window is normalised by itself.) Time is
+    linear in the length, memory that of one window, the samples that were given and the text.
 
     Any number of streams and threads may share it. Its model computes for one at a time and the others wait, for some
     milliseconds; where several cores should compute at once, make a recogniser for each thread. A stream itself is for
@@ -59,8 +50,9 @@ class Recognizer:
         bundle: the folder that `speechgru export` wrote, or one `.tflite` file of it, which is enough by itself.
         form: which of the bundle's models to run (`none`, `dynamic`, `float16`, `int8`); its default when None.
         num_threads: CPU threads that LiteRT may use.
-        window_seconds: of a recording that are computed at once, at most; infinite to compute any as one, whose memory
-            grows with its length and whose time grows with the square of it.
+        window_seconds: of a recording that are computed at once, at most; None for what fits the bundle's training, or
+            120 where the bundle does not know it. Infinite to compute any as one, whose memory grows with its length
+            and whose time grows with the square of it, and where words are lost (docs/benchmarks.md).
         isolated: whether the model runs in a process of its own, for bundles of strangers: a file that would end the
             process that runs it, or never come to an end, is a `BundleError` then. It starts in about a second, and is
             no prison: code that a file gets to run has its user's rights.
@@ -78,11 +70,11 @@ class Recognizer:
         *,
         form: str | None = None,
         num_threads: int = 1,
-        window_seconds: float = WINDOW_SECONDS,
+        window_seconds: float | None = None,
         isolated: bool = False,
         verify: bool = True,
     ):
-        if not _is_above_0(window_seconds, numbers.Real):
+        if window_seconds is not None and not _is_above_0(window_seconds, numbers.Real):
             raise UserError(f"a window is a number of seconds above 0, got {window_seconds!r}")
         if not _is_above_0(num_threads, numbers.Integral):
             raise UserError(f"num_threads is a whole number, 1 or more, got {num_threads!r}")
@@ -98,7 +90,8 @@ class Recognizer:
         num_labels = len(Vocabulary.from_record(metadata))
         engine = make_engine(file, num_threads=int(num_threads), num_labels=num_labels)
         self._verify = verify
-        self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, window_seconds=window_seconds)
+        limits = Limits.of(metadata, window_seconds=window_seconds)
+        self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, limits=limits)
 
     @classmethod
     def over(cls, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int) -> Recognizer:
@@ -113,13 +106,13 @@ class Recognizer:
         """
         recognizer = cls.__new__(cls)
         recognizer._verify = True
-        recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, window_seconds=WINDOW_SECONDS)
+        recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, limits=Limits.of(metadata))
         return recognizer
 
     def _set_up(
-        self, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int, window_seconds: float
+        self, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int, limits: Limits
     ) -> None:
-        self.bundle, self.metadata, self._engine = path, metadata, engine
+        self.bundle, self.metadata = path, metadata
         self.form, self.size_bytes = form, size_bytes
         self.sample_rate: int = self.metadata["sample_rate"]
         self.text_rules = TextRules(**self.metadata["text"])
@@ -128,11 +121,10 @@ class Recognizer:
         self.threshold: float | None = (self.metadata.get("rejection") or {}).get("threshold")
         #: Seconds from one step of `log_probs` to the next.
         self.step_seconds: float = self.metadata["step_seconds"]
-        self._window_samples: float = math.inf
-        if window_seconds < math.inf:
-            self._window_samples = max(self._whole_steps(window_seconds), 2 * self._step_samples)
-        self._prepared: tuple[DecodingOptions, DecodingOptions] = (_GREEDY, _GREEDY)
-        self._asked: tuple[DecodingOptions | None, Grammar | bool | None, DecodingOptions | None] = (None, None, None)
+        #: How much of a recording is computed at once.
+        self.limits = limits
+        self._computing = Computing(path, metadata, engine, vocabulary=self.vocabulary, limits=limits)
+        self._preparation = Preparation(self.text_rules, self.vocabulary, threshold=self.threshold)
 
     @cached_property
     def grammar(self) -> Grammar | None:
@@ -169,9 +161,7 @@ class Recognizer:
         Raises:
             AudioError: as `transcribe`.
         """
-        samples_N = checked_samples(samples_N)
-        pieces = list(self._log_probs_of(_cut(samples_N)))
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return self._computing.whole(checked_samples(samples_N))
 
     def log_probs_of_blocks(self, blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
         """The model's output for one recording whose samples come block by block, piece by piece.
@@ -187,7 +177,7 @@ class Recognizer:
             AudioError: as `transcribe`.
         """
         source_rate = checked_rate(sample_rate)
-        return self._log_probs_of(
+        return self._computing.pieces(
             resample_blocks(map(checked_samples, blocks), source_rate=source_rate, sample_rate=self.sample_rate)
         )
 
@@ -198,7 +188,7 @@ class Recognizer:
     @property
     def streams(self) -> bool:
         """Whether `stream` works: the model is one that streams, and was exported with a signature for it."""
-        return self.metadata["stream"] is not None and self._engine.streams
+        return self._computing.streams
 
     def stream_log_probs(self, samples_N: np.ndarray, *, piece: int) -> np.ndarray:
         """What `log_probs` gives, by a stream that gets `piece` samples at a time: for whoever wants to compare."""
@@ -215,11 +205,7 @@ class Recognizer:
         Raises:
             UserError: the model transcribes whole recordings only; says how to train one that streams.
         """
-        record = self.metadata["stream"]
-        if not self.streams:
-            reason = self.metadata.get("stream_obstacle") or "it was exported without a signature for streams"
-            raise UserError(f"{self.bundle}: transcribes whole recordings only: {reason}")
-        return Windows(self._engine.stream, geometry=StreamGeometry(**record["geometry"]), states=record["states"])
+        return self._computing.open_windows()
 
     def window_for(self, num_samples: int) -> float | None:
         """Seconds of the windows that a recording of some samples at `sample_rate` is computed in.
@@ -227,58 +213,7 @@ class Recognizer:
         Returns:
             The seconds; None where it is computed as one, or by a stream, which is the same.
         """
-        in_windows = num_samples > self._window_samples and not self.streams
-        return self._window_samples / self.sample_rate if in_windows else None
-
-    def _log_probs_of(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The log-probabilities, piece by piece, of samples at the bundle's rate that come block by block.
-
-        One piece alone is what the model gives for all samples at once.
-        """
-        blocks = iter(blocks)
-        begun, num_samples = [np.zeros(0, np.float32)], 0
-        while num_samples <= self._window_samples:
-            block = next(blocks, None)
-            if block is None:
-                yield self._recognize(np.concatenate(begun))
-                return
-            begun.append(block)
-            num_samples += len(block)
-        windows = self.open_windows() if self.streams else self._joined_windows()
-        while begun:
-            yield from windows.feed(begun.pop(0))
-        for block in blocks:
-            yield from windows.feed(block)
-        yield from windows.finish()
-
-    def _joined_windows(self) -> JoinedWindows:
-        size = int(self._window_samples)
-        overlap = min(self._whole_steps(OVERLAP_SECONDS), self._whole_steps(size / self.sample_rate / 2))
-        return JoinedWindows(
-            self._recognize, size=size, overlap=overlap, step_samples=self._step_samples, blank_id=BLANK_ID
-        )
-
-    @property
-    def _step_samples(self) -> int:
-        return round(self.step_seconds * self.sample_rate)
-
-    def _whole_steps(self, seconds: float) -> int:
-        """Samples of the whole number of steps next below some seconds, one at least."""
-        return max(1, int(seconds * self.sample_rate) // self._step_samples) * self._step_samples
-
-    def _recognize(self, samples_N: np.ndarray) -> np.ndarray:
-        """All samples at once."""
-        if not self._has_steps(len(samples_N)):
-            return np.zeros([0, len(self.vocabulary)], np.float32)
-        return self._engine.recognize(samples_N)
-
-    def _has_steps(self, num_samples: int) -> bool:
-        """Whether this number of samples makes a step; without centred frames a whole transform is needed for one."""
-        features = self.metadata.get("features", {})
-        geometry = {key: features[key] for key in ("n_fft", "hop_length") if key in features}
-        if len(geometry) < 2:
-            return num_samples > 0
-        return lengths.num_frames(num_samples, center=features.get("center", True), **geometry) > 0
+        return self._computing.window_for(num_samples)
 
     def stream(
         self,
@@ -303,7 +238,7 @@ class Recognizer:
             AudioError: `sample_rate` is not a number of Hz from 1,000 to 768,000.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
-        options = self.prepare(self._with_grammar(decoding, grammar))
+        options = self.prepare(self._preparation.with_grammar(decoding, grammar))
         return Stream(
             self.open_windows,
             vocabulary=self.vocabulary,
@@ -323,16 +258,7 @@ class Recognizer:
         Raises:
             BundleError: what the bundle holds of them is damaged.
         """
-        record = self.metadata.get("keywords")
-        if record is not None:
-            try:
-                return {str(keyword): float(least) for keyword, least in record["thresholds"].items()}
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise BundleError(
-                    f"{self.bundle}: its thresholds of keywords are damaged ({error!r}); export and calibrate it again"
-                ) from error
-        words = (word for word in self.vocabulary.words if word != UNKNOWN_WORD)
-        return dict.fromkeys(words, EVEN_ODDS)
+        return thresholds_in(self.metadata, self.vocabulary, name=self.bundle)
 
     def keyword_stream(
         self,
@@ -366,7 +292,9 @@ class Recognizer:
         return KeywordStream(
             self.open_windows(),
             KeywordSpotter(
-                self._thresholds_of(keywords),
+                asked_thresholds(
+                    keywords, self.keyword_thresholds, normalize=self.text_rules.normalize, name=self.bundle
+                ),
                 vocabulary=self.vocabulary,
                 step_seconds=self.step_seconds,
                 window_seconds=window_seconds,
@@ -375,22 +303,6 @@ class Recognizer:
             sample_rate=self.sample_rate,
             source_rate=self.sample_rate if sample_rate is None else checked_rate(sample_rate),
         )
-
-    def _thresholds_of(self, keywords: Mapping[str, float] | Iterable[str] | None) -> dict[str, float]:
-        own = self.keyword_thresholds
-        if keywords is None:
-            if not own:
-                raise UserError(
-                    f"{self.bundle}: writes characters and knows no keyword; name those to listen for (--keyword "
-                    "TEXT, in Python keywords=)"
-                )
-            return own
-        named = keywords if isinstance(keywords, Mapping) else dict.fromkeys(keywords)
-        written = {self.text_rules.normalize(keyword): threshold for keyword, threshold in named.items()}
-        return {
-            keyword: own.get(keyword, EVEN_ODDS) if threshold is None else threshold
-            for keyword, threshold in written.items()
-        }
 
     def transcribe(
         self,
@@ -417,13 +329,13 @@ class Recognizer:
                 show its full scale (bytes, whole numbers of 64 bits); says how to convert them.
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
-        return self.transcribe_n_best(samples_N, sample_rate, self._with_grammar(decoding, grammar))[0]
+        return self.transcribe_n_best(samples_N, sample_rate, self._preparation.with_grammar(decoding, grammar))[0]
 
     def transcribe_n_best(
         self, samples_N: np.ndarray, sample_rate: int, decoding: DecodingOptions | None = None
     ) -> list[Hypothesis]:
         """Transcribes one utterance: the best first, at most `decoding.n_best` (see `transcribe`)."""
-        return self.transcribe_blocks(_cut(channel_of(samples_N)), sample_rate, decoding)
+        return self.transcribe_blocks(cut(channel_of(samples_N)), sample_rate, decoding)
 
     def transcribe_blocks(
         self, blocks: Iterable[np.ndarray], sample_rate: int, decoding: DecodingOptions | None = None
@@ -460,25 +372,9 @@ class Recognizer:
         Raises:
             TextError: the bundle cannot write a hotword or phrase; names it.
         """
-        given, prepared = self._prepared
-        if decoding is not None and decoding is not given and decoding is not prepared:
-            complete = decoding.with_grammar_of(self.grammar).with_language_of(lambda: self.language_model)
-            prepared = complete.prepared(normalize=self.text_rules.normalize, vocabulary=self.vocabulary)
-            prepared = prepared.with_threshold(self.threshold)
-            self._prepared = decoding, prepared
-        return _GREEDY if decoding is None else prepared
-
-    def _with_grammar(self, decoding: DecodingOptions | None, grammar: Grammar | bool | None) -> DecodingOptions | None:
-        """The options with a grammar, the very same ones for the same arguments, so that they are prepared once."""
-        if grammar is None or grammar is False:
-            return decoding
-        given, asked, options = self._asked
-        if options is None or given is not decoding or asked is not grammar:
-            options = decoding or _GREEDY
-            beam_width = options.beam_width if options.beam_width > 1 else USUAL_BEAM_WIDTH
-            options = dataclasses.replace(options, beam_width=beam_width, grammar=grammar)
-            self._asked = decoding, grammar, options
-        return options
+        return self._preparation.prepare(
+            decoding, grammar_of=lambda: self.grammar, language_of=lambda: self.language_model
+        )
 
     def transcribe_file(
         self,
@@ -495,14 +391,8 @@ class Recognizer:
         blocks = read_blocks(path)
         first = next(blocks)
         samples = (block.samples_N for block in itertools.chain([first], blocks))
-        return self.transcribe_blocks(samples, first.sample_rate, self._with_grammar(decoding, grammar))[0]
+        return self.transcribe_blocks(samples, first.sample_rate, self._preparation.with_grammar(decoding, grammar))[0]
 
 
 def _is_above_0(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and value > 0  # type: ignore[operator]
-
-
-def _cut(samples_N: np.ndarray) -> Iterator[np.ndarray]:
-    """Samples in blocks, one at least, none of them a copy."""
-    for start in range(0, max(1, len(samples_N)), _BLOCK):
-        yield samples_N[start : start + _BLOCK]

@@ -9,6 +9,7 @@ from typing import Any
 from speechgru.config.corpus_files import digests_of
 from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
+from speechgru.dataset import Corpus, heard_seconds, make_sampler
 from speechgru.decoding import GrammarConstraint, Spelling
 from speechgru.errors import ConfigError, UserError
 from speechgru.files import write_json
@@ -122,14 +123,17 @@ def require_same_corpus(workers: Workers, facts: Sequence[int | str]) -> None:
 
 
 def write_beginning(
-    folder: RunFolder, config: RunConfig, command: Sequence[str] | None, *, sized: Mapping[str, Any]
+    folder: RunFolder, config: RunConfig, corpus: Corpus, command: Sequence[str] | None, *, sized: Mapping[str, Any]
 ) -> None:
-    """Writes the configuration, and of a run that begins now where it comes from and what its size has chosen."""
+    """Writes the configuration, and of a run that begins now its origin, what its size chose, and what it hears."""
     known = folder.read_provenance()
     if not folder.is_claimed:
         known = make_provenance(seed=config.train.seed, command=command) | {"sized": sorted(sized)}
     if known and "corpus" not in known:
-        write_json(folder.provenance, known | {"corpus": digests_of(config)})
+        seconds = heard_seconds(
+            make_sampler(corpus, config=config), frame_seconds=config.hop_length / config.data.sample_rate
+        )
+        write_json(folder.provenance, known | {"corpus": digests_of(config), "training_seconds": seconds})
     save_config(folder.config, config)
 
 

@@ -255,7 +255,7 @@ def _train(
         for note in notes:
             progress("beginning", 1, 1, note)
         require_same_vocabulary(folder, vocabulary)
-        write_beginning(folder, config, command, sized=sized)
+        write_beginning(folder, config, corpus, command, sized=sized)
         vocabulary.save(folder.vocabulary)
         keep_grammar(folder, grammar)
         jsonlines.write_lines(folder.skipped, problems)
