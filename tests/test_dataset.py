@@ -1,5 +1,6 @@
 """Batches: what manifests and shards hold, augmented anew each time, the same for a seed, resumable at any step."""
 
+import itertools
 import json
 
 import numpy as np
@@ -18,6 +19,8 @@ from speechgru.dataset import (  # noqa: E402
     open_corpus,
     training_batches,
 )
+from speechgru.dataset.sampling import Part  # noqa: E402
+from speechgru.dataset.stretches import Stretches  # noqa: E402
 from speechgru.errors import ConfigError, UserError  # noqa: E402
 from speechgru.shards.pack import shard  # noqa: E402
 from speechgru.utterances.examination import Examined  # noqa: E402
@@ -272,3 +275,76 @@ def test_the_line_of_a_noise_that_cannot_be_read_is_reported(examples, tmp_path)
     )
     with pytest.raises(UserError, match=r"noise\.jsonl:1: .*none\.wav: no such recording"):
         train(config, tmp_path / "run")
+
+
+# Stretches
+
+
+def joined_config(**data):
+    quiet = {"gain_db": 0.0, "silence_seconds": 0.0, "noise_probability": 0.0, "speed_share": 0.0}
+    return make_config(data={"joined_share": 1.0, "joined_seconds": 1.5, **data}, augment=quiet)
+
+
+def test_an_utterance_is_joined_with_others_sound_and_labels(examples):
+    config = joined_config()
+    corpus = Corpus([ManifestSource(examples, config=config)], space_label=9)
+    stretches = Stretches.of(corpus.num_frames, corpus.parts, config=config)
+    rows = 0
+    for batch in itertools.islice(training_batches(corpus, config=config), 4):
+        for row, index in enumerate(batch["index_B"].numpy()):
+            number_of_pass = int(batch["seed_B2"][row, 0]) - int(augment_seed(config, 0, 0)[0])
+            joined = stretches.joined(np.array([index]), np.array([number_of_pass]))
+            others = [other for other in joined.others_BK[0] if other >= 0]
+            parts = [examples[place] for place in (index, *others)]
+            num_samples, num_labels = int(batch["num_samples_B"][row]), int(batch["num_labels_B"][row])
+            pauses = int(joined.pauses_BK.sum()) * config.hop_length
+            assert num_samples == sum(part.num_samples for part in parts) + pauses <= 1.6 * 8000
+            expected = []
+            for part in parts:
+                expected += [*([9] if expected and part.labels else []), *part.labels]
+            assert batch["labels_BL"][row, :num_labels].numpy().tolist() == expected
+            samples_N = batch["samples_BN"][row].numpy()
+            recorded_N, _ = corpus.load(tf.constant(index))
+            np.testing.assert_array_equal(samples_N[: len(recorded_N)], recorded_N)
+            if others:
+                last_N, _ = corpus.load(tf.constant(int(others[-1])))
+                np.testing.assert_array_equal(samples_N[num_samples - len(last_N) : num_samples], last_N)
+                pause_N = samples_N[len(recorded_N) :][: int(joined.pauses_BK[0, 0]) * config.hop_length]
+                assert 0.05 < pause_N.std() < 0.15, "as loud as the quietest moments of noise of 0.1"
+                rows += 1
+    assert rows >= 10
+
+
+def test_stretches_resume_and_stay_within_their_part_and_length():
+    num_frames = np.random.default_rng(0).integers(20, 300, size=4000).astype(np.int32)
+    parts = [Part(1000), Part(0), Part(3000)]
+    stretches = Stretches(num_frames, parts, share=0.3, most_frames=1000, pause_frames=(5, 30), seed=3)
+    indices = np.arange(4000)
+    joined = stretches.joined(indices, np.full(4000, 2))
+    is_joined = joined.others_BK[:, 0] >= 0
+    assert abs(is_joined.mean() - 0.3) < 0.03
+    assert joined.num_frames_B.max() <= 1000 and (joined.num_frames_B[~is_joined] == num_frames[~is_joined]).all()
+    assert np.quantile(joined.num_frames_B[is_joined], 0.9) > 700, "lengths up to the longest"
+    for index in np.flatnonzero(is_joined):
+        others = joined.others_BK[index][joined.others_BK[index] >= 0]
+        assert ((others < 1000) == (index < 1000)).all() and index not in others
+        pauses = joined.pauses_BK[index][: len(others)]
+        assert pauses.min() >= 5 and pauses.max() <= 30
+        assert joined.num_frames_B[index] == num_frames[index] + num_frames[others].sum() + pauses.sum()
+    few = stretches.joined(indices[1234:1240], np.full(6, 2))
+    np.testing.assert_array_equal(few.others_BK, joined.others_BK[1234:1240])
+    assert not np.array_equal(stretches.joined(indices, np.full(4000, 3)).others_BK, joined.others_BK)
+
+
+def test_joined_batches_are_the_same_from_any_step_on(examples):
+    config = joined_config(joined_share=0.5)
+    corpus = Corpus([ManifestSource(examples, config=config)])
+    batches = list(itertools.islice(training_batches(corpus, config=config), 5))
+    (again,) = itertools.islice(training_batches(corpus, config=config, start_step=4), 1)
+    for key, values in again.items():
+        np.testing.assert_array_equal(values, batches[4][key])
+
+
+def test_what_cannot_be_joined_is_refused():
+    with pytest.raises(ValueError, match="joined_share joins recordings that this process reads, and service names"):
+        joined_config(service="grpc://localhost:5050")

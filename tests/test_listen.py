@@ -358,3 +358,19 @@ def test_utterances_are_spread_evenly(total, count):
         assert places[0] == 0 and places[-1] == total - 1
         gaps = np.diff(places)
         assert gaps.max() - gaps.min() <= 1
+
+
+def test_copies_are_joined_with_their_neighbours_as_training_joins_them(tmp_path, write_wav, write_lines):
+    records = []
+    for number in range(5):
+        path = write_wav(tmp_path / "in", f"{number}.wav", seconds=0.5, sample_rate=RATE, seed=number)
+        records.append({"audio_filepath": str(path), "duration": 0.5, "text": f"word {number}"})
+    manifest = write_lines(tmp_path / "in" / "all.jsonl", records)
+    data = {"sample_rate": RATE, "joined_share": 1.0, "joined_seconds": 2.0}
+    page = listen(manifest, config=config_of(NOTHING, data=data), out=tmp_path / "out", count=1, copies=3)
+    (utterance,) = record_of(page)["utterances"]
+    for copy in utterance["copies"]:
+        seconds = len(read_recording(page.parent / copy["audio"]).samples_N) / RATE
+        count = len(copy["joined_with"])
+        assert 1 <= count <= 3 and 0.5 * (1 + count) + 0.1 * count <= seconds <= 2.02
+    assert ", joined with" in Page(page).text

@@ -52,6 +52,8 @@ class DataConfig(_Section):
     min_duration_seconds: NonNegative = 0.1
     max_duration_seconds: Positive = 30.0
     max_skipped_share: Share = 0.1
+    joined_share: Share = 0.0
+    joined_seconds: Positive = 12.0
     audio_engine: Literal["auto", "soundfile", "tensorflow_io"] = "auto"
     num_workers: Count = 2
     cache_folder: str | None = None
@@ -69,6 +71,15 @@ class DataConfig(_Section):
     def _negatives_beside_commands(self) -> DataConfig:
         if self.negatives and self.dev is None:
             raise ValueError("negatives pick the best weights together with dev, but dev names no manifest")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _joined_here(self) -> DataConfig:
+        if self.joined_share and self.service is not None:
+            raise ValueError(
+                "joined_share joins recordings that this process reads, and service names workers that read them one "
+                "by one; take one of the two out"
+            )
         return self
 
     @pydantic.model_validator(mode="after")
@@ -394,11 +405,14 @@ class RunConfig(_Section):
             mel_scale=self.features.mel_scale,
         )
         if self.train.batch_frames is not None:
-            longest = round(self.data.max_duration_seconds * self.data.sample_rate / self.hop_length) + 1
+            is_joined = self.data.joined_share and self.data.joined_seconds > self.data.max_duration_seconds
+            key = "joined_seconds" if is_joined else "max_duration_seconds"
+            seconds = getattr(self.data, key)
+            longest = round(seconds * self.data.sample_rate / self.hop_length) + 1
             if self.train.batch_frames < longest:
                 raise ValueError(
                     f"train.batch_frames ({self.train.batch_frames:,}) must hold an utterance of "
-                    f"data.max_duration_seconds ({self.data.max_duration_seconds:g}: {longest:,} frames)"
+                    f"data.{key} ({seconds:g}: {longest:,} frames)"
                 )
         waiting = {
             "train.schedule": self.train.schedule == "plateau",

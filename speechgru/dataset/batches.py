@@ -25,6 +25,7 @@ from speechgru.dataset.augmented import Augmentation, augment_seed, augmented_fr
 from speechgru.dataset.corpus import Corpus
 from speechgru.dataset.sampling import NUM_LENGTH_DRAWS, Draws, Part, Sampler, split
 from speechgru.dataset.service import Service
+from speechgru.dataset.stretches import MOST_JOINED, Stretches, join
 from speechgru.shards.records import Form
 
 
@@ -42,6 +43,7 @@ def sampler_of(num_frames: np.ndarray, parts: Sequence[Part], *, form: Form, con
         form: the corpus's.
         config: batch size, seed, mixture, augmentation.
     """
+    stretches = Stretches.of(num_frames, parts or (Part(len(num_frames)),), config=config)
     return Sampler(
         num_frames,
         parts=parts,
@@ -51,6 +53,7 @@ def sampler_of(num_frames: np.ndarray, parts: Sequence[Part], *, form: Form, con
         seed=config.train.seed,
         sorted_first_epoch=config.train.sorted_first_epoch,
         augmented=functools.partial(augmented_frames, config=config) if form == "samples" else None,
+        joined=None if stretches is None else lambda indices, passes: stretches.joined(indices, passes).num_frames_B,
     )
 
 
@@ -100,7 +103,7 @@ def augmented_batches(
         num_replicas: how many do.
         service: whose workers read the records; None for this process.
     """
-    augmentation = None
+    augmentation, stretches = None, Stretches.of(corpus.num_frames, corpus.parts, config=config)
     if corpus.form == "samples":
         augmentation = Augmentation(config, read_speech=speech_reader(corpus))
 
@@ -110,7 +113,7 @@ def augmented_batches(
             for number, (draws, weights) in enumerate(parts, start=1):
                 yield _Planned(epoch, draws, weights, len(parts) - number)
 
-    return _batches(corpus, plan, config=config, augmentation=augmentation, service=service)
+    return _batches(corpus, plan, config=config, augmentation=augmentation, service=service, stretches=stretches)
 
 
 def batches_of(corpus: Corpus, indices: np.ndarray, *, config: RunConfig, batch_size: int = 32) -> tf.data.Dataset:
@@ -140,6 +143,7 @@ def _batches(
     config: RunConfig,
     augmentation: Augmentation | None,
     service: Service | None = None,
+    stretches: Stretches | None = None,
 ) -> tf.data.Dataset:
     workers = config.data.num_workers
     names = ("samples_BN", "num_samples_B") if corpus.form == "samples" else ("log_mel_BTM", "num_frames_B")
@@ -154,8 +158,11 @@ def _batches(
         weight: tf.Tensor,
         *read: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        values, labels_L = _unpadded(*read, width=corpus.num_features) if read else corpus.load(index)
         seed = augment_seed(config, number_of_pass, index)
+        if stretches is not None:
+            values, labels_L = join(corpus.load, index, *read, seed=seed, config=config, space_label=corpus.space_label)
+        else:
+            values, labels_L = _unpadded(*read, width=corpus.num_features) if read else corpus.load(index)
         if augmentation is not None:
             values, _ = augmentation.augment_samples(values, seed, length_draws, strength=augmentation.strength(epoch))
         return {
@@ -184,6 +191,9 @@ def _batches(
         else:
             del asked  # it would keep the whole plan
         for (epoch, draws, weights, parts_left), fields in zip(planned, read, strict=False):
+            if stretches is not None:
+                joined = stretches.joined(draws.indices, draws.passes)
+                fields = (joined.others_BK, joined.pauses_BK)
             yield epoch, parts_left, draws.indices, draws.passes, draws.length_draws, weights, *fields
 
     signature: tuple[tf.TensorSpec, ...] = (
@@ -201,6 +211,8 @@ def _batches(
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None], tf.int32),
         )
+    if stretches is not None:
+        signature += (tf.TensorSpec([None, MOST_JOINED], tf.int32), tf.TensorSpec([None, MOST_JOINED], tf.int32))
     batches = tf.data.Dataset.from_generator(records, output_signature=signature)
     # Each inner dataset is one batch, read by a worker of its own; the order stays the plan's.
     batches = batches.interleave(one_batch, cycle_length=workers, num_parallel_calls=workers, deterministic=True)

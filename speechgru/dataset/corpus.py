@@ -105,13 +105,14 @@ class Corpus:
     Args:
         sources: the parts.
         notes: what a person should know of it, a sentence each.
+        space_label: what stands between the labels of two utterances that are joined; None of words and subwords.
 
     Raises:
         ConfigError: some sources hold samples and others features.
     """
 
-    def __init__(self, sources: Sequence[Source], *, notes: Sequence[str] = ()):
-        self.notes = tuple(notes)
+    def __init__(self, sources: Sequence[Source], *, notes: Sequence[str] = (), space_label: int | None = None):
+        self.notes, self.space_label = tuple(notes), space_label
         forms = sorted({source.form for source in sources})
         if len(forms) != 1:
             raise ConfigError(f"data.train mixes {' and '.join(forms)}; pack all of it in the same form")
@@ -269,7 +270,11 @@ def open_corpus(
     for path, source in zip(config.data.train, sources, strict=True):
         if config.data.train_weights and not len(source.num_frames):
             raise UserError(f"{path}: none of its utterances can be used, and data.train_weights gives it a share")
-    return Corpus(sources, notes=notes), vocabulary, problems
+    space_label = vocabulary.space_label if vocabulary.unit == "character" else None
+    corpus = Corpus(sources, notes=notes, space_label=space_label)
+    if config.data.joined_share and corpus.form != "samples":
+        raise ConfigError("data.joined_share joins samples, and data.train names packed features; pack samples instead")
+    return corpus, vocabulary, problems
 
 
 def _notes_on_marks(lines: Mapping[str, Sequence[Utterance]], config: RunConfig) -> list[str]:

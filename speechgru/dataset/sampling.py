@@ -100,6 +100,7 @@ class Sampler:
         seed: the run's seed.
         sorted_first_epoch: the first epoch's batches come shortest first.
         augmented: (frames, `length_draws`, epoch) -> the frames after augmentation; None where they stay the same.
+        joined: (indices, passes) -> frames of the utterances with what they are joined with; None where with nothing.
     """
 
     def __init__(
@@ -113,12 +114,13 @@ class Sampler:
         seed: int,
         sorted_first_epoch: bool = False,
         augmented: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None,
+        joined: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ):
         self.num_frames = np.asarray(num_frames, np.int32)
         self.parts = tuple(parts) or (Part(len(self.num_frames)),)
         self.weights, self.seed = tuple(weights), seed
         self.batch_size, self.batch_frames, self._augmented = batch_size, batch_frames, augmented
-        self.sorted_first_epoch = sorted_first_epoch
+        self.sorted_first_epoch, self._joined = sorted_first_epoch, joined
         if sum(part.count for part in self.parts) != len(self.num_frames):
             raise ValueError("the parts' counts must add up to the utterances")
 
@@ -191,8 +193,11 @@ class Sampler:
         return [batches[k] for k in order]
 
     def frames_of(self, draws: Draws, epoch: int) -> np.ndarray:
-        """Frames of each utterance drawn in an epoch, after augmentation."""
-        num_frames = self.num_frames[draws.indices]
+        """Frames of each utterance drawn in an epoch, joined and augmented."""
+        if self._joined is not None:
+            num_frames = self._joined(draws.indices, draws.passes)
+        else:
+            num_frames = self.num_frames[draws.indices]
         return num_frames if self._augmented is None else self._augmented(num_frames, draws.length_draws, epoch)
 
     def _cut(self, sorted_frames: np.ndarray) -> list[int]:

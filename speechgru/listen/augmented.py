@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from speechgru import lengths
 from speechgru.audio.in_graph import error_of
 from speechgru.config.sections import RunConfig
 from speechgru.dataset import Augmentation, utterance_reader
+from speechgru.dataset.corpus import frames_of, recording_reader
+from speechgru.dataset.sampling import Part
+from speechgru.dataset.stretches import Stretches, join
 from speechgru.errors import AudioError
 from speechgru.features import hz_to_mel, mel_to_hz
 from speechgru.model.build import build_front_end
@@ -34,7 +38,37 @@ class Probe:
     """
 
     def __init__(self, config: RunConfig, utterances: Sequence[Utterance]):
+        self._config = config
         self._augmentation = Augmentation(config, read_speech=utterance_reader(utterances, config=config))
+        num_samples = [round((utterance.duration or 0.0) * config.data.sample_rate) for utterance in utterances]
+        num_frames = frames_of(np.array(num_samples, np.int64), config=config)
+        self._stretches = Stretches.of(num_frames, [Part(len(utterances))], config=config)
+        self._read = recording_reader(utterances, config=config)
+
+    def joined(self, index: int, number_of_pass: int, seed: tf.Tensor) -> tuple[np.ndarray, list[int]] | None:
+        """An utterance with those that training joins it with in a pass, and their places; None where with none.
+
+        Raises:
+            AudioError: one of them cannot be read.
+        """
+        if self._stretches is None:
+            return None
+        row = self._stretches.joined(np.array([index]), np.array([number_of_pass]))
+        others = [other for other in row.others_BK[0].tolist() if other >= 0]
+        if not others:
+            return None
+        nothing = tf.zeros([0], tf.int32)
+        with _read_errors():
+            samples_N, _ = join(
+                lambda place: (self._read(place), nothing),
+                tf.constant(index),
+                tf.constant(row.others_BK[0]),
+                tf.constant(row.pauses_BK[0]),
+                seed=seed,
+                config=self._config,
+                space_label=None,
+            )
+        return samples_N.numpy(), others
 
     def samples(
         self, samples_N: np.ndarray, seed: tf.Tensor, length_draws: np.ndarray
@@ -44,13 +78,8 @@ class Probe:
         Raises:
             AudioError: noise, a response or other speech cannot be read.
         """
-        try:
+        with _read_errors():
             augmented_N, draws = self._augmentation.augment_samples(samples_N, seed, length_draws)
-        except tf.errors.OpError as error:
-            message = error_of(error)
-            if message is None:
-                raise
-            raise AudioError(message) from error
         chain = self._augmentation.chain
         record = chain.records({key: plain(value.numpy().item()) for key, value in draws.items()})
         return augmented_N.numpy(), record, chain.describe(record)
@@ -64,6 +93,22 @@ class Probe:
         """What `features` draws by name, such as `frequency_warp`, the factor that the filter axis is stretched by."""
         drawn = self._augmentation.chain.features_drawn(seed[None])
         return {name: float(values_B[0]) for name, values_B in drawn.items()}
+
+
+@contextlib.contextmanager
+def _read_errors() -> Iterator[None]:
+    """What cannot be read inside a graph, as what cannot be read.
+
+    Raises:
+        AudioError: as said.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        message = error_of(error)
+        if message is None:
+            raise
+        raise AudioError(message) from error
 
 
 class FrontEnd:

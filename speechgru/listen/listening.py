@@ -17,6 +17,7 @@ from speechgru.listen.folder import GUIDE_HZ, PAGE, RECORD, Writer, claim, files
 from speechgru.listen.page import Example, Version, write_listening_page
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, distinct_names, read_manifest
+from speechgru.visible import counted
 
 #: Where the frequency axis may have ticks, the most telling first.
 _TICKS_HZ = (1000, 4000, 500, 2000, 8000, 250, 3000, 16000, 125, 6000, 12000)
@@ -90,16 +91,20 @@ def listen(
             }
         )
         for copy in range(copies):
+            seed_of_copy = augment_seed(config, copy, index)
+            heard_N, others = probe.joined(index, copy, seed_of_copy) or (samples_N, [])
             version, record = writer.copy(
                 f"{name}_copy{copy + 1}",
-                f"Copy {copy + 1}",
+                f"Copy {copy + 1}" + (f", joined with {counted(len(others), 'more')}" if others else ""),
                 probe,
-                samples_N,
-                seed=augment_seed(config, copy, index),
+                heard_N,
+                seed=seed_of_copy,
                 length_draws=draw_lengths(config.train.seed, copy, len(utterances))[index],
                 utterance_id=title,
             )
             versions.append(version)
+            if others:
+                record["joined_with"] = [utterances[other].utterance_id for other in others]
             records[-1]["copies"].append(record)
         examples.append(_example(title, utterance, len(samples_N) / config.data.sample_rate, versions))
         progress("augmenting", number, len(chosen), "")
