@@ -298,7 +298,7 @@ def _intent_from_record(name: str, record: Mapping[str, Any]) -> Intent:
     intent = Intent(name, blocks, float(record["weight"]))
     if not blocks or not all(block.sentences for block in blocks):
         raise ValueError(f"the intent {name} has no sentence")
-    if not all(0 < each.weight < math.inf for each in (intent, *blocks)):
+    if not all(0 < weight < math.inf for weight in (intent.weight, *(block.weight for block in blocks))):
         raise ValueError(f"a weight of the intent {name} is no number above 0")
     return intent
 
