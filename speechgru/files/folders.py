@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
 import glob
@@ -123,6 +122,8 @@ def _put(made: Path, place: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Lets two folders change places in one step; False where the system cannot do that."""
+    import ctypes  # which no command needs that only prints its help
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):  # neither Linux nor a C library that knows it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -142,6 +141,8 @@ def sha256_of(path: str | Path, *, most: int = MOST_BYTES) -> str:
     Raises:
         OSError: as for `open_file`.
     """
+    import hashlib  # OpenSSL takes some milliseconds of every command's start
+
     digest = hashlib.sha256()
     with open_file(path, most=most) as stream:
         while block := stream.read(1 << 20):

@@ -35,17 +35,19 @@ def without_notices(pattern: bytes) -> Iterator[None]:
         except OSError:  # it is closed
             yield
             return
-        with _shown_at_once(shown):
-            os.dup2(written.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(shown, 2)
-                written.seek(0)
-                rest = b"".join(line for line in written if not notice.match(line))
-                with contextlib.suppress(OSError):
-                    os.write(shown, rest)
-        os.close(shown)
+        try:
+            with _shown_at_once(shown):
+                os.dup2(written.fileno(), 2)
+                try:
+                    yield
+                finally:
+                    os.dup2(shown, 2)
+                    written.seek(0)
+                    rest = b"".join(line for line in written if not notice.match(line))
+                    with contextlib.suppress(OSError):
+                        os.write(shown, rest)
+        finally:
+            os.close(shown)
 
 
 class _Shown:

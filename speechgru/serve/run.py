@@ -17,6 +17,7 @@ from speechgru.process.signals import exit_code
 from speechgru.serve.limits import Limits
 from speechgru.serve.service import Service
 from speechgru.text import require_language
+from speechgru.visible import counted
 
 #: Names by which a server on a loopback address is asked.
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -149,7 +150,8 @@ def serve(
     server = Server(bundle, **options)
     received = asyncio.run(_until_a_signal(server, listener, started))
     counts = server.service.counts
-    done = [f"{counts[name]:,} {name}" for name in ("utterances", "recordings", "intents", "refused") if counts[name]]
+    done = [counted(counts[f"{noun}s"], noun) for noun in ("utterance", "recording", "intent") if counts[f"{noun}s"]]
+    done += [f"{counts['refused']:,} refused"] if counts["refused"] else []
     raise Interrupted(f"stopped; {', '.join(done) or 'nobody came'}", code=exit_code(received))
 
 
