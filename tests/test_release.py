@@ -53,6 +53,7 @@ def test_the_version_is_one(built):
     sdist, wheel = built
     assert (sdist.name, wheel.name) == (f"speechgru-{version}.tar.gz", f"speechgru-{version}-py3-none-any.whl")
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_wheel_holds_the_package_its_configurations_and_the_base(built):
