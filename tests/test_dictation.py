@@ -213,7 +213,7 @@ def test_the_command_prints_an_utterance_a_line(plug, command):
 
 def test_without_streams_one_pushes_to_talk(monkeypatch, command):
     class Held:
-        def __init__(self, *, sample_rate, device):
+        def __init__(self, *, sample_rate, device, for_corpus):
             self.sample_rate, self.device, self.left = sample_rate, device, [say("ab"), say("b")]
 
         def start(self):
@@ -251,5 +251,5 @@ def test_mistakes_are_one_message(plug, command, arguments, message):
 
 def test_a_missing_package_is_one_message(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(UserError, match=r"pip install 'speechgru\[record\]'; or give recordings as files"):
+    with pytest.raises(UserError, match=r"pip install 'speechgru\[microphone\]'; or give recordings as files"):
         LiveMicrophone(sample_rate=RATE)

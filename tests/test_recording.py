@@ -222,7 +222,7 @@ def test_another_grammars_folder_is_refused(tmp_path):
 
 def test_a_missing_package_or_library_is_one_message_that_shows_the_other_way(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(UserError, match=r"pip install 'speechgru\[record\]'; or record elsewhere.*--from"):
+    with pytest.raises(UserError, match=r"pip install 'speechgru\[microphone\]'; or record elsewhere.*--from"):
         SoundDeviceMicrophone()
 
     class Finder:
@@ -267,6 +267,8 @@ def test_the_systems_microphone_records_blocks_and_says_when_there_is_none(monke
         np.testing.assert_allclose(microphone.stop(), [0.1] * 3 + [0.2] * 3)
     with pytest.raises(UserError, match=r"no microphone records 16,000 Hz here \(No input device matching 'attic'\)"):
         SoundDeviceMicrophone(device="attic")
+    with pytest.raises(UserError, match=r"name one with --device, or give recordings as files$"):  # to `transcribe`
+        SoundDeviceMicrophone(device="attic", for_corpus=False)
 
 
 # -- from a folder ---------------------------------------------------------------------------------------------------

@@ -368,7 +368,7 @@ def _transcribe_microphone(
             raise UserError(
                 f"{recognizer.bundle}: transcribes whole recordings only; leave --endpoint out and press Enter"
             )
-        held = SoundDeviceMicrophone(sample_rate=recognizer.sample_rate, device=chosen)
+        held = SoundDeviceMicrophone(sample_rate=recognizer.sample_rate, device=chosen, for_corpus=False)
         for samples_N in _pushed_to_talk(held, tell):
             say(recognizer.transcribe(samples_N, held.sample_rate, decoding))
             if once:

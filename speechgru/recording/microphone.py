@@ -44,23 +44,25 @@ class SoundDeviceMicrophone:
     Args:
         sample_rate: Hz to record at.
         device: the device's number or a part of its name; the system's choice when None.
+        for_corpus: whether `speechgru record` asks, whose other ways a message then names.
 
     Raises:
         UserError: sounddevice or PortAudio is not installed, or there is no such microphone; says how to get it.
     """
 
-    def __init__(self, *, sample_rate: int = 16000, device: int | str | None = None):
+    def __init__(self, *, sample_rate: int = 16000, device: int | str | None = None, for_corpus: bool = True):
         self.sample_rate = sample_rate
         self._blocks: list[np.ndarray] = []
-        self._sounddevice = _import_sounddevice()
+        otherwise = _ELSEWHERE if for_corpus else _FILES
+        self._sounddevice = _import_sounddevice(otherwise)
         self._stream: Any = None
         self._device = device
         try:
             self._sounddevice.check_input_settings(device=device, channels=1, samplerate=sample_rate, dtype="float32")
         except Exception as error:  # PortAudioError, and ValueError of a device that is not there
             raise UserError(
-                f"no microphone records {sample_rate:,} Hz here ({error}); connect one, name one with --device, give "
-                f"another --sample-rate, {_ELSEWHERE}"
+                f"no microphone records {sample_rate:,} Hz here ({error}); connect one, name one with --device, "
+                f"{'give another --sample-rate, ' if for_corpus else ''}{otherwise}"
             ) from error
 
     def start(self) -> None:
@@ -232,7 +234,7 @@ def list_microphones() -> list[dict[str, Any]]:
     ]
 
 
-def _import_sounddevice(otherwise: str = _ELSEWHERE) -> Any:
+def _import_sounddevice(otherwise: str) -> Any:
     """The package, or one message that says what is missing.
 
     Args:
