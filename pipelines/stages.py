@@ -20,10 +20,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import soundfile
 from rich.console import Console
-from rich.table import Table
 
 from speechgru.audio.reading import read_recording
 from speechgru.cli import show_progress
+from speechgru.cli.tables import Table
 from speechgru.files import sha256_of, write_json
 from speechgru.progress import Pace, Progress, rough_duration
 from speechgru.runs import RunFolder
