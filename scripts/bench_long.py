@@ -4,6 +4,7 @@
     python scripts/bench_long.py build/quickstart/bundle --speech build/quickstart/corpus/test.jsonl --minutes 2 10
     python scripts/bench_long.py bundle --speech test.jsonl --minutes 60 --command
     python scripts/bench_long.py bundle --speech test.jsonl --joined 2 5 30 --utterances 300
+    python scripts/bench_long.py bundle --speech dev.jsonl --around --utterances 60
 
 The recording is one WAV file of 16 bits: the manifest's utterances one after the other, again and again, or syllables
 of noise where none is given. Each length runs in a process of its own, which prints the peak of its memory and how much
@@ -13,7 +14,8 @@ place of all that, and its words are compared with those of each utterance recog
 
 With --joined nothing is timed: words and errors are counted of utterances one by one and of so many after one another,
 computed as one (`at_once`) and in the windows that fit the model; and with a model that streams in a stream, without an
-end and with one after 0.8 s of silence.
+end and with one after 0.8 s of silence. With --around the words of an utterance's own steps are counted, with speech or
+silence before or after it.
 
 The last line is one JSON object: `seconds`, `processor_seconds` and `peak_mib` by minutes, and `linear`, the
 processor's seconds a minute of the longest over those of the shortest; with --command `seconds`, `processor_seconds`
@@ -108,23 +110,78 @@ def command(bundle, path, minutes, manifest, sample_rate):
     return {key: round(value, 2) for key, value in answer.items()} | counted
 
 
-def joined(bundle, form, manifest, counts, number, seed):
-    """Counts words and errors of utterances one by one, and of several after one another."""
+def read_some(device, manifest, number, seed):
+    """Samples and normalised words of some of a manifest's utterances."""
     from speechgru.audio.reading import read_recording
-    from speechgru.decoding import EndpointRule
-    from speechgru.metrics import count_errors
-    from speechgru.runtime import Recognizer
     from speechgru.utterances.manifest import read_manifest
 
-    device, at_once = Recognizer(bundle, form=form), Recognizer(bundle, form=form, window_seconds=math.inf)
-    rate = device.sample_rate
     lines = read_manifest(manifest)
     chosen = [lines[place] for place in np.random.default_rng(seed).permutation(len(lines))[:number]]
     samples = [
-        read_recording(one.audio_filepath, sample_rate=rate, offset=one.offset, duration=one.duration).samples_N
+        read_recording(
+            one.audio_filepath, sample_rate=device.sample_rate, offset=one.offset, duration=one.duration
+        ).samples_N
         for one in chosen
     ]
-    references = [device.text_rules.normalize(one.text).split() for one in chosen]
+    return samples, [device.text_rules.normalize(one.text).split() for one in chosen]
+
+
+def around(bundle, form, manifest, number, seed):
+    """Counts the words of utterances by what stands around them in what is computed as one."""
+    from speechgru.decoding import DecodingOptions, decode
+    from speechgru.metrics import count_errors
+    from speechgru.runtime import Recognizer
+
+    device = Recognizer(bundle, form=form, window_seconds=math.inf)
+    step = round(device.step_seconds * device.sample_rate)
+    samples, references = read_some(device, manifest, number, seed)
+    samples = [each[: len(each) // step * step] for each in samples]
+    how = {"vocabulary": device.vocabulary, "step_seconds": device.step_seconds, "options": DecodingOptions()}
+    silence_N = np.random.default_rng(seed).normal(0, 1e-4, 20 * device.sample_rate // step * step).astype(np.float32)
+
+    def others(number, count):
+        return np.concatenate([samples[(number + each) % len(samples)] for each in range(1, count + 1)])
+
+    ways = {
+        "nothing": lambda number: ([], []),
+        "20 s of silence before and after it": lambda number: ([silence_N], [silence_N]),
+        "five others before it": lambda number: ([others(number, 5)], []),
+        "five others after it": lambda number: ([], [others(number, 5)]),
+        "five others before and after it": lambda number: ([others(number, 5)], [others(number + 5, 5)]),
+        "itself twice before and after it": lambda number: ([samples[number]] * 2, [samples[number]] * 2),
+    }
+    table = Table("around it", title=f"{len(samples)} utterances of {manifest}, {bundle}", title_justify="left")
+    for column in ("words", "deleted", "WER"):
+        table.add_column(column, justify="right")
+    answer = {}
+    for way, place in ways.items():
+        found = {"words": 0, "deletions": 0, "errors": 0, "reference": 0}
+        for number, own_N in enumerate(samples):
+            before, after = place(number)
+            first, count = sum(map(len, before)) // step, len(own_N) // step
+            log_probs_SV = device.log_probs(np.concatenate([*before, own_N, *after]))[first : first + count]
+            words = decode(log_probs_SV, **how)[0].text.split()
+            errors = count_errors(references[number], words)
+            found["words"] += len(words)
+            found["reference"] += len(references[number])
+            found["deletions"] += errors.deletions
+            found["errors"] += errors.substitutions + errors.insertions + errors.deletions
+        answer[way] = found
+        wer = 100 * found["errors"] / max(1, found["reference"])
+        table.add_row(way, str(found["words"]), str(found["deletions"]), f"{wer:.1f} %")
+    console.print(table)
+    print(json.dumps(answer))
+
+
+def joined(bundle, form, manifest, counts, number, seed):
+    """Counts words and errors of utterances one by one, and of several after one another."""
+    from speechgru.decoding import EndpointRule
+    from speechgru.metrics import count_errors
+    from speechgru.runtime import Recognizer
+
+    device, at_once = Recognizer(bundle, form=form), Recognizer(bundle, form=form, window_seconds=math.inf)
+    rate = device.sample_rate
+    samples, references = read_some(device, manifest, number, seed)
 
     def streamed(samples_N, endpoint):
         stream = device.stream(endpoint=endpoint)
@@ -138,14 +195,14 @@ def joined(bundle, form, manifest, counts, number, seed):
     if device.streams:
         ways["stream"] = lambda samples_N: streamed(samples_N, None)
         ways["stream_0.8"] = lambda samples_N: streamed(samples_N, EndpointRule(trailing_seconds=0.8))
-    table = Table("joined", title=f"{len(chosen)} utterances of {manifest}, {bundle}", title_justify="left")
+    table = Table("joined", title=f"{len(samples)} utterances of {manifest}, {bundle}", title_justify="left")
     for column in ("way", "words", "right", "substituted", "inserted", "deleted", "WER"):
         table.add_column(column, justify="left" if column == "way" else "right")
     answer = {}
     for count in counts:
         for way, transcribe in ways.items():
             found = {"words": 0, "reference": 0, "substitutions": 0, "insertions": 0, "deletions": 0}
-            for first in range(0, len(chosen), count):
+            for first in range(0, len(samples), count):
                 expected = list(itertools.chain.from_iterable(references[first : first + count]))
                 words = transcribe(np.concatenate(samples[first : first + count])).split()
                 errors = count_errors(expected, words)
@@ -195,12 +252,18 @@ def main():
     parser.add_argument("--whole", action="store_true", help="compare the shortest with all of it computed as one")
     parser.add_argument("--command", action="store_true", help="time `transcribe --out` on the longest; needs --speech")
     parser.add_argument("--joined", type=int, nargs="+", help="count the words of so many utterances after one another")
-    parser.add_argument("--utterances", type=int, default=300, help="with --joined: of how many")
-    parser.add_argument("--seed", type=int, default=0, help="with --joined: which of the manifest")
+    parser.add_argument("--around", action="store_true", help="count the words of utterances by what is around them")
+    parser.add_argument("--utterances", type=int, default=300, help="with --joined and --around: of how many")
+    parser.add_argument("--seed", type=int, default=0, help="with --joined and --around: which of the manifest")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.bundle, arguments.form, arguments.beam_width, arguments.measure, arguments.whole)
+        return
+    if (arguments.joined or arguments.around or arguments.command) and arguments.speech is None:
+        parser.error("--joined, --around and --command count words; give --speech")
+    if arguments.around:
+        around(arguments.bundle, arguments.form, arguments.speech, arguments.utterances, arguments.seed)
         return
     if arguments.joined:
         counts = sorted({1, *arguments.joined})
