@@ -11,6 +11,7 @@ from speechgru.config import base_model
 from speechgru.config.base_model import BASE_FOLDER, start_folder, take_from_base
 from speechgru.config.load import load_config
 from speechgru.errors import ConfigError
+from speechgru.runs import RunFolder
 
 _MAX_BYTES = 3_000_000
 
@@ -63,8 +64,15 @@ def test_the_word_base_is_kept_in_a_configuration_and_a_path_is_made_absolute(tm
 
 def test_the_base_is_small_and_says_what_it_was_trained_on():
     files = [path for path in BASE_FOLDER.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"config.yaml", "vocabulary.txt", "best.npz", "card.json"}
+    assert {path.name for path in files} == {
+        "config.yaml",
+        "vocabulary.txt",
+        "best.npz",
+        "card.json",
+        "provenance.json",
+    }
     assert sum(path.stat().st_size for path in files) <= _MAX_BYTES
+    assert RunFolder(BASE_FOLDER).read_training_seconds() == {"typical": 4.4, "longest": 16.52}
     card = json.loads((BASE_FOLDER / "card.json").read_text())
     assert all(corpus["licence"] and corpus["source"] for corpus in card["corpora"])
     assert "/" not in (BASE_FOLDER / "config.yaml").read_text(), "no path of the machine that made it"

@@ -1,7 +1,7 @@
 """The base: a trained character model that is kept with the package, for `train.start_from: base`.
 
 Its folder is a run folder as `scripts/make_base.py` leaves it: the configuration, the vocabulary, the weights in 16
-bits, and `card.json`, which names what it was trained on.
+bits, `card.json`, which names what it was trained on, and `provenance.json`: how long its people's sentences were.
 """
 
 from __future__ import annotations
