@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 
+from speechgru.config.section import Section
 from speechgru.config.sections import TrainConfig
 from speechgru.config.strict_yaml import parse_value, read_yaml, to_yaml
 from speechgru.errors import ConfigError
@@ -17,11 +18,7 @@ from speechgru.ranges import Count, Positive, Rate, Share
 from speechgru.text import shown
 
 
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class LanguageDataConfig(_Section):
+class LanguageDataConfig(Section):
     """Which texts: files of a line an utterance, or manifests.
 
     Keys: `train` and `dev`, files; `dev_share`, of the texts that are held out where there is no `dev`; `max_labels`,
@@ -35,7 +32,7 @@ class LanguageDataConfig(_Section):
     max_skipped_share: Share = 0.1
 
 
-class LanguageModelConfig(_Section):
+class LanguageModelConfig(Section):
     """The network: `embedding` numbers a label, `num_layers` GRU layers of `units`, `dropout` around each."""
 
     embedding: Count = 64
@@ -70,7 +67,7 @@ class LanguageTrainConfig(TrainConfig):
         return self
 
 
-class LanguageConfig(_Section):
+class LanguageConfig(Section):
     """All of a language model's configuration."""
 
     data: LanguageDataConfig = LanguageDataConfig()

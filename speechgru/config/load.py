@@ -14,8 +14,9 @@ import pydantic
 
 from speechgru.augment import STAGES
 from speechgru.config.base_model import BASE, take_from_base
-from speechgru.config.sections import SUBWORD_KEYS, RunConfig
+from speechgru.config.sections import RunConfig
 from speechgru.config.strict_yaml import Origins, parse_value, read_yaml, to_yaml
+from speechgru.config.text_section import SUBWORD_KEYS
 from speechgru.errors import ConfigError
 from speechgru.files import write_text
 from speechgru.packaged import CONFIGS, own_file

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import pydantic
 
+from speechgru.config.section import Section
 
-class Dimension(pydantic.BaseModel):
+
+class Dimension(Section):
     """The values of one key.
 
     A choice takes any values of YAML, lists and null among them. A range of integers or numbers holds both its ends;
@@ -19,8 +21,6 @@ class Dimension(pydantic.BaseModel):
     Raises:
         ValueError: a range is empty, or something belongs to another type.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: Literal["choice", "int", "float", "boolean"]
     values: tuple[Any, ...] | None = pydantic.Field(default=None, strict=False)

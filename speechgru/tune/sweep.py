@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from speechgru.config.section import Section
 from speechgru.config.sections import Count, NonNegativeInt, Positive
 from speechgru.config.strict_yaml import Origins
 from speechgru.text import shown
@@ -18,11 +19,7 @@ Metric = Literal["wer", "cer", "loss"]
 Cost = Literal["size_mb", "rtf"]
 
 
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Tuner(_Section):
+class Tuner(Section):
     """How the next trial is chosen.
 
     Args:
@@ -39,7 +36,7 @@ class Tuner(_Section):
     iterations: Count = 1
 
 
-class Objective(_Section):
+class Objective(Section):
     """What is made small, on `data.dev`.
 
     Args:
@@ -52,7 +49,7 @@ class Objective(_Section):
     direction: Literal["min"] = "min"
 
 
-class Limits(_Section):
+class Limits(Section):
     """What a device allows, measured on the exported TFLite file.
 
     Args:
@@ -77,7 +74,7 @@ class Limits(_Section):
         return {name: value for name, value in self.model_dump().items() if name != "form" and value is not None}
 
 
-class Budget(_Section):
+class Budget(Section):
     """When the sweep ends; with `minutes` or a grid, `trials` may be left out.
 
     Args:
@@ -92,7 +89,7 @@ class Budget(_Section):
     minutes: Positive | None = None
 
 
-class Sweep(_Section):
+class Sweep(Section):
     """A sweep as its file says; `load_sweep` makes one.
 
     Args:
