@@ -196,6 +196,16 @@ def test_every_command_names_the_next_one():
         assert name == "serve" or any(f"{each}(" in source for each in naming), name
 
 
+def test_a_program_may_ask_every_command():
+    commands = [*console.app.registered_commands]
+    for group in console.app.registered_groups:
+        commands += group.typer_instance.registered_commands
+    without = [
+        each.callback.__name__ for each in commands if "as_json" not in inspect.signature(each.callback).parameters
+    ]
+    assert without == []
+
+
 def test_json_is_all_that_a_program_gets(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["speechgru", "config", "model.units", "--json"])
     with pytest.raises(SystemExit):
