@@ -291,16 +291,16 @@ def test_a_file_that_cannot_be_loaded_there_says_what_it_says_here(changed):
 def test_the_death_and_the_silence_of_the_process_are_exceptions(recognizer, monkeypatch):
     monkeypatch.setattr(isolated, "_CALL_SECONDS", 0.3)
     monkeypatch.setattr(isolated, "_TIMES_AS_LONG", 0.0)
-    process = recognizer._engine._process
+    process = recognizer._computing._engine._process
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(BundleError, match=r"tflite: has kept the process that ran it busy for too long; export"):
         recognizer.log_probs(SOUND)
     other = Recognizer(V3, isolated=True)
-    other._engine._process.send_signal(signal.SIGSEGV)
+    other._computing._engine._process.send_signal(signal.SIGSEGV)
     for _ in range(2):
         with pytest.raises(BundleError, match=r"tflite: has ended the process that ran it \(SIGSEGV\); export"):
             other.transcribe(SOUND, 8000)
-    pid = other._engine._process.pid
+    pid = other._computing._engine._process.pid
     del other
     assert not Path(f"/proc/{pid}").exists()
 

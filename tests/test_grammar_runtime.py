@@ -88,9 +88,9 @@ def test_a_bundle_finds_its_grammar_and_uses_it_when_asked(make_bundle, lamp):
 
 def test_asking_again_prepares_nothing_again(make_bundle, lamp):
     recognizer = Recognizer(make_bundle(lamp.as_record()))
-    assert recognizer._with_grammar(None, True) is recognizer._with_grammar(None, True)
-    prepared = recognizer.prepare(recognizer._with_grammar(None, True))
-    assert recognizer.prepare(recognizer._with_grammar(None, True)) is prepared
+    assert recognizer._preparation.with_grammar(None, True) is recognizer._preparation.with_grammar(None, True)
+    prepared = recognizer.prepare(recognizer._preparation.with_grammar(None, True))
+    assert recognizer.prepare(recognizer._preparation.with_grammar(None, True)) is prepared
 
 
 def test_a_bundle_without_a_grammar_says_so(make_bundle, lamp):
