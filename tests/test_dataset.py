@@ -230,6 +230,8 @@ def test_shards_that_do_not_fit_the_run_are_refused(manifest, tmp_path):
         open_corpus(make_config(data=features))
     with pytest.raises(ConfigError, match="mixes features and samples"):
         open_corpus(make_config(data=both, augment=UNTOUCHED))
+    with pytest.raises(ConfigError, match=r"data\.joined_share joins samples, and data.train names packed features"):
+        open_corpus(make_config(data={**features, "joined_share": 0.5}, augment=UNTOUCHED))
 
 
 def test_records_that_this_configuration_cannot_use_are_left_out_and_named(manifest, tmp_path):
