@@ -64,10 +64,9 @@ def test_no_verb_writes_into_a_bundle_or_a_site_of_another(run, folders, tmp_pat
         arguments = [*arguments, "--out"]
     for kind in ("bundle", "site"):
         code, printed = run(*arguments, f"{kind}/deep/er")
-        assert (code, printed) == (
-            2,
+        assert code == 2 and printed.endswith(
             f"error: {kind}/deep/er: lies in a {kind} ({kind}/{MARKS[kind]}), which is replaced whole when it is "
-            f"written again; give {whose} a folder of its own",
+            f"written again; give {whose} a folder of its own"
         )
         if whose != f"the {kind}":
             code, printed = run(*arguments, kind)
