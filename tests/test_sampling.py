@@ -153,6 +153,8 @@ def test_length_draws_do_not_depend_on_what_comes_after():
 def test_what_training_hears_is_counted_by_its_sound():
     words_and_sentences = make([50] * 900 + [400] * 100 + [2000], batch_size=16)
     assert heard_seconds(words_and_sentences, frame_seconds=0.01) == {"typical": 0.5, "longest": 20.0}
+    one_is_longer = make([50] * 900 + [400] * 1000 + [420], batch_size=16)
+    assert heard_seconds(one_is_longer, frame_seconds=0.01) == {"typical": 4.0, "longest": 4.2}
     twice = make([50] * 900 + [400] * 300, batch_size=16, augmented=lambda frames, draws, epoch: 2 * frames)
     assert heard_seconds(twice, frame_seconds=0.01) == {"typical": 8.0, "longest": 8.0}
     parts = [Part(900), Part(300)]

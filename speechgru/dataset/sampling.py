@@ -271,12 +271,12 @@ def heard_seconds(sampler: Sampler, *, frame_seconds: float) -> dict[str, float]
 
     Returns:
         `typical`: half of the sound is of utterances up to this length, so that many single words count as little as
-        they are; and `longest`: all but a hundredth of it is.
+        they are; and `longest`: the longest of them, up to which nothing may be cut that training heard whole.
     """
     frames = np.sort(sampler.frames_of(sampler.draw_epoch(0), 0)).astype(np.int64)
     heard = np.cumsum(frames)
-    places = np.searchsorted(heard, [0.5 * heard[-1], 0.99 * heard[-1]])
-    typical, longest = (round(max(1, int(frames[place])) * frame_seconds, 3) for place in places)
+    typical_and_longest = frames[np.searchsorted(heard, 0.5 * heard[-1])], frames[-1]
+    typical, longest = (round(max(1, int(count)) * frame_seconds, 3) for count in typical_and_longest)
     return {"typical": typical, "longest": longest}
 
 
