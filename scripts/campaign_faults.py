@@ -22,7 +22,7 @@ import time
 
 from campaign_jobs import jobs, start
 from campaign_kills import ASIDE, Chains, same_training
-from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_session, snapshot
+from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_session, snapshot, wait_out
 
 FAULTS = ("full", "readonly", "once", "gone", "clock")
 
@@ -32,7 +32,7 @@ def suffer(chains, name, job, fault, at):
     expected, whole, volatile, renewed, _, _ = chains.reference(name, job)
     chains.begin(job)
     command = start(chains.commands, job, chains.case, chains.disk.environment(fault, at))
-    status, said = command.wait()
+    status, said = wait_out(command)
     findings = complaints(status, said)
     if end_session(command.pid):
         findings.append("processes stay behind")
@@ -47,7 +47,7 @@ def suffer(chains, name, job, fault, at):
     volatile = renewed if status in (0, 1) or fault == "gone" else volatile  # it may have been at its end
     findings += chains.half_made(job, whole, volatile)
     age(chains.case)
-    status, again = start(chains.commands, job, chains.case, chains.disk.environment()).wait()
+    status, again = wait_out(start(chains.commands, job, chains.case, chains.disk.environment()))
     if status != expected:
         return [*findings, f"the command that follows ends with {status}: {again.strip().splitlines()[-1][:200]}"]
     findings += [f"the command that follows: {each}" for each in complaints(status, again)]

@@ -45,6 +45,7 @@ from campaigns import (
     renew,
     session_of,
     snapshot,
+    wait_out,
 )
 
 from speechgru.files import write_json
@@ -147,7 +148,7 @@ class Chains:
                 volatile = renewed  # it was at its end, and the next one finds its result
             findings += self.half_made(job, whole, volatile)
         age(self.case)
-        status, said = start(self.commands, job, self.case, self.disk.environment()).wait()
+        status, said = wait_out(start(self.commands, job, self.case, self.disk.environment()))
         if status != expected:
             findings.append(f"the command that follows ends with {status}: {said.strip().splitlines()[-1][:300]}")
         else:

@@ -210,6 +210,15 @@ def end_session(leader, *, seconds=20.0):
     return 0
 
 
+def wait_out(command, *, seconds=900.0):
+    """Gives what a command's `wait` does; one that never ends is killed, which is a complaint."""
+    try:
+        return command.wait(seconds=seconds)
+    except AssertionError:
+        end_session(command.pid, seconds=0)
+        return command.wait()
+
+
 def complaints(status, said, *, orderly=ORDERLY):
     """What a command did that it must not: a traceback, a fault, a status that nobody documents, many messages."""
     found = []

@@ -184,3 +184,12 @@ def test_a_model_is_one_description_of_its_parts():
     ]
     assert [*model.state_shapes()] == ["context", "state_0", "state_1"]
     assert all(isinstance(block.recurrent, Part) for block in model.encoder.blocks)
+
+
+def test_one_model_after_another_is_no_retracing(caplog):
+    tf.get_logger().propagate = True  # to pytest
+    for scale in range(1, 8):
+        predictor = KerasPredictor(lambda inputs, training, scale=scale: (scale * inputs[0][..., None], inputs[1]))
+        for _ in range(2):
+            assert predictor.log_probs(np.ones(3, np.float64)).shape == (3, 1)
+    assert caplog.text == ""
