@@ -214,7 +214,8 @@ def nodes_from_records(records: Iterable[Any]) -> tuple[Node, ...]:
     Raises:
         GrammarError: one is no node of this version, or allows sentences that nobody can say.
     """
-    nodes, extents = [], Extents()
+    nodes: list[Node] = []
+    extents = Extents()
     for place, record in enumerate(records):
         nodes.append(node_from_record(record, place))
         try:
