@@ -127,6 +127,18 @@ def test_a_folder_that_goes_after_it_was_looked_for_does_not_come_back(tmp_path,
     assert not folder.exists() and (tmp_path / "away1" / "first").is_dir()
 
 
+def test_a_folder_within_one_that_is_gone_is_not_locked_in_its_place(tmp_path):
+    folder = tmp_path / "run"
+    with locked_folder(folder, activity="works", advice="wait"):
+        folder.rename(tmp_path / "before")
+        with (
+            pytest.raises(UserError, match=r"run: is gone, moved or removed while this command worked there"),
+            locked_folder(folder / "fold1", activity="works", advice="wait"),
+        ):
+            pass
+    assert not folder.exists()
+
+
 def test_a_folder_whose_number_changes_is_the_same_while_its_files_stay(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     with locked_folder(folder, activity="works", advice="wait"):

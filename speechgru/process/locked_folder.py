@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from speechgru.errors import UserError
-from speechgru.files import held, room_for, unfinished
+from speechgru.files import held, make_folder, room_for, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -36,7 +36,7 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
     is_new = not folder.exists()
     lock, holder = filelock.FileLock(folder / ".lock", timeout=0), folder / ".holder"
     with room_for(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             lock.acquire()
         except filelock.Timeout:
