@@ -24,7 +24,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -251,13 +250,15 @@ def main() -> None:
     # Whoever died is a client until what came of them has been computed.
     room = ("--max-clients", str(args.streams + 8 * args.hostile + 8))
     command = [sys.executable, "-m", "speechgru.cli", "serve", str(args.bundle), *form, *room]
-    command += ["--wyoming", "127.0.0.1:0", "--http", "127.0.0.1:0", "--language", "en"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    command += ["--wyoming", "127.0.0.1:0", "--http", "127.0.0.1:0", "--language", "en", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            printed = [process.stderr.readline() for _ in range(2)]
-            addresses = dict(zip(("wyoming", "http"), re.findall(r"\S*?([\d.]+:\d+)", "".join(printed)), strict=False))
-            if len(addresses) < 2:
-                raise UserError(f"the server did not start: {''.join(printed).strip()}")
+            listens = process.stdout.readline()
+            if not listens:
+                raise UserError(f"the server did not start: {process.stderr.read().strip()}")
+            addresses = {
+                name: address.removeprefix("http://") for name, address in json.loads(listens)["addresses"].items()
+            }
             load = Load(recognizer, args.manifest, addresses, is_paced=not args.as_fast_as_possible)
             began, busy = time.perf_counter(), processor_seconds(process.pid)
             memory = asyncio.run(
