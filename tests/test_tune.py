@@ -938,3 +938,15 @@ def test_the_last_line_of_a_log_is_shown_harmlessly(tmp_path):
         b"training: 2 of 2\nW0000 00:00:1795985128.108909   164 tf_tfl_flatbuffer_helpers.cc:395] Ignored\n"
     )
     assert last_line(log) == "training: 2 of 2", "TensorFlow's converter logs beside it"
+
+
+def test_an_end_that_cannot_be_recorded_ends_the_search_and_is_not_asked_for_again(write_sweep, tmp_path):
+    search = Search(load_sweep(write_sweep()), tmp_path / "f.jsonl", tuner=Tuner(kind="random"))
+    running = search.oracle.create_trial("here")
+    (tmp_path / "f.jsonl").unlink()
+    (tmp_path / "f.jsonl").mkdir()  # as a folder that was taken away, or a full disk: the journal takes no line
+    search.oracle.end_trial(running.trial_id)
+    assert isinstance(search.oracle.failure, UserError) and "f.jsonl" in str(search.oracle.failure)
+    for worker in ("here", "there"):
+        assert search.oracle.create_trial(worker).status == "STOPPED", "its trial, for ever, would be work without end"
+    assert search.oracle.is_over()

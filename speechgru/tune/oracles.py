@@ -188,6 +188,8 @@ class JournaledOracle(AdaptedOracle):
     def create_trial(self, tuner_id: str) -> Ticket:
         """The next trial for a worker: the one that it has, one that lost its worker, or a new one."""
         with self._guard:
+            if self.failure is not None:  # the worker's own would be its for ever, where its end cannot be recorded
+                return _NO_MORE
             try:
                 trial = self._next_trial(tuner_id)
                 return _NO_MORE if trial is None else Ticket(trial.trial_id, trial.status)
