@@ -56,6 +56,8 @@ MORE = {
     "prepare sentences": "engines=espeak",
     "prepare fsdd": "joined_train=40 joined_dev=5 joined_test=5",
 }
+#: What is read aloud, of the first tutorial's grammar.
+SENTENCES = ("turn on the light", "switch off the kitchen lamp", "turn off the bedroom light")
 #: Commands that an environment, a microphone or another machine is needed for.
 NOT_HERE = ("make .venv/installed", "source .venv", "pip install", "npm install", "--microphone")
 #: Of a model of two steps these may find that the answer is no.
@@ -207,23 +209,26 @@ def read_aloud(texts, folder, *, names):
         )
 
 
+def read_with_texts(texts, folder):
+    """Recordings as `prepare folder` reads them, `0.wav` with `0.txt`."""
+    read_aloud(texts, folder, names=range(len(texts)))
+    for number, text in enumerate(texts):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+
+
 def test_first_commands_end_as_an_intent(bundle_of_lights, home):
     assert (bundle_of_lights / "bundle.json").is_file()
     assert Grammar.load(home / "lights.yaml").intents
 
 
 def test_a_voice_is_learnt_from_what_it_read(bundle_of_lights, home, commands):
-    sentences = ["turn on the light", "switch off the kitchen lamp", "turn off the bedroom light"]
-
     def before(words):
         if "--from" in words:
             # The page's command before wrote the prompts.
             prompts = (home / "me" / "prompts.txt").read_text(encoding="utf-8").splitlines()
             read_aloud(prompts, home / "recordings", names=range(1, 1 + len(prompts)))
         if "my_recordings" in words:
-            read_aloud(sentences, home / "my_recordings", names=range(3))
-            for number, text in enumerate(sentences):
-                (home / "my_recordings" / f"{number}.txt").write_text(text, encoding="utf-8")
+            read_with_texts(SENTENCES, home / "my_recordings")
         soundfile.write(home / "tv.wav", np.random.default_rng(0).normal(0.0, 0.1, 32000), 16000)
 
     Reader(home, commands).follow("your_voice", before=before)
@@ -240,6 +245,9 @@ def test_a_bundle_goes_into_the_browser(bundle_of_lights, home, commands):
     except UserError as error:
         pytest.skip(f"LiteRT.js is not to be had: {error}")
     shutil.copytree(bundle_of_lights, home / "build" / "quickstart" / "bundle", dirs_exist_ok=True)
+    shutil.copytree(home / "runs" / "lights", home / "build" / "quickstart" / "run", dirs_exist_ok=True)
+    read_with_texts([*SENTENCES, *SENTENCES], home / "Jo-Doe")  # what the page's studio saves
+    shutil.make_archive(str(home / "Jo-Doe"), "zip", home, "Jo-Doe")
     port = free_port()
     reader = Reader(home, commands, {"http.server": f"http.server {port} --bind 127.0.0.1"})
     reader.follow("browser", before=lambda words: None)
