@@ -286,10 +286,7 @@ def test_a_big_corpus_is_prepared_packed_and_trained_on(commands, tmp_path):
 def test_a_sweep_finds_what_a_device_can_carry(commands, shared_data, tmp_path):
     home = furnish(tmp_path)
     sentences = ("turn on the light", "turn it off", "stop", "more light", "less light", "good night")
-    recordings = home / "spoken"
-    read_aloud(sentences, recordings, names=range(len(sentences)))
-    for number, text in enumerate(sentences):
-        (recordings / f"{number}.txt").write_text(text, encoding="utf-8")
+    read_with_texts(sentences, home / "spoken")
     reader = Reader(home, commands, {"prepare fsdd": f"prepare fsdd --source {shared_data / 'fsdd'}"})
     reader.run(["speechgru", "prepare", "folder", "--source", "spoken", "--out", "data/mine"])
     (home / "my.yaml").write_text("data: {train: data/mine/train.jsonl, dev: data/mine/dev.jsonl}\n", encoding="utf-8")
