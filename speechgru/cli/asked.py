@@ -32,7 +32,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "report": ("training",),
     "segment": ("aligning",),
     "serve": ("serving",),
-    "shard": ("corpus",),
+    "shard": ("sharding",),
     "splice": ("aligning",),
     "spot": ("spotting",),
     "train": ("training",),

@@ -13,6 +13,7 @@ from speechgru.cli import (  # noqa: F401
     rejection,
     scoring,
     serving,
+    sharding,
     spotting,
     training,
     transcribing,
