@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from speechgru.cli.console import Table
+
+if TYPE_CHECKING:
+    from speechgru.decoding import DecodingOptions
 
 BeamWidth = Annotated[
     int | None,
@@ -95,6 +103,105 @@ Misses = Annotated[
     float | None,
     typer.Option("--misses", min=0, max=100, help="Or the one that misses at most this percentage of the commands."),
 ]
+
+
+@dataclass(frozen=True)
+class DecodingFlags:
+    """How to decode, as the command line gives it: an option of that name for each field (`with_decoding`)."""
+
+    beam_width: BeamWidth = None
+    hotword: Hotword = None
+    hotwords: Hotwords = None
+    phrases: Phrases = None
+    repeat_phrases: RepeatPhrases = False
+    grammar: GrammarFlag = False
+    grammar_file: GrammarFile = None
+    lm: OwnLanguage = False
+    language_model: LanguageModel = None
+    language_weight: LanguageWeight = None
+    word_bonus: WordBonus = None
+    unknown_penalty: UnknownPenalty = None
+    settings: Settings = None
+    silence: Silence = True
+    gru_language_model: GRULanguageFile = None
+    gru_weight: GRUWeight = None
+    gru_word_bonus: GRUWordBonus = None
+    rescore: Rescore = None
+    scorer: Scorer = None
+    threshold: Threshold = None
+
+    @property
+    def files(self) -> list[Path | None]:
+        """What is read, so that nothing is written over it."""
+        return [
+            self.hotwords,
+            self.phrases,
+            self.grammar_file,
+            self.language_model,
+            self.gru_language_model,
+            self.settings,
+        ]
+
+    def options(self, *, n_best: int = 1) -> DecodingOptions:
+        """What they ask for.
+
+        Raises:
+            UserError: as `options_from_lists`.
+        """
+        from speechgru.decoding import options_from_lists
+
+        return options_from_lists(
+            n_best=n_best,
+            hotwords=self.hotword or (),
+            hotword_file=self.hotwords,
+            phrase_file=self.phrases,
+            language=self.lm,
+            rescore=self.rescore or (),
+            scorers=self.scorer or (),
+            **{name: getattr(self, name) for name in _GIVEN_AS_THEY_ARE},
+        )
+
+
+#: The fields that `options_from_lists` takes by the same name.
+_GIVEN_AS_THEY_ARE = (
+    *("beam_width", "repeat_phrases", "grammar", "grammar_file", "language_model", "language_weight", "word_bonus"),
+    *("unknown_penalty", "settings", "silence", "gru_language_model", "gru_weight", "gru_word_bonus", "threshold"),
+)
+#: The options of GRU language models, which not every command has.
+GRU_FLAGS = ("gru_language_model", "gru_weight", "gru_word_bonus", "rescore")
+
+
+def with_decoding(*, without: Iterable[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of `DecodingFlags`, in the place of its parameter `flags`, which is made of them.
+
+    Args:
+        without: fields for which the command has no option.
+    """
+    hints = get_type_hints(DecodingFlags, include_extras=True)
+    fields = [field for field in dataclasses.fields(DecodingFlags) if field.name not in frozenset(without)]
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields
+    ]
+
+    def change(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def changed(**given: Any) -> None:
+            command(flags=DecodingFlags(**{field.name: given.pop(field.name) for field in fields}), **given)
+
+        own = get_type_hints(command, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in inspect.signature(command).parameters.items():
+            here = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own[name])
+            parameters += options if name == "flags" else [here]
+        # Typer reads both.
+        changed.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+        changed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return changed
+
+    return change
 
 
 def rejection_table(rejection: dict[str, Any]) -> Table:

@@ -21,29 +21,11 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.decoding import (
-    BeamWidth,
-    FalseAccepts,
-    GrammarFile,
-    GrammarFlag,
-    Hotword,
-    Hotwords,
-    LanguageModel,
-    LanguageWeight,
-    Misses,
-    OwnLanguage,
-    Phrases,
-    RepeatPhrases,
-    Scorer,
-    Settings,
-    Silence,
-    UnknownPenalty,
-    WordBonus,
-    rejection_table,
-)
+from speechgru.cli.decoding import GRU_FLAGS, DecodingFlags, FalseAccepts, Misses, rejection_table, with_decoding
 
 
 @app.command()
+@with_decoding(without=(*GRU_FLAGS, "threshold"))
 def calibrate(
     run_or_bundle: Annotated[Path, typer.Argument(help="A run folder or an exported bundle.")],
     dev: Annotated[Path, typer.Option(help="Manifest of commands that were not trained on.")],
@@ -52,21 +34,8 @@ def calibrate(
     misses: Misses = None,
     form: Annotated[str | None, typer.Option(help="Which of a bundle's models to run; see `export`.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run computes at once.")] = 32,
-    beam_width: BeamWidth = None,
-    hotword: Hotword = None,
-    hotwords: Hotwords = None,
-    phrases: Phrases = None,
-    repeat_phrases: RepeatPhrases = False,
-    grammar: GrammarFlag = False,
-    grammar_file: GrammarFile = None,
-    lm: OwnLanguage = False,
-    language_model: LanguageModel = None,
-    language_weight: LanguageWeight = None,
-    word_bonus: WordBonus = None,
-    unknown_penalty: UnknownPenalty = None,
-    settings: Settings = None,
-    silence: Silence = True,
-    scorer: Scorer = None,
+    *,
+    flags: DecodingFlags,
     as_json: JsonFlag = False,
 ) -> None:
     """Choose the margin below which a text is not accepted, and keep it in the run or bundle.
@@ -75,25 +44,8 @@ def calibrate(
     Example: `speechgru calibrate bundle --dev dev.jsonl --negatives noise.jsonl --grammar --misses 3`
     """
     print_beginning(f"scoring {run_or_bundle} on {dev}")
-    from speechgru.decoding import options_from_lists
 
-    decoding = options_from_lists(
-        beam_width=beam_width,
-        hotwords=hotword or (),
-        hotword_file=hotwords,
-        phrase_file=phrases,
-        repeat_phrases=repeat_phrases,
-        grammar=grammar,
-        grammar_file=grammar_file,
-        language=lm,
-        language_model=language_model,
-        language_weight=language_weight,
-        word_bonus=word_bonus,
-        unknown_penalty=unknown_penalty,
-        settings=settings,
-        silence=silence,
-        scorers=scorer or (),
-    )
+    decoding = flags.options()
     # Before TensorFlow is loaded, which takes seconds.
     from speechgru.runs import RunFolder
     from speechgru.runtime import is_bundle
@@ -126,7 +78,7 @@ def calibrate(
         soft_wrap=True,
     )
     if is_bundle(run_or_bundle):
-        print_next("transcribe", run_or_bundle, *(["--grammar"] if grammar else []), "HELLO.wav")
+        print_next("transcribe", run_or_bundle, *(["--grammar"] if flags.grammar else []), "HELLO.wav")
     else:
         print_next("export", run_or_bundle, "--out", "bundle")
 

@@ -20,36 +20,19 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.cli.decoding import (
-    BeamWidth,
+    DecodingFlags,
     FalseAccepts,
-    GrammarFile,
-    GrammarFlag,
-    GRULanguageFile,
-    GRUWeight,
-    GRUWordBonus,
-    Hotword,
-    Hotwords,
-    LanguageModel,
-    LanguageWeight,
     Misses,
     Negatives,
-    OwnLanguage,
-    Phrases,
-    RepeatPhrases,
-    Rescore,
-    Scorer,
-    Settings,
-    Silence,
-    Threshold,
-    UnknownPenalty,
-    WordBonus,
     describe_interval,
     rejection_table,
+    with_decoding,
 )
 from speechgru.files import require_file_place, require_unread
 
 
 @app.command()
+@with_decoding()
 def evaluate(
     run_or_bundle: Annotated[Path, typer.Argument(help="A run folder or an exported bundle.")],
     manifest: Annotated[Path, typer.Option(help="What to score on.")],
@@ -63,26 +46,8 @@ def evaluate(
         Path | None, typer.Option(help="HTML file to write: slices, confusions, the worst with sound.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances that a run computes at once.")] = 32,
-    beam_width: BeamWidth = None,
-    hotword: Hotword = None,
-    hotwords: Hotwords = None,
-    phrases: Phrases = None,
-    repeat_phrases: RepeatPhrases = False,
-    grammar: GrammarFlag = False,
-    grammar_file: GrammarFile = None,
-    lm: OwnLanguage = False,
-    language_model: LanguageModel = None,
-    language_weight: LanguageWeight = None,
-    word_bonus: WordBonus = None,
-    unknown_penalty: UnknownPenalty = None,
-    settings: Settings = None,
-    silence: Silence = True,
-    gru_language_model: GRULanguageFile = None,
-    gru_weight: GRUWeight = None,
-    gru_word_bonus: GRUWordBonus = None,
-    rescore: Rescore = None,
-    scorer: Scorer = None,
-    threshold: Threshold = None,
+    *,
+    flags: DecodingFlags,
     negatives: Negatives = None,
     false_accepts_per_hour: FalseAccepts = None,
     misses: Misses = None,
@@ -94,33 +59,11 @@ def evaluate(
     Example: `speechgru evaluate runs/first --manifest data/mine/test.jsonl --slice speaker --report errors.html`
     """
     print_beginning(f"scoring {run_or_bundle} on {manifest}")
-    from speechgru.decoding import options_from_lists
 
     if report is not None:
         require_file_place(report)
-        require_unread([report], [run_or_bundle, manifest, hotwords, phrases, grammar_file, language_model, settings])
-    decoding = options_from_lists(
-        beam_width=beam_width,
-        hotwords=hotword or (),
-        hotword_file=hotwords,
-        phrase_file=phrases,
-        repeat_phrases=repeat_phrases,
-        grammar=grammar,
-        grammar_file=grammar_file,
-        language=lm,
-        language_model=language_model,
-        language_weight=language_weight,
-        word_bonus=word_bonus,
-        unknown_penalty=unknown_penalty,
-        settings=settings,
-        silence=silence,
-        gru_language_model=gru_language_model,
-        gru_weight=gru_weight,
-        gru_word_bonus=gru_word_bonus,
-        rescore=rescore or (),
-        scorers=scorer or (),
-        threshold=threshold,
-    )
+        require_unread([report], [run_or_bundle, manifest, *flags.files])
+    decoding = flags.options()
     from speechgru.runtime import is_bundle
     from speechgru.scoring.evaluation import evaluate as verb
 
@@ -190,7 +133,7 @@ def evaluate(
     if report is not None:
         terminal.print(f"{report} shows it all", soft_wrap=True)
     if is_bundle(run_or_bundle):
-        print_next("transcribe", run_or_bundle, *(["--grammar"] if grammar else []), "HELLO.wav")
+        print_next("transcribe", run_or_bundle, *(["--grammar"] if flags.grammar else []), "HELLO.wav")
     else:
         print_next("export", run_or_bundle, "--out", "bundle")
 

@@ -11,28 +11,12 @@ import typer
 from rich.markup import escape
 
 from speechgru.cli.console import JsonFlag, app, err, print_beginning
-from speechgru.cli.decoding import (
-    BeamWidth,
-    GrammarFile,
-    GrammarFlag,
-    Hotword,
-    Hotwords,
-    LanguageModel,
-    LanguageWeight,
-    OwnLanguage,
-    Phrases,
-    RepeatPhrases,
-    Scorer,
-    Settings,
-    Silence,
-    Threshold,
-    UnknownPenalty,
-    WordBonus,
-)
+from speechgru.cli.decoding import GRU_FLAGS, DecodingFlags, with_decoding
 from speechgru.visible import visible_json
 
 
 @app.command()
+@with_decoding(without=GRU_FLAGS)
 def serve(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder.")],
     wyoming: Annotated[
@@ -43,22 +27,8 @@ def serve(
         typer.Option(metavar="HOST:PORT", help="Listen for HTTP and WebSocket here, such as 127.0.0.1:8080."),
     ] = None,
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
-    beam_width: BeamWidth = None,
-    hotword: Hotword = None,
-    hotwords: Hotwords = None,
-    phrases: Phrases = None,
-    repeat_phrases: RepeatPhrases = False,
-    grammar: GrammarFlag = False,
-    grammar_file: GrammarFile = None,
-    lm: OwnLanguage = False,
-    language_model: LanguageModel = None,
-    language_weight: LanguageWeight = None,
-    word_bonus: WordBonus = None,
-    unknown_penalty: UnknownPenalty = None,
-    settings: Settings = None,
-    silence: Silence = True,
-    scorer: Scorer = None,
-    threshold: Threshold = None,
+    *,
+    flags: DecodingFlags,
     endpoint: Annotated[
         float | None, typer.Option(help="End an utterance after this many seconds of silence; else its client does.")
     ] = None,
@@ -97,7 +67,7 @@ def serve(
     Example: `speechgru serve bundle --wyoming 127.0.0.1:10300 --http 127.0.0.1:8080`
     """
     print_beginning(f"loading {bundle}")
-    from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.decoding import EndpointRule
     from speechgru.network import certificate_and_key
     from speechgru.serve import Limits, read_token
     from speechgru.serve import serve as verb
@@ -109,24 +79,7 @@ def serve(
         max_megabytes=max_megabytes,
         idle_seconds=idle_seconds,
     )
-    decoding = options_from_lists(
-        beam_width=beam_width,
-        hotwords=hotword or (),
-        hotword_file=hotwords,
-        phrase_file=phrases,
-        repeat_phrases=repeat_phrases,
-        grammar=grammar,
-        grammar_file=grammar_file,
-        language=lm,
-        language_model=language_model,
-        language_weight=language_weight,
-        word_bonus=word_bonus,
-        unknown_penalty=unknown_penalty,
-        settings=settings,
-        silence=silence,
-        scorers=scorer or (),
-        threshold=threshold,
-    )
+    decoding = flags.options()
 
     def started(addresses: dict[str, str]) -> None:
         if as_json:

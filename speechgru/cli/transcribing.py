@@ -27,28 +27,7 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.decoding import (
-    BeamWidth,
-    GrammarFile,
-    GrammarFlag,
-    GRULanguageFile,
-    GRUWeight,
-    GRUWordBonus,
-    Hotword,
-    Hotwords,
-    LanguageModel,
-    LanguageWeight,
-    OwnLanguage,
-    Phrases,
-    RepeatPhrases,
-    Rescore,
-    Scorer,
-    Settings,
-    Silence,
-    Threshold,
-    UnknownPenalty,
-    WordBonus,
-)
+from speechgru.cli.decoding import DecodingFlags, with_decoding
 from speechgru.cli.timed import FormatOption, OutOption, ReplaceOption, asked_format, deliver, require_deliverable
 from speechgru.errors import AudioError, UserError
 from speechgru.visible import visible_json
@@ -69,33 +48,16 @@ def _list_microphones(asked: bool) -> None:
 
 
 @app.command()
+@with_decoding()
 def transcribe(
     bundle: Annotated[Path, typer.Argument(help="The bundle folder, or one .tflite file of it; or a run folder.")],
     audio: Annotated[
         list[Path] | None, typer.Argument(help="Recordings, or folders of them: any format, rate, length.")
     ] = None,
     form: Annotated[str | None, typer.Option(help="Which of the bundle's models to run.")] = None,
-    beam_width: BeamWidth = None,
+    *,
+    flags: DecodingFlags,
     n_best: Annotated[int, typer.Option(min=1, help="Other readings to print too, with --json.")] = 1,
-    hotword: Hotword = None,
-    hotwords: Hotwords = None,
-    phrases: Phrases = None,
-    repeat_phrases: RepeatPhrases = False,
-    grammar: GrammarFlag = False,
-    grammar_file: GrammarFile = None,
-    lm: OwnLanguage = False,
-    language_model: LanguageModel = None,
-    language_weight: LanguageWeight = None,
-    word_bonus: WordBonus = None,
-    unknown_penalty: UnknownPenalty = None,
-    settings: Settings = None,
-    silence: Silence = True,
-    gru_language_model: GRULanguageFile = None,
-    gru_weight: GRUWeight = None,
-    gru_word_bonus: GRUWordBonus = None,
-    rescore: Rescore = None,
-    scorer: Scorer = None,
-    threshold: Threshold = None,
     words: Annotated[bool, typer.Option("--words", help="Show when each word was said.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it is spoken, at the pace of speaking.")
@@ -155,33 +117,11 @@ def transcribe(
     if n_best > 1 and not as_json:
         raise UserError("--n-best prints several texts a recording, which a table has no place for; add --json")
     print_beginning(f"loading {bundle}")
-    from speechgru.decoding import EndpointRule, options_from_lists
+    from speechgru.decoding import EndpointRule
     from speechgru.runtime.transcription import files_of
     from speechgru.runtime.transcription import transcribe as verb
 
-    decoding = options_from_lists(
-        beam_width=beam_width,
-        n_best=n_best,
-        hotwords=hotword or (),
-        hotword_file=hotwords,
-        phrase_file=phrases,
-        repeat_phrases=repeat_phrases,
-        grammar=grammar,
-        grammar_file=grammar_file,
-        language=lm,
-        language_model=language_model,
-        language_weight=language_weight,
-        word_bonus=word_bonus,
-        unknown_penalty=unknown_penalty,
-        settings=settings,
-        silence=silence,
-        gru_language_model=gru_language_model,
-        gru_weight=gru_weight,
-        gru_word_bonus=gru_word_bonus,
-        rescore=rescore or (),
-        scorers=scorer or (),
-        threshold=threshold,
-    )
+    decoding = flags.options(n_best=n_best)
     asked = asked_format(timed, out)
     if asked is not None:
         files = files_of(audio or ())
@@ -211,7 +151,7 @@ def transcribe(
     for record in failed:
         print_error(record["error"])
     if len(failed) < len(records):
-        _print_after(recognizer, bundle, grammar=grammar)
+        _print_after(recognizer, bundle, grammar=flags.grammar)
     if failed:
         raise typer.Exit(2)
 
