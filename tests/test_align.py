@@ -14,6 +14,7 @@ from speechgru.align import align, matching, segment, split_words
 from speechgru.align.boundaries import word_edges
 from speechgru.align.known_text import encode_words
 from speechgru.align.loudness import Loudness
+from speechgru.align.splicing import Piece, splice
 from speechgru.align.units import cut_into_units
 from speechgru.audio import reading
 from speechgru.cli import console as cli
@@ -450,6 +451,29 @@ def test_people_say_sentences_that_they_never_said(bundle, people, tmp_path, run
     for utterance in spliced:
         again = tmp_path / "again" / "spliced" / Path(utterance.audio_filepath).name
         assert again.read_bytes() == Path(utterance.audio_filepath).read_bytes()
+
+
+def test_words_cut_tight_lose_what_is_soft_at_their_ends(tmp_path):
+    """A hiss, a vowel 20 dB above it and a hiss: with all thresholds that reach it the hiss goes, and no vowel."""
+    rng, parts = np.random.default_rng(3), {"hiss": round(0.1 * RATE), "vowel": round(0.2 * RATE)}
+    hiss_N = 0.03 * rng.normal(size=parts["hiss"])
+    vowel_N = 0.42 * np.sin(2 * np.pi * 200 / RATE * np.arange(parts["vowel"]))
+    samples_N = np.concatenate([hiss_N, vowel_N, hiss_N])
+    soundfile.write(tmp_path / "word.wav", samples_N, RATE, subtype="PCM_16")
+    whole = Piece("six", Utterance(str(tmp_path / "word.wav"), len(samples_N) / RATE, "six", "ann"), 0.0, 0.4)
+    lengths = {}
+    for tight_share in (0.0, 1.0):
+        spliced = splice(
+            [whole], lambda _: "six six", tmp_path / "out", num_utterances=20, sample_rate=RATE, tight_share=tight_share
+        )
+        lengths[tight_share] = [
+            round((end - start) * 1000) for one in read_manifest(spliced) for start, end in one.extra["joins"]
+        ]
+    assert set(lengths[0.0]) == {400}
+    # Half of the thresholds lie above the hiss: 200 ms of vowel and 40 around it at most are left, or all of it.
+    tight = [length for length in lengths[1.0] if length < 300]
+    assert {length <= 250 for length in tight} == {True} and min(tight) >= 200
+    assert 0.3 < len(tight) / len(lengths[1.0]) < 0.7 and max(lengths[1.0]) <= 400
 
 
 def test_what_cannot_be_spliced_is_one_message(bundle, people, tmp_path, run):

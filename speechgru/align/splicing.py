@@ -26,6 +26,11 @@ _SECONDS = (0.12, 1.2)
 #: Sound that stays before and behind a word, as far as its neighbours leave some.
 _MARGIN_SECONDS = 0.05
 _FADE_SECONDS = 0.005
+#: Where a word is cut tight, what is at either end so much softer than its loudest moment goes, dB.
+_TIGHT_DB = (8.0, 32.0)
+_BLOCK_SECONDS = 0.005
+#: Blocks that stay beyond the last loud one, at most.
+_MOST_BLOCKS_BEYOND = 4
 _INT16 = 32767
 #: Sentences that are drawn for one whose words are there.
 _MOST_TRIES = 1000
@@ -105,6 +110,7 @@ def splice(
     *,
     num_utterances: int,
     sample_rate: int,
+    tight_share: float = 0.0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Path:
@@ -120,6 +126,8 @@ def splice(
         out: the folder to write.
         num_utterances: how many sentences.
         sample_rate: Hz of what is written.
+        tight_share: share of the words that are cut tight, as a recorder's voice switch cuts them: what is softer than
+            8 to 32 dB below the word's loudest moment goes at either end, such as the "s" of "six".
         seed: 0 or more. The same seed and arguments give the same samples.
         progress: called every 50 sentences.
 
@@ -148,7 +156,9 @@ def splice(
         speaker = str(rng.choice(speakers, p=shares / shares.sum()))
         chosen = [_choose(said[word], speaker, rng) for word in text.split()]
         tellers = [piece.speaker for piece in chosen]
-        words = _to_level([_cut(piece, sample_rate) for piece in chosen], tellers)
+        cutter = np.random.default_rng([seed, index, 1])
+        cuts = [_cut(piece, sample_rate, tighter=cutter if cutter.random() < tight_share else None) for piece in chosen]
+        words = _to_level(cuts, tellers)
         samples, joins = concatenate(words, sample_rate, rng)
         path = out / "spliced" / f"{index:06d}.flac"
         write_samples(path, samples, sample_rate)
@@ -181,8 +191,8 @@ def _choose(by_speaker: Mapping[str, Sequence[Piece]], speaker: str, rng: np.ran
     return own[int(rng.integers(len(own)))]
 
 
-def _cut(piece: Piece, sample_rate: int) -> np.ndarray:
-    """float32 samples of a word, faded at both ends, where it was cut."""
+def _cut(piece: Piece, sample_rate: int, *, tighter: np.random.Generator | None = None) -> np.ndarray:
+    """float32 samples of a word, faded at both ends, where it was cut; tight by what `tighter` draws, where given."""
     utterance = piece.utterance
     samples_N = read_recording(
         utterance.audio_filepath,
@@ -191,10 +201,25 @@ def _cut(piece: Piece, sample_rate: int) -> np.ndarray:
         duration=piece.end - piece.start,
         channel=utterance.channel,
     ).samples_N.copy()
+    if tighter is not None:
+        samples_N = _without_soft_ends(samples_N, tighter, sample_rate)
     fade = np.linspace(0, 1, min(len(samples_N) // 2, round(_FADE_SECONDS * sample_rate)), dtype=np.float32)
     samples_N[: len(fade)] *= fade
     samples_N[len(samples_N) - len(fade) :] *= fade[::-1]
     return samples_N
+
+
+def _without_soft_ends(samples_N: np.ndarray, rng: np.random.Generator, sample_rate: int) -> np.ndarray:
+    """What lies between the first and the last block that is loud beside the loudest, and a few blocks around it."""
+    block = round(_BLOCK_SECONDS * sample_rate)
+    below_db = rng.uniform(*_TIGHT_DB)
+    before, behind = rng.integers(_MOST_BLOCKS_BEYOND + 1, size=2)
+    energy_M = np.square(samples_N[: len(samples_N) // block * block]).reshape(-1, block).sum(axis=1)
+    if len(energy_M) < 3:
+        return samples_N
+    energy_M = np.convolve(energy_M, np.ones(3), "same")  # a single click is no sound
+    loud = np.flatnonzero(energy_M >= energy_M.max() * 10 ** (-below_db / 10))
+    return samples_N[max(0, loud[0] - before) * block : (loud[-1] + 1 + behind) * block]
 
 
 def _to_level(words: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:

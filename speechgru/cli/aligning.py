@@ -206,6 +206,12 @@ def splice(
     least_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="What is found with less is left out.")
     ] = 0.3,
+    tight_share: Annotated[
+        float,
+        typer.Option(
+            "--tight", min=0.0, max=1.0, help="Share of the words without their soft ends, as voice switches cut them."
+        ),
+    ] = 0.0,
     sample_rate: Annotated[int, typer.Option(min=4000, help="Of what is written, Hz.")] = 16000,
     seed: Annotated[int, typer.Option(min=0, help="The same gives the same recordings.")] = 0,
     as_json: JsonFlag = False,
@@ -244,6 +250,7 @@ def splice(
             out,
             num_utterances=utterances,
             sample_rate=sample_rate,
+            tight_share=tight_share,
             seed=seed,
             progress=progress,
         )
