@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=CONFIG, help="the recipe of each run")
     parser.add_argument("--also", type=Path, action="append", default=[], help="manifest that every run trains on too")
     parser.add_argument("--joined", type=int, default=5, help="digits in a connected string")
+    parser.add_argument("--tight", type=float, default=0.0, help="share of the joined digits that are cut tight")
     parser.add_argument("--seed", type=int, default=0, help="seed of training")
     parser.add_argument("--speakers", nargs="+", default=None, help="only these, in this order")
     parser.add_argument("--adapt", action="store_true", help="then learn each speaker from 30 recordings")
@@ -69,12 +70,15 @@ def main() -> None:
         corpus, run = args.out / speaker / "corpus", args.out / speaker / "run"
 
         def prepare_without(progress, speaker=speaker, corpus=corpus):
-            prepare("fsdd", corpus, source=source, progress=progress, joined=args.joined, held_out_speaker=speaker)
+            prepare(
+                "fsdd", corpus, source=source, progress=progress,
+                joined=args.joined, joined_tight=args.tight, held_out_speaker=speaker,
+            )  # fmt: skip
 
         story.stage(
             f"prepare the corpus without {speaker}",
             prepare_without,
-            inputs=["fsdd", Source(args.source), args.joined, speaker],
+            inputs=["fsdd", Source(args.source), args.joined, args.tight, speaker],
             outputs=[*isolated_manifests(corpus).values(), *joined_manifests(corpus).values()],
         )
         config = configure(corpus, seed=args.seed, overrides=args.overrides, config=args.config, also=args.also)

@@ -11,7 +11,7 @@ import numpy as np
 
 from speechgru.align.aligning import align_utterances
 from speechgru.audio.reading import read_recording
-from speechgru.corpora.connected import concatenate, make_empty, write_samples
+from speechgru.corpora.connected import concatenate, faded, make_empty, without_soft_ends, write_samples
 from speechgru.errors import CorpusError, UserError
 from speechgru.progress import Progress, silent
 from speechgru.runtime import Recognizer
@@ -25,12 +25,6 @@ LEAST_CONFIDENCE = 0.3
 _SECONDS = (0.12, 1.2)
 #: Sound that stays before and behind a word, as far as its neighbours leave some.
 _MARGIN_SECONDS = 0.05
-_FADE_SECONDS = 0.005
-#: Where a word is cut tight, what is at either end so much softer than its loudest moment goes, dB.
-_TIGHT_DB = (8.0, 32.0)
-_BLOCK_SECONDS = 0.005
-#: Blocks that stay beyond the last loud one, at most.
-_MOST_BLOCKS_BEYOND = 4
 _INT16 = 32767
 #: Sentences that are drawn for one whose words are there.
 _MOST_TRIES = 1000
@@ -126,8 +120,8 @@ def splice(
         out: the folder to write.
         num_utterances: how many sentences.
         sample_rate: Hz of what is written.
-        tight_share: share of the words that are cut tight, as a recorder's voice switch cuts them: what is softer than
-            8 to 32 dB below the word's loudest moment goes at either end, such as the "s" of "six".
+        tight_share: share of the words that are cut tight, as a recorder's voice switch cuts them
+            (`without_soft_ends`).
         seed: 0 or more. The same seed and arguments give the same samples.
         progress: called every 50 sentences.
 
@@ -200,26 +194,10 @@ def _cut(piece: Piece, sample_rate: int, *, tighter: np.random.Generator | None 
         offset=piece.start,
         duration=piece.end - piece.start,
         channel=utterance.channel,
-    ).samples_N.copy()
+    ).samples_N
     if tighter is not None:
-        samples_N = _without_soft_ends(samples_N, tighter, sample_rate)
-    fade = np.linspace(0, 1, min(len(samples_N) // 2, round(_FADE_SECONDS * sample_rate)), dtype=np.float32)
-    samples_N[: len(fade)] *= fade
-    samples_N[len(samples_N) - len(fade) :] *= fade[::-1]
-    return samples_N
-
-
-def _without_soft_ends(samples_N: np.ndarray, rng: np.random.Generator, sample_rate: int) -> np.ndarray:
-    """What lies between the first and the last block that is loud beside the loudest, and a few blocks around it."""
-    block = round(_BLOCK_SECONDS * sample_rate)
-    below_db = rng.uniform(*_TIGHT_DB)
-    before, behind = rng.integers(_MOST_BLOCKS_BEYOND + 1, size=2)
-    energy_M = np.square(samples_N[: len(samples_N) // block * block]).reshape(-1, block).sum(axis=1)
-    if len(energy_M) < 3:
-        return samples_N
-    energy_M = np.convolve(energy_M, np.ones(3), "same")  # a single click is no sound
-    loud = np.flatnonzero(energy_M >= energy_M.max() * 10 ** (-below_db / 10))
-    return samples_N[max(0, loud[0] - before) * block : (loud[-1] + 1 + behind) * block]
+        samples_N = without_soft_ends(samples_N, tighter, sample_rate)
+    return faded(samples_N, sample_rate)
 
 
 def _to_level(words: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:

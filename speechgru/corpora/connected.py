@@ -22,6 +22,12 @@ _PAUSE_SECONDS = (0.05, 0.3)
 _BARE_EDGE_SHARE = 0.2  # of the utterances start (end) with the word itself, as trimmed recordings do
 _LEVEL_FRAME_SECONDS = 0.01
 _LEVEL_PERCENTILE = 5
+_FADE_SECONDS = 0.005
+#: Where a word is cut tight, what is at either end so much softer than its loudest moment goes, dB.
+_TIGHT_DB = (8.0, 32.0)
+_BLOCK_SECONDS = 0.005
+#: Blocks that stay beyond the last loud one, at most.
+_MOST_BLOCKS_BEYOND = 4
 _OWN_AUDIO = "[0-9]" * 6 + ".flac"
 
 
@@ -33,6 +39,7 @@ def join(
     num_words: range,
     sample_rate: int,
     seed: Sequence[int],
+    tight_share: float = 0.0,
     stage: str = "joining",
     progress: Progress = silent,
 ) -> list[Utterance]:
@@ -45,6 +52,7 @@ def join(
         num_words: the numbers of words in an utterance, drawn evenly.
         sample_rate: Hz.
         seed: whole numbers, 0 or more. The same seed and arguments give the same list and the same samples.
+        tight_share: share of the words that are cut tight (`without_soft_ends`).
         stage: the name of this work for `progress`.
         progress: called every 50 utterances.
 
@@ -69,7 +77,14 @@ def join(
         for place in places:
             if place not in cache:
                 cache[place] = _read(*place)
-        samples, joins = concatenate([cache[place] for place in places], sample_rate, rng)
+        cutter = np.random.default_rng([*seed, 2, index])
+        cuts = [
+            faded(without_soft_ends(cache[place], cutter, sample_rate), sample_rate)
+            if cutter.random() < tight_share
+            else cache[place]
+            for place in places
+        ]
+        samples, joins = concatenate(cuts, sample_rate, rng)
         path = folder / f"{index:06d}.flac"
         write_samples(path, samples, sample_rate)
         utterances.append(
@@ -149,6 +164,38 @@ def _read(path: str, offset: float, duration: float | None) -> np.ndarray:
             return file.read(-1 if duration is None else round(duration * file.samplerate), dtype="int16")
     except (OSError, soundfile.LibsndfileError) as error:
         raise CorpusError(f"{path}: cannot be read as audio ({error})") from error
+
+
+def without_soft_ends(samples_N: np.ndarray, rng: np.random.Generator, sample_rate: int) -> np.ndarray:
+    """A word as a recorder's voice switch cuts it: "six" may lose its "s" and "three" its "th".
+
+    Args:
+        samples_N: the word, float32 or int16.
+        rng: draws how far below the word's loudest moment what is cut lies, 8 to 32 dB, and how much more stays at
+            either end, up to 20 ms.
+        sample_rate: Hz.
+
+    Returns:
+        A part of `samples_N`.
+    """
+    block = round(_BLOCK_SECONDS * sample_rate)
+    below_db = rng.uniform(*_TIGHT_DB)
+    before, behind = rng.integers(_MOST_BLOCKS_BEYOND + 1, size=2)
+    blocks_MN = samples_N[: len(samples_N) // block * block].reshape(-1, block).astype(np.float64)
+    if len(blocks_MN) < 3:
+        return samples_N
+    energy_M = np.convolve(np.square(blocks_MN).sum(axis=1), np.ones(3), "same")  # a single click is no sound
+    loud = np.flatnonzero(energy_M >= energy_M.max() * 10 ** (-below_db / 10))
+    return samples_N[max(0, loud[0] - before) * block : (loud[-1] + 1 + behind) * block]
+
+
+def faded(samples_N: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The samples, float32 or int16, with 5 ms faded in and out, where they were cut."""
+    length = min(len(samples_N) // 2, round(_FADE_SECONDS * sample_rate))
+    gain_N = np.ones(len(samples_N), np.float32)
+    gain_N[:length] = np.linspace(0, 1, length)
+    gain_N[len(samples_N) - length :] = gain_N[:length][::-1]
+    return (samples_N * gain_N).astype(samples_N.dtype)
 
 
 def concatenate(

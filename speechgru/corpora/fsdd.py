@@ -74,6 +74,7 @@ def prepare(
     seed: int = 0,
     progress: Progress = silent,
     joined: int = 0,
+    joined_tight: float = 0.0,
     joined_train: int = 4000,
     joined_dev: int = 200,
     joined_test: int = 300,
@@ -92,6 +93,8 @@ def prepare(
         seed: for the joined digits. The same seed and sizes give the same list and the same bytes.
         progress: called as it downloads, reads and joins.
         joined: digits to join, 2 to 50; 0 joins none.
+        joined_tight: share of the digits of `train_joined` that are cut tight, as yours may be
+            (`connected.without_soft_ends`).
         joined_train: utterances of `train_joined`.
         joined_dev: utterances of `dev_joined`.
         joined_test: utterances of `test_joined`.
@@ -107,7 +110,7 @@ def prepare(
             known recordings, a speaker who is not there, or an argument out of range.
     """
     sizes = {"train": joined_train, "dev": joined_dev, "test": joined_test}
-    _check_arguments(seed=seed, joined=joined, sizes=sizes)
+    _check_arguments(seed=seed, joined=joined, joined_tight=joined_tight, sizes=sizes)
     folder = _fetch(out, progress=progress) if source is None else _find_recordings(source)
     recordings = _list_recordings(folder)
     _check_speaker(held_out_speaker, recordings, folder)
@@ -130,7 +133,8 @@ def prepare(
             manifest.unlink(missing_ok=True)  # its audio is about to change
             written = joining.join(
                 splits[split], out / "joined" / split, num_utterances=sizes[split], num_words=lengths,
-                sample_rate=SAMPLE_RATE, seed=(seed, position), stage=f"joining {split}", progress=progress,
+                sample_rate=SAMPLE_RATE, seed=(seed, position), tight_share=joined_tight if split == "train" else 0.0,
+                stage=f"joining {split}", progress=progress,
             )  # fmt: skip
             manifests[f"{split}_joined"] = write_manifest(manifest, written)
     return manifests
@@ -144,13 +148,15 @@ def content_checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_arguments(*, seed: int, joined: int, sizes: dict[str, int]) -> None:
+def _check_arguments(*, seed: int, joined: int, joined_tight: float, sizes: dict[str, int]) -> None:
     checks = [("seed", seed, 0, None), ("joined", joined, 0, _MAX_JOINED)]
     checks += [(f"joined_{split}", size, 1, 999_999) for split, size in sizes.items()]
     for name, value, least, most in checks:
         if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
             allowed = f"{least} to {most}" if most else f"{least} or more"
             raise CorpusError(f"fsdd: {name} must be a whole number, {allowed}, got {value!r}")
+    if isinstance(joined_tight, bool) or not isinstance(joined_tight, (int, float)) or not 0 <= joined_tight <= 1:
+        raise CorpusError(f"fsdd: joined_tight must be a share, 0 to 1, got {joined_tight!r}")
     if joined == 1:
         raise CorpusError("fsdd: joined must be 0 (off) or at least 2; one digit alone is in train, dev and test")
 
