@@ -133,6 +133,23 @@ def test_joins_say_where_the_recordings_stand(source, tmp_path):
     assert bare_edges > 0
 
 
+def test_digits_of_train_alone_are_cut_tight(source, tmp_path):
+    whole, tight = (
+        prepare_joined(source, tmp_path / name, joined_tight=share) for name, share in (("a", 0.0), ("b", 1.0))
+    )
+    lengths = [
+        round(8000 * (end - start))
+        for utterance in read_manifest(tight["train_joined"])
+        for start, end in utterance.extra["joins"]
+    ]
+    # The burst of 1,200 samples, from within a block to within another, and at most 20 ms on either side.
+    assert min(lengths) >= 1200 - 2 * 40 and max(lengths) <= 1200 + 2 * 40 + 2 * 160 and len(set(lengths)) > 5
+    for split in ("dev", "test"):
+        one, other = (read_manifest(manifests[f"{split}_joined"]) for manifests in (whole, tight))
+        for before, after in zip(one, other, strict=True):
+            assert Path(before.audio_filepath).read_bytes() == Path(after.audio_filepath).read_bytes()
+
+
 def test_joined_list_follows_from_the_seed(source, tmp_path):
     def digest(out: Path, **options) -> str:
         prepare_joined(source, out, **options)
@@ -159,6 +176,7 @@ def test_every_recording_is_joined_about_equally_often(source, tmp_path):
         ({"joined": -1}, "joined must be a whole number, 0 to 50, got -1"),
         ({"joined": 5, "joined_dev": 0}, "joined_dev must be a whole number, 1 to 999999, got 0"),
         ({"seed": 0.5}, "seed must be a whole number"),
+        ({"joined": 5, "joined_tight": 1.5}, "joined_tight must be a share, 0 to 1, got 1.5"),
         ({"join": 5}, r"no option 'join' \(did you mean joined\?\)"),
     ],
 )
