@@ -212,6 +212,14 @@ def test_no_private_modules_of_a_library(path):
     assert not [name for name in imports_of(path) if name.startswith(("keras.src", "tensorflow.python"))]
 
 
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_no_folder_is_made_again_that_was_taken_away(path):
+    """`files.make_folder` and `process.locked_folder` look whether it was; these do not, nor do locks by themselves."""
+    makers = {"files.claims": ("makedirs(", "FileLock("), "process.locked_folder": ("parents=True", "makedirs(")}
+    text = path.read_text(encoding="utf-8")
+    assert not [word for word in makers.get(name_of(path), ("parents=True", "makedirs(", "FileLock(")) if word in text]
+
+
 def test_light_rooms_load_nothing_heavy():
     rooms = ", ".join(f"speechgru.{room}".rstrip(".") for room in LIGHT)
     code = f"import sys, {rooms}; print([m for m in {HEAVY!r} if m in sys.modules])"

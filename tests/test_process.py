@@ -17,7 +17,7 @@ from speechgru.files import held, make_folder, write_text
 from speechgru.jsonlines import append
 from speechgru.process import workers
 from speechgru.process.children import run_code, run_module
-from speechgru.process.locked_folder import locked_folder
+from speechgru.process.locked_folder import locked_file, locked_folder
 from speechgru.process.memory import keep_freed_memory
 from speechgru.process.ordered import map_in_order
 from speechgru.process.signals import Interruption, exit_code
@@ -111,20 +111,78 @@ def test_nothing_is_written_into_a_folder_that_is_gone(tmp_path, what):
 
 def test_a_folder_that_goes_after_it_was_looked_for_does_not_come_back(tmp_path, monkeypatch):
     folder = tmp_path / "corpus"
-    looks = []
+    is_last = False
 
-    def is_same():  # the last one before the folder goes
-        looks.append(folder.exists() and folder.rename(tmp_path / f"away{len(looks)}"))
+    def is_same():  # the last look before the folder goes
+        if is_last:
+            folder.rename(tmp_path / "away")
         return True
 
     with held(folder, is_same):
         make_folder(folder / "first")
         assert (folder / "first").is_dir(), "it was not there yet"
+        is_last = True
         monkeypatch.setattr(Path, "exists", lambda path: True)
         with pytest.raises(UserError, match=r"corpus: is gone, moved or removed while this command worked there"):
             make_folder(folder / "second" / "third")
     monkeypatch.undo()
-    assert not folder.exists() and (tmp_path / "away1" / "first").is_dir()
+    assert not folder.exists() and (tmp_path / "away" / "first").is_dir()
+
+
+def test_a_folder_that_was_made_a_moment_ago_does_not_come_back(tmp_path):
+    folder = tmp_path / "corpus"
+    with held(folder):
+        make_folder(folder / "below")
+        folder.rename(tmp_path / "away")
+        with pytest.raises(UserError, match=r"corpus: is gone"):
+            make_folder(folder)
+    assert not folder.exists()
+
+
+def test_a_folder_of_another_process_must_be_there(tmp_path):
+    with pytest.raises(UserError, match=r"sweep: is gone"), held(tmp_path / "sweep", is_others=True):
+        pass
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_lock_does_not_bring_a_folder_back(tmp_path, monkeypatch, is_back):
+    """Its library makes the folders above it, also those that go between the look for them and the acquiring."""
+    folder, acquire = tmp_path / "deep" / "sweep", filelock.FileLock.acquire
+
+    def acquire_late(lock, *arguments, **options):
+        folder.rename(tmp_path / "away")
+        if is_back:  # somebody has something else of that name
+            (folder / "trial").mkdir(parents=True)
+            (folder / "notes").touch()
+        return acquire(lock, *arguments, **options)
+
+    make_folder(folder / "trial")
+    with held(folder, is_others=True):
+        monkeypatch.setattr(filelock.FileLock, "acquire", acquire_late)
+        with pytest.raises(UserError, match=r"sweep: is gone"), locked_file(folder / "trial" / ".lock", timeout=0):
+            pass
+    assert folder.exists() == is_back and folder.parent.is_dir()
+    assert ((tmp_path / "away" / "trial").is_dir() and not is_back) or (folder / "notes").exists()
+    monkeypatch.undo()
+    with locked_file(folder / "trial" / ".lock", timeout=0):  # it is free, and nobody holds the folder
+        pass
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_folder_that_goes_before_it_is_locked_does_not_come_back(tmp_path, monkeypatch, is_new):
+    folder, acquire = tmp_path / "run", filelock.FileLock.acquire
+    if not is_new:
+        write_text(folder / "notes", "x")
+
+    def acquire_late(lock, *arguments, **options):
+        folder.rename(tmp_path / "away")
+        return acquire(lock, *arguments, **options)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire_late)
+    with pytest.raises(UserError, match=r"run: is gone"), locked_folder(folder, activity="works", advice="wait"):
+        pass
+    assert os.listdir(tmp_path) == ["away"]
 
 
 def test_a_folder_within_one_that_is_gone_is_not_locked_in_its_place(tmp_path):
@@ -142,7 +200,7 @@ def test_a_folder_within_one_that_is_gone_is_not_locked_in_its_place(tmp_path):
 def test_a_folder_whose_number_changes_is_the_same_while_its_files_stay(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     with locked_folder(folder, activity="works", advice="wait"):
-        monkeypatch.setattr("speechgru.process.locked_folder._identity", lambda path: (1, 2))
+        monkeypatch.setattr("speechgru.process.locked_folder.identity_of", lambda path: (1, 2))
         write_text(folder / "file", "x")
 
 

@@ -30,7 +30,7 @@ from speechgru.config.sections import RunConfig
 from speechgru.corpora.zipped import unpacked
 from speechgru.dataset import open_corpus
 from speechgru.errors import ConfigError, UserError
-from speechgru.files import sha256_of, write_json, write_text
+from speechgru.files import held, sha256_of, write_json, write_text
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.locked_folder import locked_folder
 from speechgru.progress import Progress, silent
@@ -124,10 +124,24 @@ def adapt(
             run's.
         Interrupted: a signal came in the last training; what was done is kept.
     """
-    began, options = time.monotonic(), options or AdaptOptions()
     trained, folder = TrainedRun(run), RunFolder(Path(out))
     if folder.path.absolute() == trained.folder.path.absolute():
         raise UserError(f"{folder.path}: is the run that is adapted; give another --run to write to")
+    with held(folder.path):
+        return _adapt(trained, recordings, folder, options or AdaptOptions(), progress=progress, command=command)
+
+
+def _adapt(
+    trained: TrainedRun,
+    recordings: str | Path,
+    folder: RunFolder,
+    options: AdaptOptions,
+    *,
+    progress: Progress,
+    command: Sequence[str] | None,
+) -> Adaptation:
+    """Adapts, into a folder that is held."""
+    began = time.monotonic()
     config = configure(trained, folder.path.absolute() / RECORDINGS_NAME, options)
     require_layers(config)
     for path in (config.data.dev, *config.data.negatives, *(path for path, _ in config.augment.manifests.values())):

@@ -12,7 +12,6 @@ from typing import Any
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
 from speechgru.files import held, require_own_folder
-from speechgru.process.locked_folder import once_there
 from speechgru.progress import Progress, silent
 
 __all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
@@ -163,5 +162,5 @@ def prepare(
     require_own_folder(out, kind="the manifests")
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
-    with held(out, once_there(out)):
+    with held(out):
         return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

@@ -27,13 +27,18 @@
 >>> from pathlib import Path
 >>> [path.name for path in Path("notes").iterdir()]
 ['c.txt']
+>>> identity_of("notes") == identity_of("./notes"), identity_of("nowhere")
+(True, None)
+>>> with held("notes"):
+...     make_folder("notes/deeper")
+...     take_back("notes/deeper/.lock")  # for a lock's library, which makes what is gone; nothing is
 >>> with held("notes", is_same=lambda: False):
 ...     make_folder("notes/deeper")
 Traceback (most recent call last):
 speechgru.errors.UserError: ...: is gone, moved or removed while this command worked there; ...
 """
 
-from speechgru.files.claims import held, is_writing, make_folder, room_for, unfinished
+from speechgru.files.claims import held, identity_of, is_writing, make_folder, room_for, take_back, unfinished
 from speechgru.files.folders import atomic_folder, restore_folder, temporary_folder
 from speechgru.files.places import (
     require_file_place,
@@ -64,6 +69,7 @@ __all__ = [
     "encode_json",
     "for_soundfile",
     "held",
+    "identity_of",
     "is_writing",
     "make_folder",
     "open_file",
@@ -80,6 +86,7 @@ __all__ = [
     "sha256_of",
     "split_lines",
     "sync_folder",
+    "take_back",
     "temporary_folder",
     "unfinished",
     "write_json",

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from speechgru.errors import UserError
 
-#: The folders that this process works in, and what tells whether each is still the one that it began in.
-_held: dict[Path, Callable[[], bool]] = {}
+#: The folders that this process works in, each with what tells whether it is still the one that it began in.
+_held: list[tuple[Path, Callable[[], bool]]] = []
 
 
 @contextlib.contextmanager
-def held(folder: str | Path, is_same: Callable[[], bool]) -> Iterator[None]:
+def held(folder: str | Path, is_same: Callable[[], bool] | None = None, *, is_others: bool = False) -> Iterator[None]:
     """Lets nothing be written into a folder any more once it is gone: half a folder would come back.
 
+    Every process that writes below a folder holds it, one that another process has started too.
+
     Args:
-        folder: what the block works in.
-        is_same: whether it is still there, and the same.
+        folder: what the block works in. It need not be there yet.
+        is_same: whether it is still there, and the same; None to compare it with what was there first.
+        is_others: whether somebody else has made it, so that it must be there.
+
+    Raises:
+        UserError: it must be there, and is not.
     """
     place = Path(os.path.realpath(folder))
-    _held[place] = is_same
+    claim = place, is_same or _once_there(place)
+    if is_others and identity_of(place) is None:
+        raise _gone(place)
+    _held.append(claim)
     try:
         yield
     finally:
-        _held.pop(place, None)
+        _held.remove(claim)
 
 
 def make_folder(path: str | Path) -> None:
@@ -37,27 +47,82 @@ def make_folder(path: str | Path) -> None:
         OSError: it cannot be made.
     """
     place = Path(os.path.realpath(path))
-    for folder, is_same in list(_held.items()):
-        if place.is_relative_to(folder):
-            _make_within(folder, place, is_same)
+    claims = _claims_on(place)
+    for folder, is_same in claims:
+        _make_within(folder, place, is_same)
     Path(path).mkdir(parents=True, exist_ok=True)
+    for _, is_same in claims:  # notes what was made just now
+        is_same()
+
+
+def take_back(path: str | Path) -> None:
+    """Removes what has just been made in the place of a folder that was taken away; elsewhere it does nothing.
+
+    For libraries that make the folders above a file by themselves, as that of locks does.
+
+    Args:
+        path: the file that was made. It goes with the folders above it where these hold nothing else.
+
+    Raises:
+        UserError: the folder was taken away.
+    """
+    place = Path(os.path.realpath(path))
+    for folder, is_same in _claims_on(place):
+        if not is_same():
+            levels = [*place.parents][: len(place.parts) - len(folder.parts)]
+            with contextlib.suppress(OSError):  # taken away once more
+                if all(os.listdir(level) == [below.name] for below, level in itertools.pairwise([place, *levels])):
+                    place.unlink()
+                    for level in levels:
+                        level.rmdir()
+            raise _gone(folder)
+
+
+def identity_of(folder: str | Path) -> tuple[int, int] | None:
+    """What tells a folder from another one of its name; None where there is none."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _once_there(folder: Path) -> Callable[[], bool]:
+    """Tells, once a folder is there, whether it still is and is the same."""
+    began_in: tuple[int, int] | None = None
+
+    def is_same() -> bool:
+        nonlocal began_in
+        now = identity_of(folder)
+        began_in = began_in or now
+        return now == began_in
+
+    is_same()
+    return is_same
+
+
+def _claims_on(place: Path) -> list[tuple[Path, Callable[[], bool]]]:
+    return [claim for claim in list(_held) if place.is_relative_to(claim[0])]
+
+
+def _gone(folder: Path) -> UserError:
+    return UserError(
+        f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its place. "
+        "Bring it back, or run the command again to begin anew"
+    )
 
 
 def _make_within(folder: Path, place: Path, is_same: Callable[[], bool]) -> None:
     """Makes a place below a folder that is held, one level after the other, where it is there and as long as it is."""
-    gone = UserError(
-        f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its place. "
-        "Bring it back, or run the command again to begin anew"
-    )
     if not is_same():
-        raise gone
+        raise _gone(folder)
     if not folder.exists():  # not yet
         return
     for level in reversed([place, *place.parents][: len(place.parts) - len(folder.parts)]):
         try:
             level.mkdir(exist_ok=True)
         except FileNotFoundError:  # taken away after it was looked for
-            raise gone from None
+            raise _gone(folder) from None
 
 
 @contextlib.contextmanager

@@ -6,13 +6,13 @@ import contextlib
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
 from speechgru.errors import UserError
-from speechgru.files import held, make_folder, room_for, unfinished
+from speechgru.files import held, identity_of, make_folder, room_for, take_back, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -37,21 +37,23 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
     lock, holder = filelock.FileLock(folder / ".lock", timeout=0), folder / ".holder"
     with room_for(folder):
         make_folder(folder)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise UserError(f"{folder}: {_read_holder(holder)} {activity}; {advice}") from None
-        except (NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-                raise
-            warnings.warn(
-                f"{folder}: its file system has no locks; make sure that no second process works there", stacklevel=3
-            )
-    mark, began_in = f"process {os.getpid()}", _identity(folder)
+        with held(folder):  # as it is now: acquiring makes it again where it has gone
+            try:
+                _acquire(lock)
+            except filelock.Timeout:
+                raise UserError(f"{folder}: {_read_holder(holder)} {activity}; {advice}") from None
+            except (NotImplementedError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                    raise
+                warnings.warn(
+                    f"{folder}: its file system has no locks; make sure that no second process works there",
+                    stacklevel=3,
+                )
+    mark, began_in = f"process {os.getpid()}", identity_of(folder)
 
     def is_same() -> bool:
         # The number of a folder changes at times on some networks' file systems, while its files stay.
-        return _identity(folder) == began_in is not None or _read_holder(holder) == mark
+        return identity_of(folder) == began_in is not None or _read_holder(holder) == mark
 
     try:
         with room_for(folder):
@@ -69,30 +71,35 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
                 folder.rmdir()
 
 
-def once_there(folder: Path) -> Callable[[], bool]:
-    """Tells, once a folder is there, whether it still is and is the same: for `files.held`, where nobody locks it.
+@contextlib.contextmanager
+def locked_file(path: str | Path, *, timeout: float) -> Iterator[None]:
+    """Holds a file's lock while the block runs; makes no folder for it that was taken away (`files.held`).
 
     Args:
-        folder: it; it need not be there yet.
+        path: the file; made where it is missing, and its folder too.
+        timeout: seconds that another process is waited for; -1 waits for ever.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        UserError: it lies in a folder that was taken away.
     """
-    began_in: tuple[int, int] | None = None
-
-    def is_same() -> bool:
-        nonlocal began_in
-        now = _identity(folder)
-        began_in = began_in or now
-        return now == began_in
-
-    return is_same
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one of its name; None where there is none."""
+    make_folder(Path(path).parent)
+    lock = filelock.FileLock(path, timeout=timeout)
+    _acquire(lock)
     try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock) -> None:
+    """Acquires a lock; takes back the folders that this makes where they were taken away."""
+    lock.acquire()
+    try:
+        take_back(lock.lock_file)
+    except UserError:
+        lock.release()
+        raise
 
 
 def _read_holder(path: Path) -> str:

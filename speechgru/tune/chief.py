@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechgru.errors import ConfigError, Interrupted, UserError
-from speechgru.files import make_folder, room_for, write_json
+from speechgru.files import held, make_folder, room_for, write_json
 from speechgru.network import Address, client_tls, read_token, read_token_file, server_tls
 from speechgru.process.locked_folder import locked_folder
 from speechgru.process.signals import Interruption, Stopped, exit_code
@@ -151,7 +151,7 @@ def join(
     address = Address.parse(chief)
     token = _token_of(folder, token_file, make=False)
     tls = None if certificate is None else client_tls(certificate)
-    with Interruption(advice=_ADVICE, awaited=True) as stopped:
+    with held(folder.path, is_others=True), Interruption(advice=_ADVICE, awaited=True) as stopped:
         if not Client(address, token, tls=tls, stopped=stopped).greet():
             progress("working", 0, 0, f"{address} does not answer yet; waiting for it for an hour")
         with Supervisor(

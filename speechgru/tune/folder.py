@@ -41,6 +41,11 @@ class TrialFolder:
         return self.path.name
 
     @property
+    def sweep(self) -> SweepFolder:
+        """The sweep's folder, which it lies in."""
+        return SweepFolder(self.path.parent.parent)
+
+    @property
     def plan(self) -> Path:
         """JSON: what the trial is to do: values, configuration, repeats, what to measure."""
         return self.path / "trial.json"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from speechgru.errors import UserError
-from speechgru.files import read_file, write_text
+from speechgru.files import make_folder, read_file, write_text
 from speechgru.tune.environment import worker_name
 from speechgru.tune.folder import SweepFolder
 
@@ -28,7 +28,7 @@ def beating(sweep: SweepFolder, worker: str) -> Iterator[None]:
         worker: the worker's name.
     """
     ended = threading.Event()
-    sweep.workers.mkdir(parents=True, exist_ok=True)
+    make_folder(sweep.workers)
 
     def beat() -> None:
         number = 0

@@ -15,6 +15,7 @@ from speechgru.errors import UserError
 from speechgru.files import open_log, room_for
 from speechgru.network import Address
 from speechgru.process.children import run_module
+from speechgru.process.locked_folder import locked_file
 from speechgru.tune.environment import list_gpus, worker_environment, worker_name
 from speechgru.tune.folder import SweepFolder
 
@@ -51,22 +52,19 @@ class Supervisor:
         self._gpus = list_gpus() if gpus is None else gpus
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._deaths: dict[str, list[int]] = {}
-        self._locks: list[filelock.BaseFileLock] = []
+        self._locks = contextlib.ExitStack()
         self._names: list[str] = []
         self.num_replaced = 0
 
     def __enter__(self) -> Supervisor:
         number = 0
         with room_for(self._folder.workers):
-            self._folder.workers.mkdir(parents=True, exist_ok=True)
-        while len(self._names) < self._count:  # two supervisors of one machine take different names
-            name = worker_name(number)
-            lock = filelock.FileLock(self._folder.workers / f"{name}.lock", timeout=0)
-            with contextlib.suppress(filelock.Timeout):
-                lock.acquire()
-                self._locks.append(lock)
-                self._names.append(name)
-            number += 1
+            while len(self._names) < self._count:  # two supervisors of one machine take different names
+                name = worker_name(number)
+                with contextlib.suppress(filelock.Timeout):
+                    self._locks.enter_context(locked_file(self._folder.workers / f"{name}.lock", timeout=0))
+                    self._names.append(name)
+                number += 1
         for name in self._names:
             self._start(name)
         return self
@@ -85,8 +83,7 @@ class Supervisor:
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()
-        for lock in self._locks:
-            lock.release()
+        self._locks.close()
 
     def check(self, *, replace: bool = True, recall: bool = False) -> None:
         """Replaces the workers that died; the new one has the old one's name, and so gets its trial.

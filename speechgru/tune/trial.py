@@ -27,8 +27,9 @@ from speechgru.config.resuming import with_keys
 from speechgru.config.sections import RunConfig
 from speechgru.errors import Interrupted, UserError
 from speechgru.export import export
-from speechgru.files import write_json, write_text
+from speechgru.files import held, make_folder, write_json, write_text
 from speechgru.model.predictor import KerasPredictor
+from speechgru.process.locked_folder import locked_file
 from speechgru.progress import Progress, line_progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.scoring.evaluation import evaluate
@@ -37,7 +38,7 @@ from speechgru.scoring.predictions import decode_recordings, load_run
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
-from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+from speechgru.tune.folder import BUSY, TrialFolder, read_json
 from speechgru.tune.refusals import reason_by_size
 from speechgru.tune.sweep_file import dev_manifest
 from speechgru.utterances.manifest import read_manifest
@@ -61,7 +62,7 @@ def main() -> None:
     folder = TrialFolder(Path(sys.argv[1]))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with filelock.FileLock(folder.lock, timeout=_PATIENCE):
+        with held(folder.sweep.path, is_others=True), locked_file(folder.lock, timeout=_PATIENCE):
             if folder.read_outcome() is None:
                 write_json(
                     folder.outcome, run_trial(folder, progress=line_progress(lambda line: print(line, flush=True)))
@@ -72,6 +73,9 @@ def main() -> None:
     except Interrupted as interrupted:
         print(interrupted, flush=True)
         _leave(interrupted.code)
+    except UserError as error:  # nothing can be written; the worker finds out by itself
+        print(error, flush=True)
+        _leave(2)
     _leave(0)
 
 
@@ -176,7 +180,7 @@ def _train_and_measure(
         **dict.fromkeys(("size_mb", "rtf", "latency_ms")),
     }
     if plan["form"] is not None:
-        with filelock.FileLock(SweepFolder(folder.path.parent.parent).measuring):
+        with locked_file(folder.sweep.measuring, timeout=-1):
             part |= _measure(run, run / folder.bundle.name, config, plan["form"], progress)
     return {**part, "measuring_seconds": time.monotonic() - started}
 
@@ -240,7 +244,7 @@ def _resume_from(past: Path, here: Path) -> None:
     for path in (before.vocabulary, before.provenance, before.skipped):
         shutil.copy2(path, here / path.name)
     jsonlines.write_lines(now.history, [record for record in before.read_history() if record["kind"] != "end"])
-    now.checkpoints.mkdir(parents=True, exist_ok=True)
+    make_folder(now.checkpoints)
     for path in (before.best, before.checkpoints / BEST_BEFORE_STOP):
         if path.exists():
             shutil.copy2(path, now.checkpoints / path.name)

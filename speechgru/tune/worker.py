@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from speechgru.errors import UserError
-from speechgru.files import open_log, write_json
+from speechgru.files import held, open_log, write_json
 from speechgru.network import TOKEN_VARIABLE, Address, client_tls, read_token
 from speechgru.process.children import run_module
 from speechgru.process.signals import Interruption, Stopped, exit_code
@@ -138,6 +138,7 @@ def main() -> None:
         raise UserError(f"a worker needs the sweep's token in the environment's {TOKEN_VARIABLE}")
     environment = trial_environment(gpu=gpu or None, threads=int(threads) or None)
     with (
+        held(sweep.path, is_others=True),
         Interruption(advice="the same command resumes the sweep", awaited=True) as stopped,
         beating(sweep, name),
     ):

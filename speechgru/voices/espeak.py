@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from speechgru.errors import CorpusError
+from speechgru.files import make_folder
 from speechgru.voices.engine import ALL
 
 #: The variants of each split, by sex. No variant, and so no voice, is in two splits.
@@ -176,7 +177,7 @@ def _linked_data(data_path: str) -> tempfile.TemporaryDirectory[str] | None:
     with contextlib.suppress(OSError, NotImplementedError):
         folder = tempfile.TemporaryDirectory(prefix="speechgru-espeak-")
         links = Path(folder.name)
-        (links / family).mkdir(parents=True)
+        make_folder(links / family)
         for entry in (*data.iterdir(), *(data / family.parent).iterdir()):
             link = links / entry.relative_to(data)
             if not link.exists():  # but the folders above

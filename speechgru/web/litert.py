@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from speechgru.errors import UserError
-from speechgru.files import read_text
+from speechgru.files import make_folder, read_text
 
 #: The npm packages that a page needs: LiteRT.js and what it imports. The version is the one that this was tried with.
 CORE, UTILS, VERSION = "@litertjs/core", "@litertjs/wasm-utils", "2.5.3"
@@ -127,5 +127,5 @@ def _unpack(archive: Path, place: Path) -> None:
             content = files.extractfile(member) if member.isfile() else None
             file = (place / member.name.removeprefix("package/")).resolve()
             if content is not None and place.resolve() in file.parents:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(file.parent)
                 file.write_bytes(content.read())

@@ -19,7 +19,15 @@ from speechgru.decoding.keywords import REFRACTORY_SECONDS, WINDOW_SECONDS, Keyw
 from speechgru.decoding.options import USUAL_BEAM_WIDTH
 from speechgru.decoding.scorers import Spelling
 from speechgru.errors import BundleError, GrammarError, TextError
-from speechgru.files import atomic_folder, encode_json, read_file, read_text, require_nothing_else, room_for
+from speechgru.files import (
+    atomic_folder,
+    encode_json,
+    make_folder,
+    read_file,
+    read_text,
+    require_nothing_else,
+    room_for,
+)
 from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
@@ -226,7 +234,7 @@ def _prompts(constraint: GrammarConstraint) -> list[dict[str, Any]]:
 
 def _copy(source: Path, place: Path) -> None:
     """A file's content; permissions of a package may shut a web server out."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     shutil.copyfile(source, place)
     place.chmod(0o644)
 

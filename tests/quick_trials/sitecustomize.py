@@ -81,9 +81,10 @@ elif json.loads((trial / "trial.json").read_text())["config"]["model"]["units"] 
 else:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
     threading.Thread(target=end_with_parent, daemon=True).start()
-    import filelock
+    from speechgru.files import held
+    from speechgru.process.locked_folder import locked_file
 
-    with filelock.FileLock(trial / ".trial.lock", timeout=30):
+    with held(trial.parents[1], is_others=True), locked_file(trial / ".trial.lock", timeout=30):
         if not (trial / "outcome.json").exists():
             run(trial)
     os._exit(0)

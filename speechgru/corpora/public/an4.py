@@ -19,7 +19,7 @@ from speechgru.corpora.public.lines import read_lines
 from speechgru.corpora.public.source import Archive, fetch, find_root
 from speechgru.corpora.splits import choose_by_name
 from speechgru.errors import CorpusError
-from speechgru.files import atomic_folder
+from speechgru.files import atomic_folder, make_folder
 from speechgru.progress import Progress, silent
 
 _SPHERE = Archive(
@@ -131,7 +131,7 @@ def _write_flac(copy: Copy, folder: Path, paths: list[str], place: Path, *, prog
                 copy.faults[path] = f"has {len(content)} bytes, and samples have two each; it is cut"
                 continue
             inside = Path(path).relative_to(folder / "wav").with_suffix(".flac")
-            (made / inside).parent.mkdir(parents=True, exist_ok=True)
+            make_folder((made / inside).parent)
             soundfile.write(made / inside, np.frombuffer(content, ">i2").astype(np.int16), _SAMPLE_RATE)
             written[path] = str(place / inside)
     progress("writing", len(paths), len(paths), "")
