@@ -452,6 +452,11 @@ def test_so_many_checkpoints_are_kept_and_the_best_weights(tmp_path, keep_last):
         checkpoints.save(step, ARRAYS, {"step": step})
         steps = [load_checkpoint(path)[1]["step"] for path in folder.list_checkpoints()]
         assert steps == list(range(step, max(0, step - keep_last), -1))
+    save_checkpoint(folder.checkpoint(9), ARRAYS, {"step": 9})  # and the process was killed
+    assert checkpoints.load_newest(pytest.fail)[1] == {"step": 9}
+    assert [path.name for path in folder.list_checkpoints()] == [
+        folder.checkpoint(step).name for step in range(9, 9 - keep_last, -1)
+    ]
     assert load_checkpoint(folder.best)[1] == {"step": 2}
     assert len(list(folder.checkpoints.iterdir())) == keep_last + 1
 

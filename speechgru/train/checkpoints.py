@@ -39,6 +39,10 @@ class Checkpoints:
             UserError: the disk is full; the earlier checkpoints are intact.
         """
         save_checkpoint(self._folder.checkpoint(step), arrays, record)
+        self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        """Removes all checkpoints but the newest that are kept."""
         with room_for(self._folder.checkpoints):
             for path in self._folder.list_checkpoints()[self._keep_last :]:
                 path.unlink(missing_ok=True)
@@ -73,6 +77,8 @@ class Checkpoints:
     def load_newest(self, report: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any], Path] | None:
         """Reads the newest intact checkpoint; a damaged one is set aside as `*.damaged`.
 
+        The oldest are removed that a killed process had no time for.
+
         Args:
             report: called with a message for each damaged one.
 
@@ -85,13 +91,16 @@ class Checkpoints:
         damaged = []
         for path in self._folder.list_checkpoints():
             try:
-                return *load_checkpoint(path), path
+                arrays, record = load_checkpoint(path)
             except BundleError as error:
                 aside = path.with_suffix(".damaged")
                 with room_for(aside):
                     path.replace(aside)
                 damaged.append(aside.name)
                 report(f"{error}; it is set aside as {aside.name}, trying the one before")
+                continue
+            self._remove_oldest()
+            return arrays, record, path
         if damaged:
             raise BundleError(
                 f"{self._folder.checkpoints}: no checkpoint is intact ({', '.join(damaged)}); to train from the start, "
