@@ -21,8 +21,8 @@ import shutil
 import time
 
 from campaign_jobs import jobs, start
-from campaign_kills import ASIDE, Chains, same_training
-from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_session, snapshot, wait_out
+from campaign_kills import Chains, same_training
+from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_session, wait_out
 
 FAULTS = ("full", "readonly", "once", "gone", "clock")
 
@@ -51,7 +51,7 @@ def suffer(chains, name, job, fault, at):
     if status != expected:
         return [*findings, f"the command that follows ends with {status}: {again.strip().splitlines()[-1][:200]}"]
     findings += [f"the command that follows: {each}" for each in complaints(status, again)]
-    findings += differences(whole, snapshot(chains.case, ASIDE), volatile=volatile)
+    findings += differences(whole, chains.look(job), volatile=volatile)
     if job.family == "training":
         findings += same_training(chains.folder / f"whole-{name}", chains.case / "out")
     return findings

@@ -38,6 +38,8 @@ class Job:
         growing: names of files that say other things on the way than at the end: logs, the best weights, and what
             no manifest names yet.
         variables: further ones of its environment.
+        timed: names of files whose times do not count, where two results are compared.
+        logs: names of files that say what happened on the way, so that a disturbed command's are other ones.
     """
 
     family: str
@@ -45,6 +47,8 @@ class Job:
     begins_with: str = ""
     growing: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    timed: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
 
 
 def jobs():
@@ -112,6 +116,8 @@ def jobs():
             ("tune", "../world/sweep.yaml", "--run", "out", "--workers", "1"),
             growing=("*.jsonl", "*.csv", "*.json", "*.txt", "*.html", "*.yaml", "*.npz"),  # it is told by its winner
             variables=(("PYTHONPATH", os.pathsep.join([str(ROOT / "tests" / "quick_trials"), str(ROOT)])),),
+            timed=("sweep.html", "trials.csv"),
+            logs=("journal.jsonl", "log.txt", "did.txt"),
         ),
     }
 

@@ -85,6 +85,10 @@ class Chains:
         if job.begins_with:
             shutil.copytree(self.world / job.begins_with, self.case / "out")
 
+    def look(self, job):
+        """The snapshot of the case."""
+        return snapshot(self.case, ASIDE, timed=job.timed, logs=job.logs)
+
     def reference(self, name, job):
         """An undisturbed command's status and files, those that another run or a second command changes, and its size.
 
@@ -110,7 +114,7 @@ class Chains:
                     raise SystemExit(f"{name}, undisturbed: {wrong}: {said}")
                 if not is_again:
                     seconds, num_changes = time.monotonic() - began, self.disk.count
-                found.append(snapshot(self.case, ASIDE))
+                found.append(self.look(job))
             one, other, again = found
             volatile = {key for key in one if other.get(key) != one[key]}
             renewed = volatile | {key for key in one if again.get(key) != one[key]}
@@ -144,7 +148,7 @@ class Chains:
                 findings += [f"after a child's death {each}" for each in complaints(status, said)]
             if end_session(command.pid):
                 findings.append("processes stay behind")
-            if ended or not differences(whole, snapshot(self.case, ASIDE), volatile=renewed):
+            if ended or not differences(whole, self.look(job), volatile=renewed):
                 volatile = renewed  # it was at its end, and the next one finds its result
             findings += self.half_made(job, whole, volatile)
         age(self.case)
@@ -153,7 +157,7 @@ class Chains:
             findings.append(f"the command that follows ends with {status}: {said.strip().splitlines()[-1][:300]}")
         else:
             findings += [f"the command that follows: {each}" for each in complaints(status, said)]
-            findings += differences(whole, snapshot(self.case, ASIDE), volatile=volatile)
+            findings += differences(whole, self.look(job), volatile=volatile)
             if job.family == "training":
                 findings += same_training(self.folder / f"whole-{name}", self.case / "out")
         if snapshot(self.world, REPORTED) != self.read:
@@ -169,7 +173,7 @@ class Chains:
 
     def half_made(self, job, whole, volatile):
         """Files with a name of the result that are not whole, and notes that are gone."""
-        found = snapshot(self.case, ASIDE)
+        found = self.look(job)
         before = snapshot(self.world / job.begins_with) if job.begins_with else {}
         return [
             f"{name} is half made"

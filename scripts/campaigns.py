@@ -5,9 +5,11 @@ The campaigns are tests at a size that no suite has time for, and stand on what 
 """
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -154,14 +156,36 @@ def open_commands(folder, library, *modules):
 # -- folders compared ------------------------------------------------------------------------------------------------
 
 
-def snapshot(folder, leave_out=()):
-    """Names and checksums of all files below a folder; what its names are matched by `leave_out` is not looked at."""
+#: A time as pages show it, and the columns of a table that hold some.
+_TIME, _TIMES = re.compile(rb"[\d.,]+ (ms|s|min|h)\b"), "_seconds"
+
+
+def snapshot(folder, leave_out=(), *, timed=(), logs=()):
+    """Names and checksums of all files below a folder.
+
+    Args:
+        folder: the folder.
+        leave_out: patterns of names that are not looked at.
+        timed: of tables and pages whose times do not count.
+        logs: of files that say what happened on the way; only that they are there counts.
+    """
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(name.match(pattern) for pattern in leave_out):
-            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            content = b"" if any(name.match(pattern) for pattern in logs) else path.read_bytes()
+            if any(name.match(pattern) for pattern in timed):
+                content = without_times(name, content)
+            found[str(name)] = hashlib.sha256(content).hexdigest()
     return found
+
+
+def without_times(name, content):
+    """A table without its columns of seconds; a page without what reads as a time."""
+    if name.suffix != ".csv":
+        return _TIME.sub(b"", content)
+    rows = csv.DictReader(content.decode().splitlines())
+    return repr([{key: value for key, value in row.items() if not key.endswith(_TIMES)} for row in rows]).encode()
 
 
 def differences(expected, found, *, volatile=frozenset()):

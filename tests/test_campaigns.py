@@ -70,6 +70,17 @@ def test_folders_are_compared_by_their_files(campaign, tmp_path):
     assert found == ["gone is missing", ".more is left over", "other is other"]
 
 
+def test_times_and_logs_are_no_difference_where_they_are_named(campaign, tmp_path):
+    look, found = campaign("campaigns").snapshot, []
+    for wer, seconds in ((1, 2), (1, 3), (2, 3)):
+        (tmp_path / "page.html").write_text(f"<p>WER {wer} %, in {seconds}.5 s</p>")
+        (tmp_path / "trials.csv").write_text(f"wer,total_seconds\n{wer},{seconds}\n")
+        (tmp_path / "log.txt").write_text(f"{seconds}")
+        found.append(look(tmp_path, timed=("page.html", "*.csv"), logs=("log.txt",)))
+    assert found[0] == found[1]
+    assert campaign("campaigns").differences(found[1], found[2]) == ["page.html is other", "trials.csv is other"]
+
+
 #: Makes a folder, writes and renames a file there, makes it private, removes all: nine changes.
 _CHANGES = """
 import os, shutil, sys

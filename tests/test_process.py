@@ -139,6 +139,26 @@ def test_a_folder_that_was_made_a_moment_ago_does_not_come_back(tmp_path):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_folder_that_goes_while_it_is_made_does_not_come_back(tmp_path, monkeypatch, below):
+    folder, mkdir = tmp_path / "corpus", os.mkdir
+    folder.mkdir()
+
+    def mkdir_late(path, *arguments, **options):
+        if folder.exists():
+            folder.rename(tmp_path / "away")
+        return mkdir(path, *arguments, **options)
+
+    with held(folder):
+        monkeypatch.setattr(os, "mkdir", mkdir_late)
+        if below:
+            with pytest.raises(UserError, match=r"corpus: is gone"):
+                make_folder(folder / below)
+        else:
+            make_folder(folder)
+    assert folder.exists() == (not below), "nothing is to be made of a folder that is there"
+
+
 def test_a_folder_of_another_process_must_be_there(tmp_path):
     with pytest.raises(UserError, match=r"sweep: is gone"), held(tmp_path / "sweep", is_others=True):
         pass

@@ -48,9 +48,8 @@ def make_folder(path: str | Path) -> None:
     """
     place = Path(os.path.realpath(path))
     claims = _claims_on(place)
-    for folder, is_same in claims:
-        _make_within(folder, place, is_same)
-    Path(path).mkdir(parents=True, exist_ok=True)
+    if not any([_make_within(folder, place, is_same) for folder, is_same in claims]):
+        Path(path).mkdir(parents=True, exist_ok=True)
     for _, is_same in claims:  # notes what was made just now
         is_same()
 
@@ -112,17 +111,22 @@ def _gone(folder: Path) -> UserError:
     )
 
 
-def _make_within(folder: Path, place: Path, is_same: Callable[[], bool]) -> None:
-    """Makes a place below a folder that is held, one level after the other, where it is there and as long as it is."""
+def _make_within(folder: Path, place: Path, is_same: Callable[[], bool]) -> bool:
+    """Makes a place below a folder that is held, one level after the other, as long as it is there.
+
+    Returns:
+        Whether it was there; else nothing is made yet.
+    """
     if not is_same():
         raise _gone(folder)
-    if not folder.exists():  # not yet
-        return
+    if not folder.exists():
+        return False
     for level in reversed([place, *place.parents][: len(place.parts) - len(folder.parts)]):
         try:
             level.mkdir(exist_ok=True)
         except FileNotFoundError:  # taken away after it was looked for
             raise _gone(folder) from None
+    return True
 
 
 @contextlib.contextmanager
