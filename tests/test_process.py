@@ -159,6 +159,18 @@ def test_a_folder_that_goes_while_it_is_made_does_not_come_back(tmp_path, monkey
     assert folder.exists() == (not below), "nothing is to be made of a folder that is there"
 
 
+def test_a_folder_that_goes_within_one_that_stays_does_not_come_back(tmp_path):
+    sweep, trial = tmp_path / "sweep", tmp_path / "sweep" / "trials" / "0000"
+    make_folder(sweep)
+    with held(sweep, is_others=True), locked_folder(trial, activity="works", advice="wait"):
+        write_text(trial / "file", "x")
+        trial.rename(tmp_path / "away")
+        with pytest.raises(UserError, match=r"0000: is gone"):
+            make_folder(trial / "checkpoints")
+        make_folder(sweep / "workers")
+    assert not trial.exists() and (sweep / "workers").is_dir()
+
+
 def test_a_folder_of_another_process_must_be_there(tmp_path):
     with pytest.raises(UserError, match=r"sweep: is gone"), held(tmp_path / "sweep", is_others=True):
         pass

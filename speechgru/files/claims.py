@@ -48,7 +48,13 @@ def make_folder(path: str | Path) -> None:
     """
     place = Path(os.path.realpath(path))
     claims = _claims_on(place)
-    if not any([_make_within(folder, place, is_same) for folder, is_same in claims]):
+    for folder, is_same in claims:
+        if not is_same():
+            raise _gone(folder)
+    there = [folder for folder, _ in claims if folder.exists()]
+    if there:
+        _make_within(max(there, key=lambda folder: len(folder.parts)), place)
+    else:
         Path(path).mkdir(parents=True, exist_ok=True)
     for _, is_same in claims:  # notes what was made just now
         is_same()
@@ -111,22 +117,13 @@ def _gone(folder: Path) -> UserError:
     )
 
 
-def _make_within(folder: Path, place: Path, is_same: Callable[[], bool]) -> bool:
-    """Makes a place below a folder that is held, one level after the other, as long as it is there.
-
-    Returns:
-        Whether it was there; else nothing is made yet.
-    """
-    if not is_same():
-        raise _gone(folder)
-    if not folder.exists():
-        return False
+def _make_within(folder: Path, place: Path) -> None:
+    """Makes a place below a folder that is held, one level after the other, as long as that is there."""
     for level in reversed([place, *place.parents][: len(place.parts) - len(folder.parts)]):
         try:
             level.mkdir(exist_ok=True)
         except FileNotFoundError:  # taken away after it was looked for
             raise _gone(folder) from None
-    return True
 
 
 @contextlib.contextmanager
