@@ -108,6 +108,10 @@ def test_evaluation_gives_every_recording_as_it_is(examples):
     assert sorted(seen) == list(range(11))
 
 
+def test_no_thread_tunes_the_stream_which_its_end_would_wait_for_by_the_wall_clock(corpus):
+    assert training_batches(corpus, config=CONFIG).options().autotune.enabled is False
+
+
 def test_a_resumed_stream_sees_the_very_next_batches(corpus):
     whole = list(training_batches(corpus, config=CONFIG).take(10))
     for start in (1, 3, 7):  # an epoch has 3 batches

@@ -216,7 +216,11 @@ def _batches(
     batches = tf.data.Dataset.from_generator(records, output_signature=signature)
     # Each inner dataset is one batch, read by a worker of its own; the order stays the plan's.
     batches = batches.interleave(one_batch, cycle_length=workers, num_parallel_calls=workers, deterministic=True)
-    return batches.prefetch(2)
+    # Nothing here is left to tf.data's tuning, whose thread the end of a training waits for: by the wall clock, and a
+    # day where that has been turned back by one.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)
 
 
 def _unpadded(
