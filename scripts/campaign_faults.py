@@ -22,7 +22,7 @@ import time
 
 from campaign_jobs import jobs, start
 from campaign_kills import Chains, same_training
-from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_session, wait_out
+from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_all, wait_out
 
 FAULTS = ("full", "readonly", "once", "gone", "clock")
 
@@ -32,9 +32,9 @@ def suffer(chains, name, job, fault, at):
     expected, whole, volatile, renewed, _, _ = chains.reference(name, job)
     chains.begin(job)
     command = start(chains.commands, job, chains.case, chains.disk.environment(fault, at))
-    status, said = wait_out(command)
+    status, said = wait_out(command, chains.case)
     findings = complaints(status, said)
-    if end_session(command.pid):
+    if end_all(command.pid, chains.case):
         findings.append("processes stay behind")
     if fault == "clock" and status != expected:
         findings.append(f"ends with {status}: {said.strip().splitlines()[-1][:200]}")
@@ -47,7 +47,7 @@ def suffer(chains, name, job, fault, at):
     volatile = renewed if status in (0, 1) or fault == "gone" else volatile  # it may have been at its end
     findings += chains.half_made(job, whole, volatile)
     age(chains.case)
-    status, again = wait_out(start(chains.commands, job, chains.case, chains.disk.environment()))
+    status, again = wait_out(start(chains.commands, job, chains.case, chains.disk.environment()), chains.case)
     if status != expected:
         return [*findings, f"the command that follows ends with {status}: {again.strip().splitlines()[-1][:200]}"]
     findings += [f"the command that follows: {each}" for each in complaints(status, again)]

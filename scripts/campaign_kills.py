@@ -24,7 +24,6 @@ import itertools
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import time
@@ -40,10 +39,10 @@ from campaigns import (
     age,
     complaints,
     differences,
-    end_session,
+    end_all,
     open_commands,
+    processes_of,
     renew,
-    session_of,
     snapshot,
     wait_out,
 )
@@ -146,13 +145,13 @@ class Chains:
                 kills += 1
             if status != -signal.SIGKILL:  # it has ended by itself, perhaps since a child of its was killed
                 findings += [f"after a child's death {each}" for each in complaints(status, said)]
-            if end_session(command.pid):
+            if end_all(command.pid, self.case):
                 findings.append("processes stay behind")
             if ended or not differences(whole, self.look(job), volatile=renewed):
                 volatile = renewed  # it was at its end, and the next one finds its result
             findings += self.half_made(job, whole, volatile)
         age(self.case)
-        status, said = wait_out(start(self.commands, job, self.case, self.disk.environment()))
+        status, said = wait_out(start(self.commands, job, self.case, self.disk.environment()), self.case)
         if status != expected:
             findings.append(f"the command that follows ends with {status}: {said.strip().splitlines()[-1][:300]}")
         else:
@@ -233,10 +232,8 @@ class Sweeps:
         for _ in range(draws.randint(2, 5)):
             role = draws.choice(["chief", "worker", "trial", *(["supervisor"] if joined else [])])
             began = self.begin(sweep, draws, joined)
-            victim = self.victim(role, began, draws)
-            if victim is None:
-                ended += 1
-            else:
+            victim = self.victim(role, sweep.folder, began, draws)
+            if victim is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
                 kills += 1
@@ -248,8 +245,11 @@ class Sweeps:
                 status, said = process.wait()
                 if status != -signal.SIGKILL:
                     findings += [f"{role} killed: {each}" for each in complaints(status, said)]
-                if end_session(process.pid, seconds=60):
+                if end_all(process.pid, sweep.folder, seconds=60):
                     findings.append(f"{role} killed: processes stay behind")
+            if victim is None:  # the sweep was over before
+                ended += 1
+                break
         status, said = sweep.start("--workers", 2).wait()
         findings += complaints(status, said, orderly=(0,))
         if status == 0:
@@ -263,7 +263,7 @@ class Sweeps:
         return kills, ended, findings
 
     def begin(self, sweep, draws, joined):
-        """Starts the sweep, with a machine that joins it or without; waits for a seeded while."""
+        """Starts the sweep, with a machine that joins it or without."""
         slow = " ".join(f"{number:04}" for number in range(6) if draws.random() < 0.5)
         if joined:
             port = 20000 + draws.randrange(20000)
@@ -275,22 +275,26 @@ class Sweeps:
             began.append(sweep.start("--chief", f"127.0.0.1:{port}", "--workers", 2, command=join, slow=slow))
         else:
             began = [sweep.start("--workers", draws.choice([1, 2]), slow=slow)]
-        time.sleep(draws.uniform(0.5, 6))
         return began
 
+    @classmethod
+    def victim(cls, role, folder, began, draws):
+        """Waits for a seeded while in which a role is played; gives who plays it, None where nobody does any more."""
+        moment = draws.uniform(0.0, {"trial": 2.0, "worker": 4.0}.get(role, 8.0))
+        found, last = [], time.monotonic()
+        while moment > 0 and began[0].poll() is None:
+            time.sleep(0.02)
+            found, now = cls.players(role, folder, began), time.monotonic()
+            moment, last = moment - (now - last) * bool(found), now
+        return draws.choice(found) if found and began[0].poll() is None else None
+
     @staticmethod
-    def victim(role, began, draws):
-        """The id of a process with a role; None where there is none any more."""
+    def players(role, folder, began):
+        """The processes of a role."""
         if role in ("chief", "supervisor"):
             process = began[0 if role == "chief" else -1]
-            return process.pid if process.poll() is None else None
-        module, found = f"speechgru.tune.{role}", []
-        for leader in began:
-            for process in session_of(leader.pid):
-                with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as stream:
-                    if re.search(rf"\b{re.escape(module)}\b", stream.read().decode(errors="replace")):
-                        found.append(process)
-        return draws.choice(found) if found else None
+            return [process.pid] if process.poll() is None else []
+        return processes_of(None, folder, naming=f"speechgru.tune.{role}\0")
 
 
 # -- the campaign ----------------------------------------------------------------------------------------------------

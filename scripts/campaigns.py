@@ -210,21 +210,29 @@ def age(folder, *, seconds=120.0):
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
-def session_of(leader):
-    """The processes of a session, as a command server starts one for each command."""
+def processes_of(leader, case, *, naming=""):
+    """The processes of a command.
+
+    Args:
+        leader: of the session that a command server starts for each command; None for those of the case alone.
+        case: the folder that it works in; workers and trials of a sweep have sessions of their own, and name it.
+        naming: what their command line must hold.
+    """
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            if int(fields[3]) == leader and fields[0] != "Z":
-                found.append(int(path.parent.name))
+            fields = (path / "stat").read_text().rsplit(")", 1)[1].split()
+            line = (path / "cmdline").read_bytes().decode(errors="replace")
+            is_its = int(fields[3]) == leader or f"\0{os.path.realpath(case)}/" in line
+            if is_its and fields[0] != "Z" and naming in line:
+                found.append(int(path.name))
     return found
 
 
-def end_session(leader, *, seconds=20.0):
-    """Waits until all processes of a session have ended; kills those that do not, and gives how many these were."""
+def end_all(leader, case, *, seconds=20.0):
+    """Waits until all processes of a command have ended; kills those that do not, and gives how many these were."""
     deadline = time.monotonic() + seconds
-    while left := session_of(leader):
+    while left := processes_of(leader, case):
         if time.monotonic() > deadline:
             for process in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -234,12 +242,12 @@ def end_session(leader, *, seconds=20.0):
     return 0
 
 
-def wait_out(command, *, seconds=900.0):
+def wait_out(command, case, *, seconds=900.0):
     """Gives what a command's `wait` does; one that never ends is killed, which is a complaint."""
     try:
         return command.wait(seconds=seconds)
     except AssertionError:
-        end_session(command.pid, seconds=0)
+        end_all(command.pid, case, seconds=0)
         return command.wait()
 
 

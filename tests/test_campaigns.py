@@ -127,6 +127,22 @@ def test_a_disk_fails_at_the_change_that_is_asked_for(campaign, tmp_path):
     assert run("clock", 1)[0].returncode == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_the_processes_of_a_command_are_those_of_its_session_and_those_that_name_its_case(campaign, tmp_path):
+    campaigns, wait = campaign("campaigns"), [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    options = {"stdin": subprocess.PIPE, "start_new_session": True}
+    with (
+        subprocess.Popen([*wait, "alone"], **options) as leader,
+        subprocess.Popen([*wait, str(tmp_path / "out"), "worker"], **options) as worker,
+    ):
+        assert sorted(campaigns.processes_of(leader.pid, tmp_path)) == sorted([leader.pid, worker.pid])
+        assert campaigns.processes_of(None, tmp_path, naming="worker\0") == [worker.pid]
+        assert campaigns.processes_of(None, tmp_path / "out") == []
+        leader.stdin.close()
+        leader.wait()
+        assert campaigns.end_all(leader.pid, tmp_path, seconds=0) == 1
+
+
 def test_the_changes_of_a_command_are_all_tried_or_spread_evenly(campaign):
     places = campaign("campaign_faults").places
     assert list(places(4, 10)) == [1, 2, 3, 4] and places(100, 3) == [1, 51, 100] and places(100, 1) == [1]
