@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from speechgru.decoding import DecoderStream, DecodingOptions, GrammarConstraint, Phrases, decode
 from speechgru.errors import TextError, UserError
 from speechgru.grammar import Grammar
+from speechgru.grammar.ambiguity import find_ambiguities
 from speechgru.grammar.graph import SentenceGraph
 from speechgru.text import TextRules, Vocabulary, normalize_text
 
@@ -172,6 +173,23 @@ def test_a_graph_is_as_large_as_the_grammar_and_not_as_its_sentences(tmp_path):
     text = "do waa wbj wjj waa wab wac wad wae waf wag wah wai"
     found = decode(spoken(text, LETTERS), vocabulary=LETTERS, step_seconds=0.02, options=options)[0]
     assert (found.text, found.intent) == (text, "A")
+
+
+def test_a_row_of_optional_words_is_counted_in_bounded_time(tmp_path, monkeypatch):
+    """Each word may follow each before it; where it is the same word, a text may be at all of them."""
+    path = tmp_path / "optional.yaml"
+
+    def load(words):
+        path.write_text(f"language: en\nintents: {{A: {{data: [{{sentences: ['go {words}']}}]}}}}\n")
+        return Grammar.load(path)
+
+    few = load(" ".join(["[on]"] * 40))
+    assert few.num_sentences == 41 and few.is_counted
+    assert few.graph(normalize_text).count(max_looks=1000) is None
+    assert load(" ".join(f"[{one}{other}]" for one in "abcd" for other in "efg")).num_sentences == 2**12
+    assert find_ambiguities(few, normalize_text) == ([], True)
+    monkeypatch.setattr("speechgru.grammar.ambiguity.MAX_LOOKS", 1000)
+    assert find_ambiguities(few, normalize_text) == ([], False)
 
 
 def test_options_describe_the_grammar(household):

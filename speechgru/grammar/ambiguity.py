@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from speechgru.grammar.definition import Grammar
-from speechgru.grammar.graph import Places, SentenceGraph
+from speechgru.grammar.graph import MAX_LOOKS, Places, SentenceGraph
 from speechgru.grammar.nodes import Node, Slot, Text
 from speechgru.grammar.parsing import piece
 from speechgru.grammar.sentence import Intent, Sentence
@@ -81,7 +81,8 @@ def find_ambiguities(grammar: Grammar, normalize: Callable[[str], str]) -> tuple
         normalize: the text rules.
 
     Returns:
-        The ambiguities, and whether all were looked for: False where that would have taken more than `MAX_PAIRS` steps.
+        The ambiguities, and whether all were looked for: False where that would have taken more than `MAX_PAIRS` steps,
+        or `MAX_LOOKS` at what may follow.
     """
     parser = grammar.parser(normalize)
     found: list[Ambiguity] = []
@@ -129,7 +130,7 @@ def _texts_of_two_intents(grammar: Grammar, normalize: Callable[[str], str]) -> 
             if len(after_state) > 1 and after_state not in seen:  # one intent alone shares no text
                 seen.add(after_state)
                 waiting.append((after_state, text + character))
-        if len(seen) > MAX_PAIRS:
+        if len(seen) > MAX_PAIRS or sum(graph.num_looks for graph in graphs) > MAX_LOOKS:
             break
     names = [intent.name for intent in grammar.intents]
     return [(names[one], names[other], text) for (one, other), text in found.items()], not waiting
@@ -141,7 +142,7 @@ def _texts_of_two_paths(graph: SentenceGraph) -> tuple[list[str], bool]:
     start = (graph.start, graph.start, False)
     seen = {start}
     waiting = deque([(start, "")])
-    while waiting and len(seen) <= MAX_PAIRS:
+    while waiting and len(seen) <= MAX_PAIRS and graph.num_looks <= MAX_LOOKS:
         (one, other, differ), text = waiting.popleft()
         if differ and graph.ends(one) and graph.ends(other):
             texts.append(text)

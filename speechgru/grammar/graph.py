@@ -23,6 +23,10 @@ from speechgru.grammar.parsing import APOSTROPHE, FRESH, GAP, WORD, drops_outer_
 
 _MODES = 4
 
+#: Ways on from a place that are looked at, at most, where all of a graph is gone through: some seconds. A thousand
+#: optional words in a row have more than a million, and hundreds of the same word many more.
+MAX_LOOKS = 2_000_000
+
 # Answers about more states than this are forgotten at once, so that a stream of months does not fill the memory.
 _MAX_KNOWN = 50_000
 
@@ -91,6 +95,8 @@ class SentenceGraph:
         self._arcs: dict[int, tuple[tuple[tuple[str, int], ...], bool]] = {}
         self._moves: dict[Places, dict[str, Places]] = {}
         self._lock = threading.RLock()
+        #: Ways on from a place that were looked at so far, and places on the way to them.
+        self.num_looks = 0
         for number, graph_node in enumerate(self._nodes):  # from their ends on, so that no recursion gets deep
             if isinstance(graph_node, _Letter):
                 self._passes_of(number, WORD)
@@ -129,7 +135,9 @@ class SentenceGraph:
                     self._arcs.clear()
                 reached: dict[str, set[int]] = {}
                 for place in places:
-                    for character, after in self._arcs_of(place)[0]:
+                    arcs = self._arcs_of(place)[0]
+                    self.num_looks += len(arcs)
+                    for character, after in arcs:
                         reached.setdefault(character, set()).add(after)
                 found = self._moves[places] = {
                     character: tuple(sorted(afters)) for character, afters in sorted(reached.items())
@@ -146,9 +154,18 @@ class SentenceGraph:
         with self._lock:
             return least([self._need_of(place) for place in places])
 
-    def count(self, *, max_states: int = 200_000) -> int | None:
-        """How many different texts can be said; None where counting takes more states than `max_states`."""
+    def count(self, *, max_states: int = 200_000, max_looks: int = MAX_LOOKS) -> int | None:
+        """How many different texts can be said.
+
+        Args:
+            max_states: how many sets of places may be counted from.
+            max_looks: how many ways on from a place may be looked at.
+
+        Returns:
+            The number; None where counting takes more states or looks.
+        """
         counts: dict[Places, int] = {}
+        most = self.num_looks + max_looks
         waiting = [self.start]
         while waiting:
             places = waiting[-1]
@@ -156,6 +173,8 @@ class SentenceGraph:
                 waiting.pop()
                 continue
             following = self.moves(places).values()
+            if self.num_looks > most:
+                return None
             missing = [each for each in following if each not in counts]
             if missing:
                 waiting += missing
@@ -309,6 +328,7 @@ class SentenceGraph:
                 if each not in seen:
                     seen.add(each)
                     waiting.append(each)
+        self.num_looks += len(seen)
         self._arcs[place] = found = (tuple(arcs), ends)
         return found
 
