@@ -3,6 +3,7 @@
 A job runs in a folder of its own, `case`, beside `world`, which holds what it reads and which no command may change.
 """
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,9 @@ def jobs():
 MODULES = (
     *("train", "train.language.run", "scoring.evaluation", "export", "adapt", "align.segmenting", "shards"),
     *("tune.chief", "tune.oracles", "corpora.synthetic"),
+    # Machine code, which each process would load anew.
+    *("model.kernels", "gru.kernels", "features.kernels", "ctc_kernel", "augment.prosody_kernel")
+    * (importlib.util.find_spec("numba") is not None),
 )
 
 

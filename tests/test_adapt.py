@@ -34,6 +34,7 @@ from speechgru.config import RunConfig
 from speechgru.dataset import open_corpus
 from speechgru.errors import BundleError, ConfigError, UserError
 from speechgru.export import export
+from speechgru.files import write_json, write_text
 from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring import TrainedRun
 from speechgru.text import Vocabulary
@@ -322,6 +323,19 @@ def test_what_does_not_help_is_not_shipped(base, me, tmp_path, monkeypatch, caps
     assert all((out / "recordings").resolve() in Path(line.audio_filepath).parents
                for line in read_manifest(out / "recordings.jsonl"))  # fmt: skip
     assert "Not better, and not to be shipped" in (out / "report" / "adaptation.html").read_text()
+
+
+def test_an_adaptation_that_is_taken_away_does_not_come_back_with_its_report(tmp_path, monkeypatch):
+    def work(trained, recordings, folder, *options, **others):
+        write_text(folder.not_better, "not judged")
+        folder.path.rename(tmp_path / "away")
+        write_json(folder.report / "adaptation.json", {})
+
+    write_text(RunFolder(tmp_path / "base").config, "")
+    monkeypatch.setattr("speechgru.adapt.run._adapt", work)
+    with pytest.raises(UserError, match=r"out: is gone, moved or removed while this command worked there"):
+        adapt(tmp_path / "base", tmp_path / "me.jsonl", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["away", "base"]
 
 
 def test_a_run_that_is_not_better_is_not_exported(base, tmp_path):

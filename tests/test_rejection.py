@@ -11,6 +11,7 @@ from conftest import write_lines
 
 from speechgru.decoding import DecodingOptions, Hypothesis, Phrases, Word
 from speechgru.errors import AudioError, BundleError, UserError
+from speechgru.files import write_text
 from speechgru.grammar import Grammar
 from speechgru.runs import RunFolder
 from speechgru.runtime import Recognizer, read_bundle
@@ -318,3 +319,21 @@ def test_a_damaged_threshold_of_a_run_is_named(tmp_path):
     folder.rejection.write_text("{", encoding="utf-8")
     with pytest.raises(BundleError, match=r"rejection.json: is damaged .*; calibrate the run again"):
         folder.read_rejection()
+
+
+def test_a_run_that_is_taken_away_while_it_is_calibrated_does_not_come_back(tmp_path, monkeypatch):
+    from speechgru.export import calibration
+
+    run = RunFolder(tmp_path / "run")
+    write_text(run.config, "")
+    write_text(run.best, "")
+
+    def evaluate(path, *manifests, **options):
+        path.rename(tmp_path / "away")
+        facts = dict.fromkeys(("asked", "judged_by", "num_commands", "num_negatives", "negative_seconds"))
+        return {"rejection": {"chosen": {"threshold": 0.1}, **facts}, "decoding": {"description": ""}, "form": None}
+
+    monkeypatch.setattr(calibration, "evaluate", evaluate)
+    with pytest.raises(UserError, match=r"run: is gone, moved or removed while this command worked there"):
+        calibration.calibrate(run.path, "dev.jsonl", ["noise.jsonl"])
+    assert [path.name for path in tmp_path.iterdir()] == ["away"]

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -750,6 +751,24 @@ def test_a_trial_is_a_run_folder_whose_config_is_the_plans(plain):
     plan = json.loads(folder.plan.read_text())
     assert load_config(folder.path / "config.yaml").model_dump(mode="json") == plan["config"]
     assert (folder.path / "checkpoints" / "best.npz").is_file()
+
+
+def test_a_sweep_that_is_taken_away_while_a_trial_runs_does_not_come_back(tones_config, tmp_path, monkeypatch, capsys):
+    from speechgru.tune import trial
+
+    def run_trial(folder, *, progress):
+        folder.sweep.path.rename(tmp_path / "away")
+        return {"status": "failed", "score": None, "reason": "its folder was taken away"}
+
+    folder = plan_trial(tmp_path / "sweep", tones_config("model.direction=forward"))
+    for name, instead in (("run_trial", run_trial), ("_leave", sys.exit), ("_end_with_parent", silent)):
+        monkeypatch.setattr(trial, name, instead)
+    monkeypatch.setattr(sys, "argv", ["trial", str(folder.path)])
+    for message in ("sweep: is gone, moved or removed while this command worked there", "sweep: is gone"):
+        with pytest.raises(SystemExit) as ended:
+            trial.main()
+        assert ended.value.code == 2 and message in capsys.readouterr().out
+        assert not (tmp_path / "sweep").exists() and (tmp_path / "away" / "trials" / "0000" / "trial.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from speechgru.export.page import report_export
 from speechgru.export.parity import Parity
 from speechgru.export.saved_model import SIGNATURES, SavedModelPredictor, save_model
 from speechgru.features import GlobalNormalization
-from speechgru.files import atomic_folder, encode_json, require_nothing_else, sha256_of, write_json, write_text
+from speechgru.files import atomic_folder, encode_json, held, require_nothing_else, sha256_of, write_json, write_text
 from speechgru.grammar import Grammar
 from speechgru.model.build import AcousticModel
 from speechgru.model.predictor import KerasPredictor
@@ -165,7 +165,8 @@ def export(
         )
         write_json(made / "bundle.json", metadata)
         write_text(made / "README.md", model_card(metadata))
-    report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
+    with held(source.folder.path, is_others=True):  # also now, minutes after it was read
+        report_export(metadata, source.folder.path / "report" / "export.html", signatures=SIGNATURES)
     steps.end()
     return metadata
 

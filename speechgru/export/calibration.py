@@ -14,7 +14,7 @@ from speechgru.decoding import DecodingOptions
 from speechgru.errors import BundleError, UserError
 from speechgru.export.card import model_card
 from speechgru.export.flatbuffer import sealed
-from speechgru.files import atomic_folder, atomic_path, encode_json, sha256_of, write_json, write_text
+from speechgru.files import atomic_folder, atomic_path, encode_json, held, sha256_of, write_json, write_text
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
@@ -96,7 +96,8 @@ def calibrate(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if not is_bundle(path):
-        write_json(RunFolder(path).rejection, rejection)
+        with held(path, is_others=True):  # also now, minutes after it was read
+            write_json(RunFolder(path).rejection, rejection)
     elif path.is_file():
         with atomic_path(path) as temporary:
             temporary.write_bytes(_with_entries(path, {"rejection": rejection}))

@@ -24,7 +24,7 @@ KNOWS_THE_KILLED = fcntl is not None
 def remove_settled(path: Path, remove: Callable[[], None]) -> None:
     """Removes a file or folder in the making that no process holds."""
     with contextlib.suppress(OSError):  # another process has it, or has just removed it
-        if time.time() - path.lstat().st_mtime > _SETTLED_SECONDS:
+        if abs(time.time() - path.lstat().st_mtime) > _SETTLED_SECONDS:  # or the clock has been turned back since
             with locked(path, is_needed=True):
                 remove()
 
