@@ -174,20 +174,25 @@ def runners(utterances, vocabulary, step_seconds, beams):
     return rows
 
 
-def speeds(columns, utterances, step_seconds, repetitions):
-    """Seconds of speech a second: the medians of the columns, run in turn."""
+def speeds(columns, sets, step_seconds):
+    """Seconds of speech a second of one core's time: the medians of the columns, run in turn.
+
+    Args:
+        columns: functions that decode one utterance, or None.
+        sets: of each repetition its utterances; where they differ, no decoder meets one that it remembers.
+        step_seconds: seconds from one step to the next.
+    """
     present = {name: function for name, function in columns.items() if function}
     for function in present.values():  # the first call compiles a list
-        function(utterances[0])
-    seconds = {name: [] for name in present}
-    for _ in range(repetitions):
+        function(sets[0][0])
+    rates = {name: [] for name in present}
+    for utterances in sets:
         for name, function in present.items():
             start = time.process_time()
             for log_probs_SV in utterances:
                 function(log_probs_SV)
-            seconds[name].append(time.process_time() - start)
-    speech = step_seconds * sum(map(len, utterances))
-    return {name: speech / statistics.median(values) for name, values in seconds.items()}
+            rates[name].append(step_seconds * sum(map(len, utterances)) / (time.process_time() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
 def main():
@@ -217,7 +222,7 @@ def main():
         print(f"{'':26s}" + "".join(f"{name:>13s}" for name in names) + f"{'ours/pyctc':>12s}")
         rows = runners(utterances, vocabulary, step_seconds, [16] if arguments.quick else BEAMS)
         for row, columns in rows.items():
-            speed = speeds(columns, utterances, step_seconds, arguments.repetitions)
+            speed = speeds(columns, [utterances] * arguments.repetitions, step_seconds)
             ratio = round(speed["pruned"] / speed["pyctcdecode"], 1) if "pyctcdecode" in speed else None
             ratios += [ratio] if ratio else []
             cells = "".join(f"{speed[name]:13,.0f}" if name in speed else f"{'-':>13s}" for name in names)

@@ -41,6 +41,7 @@ a label's run is shorter than the sound that it stands for.
 
 from speechgru.decoding.alignment import align
 from speechgru.decoding.beam import beam_decode
+from speechgru.decoding.choices import Pruning
 from speechgru.decoding.endpoint import EndpointRule
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import collapse, greedy_decode
@@ -55,7 +56,6 @@ from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.predictor import Predictor
 from speechgru.decoding.rescoring import rescore
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
-from speechgru.decoding.search import Pruning
 from speechgru.decoding.settings import DecodingSettings
 from speechgru.decoding.stream import DecoderStream
 from speechgru.decoding.subwords import SubwordScorer

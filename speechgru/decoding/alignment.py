@@ -97,7 +97,7 @@ def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *
     num_pairs = len(log_probs_SV) * len(states_Z)
     if num_pairs <= SHORT:
         sure = sure_states(log_probs_SV, states_Z, jumps_Z)
-        return best_states(log_probs_SV, states_Z, jumps_Z) if sure is None else np.array(sure)
+        return best_states(log_probs_SV, states_Z, jumps_Z) if sure is None else sure
     follow = _follow_function(num_pairs)
     margin = math.inf if num_pairs <= most_pairs else _MARGIN
     path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)

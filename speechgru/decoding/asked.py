@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+import sys
+from collections.abc import Hashable, Iterable, Sequence
 
-from speechgru.decoding.scorers import PrefixScorer, checked_extend, checked_finish
+from speechgru.decoding.scorers import PrefixScorer, checked_finish, require_change
+
+_NEVER = -math.inf
 
 
 class Asked:
@@ -16,7 +19,8 @@ class Asked:
     """
 
     def __init__(self, scorer: PrefixScorer):
-        self._scorer = scorer
+        self._scorer, self._extend = scorer, scorer.extend
+        self._most = min(scorer.max_change, sys.float_info.max)
         self._is_constraint = scorer.is_constraint
         self.prepares = scorer.prepares
         self._number: dict[Hashable, int] = {}
@@ -27,8 +31,9 @@ class Asked:
         self._number_of(scorer.start())  # number 0
 
     def _number_of(self, state: Hashable) -> int:
-        number = self._number.setdefault(state, len(self._states))
-        if number == len(self._states):
+        number = self._number.get(state)
+        if number is None:
+            number = self._number[state] = len(self._states)
             self._states.append(state)
             self.moves.append({})
             needs = self._scorer.steps_needed(state) if self._is_constraint else (0, 0)
@@ -39,13 +44,25 @@ class Asked:
 
     def extend(self, number: int, label: int) -> tuple[int, float]:
         """The number of the state after one more label (-1 where that is forbidden) and the change."""
-        state, change = checked_extend(self._scorer, self._states[number], label)
+        state, change = self._extend(self._states[number], label)
+        if not _NEVER <= change <= self._most:
+            require_change(self._scorer, change, label)
         following = -1
-        if change != -math.inf:
+        if change != _NEVER:
             known = self._number.get(state)
             following = self._number_of(state) if known is None else known
         move = self.moves[number][label] = following, change
         return move
+
+    def follow(self, number: int, labels: Sequence[int], score: float) -> tuple[int, float]:
+        """The number of the state after some labels (-1 where they are forbidden), and a score with their changes.
+
+        What is on the way is not remembered.
+        """
+        state, score = self._scorer.follow(self._states[number], labels, score)
+        if not score < math.inf:
+            require_change(self._scorer, score, labels[0])
+        return -1 if score == _NEVER else self._number_of(state), score
 
     def prepare(self, numbers: Iterable[int]) -> None:
         """Lets the scorer compute at once what it will be asked of these states, where it can."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from speechgru.decoding.alignment import align
+from speechgru.decoding.choices import Pruning
 from speechgru.decoding.greedy import BestPath
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import NOTHING_ALLOWED, Hypothesis, check_log_probs, dress_labels, peaks_of
@@ -16,7 +17,7 @@ from speechgru.decoding.margin import margin_of
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.rescoring import rescored_ends
 from speechgru.decoding.scorers import PrefixScorer, Scorer, compile_together
-from speechgru.decoding.search import BeamSearch, Pruning
+from speechgru.decoding.search import BeamSearch
 from speechgru.errors import UserError
 from speechgru.text import BLANK_ID, Vocabulary
 

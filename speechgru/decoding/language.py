@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ class LanguageScorer(WeightedScorer):
     weights: LanguageWeights = LanguageWeights()
     name: str = field(default="the language model", compare=False)
 
-    @property
+    @cached_property
     def complete_weights(self) -> LanguageWeights:
         return self.weights.over(USUAL_WEIGHTS)
 
@@ -327,6 +327,9 @@ class SpeltWordScorer(_WordScorer):
                     self._longer.clear()
                 self._longer[word, label] = longer
             return (before, longer), change
+        if text == " ":
+            before, change = self._completed(before, word)
+            return (before, ""), change
         change = 0.0
         for position, part in enumerate(text.split(" ")):
             if position:
@@ -336,6 +339,29 @@ class SpeltWordScorer(_WordScorer):
                 (before, word), more = self._spelt(before, word + part)
                 change += more
         return (before, word), change
+
+    def follow(self, state: _State, labels: Sequence[int], score: float) -> tuple[_State, float]:
+        first = 0
+        for place, label in enumerate(labels):
+            if self._has_space[label]:
+                state, score = self._spelt_on(state, labels[first:place], score)
+                state, change = self.extend(state, label)
+                score += change
+                first = place + 1
+        return self._spelt_on(state, labels[first:], score)
+
+    def _spelt_on(self, state: _State, labels: Sequence[int], score: float) -> tuple[_State, float]:
+        """`follow` where no label ends a word: all that they spell is looked up at once."""
+        before, word = state
+        if word is None or not labels:
+            return state, score
+        longer = word + "".join([self._texts[label] for label in labels])
+        if self._beginnings is None or longer in self._beginnings:
+            return (before, longer), score
+        for label in labels:
+            state, change = self.extend(state, label)
+            score += change
+        return state, score
 
     def finish(self, state: _State) -> float:
         before, change = self._completed(*state)
@@ -370,16 +396,13 @@ class _Beginnings:
 
     def __init__(self, words: WordList):
         self._words = words
-        self._spans: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, bool] = {}
 
     def __contains__(self, letters: str) -> bool:
-        first, end = self._spans.get(letters) or self._span(letters)
-        return first < end
-
-    def _span(self, letters: str) -> tuple[int, int]:
-        within = self._spans.get(letters[:-1]) or (0, len(self._words))
-        span = self._words.beginning_with(letters, *within)
-        if len(self._spans) >= _REMEMBERED:
-            self._spans.clear()
-        self._spans[letters] = span
-        return span
+        known = self._known.get(letters)
+        if known is None:
+            first, end = self._words.beginning_with(letters)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[letters] = first < end
+        return known

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from speechgru.decoding.beam import beam_decode
+from speechgru.decoding.choices import Pruning
 from speechgru.decoding.custom_scorer import as_scorer
 from speechgru.decoding.grammar import GrammarConstraint
 from speechgru.decoding.greedy import greedy_decode
@@ -20,7 +21,6 @@ from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.language import LanguageScorer, LanguageWeights, WeightedScorer, as_language
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
-from speechgru.decoding.search import Pruning
 from speechgru.decoding.settings import DecodingSettings
 from speechgru.errors import UserError
 from speechgru.grammar import Grammar

@@ -69,6 +69,18 @@ class PrefixScorer(ABC):
     def finish(self, state: Any) -> float:
         """The change of the score where the text ends here; minus infinity forbids to end."""
 
+    def follow(self, state: Any, labels: Sequence[int], score: float) -> tuple[Hashable, float]:
+        """The state after some labels, and a score to which all changes on the way were added in turn.
+
+        What `extend` says of each label; a scorer may know of a quicker way.
+        """
+        for label in labels:
+            state, change = checked_extend(self, state, label)
+            score += change
+            if change == -math.inf:
+                break
+        return state, score
+
     def most_of(self, labels: Sequence[int]) -> float:
         """No change by all of these labels, one after the other from any state, is above this."""
         return len(labels) * self.max_change if labels else 0.0
@@ -134,18 +146,23 @@ class JointScorer(PrefixScorer):
 
 
 def checked_extend(scorer: PrefixScorer, state: Hashable, label: int) -> tuple[Hashable, float]:
-    """`scorer.extend`, once the change is one that it may return.
+    """`scorer.extend`, once the change is one that it may return (`require_change`)."""
+    following, change = scorer.extend(state, label)
+    require_change(scorer, change, label)
+    return following, change
+
+
+def require_change(scorer: PrefixScorer, change: float, label: int) -> None:
+    """Makes sure that a scorer's change at a label is one that it may return.
 
     Raises:
-        UserError: the change is above `max_change`, infinite or NaN; the search would drop texts that it should find.
+        UserError: it is above `max_change`, infinite or NaN; the search would drop texts that it should find.
     """
-    following, change = scorer.extend(state, label)
     if not change <= scorer.max_change or change == math.inf:
         raise UserError(
             f"{type(scorer).__name__}.extend changed the score by {change} at label {label}; it must be a number of at "
             f"most its max_change, {scorer.max_change}, and not infinite"
         )
-    return following, change
 
 
 def checked_finish(scorer: PrefixScorer, state: Hashable) -> float:

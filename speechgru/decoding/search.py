@@ -6,54 +6,23 @@ import math
 import sys
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappush, heapreplace
 from operator import itemgetter
 
 import numpy as np
 
 from speechgru.decoding.asked import Asked
+from speechgru.decoding.choices import Pruning, choices_of
 from speechgru.decoding.scorers import PrefixScorer
 
 _NEVER = -math.inf
 _LOWEST = -sys.float_info.max  # below every score but that of the impossible
 _NEGLIGIBLE = -40.0  # exp of it is below a double's rounding
-_FEW_LABELS = 4  # possible ones a step, up to which sorting each step's few is faster than sorting all
 
 #: Rank (what prefixes are compared by: total + bonus), log total, log sum with a blank at the end, with the last label
 #: at the end, node.
 _Entry = tuple[float, float, float, float, int]
 _by_rank = itemgetter(0)
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """What a beam search may leave out beside all but the `beam_width` best prefixes; by default nothing.
-
-    Args:
-        token_log_prob: at a step, labels whose log-probability is lower count as impossible, the blank like the
-            others, but never the step's best.
-        beam_log_prob: prefixes whose score is lower than the best one's by more than this (a number below 0) are
-            dropped.
-        blank_log_prob: steps whose blank has at least this log-probability count as blank alone. That takes at most
-            the sum of 1 - p(blank) over these steps from any text's probability; with log(0.9999) at most 0.0001 a
-            step.
-    """
-
-    token_log_prob: float | None = None
-    beam_log_prob: float | None = None
-    blank_log_prob: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("token_log_prob", "beam_log_prob", "blank_log_prob"):
-            value = getattr(self, name)
-            if value is not None and not value <= 0:
-                raise ValueError(f"{name} must be a natural logarithm of at most 0, or None for no limit, got {value}")
-
-    @property
-    def drops_labels(self) -> bool:
-        """Whether a label can count as impossible; a beam that drops prefixes alone still finds allowed texts."""
-        return self.token_log_prob is not None or self.blank_log_prob is not None
 
 
 class BeamSearch:
@@ -83,10 +52,12 @@ class BeamSearch:
         self._asked = None if scorer is None else Asked(scorer)
         self._most = 0.0 if scorer is None else scorer.max_change
         self._most_of = None if scorer is None else scorer.max_changes
-        # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label.
+        # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label. Some are several
+        # labels longer than their mother: then those before the last one are in `between`.
         self._mother: list[int] = [-1]
         self._label_of: list[int] = [-1]
         self._edge: dict[int, int] = {}
+        self._between: dict[int, list[int]] = {}
         self._bonus: list[float] = [0.0]
         self._state_of: list[int] = [0]
         # the highest rank first
@@ -115,29 +86,33 @@ class BeamSearch:
         remember = asked is not None and steps_after == math.inf
         num_steps = len(log_probs_SV)
         log_probs_SV = log_probs_SV.astype(np.float64)
-        if pruning.token_log_prob is not None and log_probs_SV.size:
-            possible_SV = log_probs_SV >= pruning.token_log_prob
-            possible_SV |= log_probs_SV == log_probs_SV.max(axis=1, keepdims=True)
-            log_probs_SV = np.where(possible_SV, log_probs_SV, _NEVER)
-        rows = log_probs_SV.tolist()
-        orders = _labels_by_probability(log_probs_SV, rows, blank_id=blank_id)
         keep = _NEVER if pruning.beam_log_prob is None else pruning.beam_log_prob
-        blank_alone = math.inf if pruning.blank_log_prob is None else pruning.blank_log_prob
+        only, on_only, open_steps = choices_of(log_probs_SV, pruning, blank_id=blank_id, walks=not self.is_constrained)
         exp, log1p = math.exp, math.log1p
 
         beam = self._beam
-        for step, (row, order) in enumerate(zip(rows, orders, strict=True)):
-            steps_left = steps_after + num_steps - 1 - step
+        walked = 0  # steps that a beam of one prefix has gone through at once
+        for step in range(num_steps):
+            if step < walked:
+                continue
+            column = only[step]
+            if column >= 0:
+                if len(beam) == 1:
+                    walked, beam = self._walk(step, only, on_only, beam)
+                    if walked > step:
+                        continue
+                if column == blank_id:
+                    on_blank = on_only[step]
+                    beam = [
+                        (rank + on_blank, total + on_blank, total + on_blank, _NEVER, node)
+                        for rank, total, _, _, node in beam
+                    ]
+                else:
+                    beam = self._spell(column, on_only[step], beam, keep)
+                continue
+            row, order = next(open_steps)
             on_blank = row[blank_id]
-            if on_blank >= blank_alone or not order:
-                beam = [
-                    (rank + on_blank, total + on_blank, total + on_blank, _NEVER, node)
-                    for rank, total, _, _, node in beam
-                ]
-                continue
-            if on_blank == _NEVER and len(order) == 1 and not self.is_constrained:
-                beam = self._spell(order[0], row[order[0]], beam, keep)
-                continue
+            steps_left = steps_after + num_steps - 1 - step
 
             # 1. The prefixes of the beam stay the same texts: a blank follows, or the last label with none between.
             before = beam
@@ -224,6 +199,71 @@ class BeamSearch:
         self._beam = beam
         self.num_steps += num_steps
 
+    def _walk(
+        self, step: int, only: Sequence[int], on_only: Sequence[float], beam: list[_Entry]
+    ) -> tuple[int, list[_Entry]]:
+        """Goes with a beam of one prefix through steps that have one possible column, while it stays one prefix.
+
+        Where the recogniser is sure these are most steps, and nothing is to be compared, merged or sorted at them. The
+        prefix at their end gets a node, and those on the way none: none of them can be in a beam again.
+
+        Args:
+            step: the first of these steps.
+            only: of each step its one possible column, below 0 where there are several.
+            on_only: the log-probability of each in that column.
+            beam: the one prefix.
+
+        Returns:
+            The step after the last one gone through, which is `step` where there was none, and the beam there.
+        """
+        blank_id = self._blank_id
+        ((rank, total, blanked, labelled, node),) = beam
+        last, spelt = self._label_of[node], []
+        first = since = step  # since: after the last step that is no blank
+        at_label = total
+        for column, on_column in zip(only[first:], on_only[first:], strict=True):
+            if column < 0 or on_column == _NEVER:
+                break
+            if column == blank_id:
+                total = blanked = total + on_column
+                labelled = _NEVER
+            else:
+                if column != last or labelled == _NEVER:
+                    spelt.append(column)
+                    last = column
+                    total += on_column
+                elif blanked == _NEVER:  # the label goes on
+                    total = labelled + on_column
+                else:  # with a blank between it is another text than without
+                    break
+                labelled, blanked = total, _NEVER
+                since, at_label = step + 1, total
+            step += 1
+        if step == first:
+            return step, beam
+        if spelt:
+            node = self._follow(node, spelt)
+        if since > first:
+            rank = at_label + self._bonus[node]
+        for on_blank in on_only[since:step]:  # one by one, so that all pieces of an utterance round alike
+            rank += on_blank
+        return step, [(rank, total, blanked, labelled, node)] if rank > _NEVER else []
+
+    def _follow(self, above: int, labels: list[int]) -> int:
+        """The number of a new prefix that is another one and some labels more.
+
+        Args:
+            above: the other one.
+            labels: the labels, at least one.
+        """
+        state, bonus = self._state_of[above], self._bonus[above]
+        if self._asked:
+            state, bonus = self._asked.follow(state, labels, bonus)
+        *between, label = labels
+        if between:
+            self._between[len(self._mother)] = between
+        return self._add_node(above, label, state, bonus)
+
     def _spell(self, label: int, on_label: float, beam: list[_Entry], keep: float) -> list[_Entry]:
         """The beam after a step at which this label alone is possible: what `feed` does there, without what is not.
 
@@ -240,12 +280,11 @@ class BeamSearch:
         bonus, state_of, most = self._bonus, self._state_of, self._most + on_label
         if self._most_of:
             most = min(most, self._most_of[label] + on_label)
-        entry_of = {entry[4]: entry for entry in beam}
         entries: list[_Entry] = []
         limit = _LOWEST
-        for _, _, _, labelled, node in beam:
-            if label_of[node] != label:
-                continue
+        ending = [entry for entry in beam if label_of[entry[4]] == label]
+        entry_of = {entry[4]: entry for entry in beam} if ending else {}
+        for _, _, _, labelled, node in ending:
             labelled += on_label
             shorter = entry_of.get(self._mother[node])
             if shorter is not None:  # the mother spells the label at this very step
@@ -265,7 +304,7 @@ class BeamSearch:
             if rank + most < limit:
                 break
             key = node * num_columns + label
-            if edge.get(key) in entry_of:
+            if ending and edge.get(key) in entry_of:
                 continue  # it is in the beam: done above
             new_rank = spelt = (blanked if label_of[node] == label else total) + on_label
             if asked:
@@ -284,7 +323,7 @@ class BeamSearch:
             entries: what was in the beam before what is new, which has the inverted key of its edge for a node.
             keep: what a rank may be below the best one.
         """
-        edge, mother, asked = self._edge, self._mother, self._asked
+        edge, asked = self._edge, self._asked
         if len(entries) > 1:
             entries.sort(key=_by_rank, reverse=True)  # stable: what was in the beam first, then low labels
             del entries[self._beam_width :]
@@ -297,19 +336,30 @@ class BeamSearch:
             if key >= 0:
                 node = edge.get(key, -1)
                 if node < 0:
-                    node = edge[key] = len(mother)
                     above, label = divmod(key, self._num_columns)
-                    mother.append(above)
-                    self._label_of.append(label)
+                    state, bonus = self._state_of[above], self._bonus[above]
                     if asked:
-                        state, change = asked.moves[self._state_of[above]][label]
-                        self._state_of.append(state)
-                        self._bonus.append(self._bonus[above] + change)
-                    else:
-                        self._bonus.append(0.0)
+                        state, change = asked.moves[state][label]
+                        bonus += change
+                    node = edge[key] = self._add_node(above, label, state, bonus)
                 entry = (*entry[:4], node)
             beam.append(entry)
         return beam
+
+    def _add_node(self, above: int, label: int, state: int, bonus: float) -> int:
+        """The number of a new prefix.
+
+        Args:
+            above: what it goes on from.
+            label: its last label.
+            state: the number of the scorer's state.
+            bonus: what the scorer gave it.
+        """
+        self._mother.append(above)
+        self._label_of.append(label)
+        self._state_of.append(state)
+        self._bonus.append(bonus)
+        return len(self._mother) - 1
 
     def rewind(self) -> int:
         """Goes back to the first step at which it matters that the utterance ends where it has come to.
@@ -353,32 +403,7 @@ class BeamSearch:
         mother, label_of, labels = self._mother, self._label_of, []
         while node:
             labels.append(label_of[node])
+            if node in self._between:
+                labels += reversed(self._between[node])
             node = mother[node]
         return tuple(reversed(labels))
-
-
-def _labels_by_probability(
-    log_probs_SV: np.ndarray, rows: Sequence[Sequence[float]], *, blank_id: int
-) -> list[list[int]]:
-    """For every step the possible labels without the blank, the most probable first, equal ones by label.
-
-    Args:
-        log_probs_SV: log-probabilities.
-        rows: the same as lists.
-        blank_id: the blank's column.
-    """
-    possible_SV = log_probs_SV > _NEVER
-    possible_SV[:, blank_id] = False
-    if np.count_nonzero(possible_SV) < _FEW_LABELS * len(rows):
-        orders: list[list[int]] = [[] for _ in rows]
-        for step, label in zip(*(each.tolist() for each in possible_SV.nonzero()), strict=True):
-            orders[step].append(label)
-        for row, order in zip(rows, orders, strict=True):
-            if len(order) > 1:
-                order.sort(key=row.__getitem__, reverse=True)  # stable, so that equal ones stay in their order
-        return orders
-    negated_SV = -log_probs_SV
-    negated_SV[:, blank_id] = np.inf
-    order_SV = negated_SV.argsort(axis=1, kind="stable")
-    counts = (negated_SV < np.inf).sum(axis=1).tolist()
-    return [order[:count] for order, count in zip(order_SV.tolist(), counts, strict=True)]

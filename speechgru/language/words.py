@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
+#: Words that are kept as a list to search in first: half a megabyte.
+_MOST_MARKS = 1 << 13
 #: Above every byte of UTF-8.
 _BEYOND = b"\xff"
 
@@ -22,7 +25,7 @@ class WordList(Sequence[bytes]):
         >>> words = WordList.of(["on", "off", "of"])
         >>> len(words), words[0], words.place("off"), words.place("none")
         (3, b'of', 1, -1)
-        >>> words.beginning_with("of", 0, 3)
+        >>> words.beginning_with("of")
         (0, 2)
     """
 
@@ -51,11 +54,26 @@ class WordList(Sequence[bytes]):
     def place(self, word: str) -> int:
         """The place of a word; -1 where it is none of these."""
         wanted = word.encode("utf-8", "surrogatepass")
-        place = bisect_left(self, wanted)
+        place = self._first_from(wanted)
         return place if place < len(self) and self[place] == wanted else -1
 
-    def beginning_with(self, beginning: str, start: int, end: int) -> tuple[int, int]:
-        """Of the words from `start` to before `end` those that begin so: the first place and the one after the last."""
+    def beginning_with(self, beginning: str) -> tuple[int, int]:
+        """Of the words that begin so the first place and the one after the last."""
         wanted = beginning.encode("utf-8", "surrogatepass")
-        first = bisect_left(self, wanted, start, end)
-        return first, bisect_left(self, wanted + _BEYOND, first, end)
+        return self._first_from(wanted), self._first_from(wanted + _BEYOND)
+
+    @cached_property
+    def _marks(self) -> list[bytes]:
+        """Every so many words, at most `_MOST_MARKS`: what is searched first, since a list is several times quicker."""
+        return [self[place] for place in range(0, len(self), self._stride)]
+
+    @property
+    def _stride(self) -> int:
+        return max(1, -(-len(self) // _MOST_MARKS))
+
+    def _first_from(self, wanted: bytes) -> int:
+        """The place of the first word that is not below `wanted`."""
+        mark, stride = bisect_left(self._marks, wanted), self._stride
+        if stride == 1 or not mark:
+            return mark
+        return bisect_left(self, wanted, (mark - 1) * stride + 1, min(mark * stride, len(self)))
