@@ -25,6 +25,11 @@ from speechgru.cli.console import (
 from speechgru.errors import UserError
 from speechgru.visible import counted
 
+PruneEntropy = Annotated[
+    float | None,
+    typer.Option(help="Drop n-grams without which the perplexity rises by less than this share each, such as 1e-6."),
+]
+
 group = typer.Typer(cls=Commands, help="Train, convert and look at language models.", no_args_is_help=True)
 app.add_typer(group, name="language")
 
@@ -44,6 +49,7 @@ def train(
     prune: Annotated[
         str, typer.Option(help="Counts up to which n-grams are dropped, one an order, the last for all above: 0,0,1.")
     ] = "0",
+    prune_entropy: PruneEntropy = None,
     rules: Annotated[
         Path | None,
         typer.Option(help="A run, bundle or configuration whose text rules the texts go through; else the usual ones."),
@@ -77,9 +83,10 @@ def train(
     with show_progress(quiet=as_json) as progress:
         files = TextFiles(texts, _rules_of(rules).normalize if normalize else str, progress)
         trained = verb(files, order=order, prune=cutoffs, progress=progress)
+        model = _pruned(trained.model, prune_entropy, trained.counts)
         facts = {"sentences": files.num_sentences, "words": files.num_words, "prune": cutoffs}
-        write_language_model(trained.model, out, exact=exact, facts=facts, progress=progress)
-    record = _describe(trained.model, out) | {
+        write_language_model(model, out, exact=exact, facts=facts | _pruning(prune_entropy), progress=progress)
+    record = _describe(model, out) | {
         "sentences": files.num_sentences,
         "text_words": files.num_words,
         "discounts": trained.discounts,
@@ -93,6 +100,17 @@ def train(
     print_next("transcribe", _bundle_of(rules), "HELLO.wav", "--language-model", out)
 
 
+def _pruned(model: Any, threshold: float | None, counts: Any = None) -> Any:
+    from speechgru.language.pruning import prune
+
+    return model if threshold is None else prune(model, threshold, counts=counts)
+
+
+def _pruning(threshold: float | None) -> dict[str, float]:
+    """What a model's file says of it."""
+    return {} if threshold is None else {"prune_entropy": threshold}
+
+
 @group.command()
 def convert(
     model: Annotated[Path, typer.Argument(help="A language model: ARPA (.gz too), KenLM's trie, or .ngram.")],
@@ -104,6 +122,7 @@ def convert(
     exact: Annotated[
         bool, typer.Option("--exact", help="Of .ngram: keep logarithms as they are, at twice the size.")
     ] = False,
+    prune_entropy: PruneEntropy = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a language model in another form.
@@ -122,7 +141,9 @@ def convert(
         listed = require_listed(read_language_model(model, progress=progress), model)
         if rules is not None:
             listed = listed.rewritten(_rules_of(rules).normalize, name=str(model))
-        write_language_model(listed, out, exact=exact, facts={"made of": model.name}, progress=progress)
+        listed = _pruned(listed, prune_entropy)
+        facts = {"made of": model.name} | _pruning(prune_entropy)
+        write_language_model(listed, out, exact=exact, facts=facts, progress=progress)
     record = _describe(listed, out)
     if as_json:
         print_json(record)

@@ -28,11 +28,13 @@ class Trained:
         model: it.
         discounts: for each order what was taken off counts of 1, 2 and more.
         notes: what a user should know: orders whose discounts could not be computed.
+        counts: for each order how often each of the model's n-grams stands in the texts.
     """
 
     model: NGramModel
     discounts: list[tuple[float, float, float]]
     notes: list[str]
+    counts: list[np.ndarray]
 
 
 def train(
@@ -93,6 +95,7 @@ def train(
     place_of_N = np.arange(1)  # of what was kept of the order before, in the new arrays
     kept_before_N = np.ones(1, bool)
     built: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    kept_counts: list[np.ndarray] = []
     for length, counts in enumerate(counted, start=1):
         progress("training", length, order + 1, f"{length}-grams")
         kept_N = counts.counts_N > least[length - 1] if length > 1 else np.ones(len(counts.words_N), bool)
@@ -107,12 +110,14 @@ def train(
         if built:
             built[-1] = (*built[-1][:3], gamma_P[kept_before_N])
         parents_N = place_of_N[counts.parents_N[kept_N]]
+        kept_counts.append(counts.counts_N[kept_N])
         built.append((parents_N, counts.words_N[kept_N], probs_N[kept_N], np.ones(0)))
         lower_N, kept_before_N, place_of_N = probs_N, kept_N, np.cumsum(kept_N) - 1
     while len(built) > 1 and not len(built[-1][1]):  # nothing is left of the highest orders
         built.pop()
     progress("training", order + 1, order + 1, "")
-    return Trained(NGramModel(words, _orders(built, begin, len(words))), discounts, notes)
+    model = NGramModel(words, _orders(built, begin, len(words)))
+    return Trained(model, discounts, notes, kept_counts[: len(built)])
 
 
 def _taken(adjusted_N: np.ndarray, discounts: tuple[float, float, float]) -> np.ndarray:
