@@ -32,6 +32,7 @@ from speechgru.scoring import TrainedRun, trained_run  # noqa: E402
 from speechgru.scoring.evaluation import evaluate  # noqa: E402
 from speechgru.scoring.page import report_evaluation  # noqa: E402
 from speechgru.scoring.predictions import load_run  # noqa: E402
+from speechgru.scoring.run_windows import in_windows  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
 from speechgru.train.page import report_run  # noqa: E402
 from speechgru.utterances.manifest import read_manifest  # noqa: E402
@@ -139,6 +140,27 @@ def test_a_run_is_a_recogniser_as_its_export_is(exported, tones):
     assert run.transcribe(samples_N, run.sample_rate).text == bundle.transcribe(samples_N, run.sample_rate).text
     described = {key: run.metadata[key] for key in run.metadata.keys() - {"provenance"}}
     assert described == {key: bundle.metadata[key] for key in described}
+
+
+def test_a_run_is_scored_in_the_windows_that_its_export_computes(exported, tones):
+    trained, out, _ = exported("bidirectional")
+    rate, wavs = trained.config.data.sample_rate, sorted(tones.rglob("*.wav"))
+    recordings = [read_recording(wav, sample_rate=rate).samples_N for wav in wavs[:6]]
+    joined_N = np.concatenate(recordings)
+    whole_SV = trained.predictor.log_probs(joined_N)
+    for seconds in (None, 1.0):
+        run, bundle = in_windows(trained, window_seconds=seconds), Recognizer(out, form="none", window_seconds=seconds)
+        found_SV = run.log_probs(joined_N)
+        np.testing.assert_allclose(found_SV, bundle.log_probs(joined_N), atol=1e-3)
+        differs = found_SV.shape != whole_SV.shape or np.abs(found_SV - whole_SV).max() > 1e-3
+        assert differs == (bundle.window_for(len(joined_N)) is not None) == (seconds is not None)
+    num_samples_B = np.array([len(joined_N), len(recordings[0])], np.int32)
+    samples_BN = np.stack([joined_N, np.pad(recordings[0], (0, len(joined_N) - len(recordings[0])))])
+    rows_BSV, num_steps_B = run.batch_log_probs(samples_BN, num_samples_B)
+    np.testing.assert_allclose(rows_BSV[0], found_SV, atol=1e-4)
+    np.testing.assert_allclose(rows_BSV[1, : num_steps_B[1]], run.log_probs(recordings[0]), atol=1e-4)
+    with pytest.raises(UserError, match=r"a window is a number of seconds above 0, got 0\.0"):
+        in_windows(trained, window_seconds=0.0)
 
 
 def test_the_command_transcribes_a_run_and_names_its_export(exported, tones, tmp_path, monkeypatch, capsys):

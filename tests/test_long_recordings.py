@@ -351,6 +351,14 @@ def test_windows_fit_what_training_heard_where_the_bundle_knows_it(make_device, 
     assert len(make_device(math.inf).log_probs(long_N)) == len(device.log_probs(long_N))
 
 
+def test_the_longest_that_training_heard_is_not_cut_where_it_is_no_whole_number_of_steps(make_device, tmp_path):
+    heard = {"typical": 2.0, "longest": 6.013}
+    (tmp_path / "bundle.json").write_text(json.dumps(METADATA | {"training_seconds": heard}))
+    device = make_device(None)
+    device.log_probs(spoken(6.013)[0])
+    assert device.computed == [round(6.013 * RATE)] and device.window_for(round(6.013 * RATE)) is None
+
+
 @pytest.mark.parametrize(
     ("heard", "asked", "expected"),
     [

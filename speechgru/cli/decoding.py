@@ -61,6 +61,13 @@ Settings = Annotated[
     Path | None,
     typer.Option("--decoding", help="Numbers that `tune --decoding` chose, where none are given here."),
 ]
+WindowSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="Compute at most so much of a recording at once (inf: all), where a model does not stream. Else what "
+        "fits its training; 120 of bundles that do not know it."
+    ),
+]
 GRULanguageFile = Annotated[
     Path | None,
     typer.Option("--gru-language-model", help="A GRU language model that scores texts too (`language train-gru`)."),

@@ -24,6 +24,7 @@ from speechgru.cli.decoding import (
     FalseAccepts,
     Misses,
     Negatives,
+    WindowSeconds,
     describe_interval,
     rejection_table,
     with_decoding,
@@ -51,6 +52,7 @@ def evaluate(
     negatives: Negatives = None,
     false_accepts_per_hour: FalseAccepts = None,
     misses: Misses = None,
+    window_seconds: WindowSeconds = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Score a run or a bundle: WER, CER, every utterance's errors, and on negatives what it accepts falsely.
@@ -79,6 +81,7 @@ def evaluate(
                 negatives=negatives or (),
                 false_accepts_per_hour=false_accepts_per_hour,
                 misses=None if misses is None else misses / 100,
+                window_seconds=window_seconds,
                 progress=progress,
             )
         )

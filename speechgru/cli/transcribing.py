@@ -27,7 +27,7 @@ from speechgru.cli.console import (
     show_progress,
     terminal,
 )
-from speechgru.cli.decoding import DecodingFlags, with_decoding
+from speechgru.cli.decoding import DecodingFlags, WindowSeconds, with_decoding
 from speechgru.cli.timed import FormatOption, OutOption, ReplaceOption, asked_format, deliver, require_deliverable
 from speechgru.errors import AudioError, UserError
 from speechgru.visible import visible_json
@@ -87,6 +87,7 @@ def transcribe(
         bool, typer.Option("--verify/--no-verify", help="Refuse a bundle that differs from its checksums.")
     ] = True,
     replace: ReplaceOption = False,
+    window_seconds: WindowSeconds = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn recordings into text with a bundle alone (no TensorFlow), or with a run that was not exported yet.
@@ -110,6 +111,8 @@ def transcribe(
         )
     if endpoint is not None and not (stream or microphone):
         raise UserError("--endpoint cuts a stream into utterances; add --stream")
+    if window_seconds is not None and (stream or microphone):
+        raise UserError("--window-seconds is for whole recordings; leave it out with --stream and --microphone")
     if (timed or out) and (stream or microphone or words or as_json):
         raise UserError(
             "--format and --out give whole recordings as files; leave out --stream, --microphone, --words, --json"
@@ -127,7 +130,7 @@ def transcribe(
         files = files_of(audio or ())
         require_deliverable(asked, out, [Path(path).stem for path in files], reads=files, replace=replace)
     rule = None if endpoint is None else EndpointRule(trailing_seconds=endpoint)
-    recognizer = open_recognizer(bundle, form, isolated=isolated, verify=verify)
+    recognizer = open_recognizer(bundle, form, isolated=isolated, verify=verify, window_seconds=window_seconds)
     if microphone:
         _transcribe_microphone(recognizer, decoding, rule, device, once=once, as_json=as_json)
         return
@@ -176,13 +179,21 @@ def _print_after(recognizer: Any, path: Path, *, grammar: bool) -> None:
         print_next("transcribe", path, "--microphone", *(["--grammar"] if grammar else []))
 
 
-def open_recognizer(path: Path, form: str | None, *, isolated: bool = False, verify: bool = True) -> Any:
+def open_recognizer(
+    path: Path,
+    form: str | None,
+    *,
+    isolated: bool = False,
+    verify: bool = True,
+    window_seconds: float | None = None,
+) -> Any:
     """The recogniser of a bundle, or of a run that was not exported yet, which needs TensorFlow.
 
     Args:
         path: the bundle or run.
         form: which of a bundle's models.
         isolated, verify: as for `Recognizer`, of a bundle.
+        window_seconds: as for `Recognizer`.
 
     Raises:
         UserError: it is neither, or a run of which what a bundle has is asked for.
@@ -192,7 +203,7 @@ def open_recognizer(path: Path, form: str | None, *, isolated: bool = False, ver
 
     run = RunFolder(path)
     if is_bundle(path) or not run.config.is_file():
-        return Recognizer(path, form=form, isolated=isolated, verify=verify)
+        return Recognizer(path, form=form, isolated=isolated, verify=verify, window_seconds=window_seconds)
     if isolated or not verify:
         flag = "--isolated" if isolated else "--no-verify"
         raise UserError(f"{path}: {flag} is for a bundle, and this is a run, which is trusted; leave it out")
@@ -203,7 +214,9 @@ def open_recognizer(path: Path, form: str | None, *, isolated: bool = False, ver
     note = TrainedRun(path, newest=True).note  # before TensorFlow is loaded, which takes seconds
     if note is not None:
         err.print(escape(f"{path}: {note}"), style="yellow", soft_wrap=True, highlight=False)
-    return needs_training_packages(lambda: import_module("speechgru.export.running").open_recognizer(path))
+    return needs_training_packages(
+        lambda: import_module("speechgru.export.running").open_recognizer(path, window_seconds=window_seconds)
+    )
 
 
 def _notes_of(records: list[dict[str, Any]]) -> list[str]:

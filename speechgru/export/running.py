@@ -42,13 +42,14 @@ class GraphEngine:
         return {name: value.numpy() for name, value in self._stream(**inputs).items()}
 
 
-def open_recognizer(run: str | Path) -> Recognizer:
+def open_recognizer(run: str | Path, *, window_seconds: float | None = None) -> Recognizer:
     """A run's best weights as what its float32 export would be, its threshold and grammar with them.
 
     Of a run without a dev score yet the newest weights are taken.
 
     Args:
         run: the run folder.
+        window_seconds: of a recording that are computed at once, as for `Recognizer`.
 
     Raises:
         BundleError: there is no run, or it has no weights yet.
@@ -58,4 +59,11 @@ def open_recognizer(run: str | Path) -> Recognizer:
     written = vocabulary.written  # letters that training learnt beside words are no part of the model
     metadata = describe_run(trained.folder, config, vocabulary=written, model=model, grammar=trained.grammar)
     size_bytes = 4 * metadata["parameters"]
-    return Recognizer.over(Path(run), metadata, GraphEngine(Graphs(model)), form="none", size_bytes=size_bytes)
+    return Recognizer.over(
+        Path(run),
+        metadata,
+        GraphEngine(Graphs(model)),
+        form="none",
+        size_bytes=size_bytes,
+        window_seconds=window_seconds,
+    )

@@ -39,8 +39,9 @@ class Computing:
         #: Samples that are computed as one, at most.
         self._whole_samples: float = math.inf
         if limits.whole_seconds < math.inf:
-            self._whole_samples = max(2, int(limits.whole_seconds * self._sample_rate) // self._step_samples)
-            self._whole_samples *= self._step_samples
+            # Upwards, since what is as long as the longest that training heard is not to be cut.
+            steps = math.ceil(limits.whole_seconds * self._sample_rate / self._step_samples)
+            self._whole_samples = max(2, steps) * self._step_samples
 
     @property
     def streams(self) -> bool:

@@ -7,11 +7,14 @@ speech as it never met in training, in either direction, whoever speaks; silence
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from speechgru.errors import UserError
 
 #: Seconds of a recording that a model computes at once, at most, where it is not known what training heard.
 WINDOW_SECONDS = 120.0
@@ -48,13 +51,27 @@ class Limits:
         Args:
             metadata: the bundle's; `training_seconds` is what its training heard.
             window_seconds: what the caller asks for; None for what fits the training.
+
+        Raises:
+            UserError: that is not a number above 0.
         """
+        require_window(window_seconds)
         heard = metadata.get("training_seconds")
         if window_seconds is not None or heard is None:
             seconds = WINDOW_SECONDS if window_seconds is None else window_seconds
             return cls(seconds, seconds)
         window = min(WINDOW_SECONDS, _TYPICAL_LENGTHS * heard["typical"])
         return cls(min(WINDOW_SECONDS, max(window, heard["longest"])), window)
+
+
+def require_window(seconds: float | None) -> None:
+    """Makes sure that what a caller asks for is a length, or nothing.
+
+    Raises:
+        UserError: it is not.
+    """
+    if seconds is not None and not (isinstance(seconds, numbers.Real) and seconds > 0):
+        raise UserError(f"a window is a number of seconds above 0, got {seconds!r}")
 
 
 class JoinedWindows:

@@ -26,7 +26,7 @@ from speechgru.runtime.engine import Engine
 from speechgru.runtime.isolated import IsolatedEngine
 from speechgru.runtime.keywords import KeywordStream, asked_thresholds, thresholds_in
 from speechgru.runtime.language import language_of
-from speechgru.runtime.long import Limits
+from speechgru.runtime.long import Limits, require_window
 from speechgru.runtime.preparing import Preparation
 from speechgru.runtime.stream import Stream
 from speechgru.runtime.windows import Windows
@@ -64,6 +64,8 @@ class Recognizer:
         UserError: `window_seconds` is not a number above 0, or `num_threads` not a whole number from 1.
     """
 
+    _verify: bool
+
     def __init__(
         self,
         bundle: str | os.PathLike[str],
@@ -74,9 +76,8 @@ class Recognizer:
         isolated: bool = False,
         verify: bool = True,
     ):
-        if window_seconds is not None and not _is_above_0(window_seconds, numbers.Real):
-            raise UserError(f"a window is a number of seconds above 0, got {window_seconds!r}")
-        if not _is_above_0(num_threads, numbers.Integral):
+        require_window(window_seconds)
+        if not (isinstance(num_threads, numbers.Integral) and num_threads > 0):
             raise UserError(f"num_threads is a whole number, 1 or more, got {num_threads!r}")
         bundle = Path(bundle)
         metadata = read_bundle(bundle, verify=verify)
@@ -94,7 +95,16 @@ class Recognizer:
         self._set_up(bundle, metadata, engine, form=form, size_bytes=file.stat().st_size, limits=limits)
 
     @classmethod
-    def over(cls, path: Path, metadata: dict[str, Any], engine: Any, *, form: str, size_bytes: int) -> Recognizer:
+    def over(
+        cls,
+        path: Path,
+        metadata: dict[str, Any],
+        engine: Any,
+        *,
+        form: str,
+        size_bytes: int,
+        window_seconds: float | None = None,
+    ) -> Recognizer:
         """A recogniser whose model something else than LiteRT runs.
 
         Args:
@@ -103,10 +113,12 @@ class Recognizer:
             engine: has what `Engine` has: `recognize`, `stream`, `streams`.
             form: what the model is called.
             size_bytes: its size.
+            window_seconds: as above.
         """
         recognizer = cls.__new__(cls)
         recognizer._verify = True
-        recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, limits=Limits.of(metadata))
+        limits = Limits.of(metadata, window_seconds=window_seconds)
+        recognizer._set_up(path, metadata, engine, form=form, size_bytes=size_bytes, limits=limits)
         return recognizer
 
     def _set_up(
@@ -392,7 +404,3 @@ class Recognizer:
         first = next(blocks)
         samples = (block.samples_N for block in itertools.chain([first], blocks))
         return self.transcribe_blocks(samples, first.sample_rate, self._preparation.with_grammar(decoding, grammar))[0]
-
-
-def _is_above_0(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and value > 0  # type: ignore[operator]

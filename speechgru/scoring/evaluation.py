@@ -43,6 +43,7 @@ def evaluate(
     negatives: Sequence[str | Path] = (),
     false_accepts_per_hour: float | None = None,
     misses: float | None = None,
+    window_seconds: float | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Scores a recogniser on a manifest, and on negatives what it accepts falsely.
@@ -61,6 +62,8 @@ def evaluate(
             the phrases are left out.
         false_accepts_per_hour: that the chosen threshold allows; 1 where neither this nor `misses` is given.
         misses: the share of commands that the chosen threshold may miss, in its place.
+        window_seconds: of a recording that are computed at once, at most, where the model does not stream; None for
+            what fits its training (`runtime.Recognizer`).
         progress: called as utterances are done.
 
     Returns:
@@ -84,7 +87,13 @@ def evaluate(
     asked = AskedRate(false_accepts_per_hour, misses)
     manifest = Path(manifest)
     _require_fields(manifest, slices)
-    judged = open_judged(path, form=form, decoding=decoding or DecodingOptions(), batch_size=batch_size)
+    judged = open_judged(
+        path,
+        form=form,
+        decoding=decoding or DecodingOptions(),
+        batch_size=batch_size,
+        window_seconds=window_seconds,
+    )
     if negatives and not judged.options.constrains(judged.vocabulary):
         raise UserError(
             "false accepts are of a closed set of commands, and nothing says which there are; give their list "

@@ -11,6 +11,7 @@ from speechgru.progress import Progress
 from speechgru.runtime import Recognizer, is_bundle
 from speechgru.scoring.predictions import Decoded, decode_recordings
 from speechgru.scoring.recordings import ScoringSet
+from speechgru.scoring.run_windows import in_windows
 from speechgru.scoring.trained_run import TrainedRun
 from speechgru.text import TextRules, Vocabulary
 
@@ -66,7 +67,12 @@ class Judged:
 
 
 def open_judged(
-    path: str | Path | TrainedRun, *, form: str | None, decoding: DecodingOptions, batch_size: int
+    path: str | Path | TrainedRun,
+    *,
+    form: str | None,
+    decoding: DecodingOptions,
+    batch_size: int,
+    window_seconds: float | None = None,
 ) -> Judged:
     """Opens a run or a bundle to be scored.
 
@@ -76,6 +82,7 @@ def open_judged(
         form: which of a bundle's models to run; its default when None.
         decoding: how to decode; its texts go through the recogniser's text rules.
         batch_size: utterances that a run computes at once.
+        window_seconds: of a recording that are computed at once, as for `Recognizer`; of a run as of its bundle.
 
     Raises:
         BundleError: `path` is neither.
@@ -85,20 +92,22 @@ def open_judged(
     trained = path if isinstance(path, TrainedRun) else None
     path = path.folder.path if isinstance(path, TrainedRun) else Path(path)
     if trained is None and is_bundle(path):
-        return _open_bundle(path, Recognizer(path, form=form), decoding)
+        return _open_bundle(path, Recognizer(path, form=form, window_seconds=window_seconds), decoding)
     if form is not None:
         raise UserError(
             f"{path}: form {form!r} names a bundle's model, and this is not a bundle (bundle.json is missing)"
         )
     if (path / "config.yaml").is_file():
-        return _open_run(path, trained or TrainedRun(path, newest=True), decoding, batch_size)
+        return _open_run(path, trained or TrainedRun(path, newest=True), decoding, batch_size, window_seconds)
     raise BundleError(
         f"{path}: is neither a run folder (config.yaml) nor a bundle (bundle.json); `speechgru train` makes the "
         "one, `speechgru export` the other"
     )
 
 
-def _open_run(path: Path, trained: TrainedRun, decoding: DecodingOptions, batch_size: int) -> Judged:
+def _open_run(
+    path: Path, trained: TrainedRun, decoding: DecodingOptions, batch_size: int, window_seconds: float | None
+) -> Judged:
     config, vocabulary = trained.config, trained.vocabulary
     asked = decoding.with_grammar_of(trained.grammar)
     prepared = asked.prepared(normalize=config.text.normalize, vocabulary=vocabulary)
@@ -112,7 +121,7 @@ def _open_run(path: Path, trained: TrainedRun, decoding: DecodingOptions, batch_
         vocabulary=vocabulary,
         asked=asked,
         options=prepared.with_threshold(rejection["threshold"] if rejection else None),
-        predictor=trained.predictor,
+        predictor=in_windows(trained, window_seconds=window_seconds),
         step_seconds=config.step_seconds,
         batch_size=batch_size,
         trained=trained,
