@@ -46,9 +46,10 @@ def sure_states(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndar
         The states; None where too few anchors are sure, which says nothing of whether there is a path.
 
     Example:
-        >>> sure_SV = np.log(np.eye(5)[[1, 0, 2, 3, 0]] * 0.9 + 0.02)  # the best path of all spells 1 2 3
+        >>> probs_SV = np.eye(5)[[1, 0, 2, 3, 0]] * 0.9 + 0.02  # the best path of all spells 1 2 3
+        >>> probs_SV[4, [0, 4]] = 0.5, 0.44
         >>> states_Z, jumps_Z = np.array([0, 1, 0, 2, 0, 3, 0, 4, 0]), np.arange(9) % 2 * (np.arange(9) < 7) > 0
-        >>> sure_states(sure_SV, states_Z, jumps_Z).tolist()  # 1 2 3 4
+        >>> sure_states(np.log(probs_SV), states_Z, jumps_Z).tolist()  # 1 2 3 4
         [1, 2, 3, 5, 7]
     """
     if log_probs_SV.shape[1] < 2:
