@@ -31,7 +31,6 @@ from pathlib import PurePath
 
 from campaign_jobs import MODULES, jobs, make_world, start
 from campaigns import (
-    ROOT,
     Budget,
     Disk,
     Ledger,
@@ -214,7 +213,6 @@ class Sweeps:
 
         renew(self.folder)
         sweep = Sweep(self.commands, self.tones, self.folder / "case")
-        sweep.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "quick_trials"), str(ROOT)])
         (sweep.folder / "notes.txt").write_text(NOTES)
         return sweep
 

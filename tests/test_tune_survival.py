@@ -42,7 +42,9 @@ class Sweep:
             "  augment.gain_db: {type: float, min: 0, max: 8, step: 2}\n"
             f"tuner: {tuner}\nbudget: {{trials: {trials}}}\n"
         )
-        self.environment = {**os.environ, "PYTHONPATH": str(HERE / "quick_trials"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # The quick trials, which import the package of these tests, wherever another one is installed.
+        path = os.pathsep.join([str(HERE / "quick_trials"), str(HERE.parent)])
+        self.environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if gpus is not None:
             self.environment["CUDA_VISIBLE_DEVICES"] = gpus
 

@@ -30,7 +30,7 @@ def held(folder: str | Path, is_same: Callable[[], bool] | None = None, *, is_ot
     """
     place = Path(os.path.realpath(folder))
     claim = place, is_same or _once_there(place)
-    if is_others and identity_of(place) is None:
+    if is_others and not (place.is_dir() and claim[1]()):
         raise _gone(place)
     _held.append(claim)
     try:

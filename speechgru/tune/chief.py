@@ -151,7 +151,11 @@ def join(
     address = Address.parse(chief)
     token = _token_of(folder, token_file, make=False)
     tls = None if certificate is None else client_tls(certificate)
-    with held(folder.path, is_others=True), Interruption(advice=_ADVICE, awaited=True) as stopped:
+    with (
+        # By its file: a folder's number, by which it is told else, changes at times on some networks' file systems.
+        held(folder.path, folder.definition.exists, is_others=True),
+        Interruption(advice=_ADVICE, awaited=True) as stopped,
+    ):
         if not Client(address, token, tls=tls, stopped=stopped).greet():
             progress("working", 0, 0, f"{address} does not answer yet; waiting for it for an hour")
         with Supervisor(

@@ -62,7 +62,7 @@ def main() -> None:
     folder = TrialFolder(Path(sys.argv[1]))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with held(folder.sweep.path, is_others=True), locked_file(folder.lock, timeout=_PATIENCE):
+        with held(folder.sweep.path, folder.plan.exists, is_others=True), locked_file(folder.lock, timeout=_PATIENCE):
             if folder.read_outcome() is None:
                 write_json(
                     folder.outcome, run_trial(folder, progress=line_progress(lambda line: print(line, flush=True)))

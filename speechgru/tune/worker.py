@@ -138,7 +138,7 @@ def main() -> None:
         raise UserError(f"a worker needs the sweep's token in the environment's {TOKEN_VARIABLE}")
     environment = trial_environment(gpu=gpu or None, threads=int(threads) or None)
     with (
-        held(sweep.path, is_others=True),
+        held(sweep.path, sweep.definition.exists, is_others=True),
         Interruption(advice="the same command resumes the sweep", awaited=True) as stopped,
         beating(sweep, name),
     ):

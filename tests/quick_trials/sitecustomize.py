@@ -84,7 +84,10 @@ else:
     from speechgru.files import held
     from speechgru.process.locked_folder import locked_file
 
-    with held(trial.parents[1], is_others=True), locked_file(trial / ".trial.lock", timeout=30):
+    with (
+        held(trial.parents[1], (trial / "trial.json").exists, is_others=True),
+        locked_file(trial / ".trial.lock", timeout=30),
+    ):
         if not (trial / "outcome.json").exists():
             run(trial)
     os._exit(0)
