@@ -509,3 +509,13 @@ def test_parts_of_a_recording_are_joined_and_not_the_whole_of_it(tmp_path):
         for word, (start, end) in zip(utterance.text.split(), utterance.extra["joins"], strict=True):
             expected = samples[:2000] if word == "one" else samples[4000:5000]
             np.testing.assert_array_equal(written[round(8000 * start) : round(8000 * end)], expected)
+
+
+def test_a_click_that_is_louder_than_its_word_leaves_the_word():
+    samples_N = (300 * np.sin(np.arange(4000) * 0.3)).astype(np.int16)
+    samples_N[100:110] = 30_000
+    for number in range(20):
+        cut_N = connected.without_soft_ends(samples_N, np.random.default_rng(number), 8000)
+        assert len(cut_N) > 0.9 * len(samples_N)
+    silent_N = np.zeros(4000, np.int16)
+    np.testing.assert_array_equal(connected.without_soft_ends(silent_N, np.random.default_rng(0), 8000), silent_N)

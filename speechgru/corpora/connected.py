@@ -28,6 +28,8 @@ _TIGHT_DB = (8.0, 32.0)
 _BLOCK_SECONDS = 0.005
 #: Blocks that stay beyond the last loud one, at most.
 _MOST_BLOCKS_BEYOND = 4
+#: What is left of a word; a shorter rest is a click that was louder than the word.
+_LEAST_SECONDS = 0.06
 _OWN_AUDIO = "[0-9]" * 6 + ".flac"
 
 
@@ -176,7 +178,7 @@ def without_soft_ends(samples_N: np.ndarray, rng: np.random.Generator, sample_ra
         sample_rate: Hz.
 
     Returns:
-        A part of `samples_N`.
+        A part of `samples_N`; all of it where a click of less than 60 ms is louder than the word.
     """
     block = round(_BLOCK_SECONDS * sample_rate)
     below_db = rng.uniform(*_TIGHT_DB)
@@ -186,6 +188,8 @@ def without_soft_ends(samples_N: np.ndarray, rng: np.random.Generator, sample_ra
         return samples_N
     energy_M = np.convolve(np.square(blocks_MN).sum(axis=1), np.ones(3), "same")  # a single click is no sound
     loud = np.flatnonzero(energy_M >= energy_M.max() * 10 ** (-below_db / 10))
+    if loud[-1] + 1 - loud[0] < _LEAST_SECONDS / _BLOCK_SECONDS:
+        return samples_N
     return samples_N[max(0, loud[0] - before) * block : (loud[-1] + 1 + behind) * block]
 
 
