@@ -221,7 +221,8 @@ class BeamSearch:
         last, spelt = self._label_of[node], []
         first = since = step  # since: after the last step that is no blank
         at_label = total
-        for column, on_column in zip(only[first:], on_only[first:], strict=True):
+        while step < len(only):
+            column, on_column = only[step], on_only[step]
             if column < 0 or on_column == _NEVER:
                 break
             if column == blank_id:
