@@ -7,6 +7,7 @@
  *   CAMPAIGN_FOLDER   the folder, absolute and without links
  *   CAMPAIGN_COUNTER  a file of eight bytes, the count
  *   CAMPAIGN_AT       the number of the change at which it happens; 0 counts alone
+ *   CAMPAIGN_LOG      a file that says of each change its number, its call and its name; none where it is empty
  *   CAMPAIGN_EVENT    kill      the process is killed before that change; a write leaves its first half
  *                     full      from there on the disk is full: nothing is made or written, all may be removed
  *                     readonly  from there on nothing can be changed
@@ -40,7 +41,7 @@ enum verdict { PASS, HALF, FAIL };
 static uint64_t *counter;
 static uint64_t at;
 static const char *event, *folder;
-static int is_early;
+static int is_early, log_fd = -1;
 
 #define NEXT(name) ((__typeof__(&name))next(#name))
 
@@ -58,6 +59,8 @@ static int is_armed(void) {
     if (map == MAP_FAILED) return 0;
     folder = strdup(getenv("CAMPAIGN_FOLDER"));
     event = strdup(getenv("CAMPAIGN_EVENT") ? getenv("CAMPAIGN_EVENT") : "");
+    const char *kept = getenv("CAMPAIGN_LOG");
+    if (kept && *kept) log_fd = NEXT(open)(kept, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     at = getenv("CAMPAIGN_AT") ? strtoull(getenv("CAMPAIGN_AT"), NULL, 10) : 0;
     counter = map;
     return 1;
@@ -97,9 +100,20 @@ static int is_ours(int fd) {
     return found;
 }
 
+/* Notes a change of a name, or of an open file where there is no name. */
+static void note(uint64_t number, const char *call, const char *path, int fd) {
+    char name[PATH_MAX] = "", line[PATH_MAX + 64];
+    int saved = errno;
+    if (!path && name_of(fd, name)) path = name;
+    int size = snprintf(line, sizeof line, "%llu %s %s\n", (unsigned long long)number, call, path ? path : "");
+    if (NEXT(write)(log_fd, line, size) < 0) log_fd = -1;
+    errno = saved;
+}
+
 /* Counts a change, and says what becomes of it. */
-static enum verdict count(enum kind kind) {
+static enum verdict count(enum kind kind, const char *call, const char *path, int fd) {
     uint64_t number = __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+    if (log_fd >= 0) note(number, call, path, fd);
     if (at == 0 || number < at) return PASS;
     int is_first = number == at;
     if (strcmp(event, "kill") == 0) {
@@ -153,7 +167,8 @@ static void killed_after_half(void) {
             va_end(list);                                                                                              \
         }                                                                                                              \
         int writes = (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);                                   \
-        if (writes && is_ours_at(dir, path) && count(flags & O_CREAT ? GROWS : CHANGES) == FAIL) return -1;            \
+        enum kind kind = flags & O_CREAT ? GROWS : CHANGES;                                                            \
+        if (writes && is_ours_at(dir, path) && count(kind, #name, path, -1) == FAIL) return -1;                        \
         return NEXT(name)(__VA_ARGS__, flags, mode);                                                                   \
     }
 
@@ -165,14 +180,14 @@ int openat64(int dir, const char *path, int flags, ...) OPEN(openat64, dir, path
 #define FOPEN(name)                                                                                                    \
     FILE *name(const char *path, const char *mode) {                                                                   \
         int writes = strpbrk(mode, "wa+") != NULL;                                                                     \
-        if (writes && is_ours_at(AT_FDCWD, path) && count(GROWS) == FAIL) return NULL;                                 \
+        if (writes && is_ours_at(AT_FDCWD, path) && count(GROWS, #name, path, -1) == FAIL) return NULL;                \
         return NEXT(name)(path, mode);                                                                                 \
     }
 FOPEN(fopen)
 FOPEN(fopen64)
 
 #define WRITE(result, fd, size, half, whole)                                                                           \
-    switch (is_ours(fd) ? count(WRITES) : PASS) {                                                                      \
+    switch (is_ours(fd) ? count(WRITES, "write", NULL, fd) : PASS) {                                                   \
     case FAIL: return -1;                                                                                              \
     case HALF: {                                                                                                       \
         result done = (size) > 1 ? half : -1;                                                                          \
@@ -206,7 +221,7 @@ ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t size
           NEXT(copy_file_range)(in, from, out, to, size, flags))
 }
 size_t fwrite(const void *data, size_t size, size_t items, FILE *stream) {
-    switch (is_ours(fileno(stream)) ? count(WRITES) : PASS) {
+    switch (is_ours(fileno(stream)) ? count(WRITES, "write", NULL, fileno(stream)) : PASS) {
     case FAIL: return 0;
     case HALF:
         items = NEXT(fwrite)(data, size, items / 2, stream);
@@ -218,29 +233,29 @@ size_t fwrite(const void *data, size_t size, size_t items, FILE *stream) {
     }
 }
 
-#define CHANGE(name, kind, condition, types, ...)                                                                      \
+#define CHANGE(name, kind, condition, named, opened, types, ...)                                                       \
     int name types {                                                                                                   \
-        if ((condition) && count(kind) == FAIL) return -1;                                                             \
+        if ((condition) && count(kind, #name, named, opened) == FAIL) return -1;                                       \
         return NEXT(name)(__VA_ARGS__);                                                                                \
     }
 #define BY_NAME(path) is_ours_at(AT_FDCWD, path)
 
-CHANGE(fsync, CHANGES, is_ours(fd), (int fd), fd)
-CHANGE(fdatasync, CHANGES, is_ours(fd), (int fd), fd)
-CHANGE(ftruncate, GROWS, is_ours(fd), (int fd, off_t size), fd, size)
-CHANGE(ftruncate64, GROWS, is_ours(fd), (int fd, off64_t size), fd, size)
-CHANGE(truncate, GROWS, BY_NAME(path), (const char *path, off_t size), path, size)
-CHANGE(mkdir, GROWS, BY_NAME(path), (const char *path, mode_t mode), path, mode)
-CHANGE(mkdirat, GROWS, is_ours_at(dir, path), (int dir, const char *path, mode_t mode), dir, path, mode)
-CHANGE(link, GROWS, BY_NAME(to), (const char *from, const char *to), from, to)
-CHANGE(symlink, GROWS, BY_NAME(to), (const char *from, const char *to), from, to)
-CHANGE(rename, CHANGES, BY_NAME(to), (const char *from, const char *to), from, to)
-CHANGE(renameat, CHANGES, is_ours_at(there, to), (int here, const char *from, int there, const char *to), here, from,
-       there, to)
-CHANGE(renameat2, CHANGES, is_ours_at(there, to),
+CHANGE(fsync, CHANGES, is_ours(fd), NULL, fd, (int fd), fd)
+CHANGE(fdatasync, CHANGES, is_ours(fd), NULL, fd, (int fd), fd)
+CHANGE(ftruncate, GROWS, is_ours(fd), NULL, fd, (int fd, off_t size), fd, size)
+CHANGE(ftruncate64, GROWS, is_ours(fd), NULL, fd, (int fd, off64_t size), fd, size)
+CHANGE(truncate, GROWS, BY_NAME(path), path, -1, (const char *path, off_t size), path, size)
+CHANGE(mkdir, GROWS, BY_NAME(path), path, -1, (const char *path, mode_t mode), path, mode)
+CHANGE(mkdirat, GROWS, is_ours_at(dir, path), path, -1, (int dir, const char *path, mode_t mode), dir, path, mode)
+CHANGE(link, GROWS, BY_NAME(to), to, -1, (const char *from, const char *to), from, to)
+CHANGE(symlink, GROWS, BY_NAME(to), to, -1, (const char *from, const char *to), from, to)
+CHANGE(rename, CHANGES, BY_NAME(to), to, -1, (const char *from, const char *to), from, to)
+CHANGE(renameat, CHANGES, is_ours_at(there, to), to, -1, (int here, const char *from, int there, const char *to), here,
+       from, there, to)
+CHANGE(renameat2, CHANGES, is_ours_at(there, to), to, -1,
        (int here, const char *from, int there, const char *to, unsigned flags), here, from, there, to, flags)
-CHANGE(unlink, CHANGES, BY_NAME(path), (const char *path), path)
-CHANGE(unlinkat, CHANGES, is_ours_at(dir, path), (int dir, const char *path, int flags), dir, path, flags)
-CHANGE(rmdir, CHANGES, BY_NAME(path), (const char *path), path)
-CHANGE(chmod, CHANGES, BY_NAME(path), (const char *path, mode_t mode), path, mode)
-CHANGE(fchmod, CHANGES, is_ours(fd), (int fd, mode_t mode), fd, mode)
+CHANGE(unlink, CHANGES, BY_NAME(path), path, -1, (const char *path), path)
+CHANGE(unlinkat, CHANGES, is_ours_at(dir, path), path, -1, (int dir, const char *path, int flags), dir, path, flags)
+CHANGE(rmdir, CHANGES, BY_NAME(path), path, -1, (const char *path), path)
+CHANGE(chmod, CHANGES, BY_NAME(path), path, -1, (const char *path, mode_t mode), path, mode)
+CHANGE(fchmod, CHANGES, is_ours(fd), NULL, fd, (int fd, mode_t mode), fd, mode)

@@ -1,10 +1,13 @@
 """Lets the disk, the clock or the folder of a command fail at each of its changes in turn, and looks at what it says.
 
     python scripts/campaign_faults.py                          # each change of each command, five faults at each
+    python scripts/campaign_faults.py --of-each 2              # the first and the last change of each kind
     python scripts/campaign_faults.py --most 20                # twenty changes of each command, evenly spread
     python scripts/campaign_faults.py --jobs export,shard --faults full,once
 
 At the n-th change that a command makes to its folder, in any of its processes, from n = 1 on (`campaign_disk.c`):
+
+A kind of change is one call (open, write, rename, flush, ...) to names that differ in their numbers alone.
 
 - `full`: the disk is full from there on; `readonly`: nothing can be changed from there on; `once`: that change fails;
 - `gone`: somebody renames the folder that it writes; `clock`: the time of day is a day earlier.
@@ -40,11 +43,15 @@ def suffer(chains, name, job, fault, at):
         findings.append(f"ends with {status}: {said.strip().splitlines()[-1][:200]}")
     away = chains.case / "away"
     if away.exists():
-        if (chains.case / "out").exists():
+        came_back = {file: checksum for file, checksum in chains.look(job).items() if file.startswith("out/")}
+        whole_out = {file: checksum for file, checksum in whole.items() if file.startswith("out/")}
+        if (chains.case / "out").exists() and differences(whole_out, came_back, volatile=renewed):
             findings.append("half a folder has come back")
         shutil.rmtree(chains.case / "out", ignore_errors=True)
         away.rename(chains.case / "out")
-    volatile = renewed if status in (0, 1) or fault == "gone" else volatile  # it may have been at its end
+    # It may have been at its end, and then the next one finds its result.
+    is_at_end = status in (0, 1) or fault == "gone" or not differences(whole, chains.look(job), volatile=renewed)
+    volatile = renewed if is_at_end else volatile
     findings += chains.half_made(job, whole, volatile)
     age(chains.case)
     status, again = wait_out(start(chains.commands, job, chains.case, chains.disk.environment()), chains.case)
@@ -57,11 +64,16 @@ def suffer(chains, name, job, fault, at):
     return findings
 
 
-def places(num_changes, most):
-    """Changes from the first to the last, all or so many of them."""
-    if num_changes <= most:
-        return range(1, num_changes + 1)
-    return sorted({1 + round(k * (num_changes - 1) / (most - 1)) for k in range(most)}) if most > 1 else [1]
+def spread(numbers, most):
+    """Numbers from the first to the last, all or so many of them."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[round(k * (len(numbers) - 1) / max(most - 1, 1))] for k in range(most)]
+
+
+def places(kinds, of_each, most):
+    """The changes at which faults happen: so many of each kind, and so many in all."""
+    return spread(sorted(number for numbers in kinds.values() for number in spread(numbers, of_each)), most)
 
 
 def main():
@@ -69,13 +81,14 @@ def main():
     add_options(parser, folder="campaigns/faults")
     parser.add_argument("--jobs", default="", help=f"of {', '.join(jobs())}; all where none is named")
     parser.add_argument("--faults", default=",".join(FAULTS), help=f"of {', '.join(FAULTS)}")
+    parser.add_argument("--of-each", type=int, default=10**6, help="changes of each kind at which each fault happens")
     parser.add_argument("--most", type=int, default=10**6, help="changes of a command at which each fault happens")
     options = parser.parse_args()
     chains, budget = Chains(options.folder.absolute()), Budget(options.minutes)
     ledger = Ledger(chains.folder / "ledger.jsonl")
     waiting = {}
     for name in options.jobs.split(",") if options.jobs else jobs():
-        chosen = places(chains.reference(name, jobs()[name])[4], options.most)
+        chosen = places(chains.reference(name, jobs()[name])[4], options.of_each, options.most)
         waiting[name] = random.Random(name).sample(chosen, len(chosen))  # some of all of it first
     while budget.is_left and any(waiting.values()):
         for name, fault in itertools.product([name for name in waiting if waiting[name]], options.faults.split(",")):

@@ -94,12 +94,12 @@ class Chains:
 
         Returns:
             The status; the snapshot; names that differ between two runs; names that also the command that finds its
-            own result changes; the changes to the disk; the seconds.
+            own result changes; the numbers of the changes to the disk, by kind; the seconds.
         """
         kept = self.folder / f"reference-{name}.json"
         if name not in self.references and kept.exists():
-            status, one, volatile, renewed, num_changes, seconds = json.loads(kept.read_text())
-            self.references[name] = status, one, set(volatile), set(renewed), num_changes, seconds
+            status, one, volatile, renewed, kinds, seconds = json.loads(kept.read_text())
+            self.references[name] = status, one, set(volatile), set(renewed), kinds, seconds
         if name not in self.references:
             found = []
             for is_again in (False, False, True):
@@ -111,20 +111,21 @@ class Chains:
                 if wrong:
                     raise SystemExit(f"{name}, undisturbed: {wrong}: {said}")
                 if not is_again:
-                    seconds, num_changes = time.monotonic() - began, self.disk.count
+                    seconds, kinds = time.monotonic() - began, self.disk.kinds()
                 found.append(self.look(job))
             one, other, again = found
             volatile = {key for key in one if other.get(key) != one[key]}
             renewed = volatile | {key for key in one if again.get(key) != one[key]}
             if job.family == "training":
                 renew(self.folder / f"whole-{name}", self.case / "out")
-            self.references[name] = (status, one, volatile, renewed, num_changes, seconds)
-            write_json(kept, [status, one, sorted(volatile), sorted(renewed), num_changes, seconds])
+            self.references[name] = (status, one, volatile, renewed, kinds, seconds)
+            write_json(kept, [status, one, sorted(volatile), sorted(renewed), kinds, seconds])
         return self.references[name]
 
     def run(self, name, job, seed):
         """One chain; gives the number of kills, of commands that ended first, and the findings."""
-        expected, whole, volatile, renewed, num_changes, seconds = self.reference(name, job)
+        expected, whole, volatile, renewed, kinds, seconds = self.reference(name, job)
+        num_changes = sum(map(len, kinds.values()))
         draws = random.Random(f"{name} {seed}")
         self.begin(job)
         findings, kills, ended = [], 0, 0

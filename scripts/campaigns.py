@@ -6,6 +6,7 @@ The campaigns are tests at a size that no suite has time for, and stand on what 
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +29,8 @@ from rich.table import Table  # noqa: E402
 
 from speechgru.files import open_log, read_file  # noqa: E402
 
+#: What is another one in each name: numbers, and the eight signs of a file in the making.
+_OWN = re.compile(r"(?<=[.-])[a-z0-9_]{8}(?=\.|$)|\d+")
 #: What a command may be ended with that was given something wrong, or found the answer to be no.
 ORDERLY = (0, 1, 2)
 
@@ -121,17 +124,23 @@ class Disk:
 
     def __init__(self, folder, watched):
         self.library, self._counter, self._watched = Path(folder) / "disk.so", Path(folder) / "count", watched
+        self._log = Path(folder) / "changes"
         if not self.library.exists():
             source = Path(__file__).with_name("campaign_disk.c")
             subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.library, source, "-ldl"], check=True)
 
     def environment(self, event="", at=0):
-        """The variables of a process that `event` happens to at its change number `at`; sets the count to 0."""
+        """The variables of a process that `event` happens to at its change number `at`; sets the count to 0.
+
+        Without an event the changes are noted, for `kinds`.
+        """
         self._counter.write_bytes(bytes(8))
+        self._log.unlink(missing_ok=True)
         return {
             "LD_PRELOAD": str(self.library),
             "CAMPAIGN_FOLDER": os.path.realpath(self._watched),
             "CAMPAIGN_COUNTER": str(self._counter.absolute()),
+            "CAMPAIGN_LOG": "" if event else str(self._log.absolute()),
             "CAMPAIGN_EVENT": event,
             "CAMPAIGN_AT": str(at),
         }
@@ -140,6 +149,14 @@ class Disk:
     def count(self):
         """The changes since the environment was made."""
         return int.from_bytes(self._counter.read_bytes(), sys.byteorder)
+
+    def kinds(self):
+        """The numbers of the noted changes of each kind: one call, to names that differ in their digits alone."""
+        found = defaultdict(list)
+        for line in self._log.read_text(errors="replace").splitlines():
+            number, call, name = line.split(" ", 2)
+            found[f"{call} {_OWN.sub('#', name.removeprefix(os.path.realpath(self._watched)))}"].append(int(number))
+        return {kind: sorted(numbers) for kind, numbers in sorted(found.items())}
 
 
 def open_commands(folder, library, *modules):
@@ -261,6 +278,8 @@ def complaints(status, said, *, orderly=ORDERLY):
         found.append(f"exit status {status}: {said.strip().splitlines()[-1][:200] if said.strip() else 'nothing said'}")
     elif status == 2 and said.count("error: ") != 1:
         found.append(f"{said.count('error: ')} messages: {' | '.join(said.strip().splitlines()[-3:])[:300]}")
+    elif status == 2 and said.rsplit("error: ", 1)[1].strip() in map(os.strerror, errno.errorcode):
+        found.append(f"names no file: {said.strip().splitlines()[-1]}")
     return found
 
 

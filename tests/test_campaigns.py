@@ -52,6 +52,7 @@ def test_a_ledger_resumes_behind_what_is_done_and_ends_in_one_object(campaign, t
         (70, "error: speechgru has a fault: KeyError", "not one message: error: speechgru has a fault: KeyError"),
         (-11, "", "exit status -11: nothing said"),
         (2, "error: a\nerror: b", "2 messages: error: a | error: b"),
+        (2, "reading\nerror: Input/output error\n", "names no file: error: Input/output error"),
     ],
 )
 def test_what_a_command_must_not_do_is_a_finding(campaign, status, said, finding):
@@ -110,6 +111,9 @@ def test_a_disk_fails_at_the_change_that_is_asked_for(campaign, tmp_path):
 
     done, left = run("", 0)
     assert (done.returncode, done.stdout, disk.count, left) == (0, "xxxxxxxxxx\n", 9, ["out"])
+    kinds = disk.kinds()
+    assert sorted(number for numbers in kinds.values() for number in numbers) == list(range(1, 10))
+    assert kinds["rename /out/b"] == [5] and kinds["write /out/a"] == [3]
     done, left = run("kill", 3)
     assert done.returncode == -signal.SIGKILL and (tmp_path / "watched/out/a").read_text() == "xxxxx"
     done, left = run("kill", 5)
@@ -145,7 +149,10 @@ def test_the_processes_of_a_command_are_those_of_its_session_and_those_that_name
 
 def test_the_changes_of_a_command_are_all_tried_or_spread_evenly(campaign):
     places = campaign("campaign_faults").places
-    assert list(places(4, 10)) == [1, 2, 3, 4] and places(100, 3) == [1, 51, 100] and places(100, 1) == [1]
+    assert places({"write": [1, 3], "open": [2, 4]}, 10, 10) == [1, 2, 3, 4]
+    hundred = {"write": list(range(1, 101))}
+    assert places(hundred, 100, 3) == [1, 51, 100] and places(hundred, 100, 1) == [1]
+    assert places(hundred | {"rename": [101]}, 2, 100) == [1, 100, 101]
 
 
 def test_kills_are_asked_for_by_family(campaign):
