@@ -135,6 +135,15 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
         write_text(tmp_path / "c.txt", "x")
 
 
+def test_a_disk_that_fails_as_it_keeps_a_folders_names_is_told_with_the_file(tmp_path, monkeypatch):
+    def fail(folder):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("speechgru.files.writing.sync_folder", fail)
+    with pytest.raises(UserError, match=r"c\.txt: .*[Ii]nput/output error"):
+        write_text(tmp_path / "c.txt", "x")
+
+
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     write_text(tmp_path / "file", "x")
     with pytest.raises(UserError, match=r"c\.txt: cannot be written \(.+\); choose a folder you may write to"):

@@ -71,7 +71,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 os.replace(temporary, path)
             except OSError as error:
                 raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
-            sync_folder(path.parent)
+            with room_for(path):
+                sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):  # of a disk that has become read-only, which the block's error names
             temporary.unlink(missing_ok=True)
