@@ -406,3 +406,25 @@ def test_a_member_s_name_leads_nowhere_else(tree, tmp_path):
         corpus, source, tmp_path / "out", "evil.wav': a recording's name in an archive must be a plain relative path"
     )
     assert not list(tmp_path.rglob("evil.wav"))
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "message"),
+    [
+        ("wav.scp", "one marks\0.ark:7\n", r"marks.*\.ark: cannot be read \(embedded null byte\); copy it again"),
+        ("segments", "one one 0 0.5 \u00b2\n", None),  # a digit, and no number: no channel is meant
+    ],
+)
+def test_a_table_with_signs_that_no_name_or_number_has_ends_in_one_message(table, line, message, tmp_path, write_wav):
+    data = tmp_path / "data" / "train"
+    data.mkdir(parents=True)
+    write_wav(data, "one.wav")
+    (data / "text").write_text("one on\n")
+    (data / "wav.scp").write_text(f"one {data / 'one.wav'}\n")
+    (data / table).write_text(line, encoding="utf-8")
+    if message is None:
+        manifests = prepare("kaldi", tmp_path / "out", source=tmp_path / "data")
+        assert [line.channel for line in read_manifest(manifests["train"])] == [None]
+    else:
+        with pytest.raises(UserError, match=message):
+            prepare("kaldi", tmp_path / "out", source=tmp_path / "data")

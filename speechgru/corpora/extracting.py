@@ -70,8 +70,9 @@ class Extraction:
         for archive in archives:
             try:
                 self._total += archive.stat().st_size
-            except OSError as error:
-                raise CorpusError(f"{archive}: cannot be read ({error.strerror}); copy it again") from error
+            except (OSError, ValueError) as error:  # ValueError: no file can have that name
+                why = error.strerror if isinstance(error, OSError) else error
+                raise CorpusError(f"{archive}: cannot be read ({why}); copy it again") from error
         if not self._total:
             return
         there = next(each for each in (self.folder, *self.folder.parents) if each.exists())

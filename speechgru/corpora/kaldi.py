@@ -92,7 +92,7 @@ def _parse_segment(value: str, where: str) -> tuple[str, float, float | None, in
     if len(parts) not in (3, 4):
         raise CorpusError(f"{where}: expected a recording, a start and an end in seconds, got {value!r:.80}")
     start, end = _number(parts[1], where), _number(parts[2], where)
-    channel = int(parts[3]) + 1 if len(parts) == 4 and parts[3].isdigit() else None  # Kaldi counts from 0
+    channel = int(parts[3]) + 1 if len(parts) == 4 and parts[3].isdecimal() else None  # Kaldi counts from 0
     return parts[0], start, None if end == -1 else end, channel
 
 
