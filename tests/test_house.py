@@ -1,6 +1,7 @@
 """The house's rules: floors by module, who imports what, what importing loads."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -218,6 +219,26 @@ def test_no_folder_is_made_again_that_was_taken_away(path):
     makers = {"files.claims": ("makedirs(", "FileLock("), "process.locked_folder": ("parents=True", "makedirs(")}
     text = path.read_text(encoding="utf-8")
     assert not [word for word in makers.get(name_of(path), ("parents=True", "makedirs(", "FileLock(")) if word in text]
+
+
+def test_commands_that_write_into_a_folder_hold_it():
+    """The command does, or its verb: by `held`, by `locked_folder`, or as it fills a folder beside and renames it."""
+    in_its_verb = {
+        "adapt": "adapt.run", "export": "files.folders", "prepare": "corpora", "shard": "shards.pack",
+        "web": "files.folders", "train": "train.run", "train_gru": "train.run", "tune": "tune.chief",
+    }  # fmt: skip
+    for name in in_its_verb.values():
+        path = next(path for path in modules() if name_of(path) == name)
+        assert re.search(r"\b(held|locked_folder|temporary_folder)\(", path.read_text(encoding="utf-8")), name
+    asking, holding = set(), set()
+    for path in (path for path in modules() if name_of(path).startswith("cli.")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                calls = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
+                called = {function.id for function in calls if isinstance(function, ast.Name)}
+                asking |= {node.name} if "require_own_folder" in called else set()
+                holding |= {node.name} if "held" in called else set()
+    assert len(asking) > 8 and not asking - holding - in_its_verb.keys()
 
 
 def test_light_rooms_load_nothing_heavy():

@@ -151,7 +151,7 @@ def segment(
     Example: `speechgru segment bundle chapter_01.mp3 chapter_01.txt --out corpus --speaker ada`
     """
     print_beginning(f"loading {bundle}")
-    from speechgru.files import require_own_folder, require_unread
+    from speechgru.files import held, require_own_folder, require_unread
     from speechgru.utterances.manifest import require_storable
 
     require_own_folder(out, kind="the segments")
@@ -171,7 +171,8 @@ def segment(
         )
     if not done.segments:
         raise UserError(f"{audio}: no sentence of {text} was found for sure; is it the recording's text?")
-    manifest = room.write_corpus(done, audio, out, speaker=speaker, channel=channel)
+    with held(out):
+        manifest = room.write_corpus(done, audio, out, speaker=speaker, channel=channel)
     kept = sum(one.duration for one in done.segments)
     texts = [one for one in done.left_out if one["kind"] == "text"]
     sounds = [one for one in done.left_out if one["kind"] == "sound"]
@@ -224,7 +225,7 @@ def splice(
     """
     print_beginning(f"reading {first_of(manifests)}")
     from speechgru.config.base_model import start_folder
-    from speechgru.files import require_own_folder, require_unread
+    from speechgru.files import held, require_own_folder, require_unread
     from speechgru.grammar import Grammar
     from speechgru.utterances.manifest import read_manifest
 
@@ -236,7 +237,7 @@ def splice(
         read_manifest(manifest)  # a mistake in it is told before the model is loaded
     recognizer = open_recognizer(start_folder(model), None)
     words = templates.words()
-    with show_progress(quiet=as_json) as progress:
+    with held(out), show_progress(quiet=as_json) as progress:
         pieces, failed = room.find_pieces(
             recognizer, manifests, words, least_confidence=least_confidence, progress=progress
         )
