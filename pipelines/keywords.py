@@ -1,8 +1,11 @@
 """From a list of keywords to a device that always listens: and from which score on it reports.
 
-    python pipelines/keywords.py --keywords computer jarvis --out build/keywords
-    python pipelines/keywords.py --keywords computer jarvis --people ../shared/data/speechocean762 --words words.txt \\
-        --voices build/kokoro --test real.jsonl --test-negatives radio.jsonl
+    python pipelines/keywords.py --keywords com-pu-ter jar-vis --out build/keywords
+    python pipelines/keywords.py --keywords com-pu-ter jar-vis --people ../shared/data/speechocean762 \\
+        --words words.txt --voices build/kokoro --test real.jsonl --test-negatives radio.jsonl
+
+A hyphen parts a keyword: it is spoken as one word, and written as its parts, each of which is listened for by itself.
+"Compared" begins as "computer" does, and has no "pu" and no "ter": parted so, real people are missed a third as often.
 
 The keywords, what sounds nearly like them and anything else are spoken by every voice engine that is installed, and a
 model that starts from the base, which knows 117 people, learns to tell them apart, first in recordings, then in
@@ -31,7 +34,7 @@ from speechgru.corpora import prepare
 from speechgru.corpora.keywords import require_keywords
 from speechgru.files import write_json
 from speechgru.runs import RunFolder
-from speechgru.utterances.keywords import join_neighbours, keep_keywords, tell_all
+from speechgru.utterances.keywords import join_neighbours, keep_keywords, parts_in, tell_all, write_parts
 from speechgru.utterances.manifest import read_manifest, write_manifest
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -64,7 +67,10 @@ def _names(text: str) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keywords", nargs="+", required=True, help="one to ten, each in quotes where it has spaces")
+    parser.add_argument(
+        "--keywords", nargs="+", required=True,
+        help="one to ten, each in quotes where it has spaces, with hyphens between its parts",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("build/keywords"), help="folder for everything made")
     parser.add_argument("--small", action="store_true", help="a forward model of a tenth of the size, from nothing")
     parser.add_argument("--people", type=Path, default=None, help="the unpacked speechocean762, to learn from as well")
@@ -91,14 +97,33 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
     parser.add_argument("overrides", nargs="*", help="section.key=value of the configuration")
     args = parser.parse_args()
-    keywords = require_keywords(args.keywords)
+    both_ways = zip(*map(parts_in, args.keywords), strict=True)
+    keywords, written = (require_keywords(names) for names in both_ways)
+    parts = {spoken: text for spoken, text in zip(keywords, written, strict=True) if spoken != text}
     story = Story(args.out)
     corpus, people, first, run, bundle = (args.out / name for name in ("corpus", "people", "first", "run", "bundle"))
     report, title = args.out / "report.html", f"Keywords: {', '.join(keywords)}"
 
     corpus_train, corpus_dev = corpus / "train.jsonl", corpus / "dev.jsonl"
     told, alone = args.out / "told.jsonl", args.out / "alone.jsonl"
-    manifests, shares, others = [corpus_train if args.small else told], [VOICES_SHARE], None
+
+    numbers: dict[Path, int] = {}
+
+    def parted(manifest: Path) -> Path:
+        """Where a manifest is with its keywords in parts; the manifest itself where none has any."""
+        number = numbers.setdefault(manifest, len(numbers) + 1)
+        return args.out / "parts" / f"{number}_{manifest.name}" if parts else manifest
+
+    def write_parted(*manifests: Path) -> None:
+        if parts and manifests:
+            story.stage(
+                f"part the keywords of {', '.join(f'{one.parent.name}/{one.name}' for one in manifests)}",
+                lambda _: [write_parts(one, parted(one), parts) for one in manifests],
+                inputs=[*manifests, parts],
+                outputs=[*map(parted, manifests)],
+            )
+
+    manifests, shares, others = [parted(corpus_train if args.small else told)], [VOICES_SHARE], None
     negatives, test_negatives = list(args.negatives), list(args.test_negatives)
     if args.people:
         story.stage(
@@ -122,13 +147,14 @@ def main() -> None:
                 inputs=[manifest, keywords],
                 outputs=[learnt],
             )
-        manifests, shares = [*manifests, learnt], [*shares, share]
+        write_parted(learnt)
+        manifests, shares = [*manifests, parted(learnt)], [*shares, share]
 
     # 1. Keywords, what sounds like them, and anything else, spoken. No person is in two splits.
     spoken = {split: corpus / f"{split}.jsonl" for split in SPLITS}
     tests = {"unknown voices": spoken["test"]}
     tests |= {f"the engine {name}": corpus / f"test_{name}.jsonl" for name in args.test_engines or ()}
-    words = sorted({word for keyword in keywords for word in keyword.split()})
+    words = sorted({word for keyword in written for word in keyword.split()})
 
     def configure(train: Sequence[Path], *overrides: str, shares: Sequence[int] = shares) -> RunConfig:
         return load_config(
@@ -136,7 +162,7 @@ def main() -> None:
             [
                 f"data.train={json.dumps([str(manifest) for manifest in train])}",
                 f"data.train_weights={json.dumps(list(shares) if len(shares) > 1 else [])}",
-                f"data.dev={json.dumps(str(corpus_dev if args.small else alone))}",
+                f"data.dev={json.dumps(str(parted(corpus_dev if args.small else alone)))}",
                 f"text.words={json.dumps(words)}",
                 f"text.language={json.dumps(args.language)}",
                 f"train.seed={args.seed}",
@@ -174,6 +200,8 @@ def main() -> None:
             inputs=[corpus_train, corpus_dev],
             outputs=[told, alone],
         )
+        write_parted(told, alone)
+    write_parted(*spoken.values())
 
     # A third of what the voices say sounds nearly like a keyword, as nobody's speech does: no rate an hour is of that.
     usual = {name: args.out / "usual" / f"{path.stem}.jsonl" for name, path in {"dev": spoken["dev"], **tests}.items()}
@@ -183,9 +211,11 @@ def main() -> None:
         inputs=[spoken["dev"], *tests.values()],
         outputs=[*usual.values()],
     )
+    write_parted(*usual.values())
+    write_parted(*negatives, *args.test, *test_negatives)
 
     # 2. The corpus doctor: measured as it was spoken, and without a fault.
-    story.check([*spoken.values()], config, clean=args.out / "clean", report=args.out / "check")
+    story.check([*map(parted, spoken.values())], config, clean=args.out / "clean", report=args.out / "check")
 
     from speechgru.export import export  # TensorFlow takes seconds, and nothing so far needed it
     from speechgru.export.calibration import calibrate_keywords
@@ -243,16 +273,16 @@ def main() -> None:
         outputs=[bundle],
     )
     thresholds = args.out / "thresholds.json"
-    chosen_by = [usual["dev"], *negatives]
+    chosen_by = [*map(parted, (usual["dev"], *negatives))]
     story.stage(
         "choose the thresholds",
         lambda progress: write_json(
             thresholds,
             calibrate_keywords(
-                bundle, chosen_by, keywords, false_accepts_per_hour=args.false_accepts_per_hour, progress=progress
+                bundle, chosen_by, written, false_accepts_per_hour=args.false_accepts_per_hour, progress=progress
             ),
         ),
-        inputs=[best, *chosen_by, keywords, args.false_accepts_per_hour],
+        inputs=[best, *chosen_by, written, args.false_accepts_per_hour],
         outputs=[thresholds],
     )
 
@@ -260,7 +290,7 @@ def main() -> None:
     scores: list[dict[str, Any]] = []
     for who, manifest in [*((who, usual[who]) for who in tests), *((path.stem, path) for path in args.test)]:
         record = run / "report" / f"{manifest.stem}-keywords.json"
-        heard = [manifest, *test_negatives]
+        heard = [*map(parted, (manifest, *test_negatives))]
         story.stage(
             f"evaluate: {who}",
             lambda progress, record=record, heard=heard, who=who: write_json(
@@ -268,7 +298,7 @@ def main() -> None:
                 evaluate_keywords(
                     bundle,
                     heard,
-                    keywords,
+                    written,
                     name=who,
                     false_accepts_per_hour=args.false_accepts_per_hour,
                     progress=progress,

@@ -3,6 +3,7 @@
     python scripts/bench_keywords.py build/keywords/bundle --source ../shared/data/wake-words \\
         --negatives build/keywords/people/test.jsonl kathleen.jsonl --noise ../shared/data/coffee/kitchen.wav
     python scripts/bench_keywords.py bundles/16 bundles/32 bundles/64 ...       # widths side by side
+    python scripts/bench_keywords.py bundle --keywords com-pu-ter jar-vis ...   # written in parts
 
 The source has a folder of recordings for each keyword. They, the negatives and stretches of noise are shuffled and
 joined to one stream, clean and with noise under each recording, and the bundle listens to it as a device that is always
@@ -39,6 +40,7 @@ from speechgru.scoring.keywords import (
     listen_for_keywords,
     recordings_of,
 )
+from speechgru.utterances.keywords import parts_in
 
 console = Console(width=140, highlight=False)
 PIECE_SECONDS = 10.0
@@ -114,6 +116,7 @@ def main():
     parser.add_argument("--source", type=Path, required=True, help="a folder of recordings for each keyword")
     parser.add_argument("--negatives", type=Path, nargs="+", required=True, help="manifests of other speech")
     parser.add_argument("--noise", type=Path, required=True, help="a recording of noise")
+    parser.add_argument("--keywords", nargs="+", default=None, help="with their parts; else the folders' names")
     parser.add_argument("--form", default=None, help="form of the bundles")
     parser.add_argument("--snr", type=float, nargs="*", default=[10.0], help="dB; clean is always there")
     parser.add_argument("--false-accepts-per-hour", type=float, default=0.1)
@@ -122,7 +125,11 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of order and noise")
     args = parser.parse_args()
     folders = sorted(folder for folder in args.source.iterdir() if folder.is_dir())
-    keywords = require_keywords([folder.name.replace("_", " ") for folder in folders])
+    spoken = require_keywords([folder.name.replace("_", " ") for folder in folders])
+    given = [parts_in(keyword) for keyword in args.keywords or spoken]
+    if sorted(name for name, _ in given) != sorted(spoken):
+        raise SystemExit(f"--keywords names {', '.join(spoken)} (com-pu-ter in parts), got {' '.join(args.keywords)}")
+    keywords = [dict(given)[name] for name in spoken]
 
     recognizer = Recognizer(args.bundles[0], form=args.form)
     rate, rng = recognizer.sample_rate, np.random.default_rng(args.seed)
@@ -140,7 +147,7 @@ def main():
         add(f"said: {keyword}", ((keyword, read_recording(path, sample_rate=rate).samples_N) for path in files))
     for manifest in args.negatives:
         pairs = recordings_of(recognizer, [manifest])
-        add(str(manifest), (pair for pair in pairs if not any(f" {each} " in f" {pair[0]} " for each in keywords)))
+        add(str(manifest), (pair for pair in pairs if not any(f" {each} " in f" {pair[0]} " for each in spoken)))
     noises = stretches_of_noise(noise_N, seconds=60 * args.coloured_minutes, sample_rate=rate, rng=rng)
     add("noise alone", (("", piece_N) for piece_N in noises))
 

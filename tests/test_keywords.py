@@ -31,7 +31,7 @@ from speechgru.scoring.keywords import (
     keyword_curves,
 )
 from speechgru.text import Vocabulary
-from speechgru.utterances.keywords import join_neighbours, keep_keywords, tell_all
+from speechgru.utterances.keywords import join_neighbours, keep_keywords, parts_in, tell_all, write_parts
 from speechgru.utterances.manifest import read_manifest
 
 LETTERS = Vocabulary("ab")
@@ -267,6 +267,21 @@ def test_recordings_that_follow_each_other_in_a_file_make_stretches(tmp_path):
     assert [(each.offset, each.duration, each.text) for each in stretches] == [
         (0.0, 5.0, "computer computer"), (5.0, 2.0, ""), (7.5, 0.5, "hey jarvis"),
     ]  # fmt: skip
+
+
+def test_keywords_are_written_in_the_parts_that_they_are_given_with(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    manifest = tmp_path / "manifest.jsonl"
+    texts = ["Computer!", "the computers compared", "hey jarvis, jarvis", ""]
+    manifest.write_text(
+        "".join(json.dumps({"audio_filepath": "a.wav", "duration": 1.0, "text": text}) + "\n" for text in texts)
+    )
+    parts = dict(map(parts_in, ("com-pu-ter", "jar-vis", "hey jar-vis")))
+    assert parts == {"computer": "com pu ter", "jarvis": "jar vis", "hey jarvis": "hey jar vis"}
+    (tmp_path / "deeper").mkdir()
+    written = read_manifest(write_parts(manifest, tmp_path / "deeper" / "parts.jsonl", parts), needs_text=False)
+    assert [each.text for each in written] == ["com pu ter", "the computers compared", "hey jar vis jar vis", ""]
+    assert all(Path(each.audio_filepath).exists() for each in written)
 
 
 def test_keywords_that_cannot_be_spotted_are_named():

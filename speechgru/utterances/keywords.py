@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from speechgru.text import normalize_text
@@ -65,6 +65,41 @@ def tell_all(manifest: str | Path, out: str | Path) -> Path:
         said = extra.pop("said", utterance.text)
         told.append(dataclasses.replace(utterance, text=said, extra=extra))
     return write_manifest(out, told)
+
+
+def parts_in(keyword: str) -> tuple[str, str]:
+    """A keyword that is given with its parts, as it is spoken and as a recogniser writes it, a label a part.
+
+    Each part is then heard by itself, and what has only some of them is told from the keyword: "compared" begins as
+    "computer" does, and has neither "pu" nor "ter".
+
+    >>> parts_in("com-pu-ter"), parts_in("hey jar-vis"), parts_in("light")
+    (('computer', 'com pu ter'), ('hey jarvis', 'hey jar vis'), ('light', 'light'))
+    """
+    return normalize_text(keyword.replace("-", "")), normalize_text(keyword.replace("-", " "))
+
+
+def write_parts(manifest: str | Path, out: str | Path, parts: Mapping[str, str]) -> Path:
+    """Writes a manifest anew with keywords as their parts.
+
+    Args:
+        manifest: recordings with what is said in them.
+        out: the manifest to write, which may be the same.
+        parts: what a keyword is written as, by keyword (`parts_in`).
+
+    Returns:
+        `out`.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    longest_first = sorted(map(re.escape, parts), key=len, reverse=True)
+    keyword = re.compile(rf"(?<![^ ])(?:{'|'.join(longest_first)})(?![^ ])")
+    written = []
+    for utterance in read_manifest(manifest, needs_text=False):
+        text = keyword.sub(lambda found: parts[found[0]], normalize_text(utterance.text))
+        written.append(dataclasses.replace(utterance, text=text))
+    return write_manifest(out, written)
 
 
 def join_neighbours(manifest: str | Path, out: str | Path, *, seconds: float = 12.0) -> Path:
