@@ -280,6 +280,25 @@ def parts(tones, config, tmp_path):
     return tmp_path / "parts"
 
 
+def test_a_part_is_finished_with_its_plan_alone(tones, config, tmp_path, monkeypatch):
+    """The disk was full between the two: the same command found the part finished, and merging lacked its plan."""
+
+    def pack():
+        return list(pack_parts([tones / "train.jsonl"], tmp_path / "parts", alone(config), 1))
+
+    with monkeypatch.context() as patched:
+
+        def fail(_):
+            raise UserError("no space left")
+
+        patched.setattr("speechgru.shards.job.Job.keep_plan", fail)
+        with pytest.raises(UserError, match="no space left"):
+            pack()
+        assert not list((tmp_path / "parts").rglob("shards.json"))
+    pack()
+    assert merge(tmp_path / "parts").num_records == 60
+
+
 def test_a_missing_unfinished_damaged_or_foreign_part_is_named(parts, tones, config, tmp_path):
     two = parts / "part-00002-of-00003"
     two.rename(tmp_path / "aside")

@@ -130,6 +130,8 @@ def shard(
         shards, num_kept = _pack(
             folder, plan, known, damaged, encode, max_bytes=shard_megabytes * 1e6, config=config, progress=progress
         )
+        if part is not None:
+            folder.keep_plan()  # before the summary, which says that all is there
         summary = write_summary(
             out,
             shards,
@@ -147,8 +149,6 @@ def shard(
                 **({"part": job["part"]} if part is not None else {}),
             },
         )
-        if part is not None:
-            folder.keep_plan()
         folder.finish()
     return summarize(folder.place, summary, num_kept=num_kept)
 
