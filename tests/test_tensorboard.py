@@ -14,6 +14,7 @@ accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_a
 from speechgru.config.load import load_config  # noqa: E402
 from speechgru.decoding import Hypothesis, Word, greedy_decode  # noqa: E402
 from speechgru.errors import AudioError, UserError  # noqa: E402
+from speechgru.files import held  # noqa: E402
 from speechgru.model.build import build_model  # noqa: E402
 from speechgru.model.predictor import KerasPredictor  # noqa: E402
 from speechgru.text import Vocabulary  # noqa: E402
@@ -162,7 +163,7 @@ def test_a_recording_that_is_gone_is_named(make_watch, tiny, tmp_path, predict):
 
 def test_a_folder_that_cannot_be_written_is_named(make_watch, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/logs: TensorBoard's curves cannot be written \(.*not a directory.*\); "):
+    with pytest.raises(UserError, match=r"file/logs: TensorBoard's curves cannot be written \(.*[nN]ot a directory.*\); "):
         make_watch(tmp_path / "file" / "logs")
 
 
@@ -240,3 +241,13 @@ def test_the_shortest_recordings_have_a_picture(frames, steps):
 def test_long_recordings_are_wider_but_not_without_end():
     assert draw(1000, 500).shape[1] == 2000
     assert draw(6000, 3000, hypothesis=Hypothesis(words=(Word("a", 1.0, 2.0, 1.0),))).shape[1] == 2400
+
+
+def test_the_event_file_of_a_run_that_is_taken_away_does_not_bring_it_back(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with held(run):
+        run.rename(tmp_path / "away")
+        with pytest.raises(UserError, match="run: is gone, moved or removed"):
+            watching.CurveWriter(run / "logs")
+    assert not run.exists()

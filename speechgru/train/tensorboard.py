@@ -17,6 +17,7 @@ import tensorflow as tf
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import Hypothesis, Predictor, greedy_decode
 from speechgru.errors import UserError
+from speechgru.files import make_folder
 from speechgru.report.html import is_number
 from speechgru.report.speech_picture import label_areas, label_peaks, log_mel_pixels
 from speechgru.report.style import COLOURS, NUM_SERIES
@@ -52,6 +53,7 @@ class CurveWriter:
         self._logs = logs
         self._writer: Any = None
         with self._writing():
+            make_folder(logs)  # TensorFlow makes all that is missing, a run that was taken away too
             self._writer = tf.summary.create_file_writer(os.fsencode(logs))  # a name need not be UTF-8
 
     def write_record(self, record: dict[str, Any]) -> None:
