@@ -163,9 +163,7 @@ def test_a_recording_that_is_gone_is_named(make_watch, tiny, tmp_path, predict):
 
 def test_a_folder_that_cannot_be_written_is_named(make_watch, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match=r"file/logs: TensorBoard's curves cannot be written \(.*[nN]ot a directory.*\); "
-    ):
+    with pytest.raises(UserError, match=r"file/logs: TensorBoard's curves cannot be written \(Not a directory\); "):
         make_watch(tmp_path / "file" / "logs")
 
 

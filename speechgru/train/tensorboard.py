@@ -78,7 +78,7 @@ class CurveWriter:
         try:
             yield
         except (tf.errors.OpError, OSError) as error:
-            reason = getattr(error, "message", None) or str(error)
+            reason = (error.strerror if isinstance(error, OSError) else error.message) or str(error)
             raise UserError(
                 f"{self._logs}: TensorBoard's curves cannot be written ({' '.join(reason.split())}); "
                 "make room on the disk, or choose a run folder you may write to"
