@@ -18,6 +18,7 @@ from speechgru.config.load import save_config  # noqa: E402
 from speechgru.dataset import open_corpus, training_batches  # noqa: E402
 from speechgru.errors import ConfigError, CorpusError, UserError  # noqa: E402
 from speechgru.files import sha256_of  # noqa: E402
+from speechgru.process.locked_folder import locked_folder  # noqa: E402
 from speechgru.shards.folder import read_summary, verify  # noqa: E402
 from speechgru.shards.merge import merge  # noqa: E402
 from speechgru.shards.pack import shard  # noqa: E402
@@ -297,6 +298,19 @@ def test_a_part_is_finished_with_its_plan_alone(tones, config, tmp_path, monkeyp
         assert not list((tmp_path / "parts").rglob("shards.json"))
     pack()
     assert merge(tmp_path / "parts").num_records == 60
+
+
+def test_a_folder_of_parts_that_is_taken_away_does_not_come_back(parts, monkeypatch):
+    real = locked_folder
+
+    def take_away(path, **options):
+        parts.rename(parts.with_name("away"))
+        return real(path, **options)
+
+    monkeypatch.setattr("speechgru.shards.merge.locked_folder", take_away)
+    with pytest.raises(UserError, match="parts: is gone, moved or removed"):
+        merge(parts)
+    assert not parts.exists()
 
 
 def test_a_missing_unfinished_damaged_or_foreign_part_is_named(parts, tones, config, tmp_path):

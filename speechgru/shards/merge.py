@@ -7,6 +7,7 @@ with its checksum on the way.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,7 +22,7 @@ import numpy as np
 from speechgru import jsonlines
 from speechgru.config.differences import find_differences
 from speechgru.errors import CorpusError
-from speechgru.files import ANY_SIZE, open_file, room_for
+from speechgru.files import ANY_SIZE, held, open_file, room_for
 from speechgru.process.locked_folder import locked_folder
 from speechgru.progress import Progress, silent
 from speechgru.shards.folder import read_summary, write_shard, write_summary
@@ -69,7 +70,8 @@ def merge(folder: str | Path, *, progress: Progress = silent) -> ShardSummary:
     refuse_too_few(num_records, skipped, first["part"]["max_skipped_share"], where=folder)
     store = Store(folder) if isinstance(folder, str) and is_remote(folder) else None
     out = Path(folder) if store is None else work_folder(store.url)
-    with room_for(out), locked_folder(out, activity="is merging shards here", advice="wait for it"):
+    is_there = held(out, is_others=True) if store is None else contextlib.nullcontext()
+    with is_there, room_for(out), locked_folder(out, activity="is merging shards here", advice="wait for it"):
         records = _records(folder, parts, summaries, progress, num_records)
         shards: list[ShardFile] = []
         done = 0
