@@ -223,6 +223,14 @@ def test_a_folder_takes_the_place_of_another_whole(tmp_path, system):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges folders in one step")
+def test_a_disk_that_fails_under_a_folder_in_the_making_is_told_with_its_name(tmp_path):
+    for error, number in ((UserError, 28), (FileNotFoundError, 2)):  # what the block did beside writing is as it is
+        with pytest.raises(error) as caught, atomic_folder(tmp_path / "bundle"):
+            raise OSError(number, os.strerror(number))
+        assert number == 2 or "bundle: cannot be written (No space left on device)" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_folders_are_exchanged_here(tmp_path):
     for name in ("one", "other"):
         fill(tmp_path / name, name)

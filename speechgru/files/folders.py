@@ -15,7 +15,7 @@ from pathlib import Path
 from speechgru.errors import UserError
 from speechgru.files.claims import make_folder, room_for, unfinished
 from speechgru.files.making import IN_THE_MAKING, KNOWS_THE_KILLED, locked, remove_settled
-from speechgru.files.writing import sync, sync_folder
+from speechgru.files.writing import naming, sync, sync_folder
 
 #: What ends the name of a folder that is to be replaced.
 _SET_ASIDE = ".speechgru-replaced"
@@ -82,7 +82,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     with temporary_folder(place.parent, place.name) as temporary:
         made = temporary / "new"
         made.mkdir()
-        yield made
+        with naming(path):
+            yield made
         with room_for(path):
             _sync_files(made)
             _put(made, place)

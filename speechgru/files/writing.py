@@ -52,18 +52,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         with locked(temporary):
-            try:
+            with naming(path):
                 with unfinished():
                     yield temporary
                 with open(temporary, "rb+") as stream:
                     os.fsync(stream.fileno())
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise  # of what the block did beside writing
-                raise UserError(
-                    f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room "
-                    "and run it again"
-                ) from error
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
@@ -76,6 +69,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # of a disk that has become read-only, which the block's error names
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Within it a disk that cannot be written any more is told with what is in the making; all else is as it is.
+
+    Raises:
+        UserError: the disk is full, read-only or failing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise  # of what the block did beside writing
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room and run it again"
+        ) from error
 
 
 def _remove_left_behind(folder: Path) -> None:
