@@ -151,7 +151,7 @@ class Disk:
         return int.from_bytes(self._counter.read_bytes(), sys.byteorder)
 
     def kinds(self):
-        """The numbers of the noted changes of each kind: one call, to names that differ in their digits alone."""
+        """The numbers of the noted changes of each kind: one call, to names that differ in their numbers alone."""
         found = defaultdict(list)
         for line in self._log.read_text(errors="replace").splitlines():
             number, call, name = line.split(" ", 2)

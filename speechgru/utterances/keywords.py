@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from speechgru.text import normalize_text
@@ -20,8 +20,7 @@ def keywords_in(text: str, keywords: Sequence[str]) -> str:
     >>> keywords_in("Hey, Jarvis! Ask the computer, not the computers.", ["computer", "jarvis", "hey jarvis"])
     'hey jarvis computer'
     """
-    longest_first = sorted(map(re.escape, keywords), key=len, reverse=True)
-    return " ".join(re.findall(rf"(?<![^ ])(?:{'|'.join(longest_first)})(?![^ ])", normalize_text(text)))
+    return " ".join(_pattern(keywords).findall(normalize_text(text)))
 
 
 def keep_keywords(manifest: str | Path, out: str | Path, keywords: Sequence[str]) -> Path:
@@ -93,9 +92,7 @@ def write_parts(manifest: str | Path, out: str | Path, parts: Mapping[str, str])
     Raises:
         ManifestError: the manifest cannot be read.
     """
-    longest_first = sorted(map(re.escape, parts), key=len, reverse=True)
-    keyword = re.compile(rf"(?<![^ ])(?:{'|'.join(longest_first)})(?![^ ])")
-    written = []
+    keyword, written = _pattern(parts), []
     for utterance in read_manifest(manifest, needs_text=False):
         text = keyword.sub(lambda found: parts[found[0]], normalize_text(utterance.text))
         written.append(dataclasses.replace(utterance, text=text))
@@ -131,3 +128,9 @@ def join_neighbours(manifest: str | Path, out: str | Path, *, seconds: float = 1
         else:
             stretches.append(utterance)
     return write_manifest(out, stretches)
+
+
+def _pattern(keywords: Iterable[str]) -> re.Pattern[str]:
+    """Finds keywords as whole words; a longer one before one that is part of it."""
+    longest_first = sorted(map(re.escape, keywords), key=len, reverse=True)
+    return re.compile(rf"(?<![^ ])(?:{'|'.join(longest_first)})(?![^ ])")
