@@ -43,6 +43,14 @@ class BundleError(UserError):
     """A run folder or an exported bundle that is missing, damaged or of another version."""
 
 
+class DiskError(UserError):
+    """A place that cannot be written or read any more: full, read-only, failing, not the user's, or gone.
+
+    What was being done is not at fault: it is neither kept as failed nor left out, and the same command does it once
+    the place is well again.
+    """
+
+
 class Interrupted(Exception):  # noqa: N818
     """Somebody asked the process to end, and what it did is kept: nothing went wrong, so it is not an error.
 

@@ -32,7 +32,7 @@ from speechgru import train as training  # noqa: E402
 from speechgru.audio import reading as recordings  # noqa: E402
 from speechgru.config.load import load_config  # noqa: E402
 from speechgru.dataset import make_sampler, open_corpus, split  # noqa: E402
-from speechgru.errors import AudioError, BundleError, ConfigError, UserError  # noqa: E402
+from speechgru.errors import BundleError, ConfigError, DiskError, UserError  # noqa: E402
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint  # noqa: E402
 from speechgru.train.checkpoints import Checkpoints  # noqa: E402
 from speechgru.utterances.manifest import read_manifest  # noqa: E402
@@ -313,7 +313,7 @@ def test_a_recording_that_vanishes_is_named_and_once_back_the_run_ends_as_if_it_
             gone.rename(away)
 
     try:
-        with pytest.raises(AudioError, match=rf"{gone.name}: no such recording.*resumes from its last checkpoint"):
+        with pytest.raises(DiskError, match=rf"{gone.name}: no such recording.*resumes from its last checkpoint"):
             training.train(config, run, progress=vanish)
     finally:
         away.rename(gone)
@@ -334,7 +334,7 @@ def test_a_dev_recording_that_vanishes_costs_no_evaluation_and_no_step(
             gone.rename(away)
 
     try:
-        with pytest.raises(AudioError, match=r"dev3\.wav: no such recording.*resumes from its last checkpoint"):
+        with pytest.raises(DiskError, match=r"dev3\.wav: no such recording.*resumes from its last checkpoint"):
             training.train(config, nearly_whole, progress=vanish)
     finally:
         away.rename(gone)

@@ -1,8 +1,10 @@
 """Sweeps: what a sweep file may say, what the searches draw, and that a search rebuilt from its journal is the same."""
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import re
 import shutil
 import sys
@@ -755,6 +757,7 @@ def test_a_trial_is_a_run_folder_whose_config_is_the_plans(plain):
 
 def test_a_sweep_that_is_taken_away_while_a_trial_runs_does_not_come_back(tones_config, tmp_path, monkeypatch, capsys):
     from speechgru.tune import trial
+    from speechgru.tune.folder import DISK_FAILED
 
     def run_trial(folder, *, progress):
         folder.sweep.path.rename(tmp_path / "away")
@@ -767,7 +770,7 @@ def test_a_sweep_that_is_taken_away_while_a_trial_runs_does_not_come_back(tones_
     for message in ("sweep: is gone, moved or removed while this command worked there", "sweep: is gone"):
         with pytest.raises(SystemExit) as ended:
             trial.main()
-        assert ended.value.code == 2 and message in capsys.readouterr().out
+        assert ended.value.code == DISK_FAILED and message in capsys.readouterr().out
         assert not (tmp_path / "sweep").exists() and (tmp_path / "away" / "trials" / "0000" / "trial.json").exists()
 
 
@@ -788,6 +791,26 @@ def test_what_a_trial_raises_is_a_failure_with_its_reason(make_trial, monkeypatc
     monkeypatch.setattr(trial, "train", raises)
     outcome = trial.run_trial(make_trial(), progress=silent)
     assert outcome["status"] == "failed" and message in outcome["reason"]
+
+
+def test_a_disk_that_fails_is_no_failure_of_a_trial(make_trial, monkeypatch):
+    from speechgru.errors import DiskError
+    from speechgru.files import write_text
+    from speechgru.tune import trial
+
+    def fill(config, run, **options):
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            write_text(run / "history.jsonl", "a record")
+
+    monkeypatch.setattr(trial, "train", fill)
+    folder = make_trial()
+    with pytest.raises(DiskError, match=r"history\.jsonl: cannot be written \(No space left on device\)"):
+        trial.run_trial(folder, progress=silent)
+    assert folder.read_outcome() is None
 
 
 def test_a_file_that_would_be_too_large_is_refused_and_limits_are_measured_on_the_exported_one(make_trial, plain):

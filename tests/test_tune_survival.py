@@ -290,6 +290,18 @@ def test_failures_are_recorded_with_their_reason_and_the_sweep_goes_on(commands,
     assert "exit code 3" in page and "NaN, it says" in page
 
 
+def test_a_full_disk_ends_the_sweep_and_no_trial_and_the_same_command_goes_on(sweep, undisturbed):
+    sweep.environment["FULL_DISK"] = "0001"
+    assert "error: trial 0001 cannot go on: [Errno 28] No space left on device" in sweep.finish(code=2)
+    said = sweep.finish("--workers", 2, code=2)
+    assert "has died 5 times, and no trial ended in between" in said and "No space left on device" in said
+    trial = sweep.run / "trials" / "0001"
+    assert not (trial / "outcome.json").exists() and not (trial / "deaths.json").exists()
+    del sweep.environment["FULL_DISK"]
+    sweep.finish()
+    assert first_six(sweep) == first_six(undisturbed)
+
+
 def test_an_address_that_cannot_be_listened_on_is_an_error(sweep):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from speechgru.errors import UserError
+from speechgru.errors import DiskError
 
 #: The folders that this process works in, each with what tells whether it is still the one that it began in.
 _held: list[tuple[Path, Callable[[], bool]]] = []
@@ -26,7 +26,7 @@ def held(folder: str | Path, is_same: Callable[[], bool] | None = None, *, is_ot
         is_others: whether somebody else has made it, so that it must be there.
 
     Raises:
-        UserError: it must be there, and is not.
+        DiskError: it must be there, and is not.
     """
     place = Path(os.path.realpath(folder))
     claim = place, is_same or _once_there(place)
@@ -43,7 +43,7 @@ def make_folder(path: str | Path) -> None:
     """Makes a folder with all above it, where they are missing, but none that has been taken away (`held`).
 
     Raises:
-        UserError: it lies in a folder that was moved or removed while this process works there.
+        DiskError: it lies in a folder that was moved or removed while this process works there.
         OSError: it cannot be made.
     """
     place = Path(os.path.realpath(path))
@@ -69,7 +69,7 @@ def take_back(path: str | Path) -> None:
         path: the file that was made. It goes with the folders above it where these hold nothing else.
 
     Raises:
-        UserError: the folder was taken away.
+        DiskError: the folder was taken away.
     """
     place = Path(os.path.realpath(path))
     for folder, is_same in _claims_on(place):
@@ -110,8 +110,8 @@ def _claims_on(place: Path) -> list[tuple[Path, Callable[[], bool]]]:
     return [claim for claim in list(_held) if place.is_relative_to(claim[0])]
 
 
-def _gone(folder: Path) -> UserError:
-    return UserError(
+def _gone(folder: Path) -> DiskError:
+    return DiskError(
         f"{folder}: is gone, moved or removed while this command worked there; nothing is written into its place. "
         "Bring it back, or run the command again to begin anew"
     )
@@ -134,13 +134,13 @@ def room_for(path: str | Path) -> Iterator[None]:
         path: what the block writes.
 
     Raises:
-        UserError: in place of an OSError from the block: the disk is full, read-only or failing, or the folder may not
+        DiskError: in place of an OSError from the block: the disk is full, read-only or failing, or the folder may not
             be written; names `path`.
     """
     try:
         yield
     except OSError as error:
-        raise UserError(
+        raise DiskError(
             f"{path}: cannot be written ({error.strerror or error}); what was finished before is kept. Make room, or "
             "choose a folder you may write to, and run the same command again"
         ) from error

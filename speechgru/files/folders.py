@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.errors import UserError
+from speechgru.errors import DiskError, UserError
 from speechgru.files.claims import make_folder, room_for, unfinished
 from speechgru.files.making import IN_THE_MAKING, KNOWS_THE_KILLED, locked, remove_settled
 from speechgru.files.writing import naming, sync, sync_folder
@@ -35,7 +35,7 @@ def temporary_folder(parent: str | Path, name: str) -> Iterator[Path]:
         Its path.
 
     Raises:
-        UserError: it cannot be made.
+        DiskError: it cannot be made.
     """
     parent = Path(parent)
     try:
@@ -45,7 +45,7 @@ def temporary_folder(parent: str | Path, name: str) -> Iterator[Path]:
             prefix=f".{name}.", suffix=IN_THE_MAKING, dir=parent, ignore_cleanup_errors=True
         )
     except OSError as error:
-        raise UserError(f"{parent}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+        raise DiskError(f"{parent}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     with unfinished(), made as folder, locked(Path(folder)):
         yield Path(folder)
 
@@ -73,7 +73,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         The folder to fill.
 
     Raises:
-        UserError: its place cannot be written.
+        DiskError: its place cannot be written.
+        UserError: a file system is mounted there.
     """
     place = Path(os.path.realpath(path))
     if os.path.ismount(place):

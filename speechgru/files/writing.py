@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from speechgru.errors import UserError
+from speechgru.errors import DiskError, UserError
 from speechgru.files.claims import make_folder, room_for, unfinished
 from speechgru.files.making import IN_THE_MAKING, KNOWS_THE_KILLED, locked, remove_settled
 from speechgru.files.places import refuse_device
@@ -36,8 +36,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         The temporary path to write to, with the same suffix as `path`.
 
     Raises:
-        UserError: the folder cannot be made or written, the disk is full, or the path is no file but a device or a
-            pipe, which a rename would replace.
+        DiskError: the folder cannot be made or written, or the disk is full.
+        UserError: the path is no file but a device or a pipe, which a rename would replace.
     """
     path = Path(path)
     refuse_device(path)
@@ -47,7 +47,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         beginning, end = f".{path.stem[:_MOST_LETTERS]}.", f"{IN_THE_MAKING}{path.suffix}"
         handle, name = tempfile.mkstemp(prefix=beginning, suffix=end, dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+        raise DiskError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -63,7 +63,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             try:
                 os.replace(temporary, path)
             except OSError as error:
-                raise UserError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
+                raise DiskError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
             with room_for(path):
                 sync_folder(path.parent)
     finally:
@@ -76,14 +76,14 @@ def naming(path: str | Path) -> Iterator[None]:
     """Within it a disk that cannot be written any more is told with what is in the making; all else is as it is.
 
     Raises:
-        UserError: the disk is full, read-only or failing.
+        DiskError: the disk is full, read-only or failing.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise  # of what the block did beside writing
-        raise UserError(
+        raise DiskError(
             f"{path}: cannot be written ({error.strerror}); what was there before is intact. Make room and run it again"
         ) from error
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from speechgru.audio.in_graph import error_of
 from speechgru.config.load import load_config
 from speechgru.config.sections import RunConfig
-from speechgru.errors import AudioError, UserError
+from speechgru.errors import DiskError, UserError
 from speechgru.runs import RunFolder
 from speechgru.train.strategies import Workers
 
@@ -43,7 +43,7 @@ def errors_told(folder: RunFolder, config: RunConfig, workers: Workers) -> Itera
     except tf.errors.OpError as error:
         message = error_of(error)
         if message is not None:
-            raise AudioError(
+            raise DiskError(
                 f"{message} (it could be read when training started; the run resumes from its last checkpoint once it "
                 "is there again)"
             ) from error

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from speechgru.config.sections import RunConfig
 from speechgru.decoding import Hypothesis, Predictor, greedy_decode
-from speechgru.errors import UserError
+from speechgru.errors import DiskError
 from speechgru.files import make_folder
 from speechgru.report.html import is_number
 from speechgru.report.speech_picture import label_areas, label_peaks, log_mel_pixels
@@ -46,7 +46,7 @@ class CurveWriter:
         logs: the folder for the event file; made when it is missing.
 
     Raises:
-        UserError: the folder cannot be written; so do all methods.
+        DiskError: the folder cannot be written; so do all methods.
     """
 
     def __init__(self, logs: Path):
@@ -79,7 +79,7 @@ class CurveWriter:
             yield
         except (tf.errors.OpError, OSError) as error:
             reason = (error.strerror if isinstance(error, OSError) else error.message) or str(error)
-            raise UserError(
+            raise DiskError(
                 f"{self._logs}: TensorBoard's curves cannot be written ({' '.join(reason.split())}); "
                 "make room on the disk, or choose a run folder you may write to"
             ) from error
@@ -96,7 +96,7 @@ class TensorBoardWriter(CurveWriter):
             of some 100 kB. They are read anew each time. Without any nothing but curves is shown.
 
     Raises:
-        UserError: the folder cannot be written; so do all methods.
+        DiskError: the folder cannot be written; so do all methods.
     """
 
     def __init__(self, logs: Path, *, config: RunConfig, vocabulary: Vocabulary, examples: Sequence[Examined]):

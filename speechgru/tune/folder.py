@@ -15,6 +15,8 @@ from speechgru.runs import RunFolder
 
 #: The exit code of a trial's process that found another one at its trial.
 BUSY = 75
+#: The exit code of a trial's process that could not write or read its files any more.
+DISK_FAILED = 74
 
 #: Names from other machines become names of files: no path, nothing hidden, nothing that a terminal obeys.
 _WORKER = re.compile(r"(?!\.)[\w.-]{1,150}")

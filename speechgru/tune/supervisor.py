@@ -18,6 +18,7 @@ from speechgru.process.children import run_module
 from speechgru.process.locked_folder import locked_file
 from speechgru.tune.environment import list_gpus, worker_environment, worker_name
 from speechgru.tune.folder import SweepFolder
+from speechgru.tune.telling import last_line
 
 #: Times in a row that a worker may end without ending a trial before the sweep gives up on it.
 _MOST_RESTARTS = 5
@@ -106,9 +107,10 @@ class Supervisor:
             deaths = self._deaths.setdefault(name, [])
             deaths.append(ended)
             if deaths.count(ended) >= _MOST_RESTARTS:
+                log = self._folder.workers / f"{name}.log"
                 raise UserError(
-                    f"worker {name} has died {_MOST_RESTARTS} times, and no trial ended in between; "
-                    f"{self._folder.workers / f'{name}.log'} has its last words"
+                    f"worker {name} has died {_MOST_RESTARTS} times, and no trial ended in between; its last words "
+                    f"in {log}: {last_line(log)}"
                 )
             if process.stdin is not None:
                 process.stdin.close()

@@ -18,6 +18,7 @@ _LOOK_SECONDS = 20.0
 #: Bytes of a log in which its last line is looked for.
 _END_BYTES = 4096
 _MOST_CHARACTERS = 200
+_WHOLE_MESSAGE = 1000
 #: What TensorFlow's converter logs in C++, which says nothing of a trial.
 _OF_A_LIBRARY = re.compile(r"[IWEF]\d{4} [\d:.]+|WARNING: All log messages before absl")
 
@@ -56,14 +57,19 @@ class Telling:
     def _look(self) -> None:
         while not self._ended.wait(self._seconds):
             for number in self._running():
-                line = last_line(self._sweep.trial(number).log)
+                line = last_line(self._sweep.trial(number).log, most=_MOST_CHARACTERS)
                 if line and line != self._told.get(number):
                     self._told[number] = line
                     self._tell(number, line)
 
 
-def last_line(log: Path) -> str:
-    """The last whole line of a log that says something; empty where there is none, or no file."""
+def last_line(log: Path, *, most: int = _WHOLE_MESSAGE) -> str:
+    """The last whole line of a log that says something, of so many characters; empty where there is none, or no file.
+
+    Args:
+        log: what processes print to.
+        most: characters at most.
+    """
     try:
         with open_file(log) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _END_BYTES))
@@ -73,4 +79,4 @@ def last_line(log: Path) -> str:
     whole, newline, _ = text.rpartition("\n")
     lines = [line.strip() for line in whole.splitlines()] if newline else []
     ours = (line for line in reversed(lines) if line and not _OF_A_LIBRARY.match(line))
-    return textwrap.shorten(visible(next(ours, "")), _MOST_CHARACTERS, placeholder=" ...")
+    return textwrap.shorten(visible(next(ours, "")), most, placeholder=" ...")

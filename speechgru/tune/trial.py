@@ -25,7 +25,7 @@ from speechgru import jsonlines
 from speechgru.config.load import load_config
 from speechgru.config.resuming import with_keys
 from speechgru.config.sections import RunConfig
-from speechgru.errors import Interrupted, UserError
+from speechgru.errors import DiskError, Interrupted, UserError
 from speechgru.export import export
 from speechgru.files import held, make_folder, write_json, write_text
 from speechgru.model.predictor import KerasPredictor
@@ -38,7 +38,7 @@ from speechgru.scoring.predictions import decode_recordings, load_run
 from speechgru.scoring.recordings import ScoringSet
 from speechgru.train import train
 from speechgru.train.checkpoints import BEST_BEFORE_STOP
-from speechgru.tune.folder import BUSY, TrialFolder, read_json
+from speechgru.tune.folder import BUSY, DISK_FAILED, TrialFolder, read_json
 from speechgru.tune.refusals import reason_by_size
 from speechgru.tune.sweep_file import dev_manifest
 from speechgru.utterances.manifest import read_manifest
@@ -73,7 +73,10 @@ def main() -> None:
     except Interrupted as interrupted:
         print(interrupted, flush=True)
         _leave(interrupted.code)
-    except UserError as error:  # nothing can be written; the worker finds out by itself
+    except DiskError as error:
+        print(error, flush=True)
+        _leave(DISK_FAILED)
+    except UserError as error:
         print(error, flush=True)
         _leave(2)
     _leave(0)
@@ -107,12 +110,13 @@ def run_trial(folder: TrialFolder, *, progress: Progress) -> dict[str, Any]:
         `failed` or `refused` with the `reason`.
 
     Raises:
+        DiskError: a file cannot be written or read any more, which is not the trial's failure.
         Interrupted: a signal came; the state is kept.
     """
     plan = read_json(folder.plan)
     try:
         return _run(folder, plan, progress)
-    except Interrupted:
+    except (DiskError, Interrupted):
         raise
     except UserError as error:
         reason = str(error)

@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from speechgru.errors import UserError
+from speechgru.errors import DiskError, UserError
 from speechgru.files import held, open_log, write_json
 from speechgru.network import TOKEN_VARIABLE, Address, client_tls, read_token
 from speechgru.process.children import run_module
 from speechgru.process.signals import Interruption, Stopped, exit_code
 from speechgru.runs import RunFolder
 from speechgru.tune.environment import trial_environment
-from speechgru.tune.folder import BUSY, SweepFolder, TrialFolder, read_json
+from speechgru.tune.folder import BUSY, DISK_FAILED, SweepFolder, TrialFolder, read_json
 from speechgru.tune.heartbeat import beating
 from speechgru.tune.port import IDLE, STOPPED, Client, Desk
+from speechgru.tune.telling import last_line
 
 #: How a trial's process is started; the folder is added.
 TRIAL_COMMAND = tuple(run_module("speechgru.tune.trial"))
@@ -44,7 +45,8 @@ def work(
 
     Raises:
         Stopped: the worker shall end; the trial's state is kept.
-        UserError: a trial cannot be run, such as on a full disk, or the desk refuses a call.
+        DiskError: the disk is full or failing; the trial's state is kept.
+        UserError: the desk refuses a call.
     """
     while True:
         if stopped():
@@ -66,6 +68,7 @@ def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopp
     checkpoint; two that end so without a new checkpoint between them are the trial's failure.
 
     Raises:
+        DiskError: it cannot write or read its files any more: neither its failure nor a death.
         Stopped: the worker shall end; the trial's state is kept.
     """
     while folder.read_outcome() is None:
@@ -74,6 +77,8 @@ def run_in_process(folder: TrialFolder, *, environment: Mapping[str, str], stopp
         code = _run_once(folder, environment, stopped)
         if folder.read_outcome() is not None or code == BUSY:
             continue
+        if code == DISK_FAILED:
+            raise DiskError(f"trial {folder.name} cannot go on: {last_line(folder.log)}")
         deaths = read_json(folder.deaths) or []
         deaths.append({"checkpoint": _newest_checkpoint(folder), "how": _describe_end(code)})
         write_json(folder.deaths, deaths)

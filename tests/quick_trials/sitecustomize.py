@@ -3,7 +3,7 @@
 Python runs this file first where its folder is on PYTHONPATH. Like a real trial it keeps a checkpoint at every step,
 goes on from the newest, ends with its worker, and writes its outcome last. Every step is noted, so that a test can see
 which were done twice. Certain values make it fail, as trials do. Trials that `SLOW_TRIALS` names take half a second, in
-which a test can kill them; the others are over at once.
+which a test can kill them; the others are over at once. That of `FULL_DISK` finds no room at its second step.
 """
 
 import gc
@@ -41,6 +41,8 @@ def run(folder):
             with KEEPING:
                 did.write(f"step {step}\n")
                 did.flush()
+                if step == 1 and folder.name == os.environ.get("FULL_DISK"):
+                    raise OSError(28, "No space left on device")
                 (checkpoints / f"step_{step:08d}.npz").touch()
             if units == 14 and step == 2:
                 os.kill(os.getpid(), 9)  # once: the next process goes on from step 3
@@ -67,6 +69,27 @@ def end():
         os._exit(143)
 
 
+def run_held(trial):
+    """Ends the process whatever happens: after an error here Python would go on with the real trial."""
+    try:
+        from speechgru.files import held
+        from speechgru.process.locked_folder import locked_file
+
+        with (
+            held(trial.parents[1], (trial / "trial.json").exists, is_others=True),
+            locked_file(trial / ".trial.lock", timeout=30),
+        ):
+            if not (trial / "outcome.json").exists():
+                run(trial)
+        os._exit(0)
+    except BaseException as error:
+        from speechgru.errors import DiskError
+        from speechgru.tune.folder import DISK_FAILED
+
+        print(error, flush=True)
+        os._exit(DISK_FAILED if isinstance(error, DiskError | OSError) else 1)
+
+
 def raise_memory_error(*args, **options):
     raise MemoryError("no room for a batch")
 
@@ -81,13 +104,4 @@ elif json.loads((trial / "trial.json").read_text())["config"]["model"]["units"] 
 else:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
     threading.Thread(target=end_with_parent, daemon=True).start()
-    from speechgru.files import held
-    from speechgru.process.locked_folder import locked_file
-
-    with (
-        held(trial.parents[1], (trial / "trial.json").exists, is_others=True),
-        locked_file(trial / ".trial.lock", timeout=30),
-    ):
-        if not (trial / "outcome.json").exists():
-            run(trial)
-    os._exit(0)
+    run_held(trial)
