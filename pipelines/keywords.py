@@ -279,7 +279,12 @@ def main() -> None:
         lambda progress: write_json(
             thresholds,
             calibrate_keywords(
-                bundle, chosen_by, written, false_accepts_per_hour=args.false_accepts_per_hour, progress=progress
+                bundle,
+                chosen_by,
+                written,
+                false_accepts_per_hour=args.false_accepts_per_hour,
+                names={text: spoken for spoken, text in parts.items()},
+                progress=progress,
             ),
         ),
         inputs=[best, *chosen_by, written, args.false_accepts_per_hour],

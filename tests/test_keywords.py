@@ -180,7 +180,7 @@ def write_corpus(folder, sound):
 
 def test_recordings_in_one_stream_are_counted_and_the_threshold_is_kept(bundle, sound, tmp_path, capsys, monkeypatch):
     corpus = write_corpus(tmp_path, sound)
-    record = calibrate_keywords(bundle, [corpus], ["b"], false_accepts_per_hour=0.1)
+    record = calibrate_keywords(bundle, [corpus], ["b"], false_accepts_per_hour=0.1, names={"b": "Bee"})
     (found,) = record["keywords"]
     assert (found["num_commands"], found["negative_seconds"]) == (3, pytest.approx(10.0, abs=0.1))
     assert found["chosen"]["num_misses"] == 0 and found["chosen"]["num_false_accepts"] == 0
@@ -193,7 +193,7 @@ def test_recordings_in_one_stream_are_counted_and_the_threshold_is_kept(bundle, 
     page = report_keywords([after], tmp_path / "page.html", title="Keywords: b", calibration=record).read_text()
     assert "Keywords: b" in page and "extrapolated" in page
 
-    arguments = ["speechgru", "spot", str(bundle), str(tmp_path / "said.wav"), "--keyword", "b"]
+    arguments = ["speechgru", "spot", str(bundle), str(tmp_path / "said.wav"), "--keyword", "bee"]
     for further in ([], ["--json"]):
         monkeypatch.setattr(sys, "argv", [*arguments, *further])
         with pytest.raises(SystemExit) as caught:
@@ -201,11 +201,13 @@ def test_recordings_in_one_stream_are_counted_and_the_threshold_is_kept(bundle, 
         assert not caught.value.code
         printed = capsys.readouterr()
         if not further:
-            assert printed.err.endswith(f"\nnext: speechgru spot {bundle} --microphone --keyword b\n"), (
+            assert printed.err.endswith(f"\nnext: speechgru spot {bundle} --microphone --keyword bee\n"), (
                 "a line that works"
             )
     (reported,) = json.loads(printed.out)
-    assert reported["keyword"] == "b" and reported["score"] >= record["thresholds"]["b"]
+    assert reported["keyword"] == "Bee" and reported["score"] >= record["thresholds"]["b"]
+    for asked in (None, ["b"], {"Bee": 0.0}):  # by its name, or as it is written
+        assert recognizer.keyword_stream(keywords=asked).keywords == ("Bee",)
     with pytest.raises(UserError, match="keyword 'a' is said in 0 of 8 recordings"):
         evaluate_keywords(bundle, [corpus], ["a"])
 
@@ -228,6 +230,10 @@ def test_damaged_thresholds_are_named(bundle):
     path = bundle / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"keywords": {"thresholds": [1.0]}}))
     with pytest.raises(BundleError, match="thresholds of keywords are damaged"):
+        Recognizer(bundle).keyword_stream()
+    record = {"thresholds": {"b": 1.0}, "names": {"b": ["Bee"]}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"keywords": record}))
+    with pytest.raises(BundleError, match="names of keywords are damaged"):
         Recognizer(bundle).keyword_stream()
 
 

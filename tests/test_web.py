@@ -61,7 +61,8 @@ def with_keywords(folder, **changes):
     """A copy of the stored bundle that listens for `ab`."""
     shutil.copytree(BUNDLE, folder)
     path = folder / "bundle.json"
-    metadata = json.loads(path.read_text()) | {"keywords": {"thresholds": {"ab": 0.5}}} | changes
+    keywords = {"thresholds": {"ab": 0.5}, "names": {"ab": "Abbey"}}
+    metadata = json.loads(path.read_text()) | {"keywords": keywords} | changes
     path.write_text(json.dumps(metadata))
     return folder
 
@@ -144,7 +145,7 @@ def test_keywords_travel_with_what_they_must_give(tmp_path, empty_runtime):
     bundle = with_keywords(tmp_path / "bundle")
     record = write_site(bundle, tmp_path / "site", runtime=empty_runtime)
     site = json.loads((tmp_path / "site" / "site.json").read_text())
-    assert site["keywords"]["words"] == [{"text": "ab", "labels": [1, 2], "threshold": 0.5}] and not record["notes"]
+    assert site["keywords"]["words"] == [{"text": "Abbey", "labels": [1, 2], "threshold": 0.5}] and not record["notes"]
     for case in site["golden"]:
         stream = Recognizer(bundle).keyword_stream()
         samples_N = np.fromfile(bundle / "golden" / case["arrays"]["samples"], "<f4")
@@ -481,7 +482,7 @@ def test_a_bundle_that_listens_for_keywords_lists_them_with_their_scores(
     expected = [*stream.feed(spoken), *stream.finish()]
     found = browser.evaluate("[...document.querySelectorAll('#ended li')].map((each) => [each.dataset.keyword, "
                              "Number(each.dataset.score)])")[::-1]  # fmt: skip
-    assert [keyword for keyword, _ in found] == [each.keyword for each in expected] == ["ab", "ab"]
+    assert [keyword for keyword, _ in found] == [each.keyword for each in expected] == ["Abbey", "Abbey"]
     np.testing.assert_allclose([score for _, score in found], [each.score for each in expected], rtol=0.02)
     browser.evaluate("document.getElementById('microphone').click()")
     browser.wait_for("document.querySelectorAll('#ended li[data-keyword]').length >= 3")

@@ -48,7 +48,7 @@ def spot(
     from speechgru.runtime.transcription import files_of
 
     recognizer = Recognizer(bundle, form=form)
-    wanted = _wanted(recognizer, keyword)
+    wanted = _wanted(keyword)
     recognizer.keyword_stream(keywords=wanted)  # a mistake shows before the first sound
     if microphone:
         for found in _from_microphone(recognizer, wanted, device):
@@ -77,22 +77,21 @@ def spot(
     print_next("spot", bundle, "--microphone", *asked, *(["--form", form] if form else []))
 
 
-def _wanted(recognizer: Any, given: list[str] | None) -> dict[str, float] | None:
-    """The keywords with their scores; None for the bundle's own."""
+def _wanted(given: list[str] | None) -> dict[str, float | None] | None:
+    """The keywords with their scores, None for the bundle's; None for all of the bundle's own."""
     if not given:
         return None
-    wanted = {}
+    wanted: dict[str, float | None] = {}
     for entry in given:
         text, separator, score = entry.rpartition("=") if "=" in entry else (entry, "", "")
-        written = recognizer.text_rules.normalize(text)
         try:
-            wanted[written] = float(score) if separator else recognizer.keyword_thresholds.get(written, 0.0)
+            wanted[text] = float(score) if separator else None
         except ValueError:
             raise UserError(f"expected --keyword TEXT=SCORE such as computer=4, got {entry!r}") from None
     return wanted
 
 
-def _from_file(recognizer: Any, wanted: dict[str, float] | None, path: Any) -> Iterator[dict[str, Any]]:
+def _from_file(recognizer: Any, wanted: dict[str, float | None] | None, path: Any) -> Iterator[dict[str, Any]]:
     import dataclasses
     import itertools
 
@@ -106,7 +105,9 @@ def _from_file(recognizer: Any, wanted: dict[str, float] | None, path: Any) -> I
     yield from map(dataclasses.asdict, stream.finish())
 
 
-def _from_microphone(recognizer: Any, wanted: dict[str, float] | None, device: str | None) -> Iterator[dict[str, Any]]:
+def _from_microphone(
+    recognizer: Any, wanted: dict[str, float | None] | None, device: str | None
+) -> Iterator[dict[str, Any]]:
     import dataclasses
 
     from speechgru.recording import LiveMicrophone

@@ -28,7 +28,7 @@ class Detection:
     """A keyword that was said.
 
     Args:
-        keyword: as the recogniser writes it.
+        keyword: its name: as the recogniser writes it, where it was given no other.
         seconds: when it was recognised, from the stream's first sample on: the end of the model's step.
         score: log-odds that it was said, 0 where that is as probable as not; it reached the keyword's threshold here.
 
@@ -166,6 +166,7 @@ class KeywordSpotter:
         step_seconds: as for `KeywordScorer`.
         window_seconds: as for `KeywordScorer`.
         refractory_seconds: the least time between two reports of a keyword.
+        names: what reports call a keyword that is written otherwise, by what is written.
 
     Raises:
         UserError: as `KeywordScorer`; or a threshold is not a number, or `refractory_seconds` not a positive one.
@@ -185,6 +186,7 @@ class KeywordSpotter:
         step_seconds: float,
         window_seconds: float = WINDOW_SECONDS,
         refractory_seconds: float = REFRACTORY_SECONDS,
+        names: Mapping[str, str] | None = None,
     ):
         for keyword, threshold in thresholds.items():
             if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or math.isnan(threshold):
@@ -193,16 +195,12 @@ class KeywordSpotter:
         self._scorer = KeywordScorer(
             tuple(thresholds), vocabulary=vocabulary, step_seconds=step_seconds, window_seconds=window_seconds
         )
+        self.keywords = tuple((names or {}).get(keyword, keyword) for keyword in thresholds)
         self._threshold_K = np.array(list(thresholds.values()), np.float64)
         self._step_seconds = step_seconds
         self._pause_steps = math.ceil(refractory_seconds / step_seconds)
         self._ready_K = np.ones(len(thresholds), bool)
         self._next_K = np.zeros(len(thresholds), np.int64)  # the first step at which it may be reported again
-
-    @property
-    def keywords(self) -> tuple[str, ...]:
-        """What is listened for."""
-        return self._scorer.keywords
 
     def feed(self, log_probs_SV: np.ndarray) -> list[Detection]:
         """Reports the keywords that are said in the next steps, in the order of their times.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ def calibrate_keywords(
     *,
     false_accepts_per_hour: float = 0.1,
     form: str | None = None,
+    names: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Chooses from which score on each keyword is reported, and keeps it in the bundle's metadata and its files'.
@@ -126,6 +127,7 @@ def calibrate_keywords(
         keywords: what is listened for.
         false_accepts_per_hour: of each keyword, at most.
         form: which of the bundle's models to run; its default when None. The thresholds are for all of them.
+        names: what reports shall call a keyword that is written otherwise, by what is written.
         progress: called after each recording.
 
     Returns:
@@ -153,6 +155,7 @@ def calibrate_keywords(
         )
     kept = {
         "thresholds": thresholds,
+        "names": dict(names or {}),
         "false_accepts_per_hour": false_accepts_per_hour,
         "chosen_on": {
             found["keyword"]: {

@@ -35,7 +35,7 @@ class KeywordStream:
 
     @property
     def keywords(self) -> tuple[str, ...]:
-        """What is listened for."""
+        """What is listened for, by name."""
         return self._spotter.keywords
 
     @property
@@ -89,10 +89,27 @@ def thresholds_in(metadata: Mapping[str, Any], vocabulary: Vocabulary, *, name: 
     return dict.fromkeys(words, EVEN_ODDS)
 
 
+def names_in(metadata: Mapping[str, Any], *, name: Path) -> dict[str, str]:
+    """What reports call a bundle's keywords that are written otherwise, by what is written: "com pu ter" is "computer".
+
+    Args:
+        metadata: the bundle's.
+        name: the bundle, for messages.
+
+    Raises:
+        BundleError: what the bundle holds of them is damaged.
+    """
+    names = (metadata.get("keywords") or {}).get("names", {})
+    if not isinstance(names, dict) or not all(isinstance(said, str) and said.isprintable() for said in names.values()):
+        raise BundleError(f"{name}: its names of keywords are damaged ({names!a:.80}); export and calibrate it again")
+    return names
+
+
 def asked_thresholds(
-    keywords: Mapping[str, float] | Iterable[str] | None,
+    keywords: Mapping[str, float | None] | Iterable[str] | None,
     own: dict[str, float],
     *,
+    names: Mapping[str, str],
     normalize: Callable[[str], str],
     name: Path,
 ) -> dict[str, float]:
@@ -101,6 +118,7 @@ def asked_thresholds(
     Args:
         keywords: what was asked for; None for the bundle's own.
         own: the bundle's own.
+        names: as `names_in` gives them; a keyword may be asked for by either.
         normalize: the bundle's text rules.
         name: the bundle, for messages.
 
@@ -115,7 +133,8 @@ def asked_thresholds(
             )
         return own
     named = keywords if isinstance(keywords, Mapping) else dict.fromkeys(keywords)
-    written = {normalize(keyword): threshold for keyword, threshold in named.items()}
+    spelled = {normalize(said): written for written, said in names.items()}
+    written = {spelled.get(normalize(keyword), normalize(keyword)): least for keyword, least in named.items()}
     return {
         keyword: own.get(keyword, EVEN_ODDS) if threshold is None else threshold
         for keyword, threshold in written.items()

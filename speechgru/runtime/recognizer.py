@@ -24,7 +24,7 @@ from speechgru.runtime.bundle import model_file, read_bundle
 from speechgru.runtime.computing import Computing, cut
 from speechgru.runtime.engine import Engine
 from speechgru.runtime.isolated import IsolatedEngine
-from speechgru.runtime.keywords import KeywordStream, asked_thresholds, thresholds_in
+from speechgru.runtime.keywords import KeywordStream, asked_thresholds, names_in, thresholds_in
 from speechgru.runtime.language import language_of
 from speechgru.runtime.long import Limits, require_window
 from speechgru.runtime.preparing import Preparation
@@ -263,7 +263,7 @@ class Recognizer:
 
     @property
     def keyword_thresholds(self) -> dict[str, float]:
-        """The keywords that the bundle was calibrated for, each with the least log-odds that count as said.
+        """The keywords that the bundle was calibrated for, as it writes them, each with the least log-odds to count.
 
         Without a calibration all words that it writes, at even odds; none where it writes characters.
 
@@ -275,7 +275,7 @@ class Recognizer:
     def keyword_stream(
         self,
         sample_rate: int | None = None,
-        keywords: Mapping[str, float] | Iterable[str] | None = None,
+        keywords: Mapping[str, float | None] | Iterable[str] | None = None,
         *,
         window_seconds: float = WINDOW_OF_KEYWORDS,
         refractory_seconds: float = REFRACTORY_SECONDS,
@@ -284,7 +284,7 @@ class Recognizer:
 
         Args:
             sample_rate: Hz of the samples to come; the bundle's when None.
-            keywords: those to listen for, with their thresholds (log-odds, `decoding.KeywordScorer`) or by name: then
+            keywords: those to listen for, with their thresholds (log-odds, `decoding.KeywordScorer`) or without: then
                 at the bundle's, or at even odds where it has none; all of `keyword_thresholds` when None. A model that
                 writes characters listens for any text, at thresholds that you choose.
             window_seconds: the longest time that a keyword takes.
@@ -301,16 +301,16 @@ class Recognizer:
                 for found in stream.feed(samples_N):
                     print(found.keyword, found.seconds, found.score)
         """
+        names, normalize = names_in(self.metadata, name=self.bundle), self.text_rules.normalize
         return KeywordStream(
             self.open_windows(),
             KeywordSpotter(
-                asked_thresholds(
-                    keywords, self.keyword_thresholds, normalize=self.text_rules.normalize, name=self.bundle
-                ),
+                asked_thresholds(keywords, self.keyword_thresholds, names=names, normalize=normalize, name=self.bundle),
                 vocabulary=self.vocabulary,
                 step_seconds=self.step_seconds,
                 window_seconds=window_seconds,
                 refractory_seconds=refractory_seconds,
+                names=names,
             ),
             sample_rate=self.sample_rate,
             source_rate=self.sample_rate if sample_rate is None else checked_rate(sample_rate),

@@ -32,6 +32,7 @@ from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
 from speechgru.runtime import model_file, read_bundle
+from speechgru.runtime.keywords import names_in
 from speechgru.text import TextRules, Vocabulary
 from speechgru.web.litert import CORE, FILES, litert_packages, version_of
 
@@ -160,11 +161,11 @@ def _keywords_of(bundle: Path, metadata: dict[str, Any], notes: list[str]) -> di
     if metadata["stream"] is None:
         notes.append("the page transcribes and spots no keyword: the bundle's model does not stream")
         return None
-    vocabulary = Vocabulary.from_record(metadata)
+    vocabulary, names = Vocabulary.from_record(metadata), names_in(metadata, name=bundle)
     try:
         words = [
             {
-                "text": text,
+                "text": names.get(text, text),
                 "labels": list(map(int, vocabulary.encode(text, where="a keyword"))),
                 "threshold": float(least),
             }
@@ -310,9 +311,10 @@ def _golden_case(
 def _detections(log_probs_SV: np.ndarray, metadata: dict[str, Any], **how: Any) -> list[dict[str, Any]] | None:
     if metadata.get("keywords") is None or metadata["stream"] is None:
         return None
+    names = metadata["keywords"].get("names")
     return [
         dataclasses.asdict(each)
-        for each in KeywordSpotter(metadata["keywords"]["thresholds"], **how).feed(log_probs_SV)
+        for each in KeywordSpotter(metadata["keywords"]["thresholds"], names=names, **how).feed(log_probs_SV)
     ]
 
 
