@@ -72,12 +72,13 @@ def end():
 def run_held(trial):
     """Ends the process whatever happens: after an error here Python would go on with the real trial."""
     try:
-        from speechgru.files import held
+        from speechgru.files import held, room_for
         from speechgru.process.locked_folder import locked_file
 
         with (
             held(trial.parents[1], (trial / "trial.json").exists, is_others=True),
             locked_file(trial / ".trial.lock", timeout=30),
+            room_for(trial),
         ):
             if not (trial / "outcome.json").exists():
                 run(trial)
@@ -87,7 +88,7 @@ def run_held(trial):
         from speechgru.tune.folder import DISK_FAILED
 
         print(error, flush=True)
-        os._exit(DISK_FAILED if isinstance(error, DiskError | OSError) else 1)
+        os._exit(DISK_FAILED if isinstance(error, DiskError) else 1)
 
 
 def raise_memory_error(*args, **options):
