@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from speechgru.errors import Interrupted, UserError
+from speechgru.errors import DiskError, Interrupted, UserError
 from speechgru.files import held, make_folder, write_text
 from speechgru.jsonlines import append
 from speechgru.process import workers
@@ -255,6 +255,11 @@ def test_a_file_system_without_locks_is_warned_of_and_used(tmp_path, monkeypatch
         locked_folder(tmp_path, activity="works", advice="wait"),
     ):
         assert (tmp_path / ".holder").exists()
+    with (
+        pytest.raises(DiskError, match=r"\.measuring: cannot be locked \(Operation not supported\)"),
+        locked_file(tmp_path / ".measuring", timeout=0),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from speechgru.errors import UserError
+from speechgru.errors import DiskError, UserError
 from speechgru.files import held, identity_of, make_folder, room_for, take_back, unfinished
 
 #: What a file system without locks answers, as some networks' are.
@@ -81,11 +81,21 @@ def locked_file(path: str | Path, *, timeout: float) -> Iterator[None]:
 
     Raises:
         filelock.Timeout: another process holds it.
-        UserError: it lies in a folder that was taken away.
+        DiskError: it cannot be made, its file system has no locks, or it lies in a folder that was taken away.
     """
-    make_folder(Path(path).parent)
+    with room_for(path):
+        make_folder(Path(path).parent)
     lock = filelock.FileLock(path, timeout=timeout)
-    _acquire(lock)
+    try:
+        _acquire(lock)
+    except filelock.Timeout:
+        raise
+    except (NotImplementedError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DiskError(
+            f"{path}: cannot be locked ({reason}); make room, or choose a folder whose file system has locks, and run "
+            "the same command again"
+        ) from error
     try:
         yield
     finally:
