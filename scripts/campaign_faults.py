@@ -1,13 +1,14 @@
 """Lets the disk, the clock or the folder of a command fail at each of its changes in turn, and looks at what it says.
 
     python scripts/campaign_faults.py                          # each change of each command, five faults at each
-    python scripts/campaign_faults.py --of-each 2              # the first and the last change of each kind
+    python scripts/campaign_faults.py --of-each 1              # the first change of each kind of each family
     python scripts/campaign_faults.py --most 20                # twenty changes of each command, evenly spread
     python scripts/campaign_faults.py --jobs export,shard --faults full,once
 
 At the n-th change that a command makes to its folder, in any of its processes, from n = 1 on (`campaign_disk.c`):
 
-A kind of change is one call (open, write, rename, flush, ...) to names that differ in their numbers alone.
+A kind of change is one call (open, write, rename, flush, ...) to names that differ in their numbers alone. Several jobs
+of a family, such as the trainings, share most of theirs; with `--of-each` a kind is of the first job that has it.
 
 - `full`: the disk is full from there on; `readonly`: nothing can be changed from there on; `once`: that change fails;
 - `gone`: somebody renames the folder that it writes; `clock`: the time of day is a day earlier.
@@ -28,6 +29,7 @@ from campaign_kills import Chains, same_training
 from campaigns import Budget, Ledger, add_options, age, complaints, differences, end_all, wait_out
 
 FAULTS = ("full", "readonly", "once", "gone", "clock")
+ALL = 10**6
 
 
 def suffer(chains, name, job, fault, at):
@@ -76,19 +78,37 @@ def places(kinds, of_each, most):
     return spread(sorted(number for numbers in kinds.values() for number in spread(numbers, of_each)), most)
 
 
+def unshared(kinds, families):
+    """The kinds of changes of each job, without those that a job of the same family before it has.
+
+    Args:
+        kinds: the numbers of a job's changes, by kind, by the job's name.
+        families: by the job's name.
+    """
+    seen, left = set(), {}
+    for name, numbers in kinds.items():
+        left[name] = {kind: numbers[kind] for kind in numbers if (families[name], kind) not in seen}
+        seen |= {(families[name], kind) for kind in numbers}
+    return left
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, folder="campaigns/faults")
     parser.add_argument("--jobs", default="", help=f"of {', '.join(jobs())}; all where none is named")
     parser.add_argument("--faults", default=",".join(FAULTS), help=f"of {', '.join(FAULTS)}")
-    parser.add_argument("--of-each", type=int, default=10**6, help="changes of each kind at which each fault happens")
-    parser.add_argument("--most", type=int, default=10**6, help="changes of a command at which each fault happens")
+    parser.add_argument("--of-each", type=int, default=None, help="changes of each kind at which each fault happens")
+    parser.add_argument("--most", type=int, default=ALL, help="changes of a command at which each fault happens")
     options = parser.parse_args()
     chains, budget = Chains(options.folder.absolute()), Budget(options.minutes)
     ledger = Ledger(chains.folder / "ledger.jsonl")
+    names = options.jobs.split(",") if options.jobs else list(jobs())
+    kinds = {name: chains.reference(name, jobs()[name])[4] for name in names}
+    if options.of_each is not None:
+        kinds = unshared(kinds, {name: jobs()[name].family for name in names})
     waiting = {}
-    for name in options.jobs.split(",") if options.jobs else jobs():
-        chosen = places(chains.reference(name, jobs()[name])[4], options.of_each, options.most)
+    for name in names:
+        chosen = places(kinds[name], options.of_each or ALL, options.most)
         waiting[name] = random.Random(name).sample(chosen, len(chosen))  # some of all of it first
     while budget.is_left and any(waiting.values()):
         for name, fault in itertools.product([name for name in waiting if waiting[name]], options.faults.split(",")):

@@ -155,6 +155,13 @@ def test_the_changes_of_a_command_are_all_tried_or_spread_evenly(campaign):
     assert places(hundred | {"rename": [101]}, 2, 100) == [1, 100, 101]
 
 
+def test_what_two_commands_of_a_family_change_alike_is_tried_in_the_first(campaign):
+    kinds = {"one": {"open": [1], "write": [2]}, "two": {"open": [3], "rename": [4]}, "other": {"open": [5]}}
+    families = {"one": "training", "two": "training", "other": "adapt"}
+    left = campaign("campaign_faults").unshared(kinds, families)
+    assert left == {"one": {"open": [1], "write": [2]}, "two": {"rename": [4]}, "other": {"open": [5]}}
+
+
 def test_kills_are_asked_for_by_family(campaign):
     kills = campaign("campaign_kills")
     assert sum(kills.SIZES.values()) == 200 + 100 + 8 * 50 and kills.asked_sizes("") == kills.SIZES
