@@ -201,6 +201,19 @@ def test_a_lock_does_not_bring_a_folder_back(tmp_path, monkeypatch, is_back):
         pass
 
 
+def test_a_lock_does_not_bring_back_what_lies_above_its_folder(tmp_path, monkeypatch):
+    folder, acquire = tmp_path / "packed" / "part-1", filelock.FileLock.acquire
+
+    def acquire_late(lock, *arguments, **options):
+        folder.parent.rename(tmp_path / "away")
+        return acquire(lock, *arguments, **options)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire_late)
+    with pytest.raises(UserError, match="part-1: is gone"), locked_folder(folder, activity="works", advice="wait"):
+        pass
+    assert os.listdir(tmp_path) == ["away"]
+
+
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_folder_that_goes_before_it_is_locked_does_not_come_back(tmp_path, monkeypatch, is_new):
     folder, acquire = tmp_path / "run", filelock.FileLock.acquire

@@ -31,14 +31,24 @@
 (True, None)
 >>> with held("notes"):
 ...     make_folder("notes/deeper")
-...     take_back("notes/deeper/.lock")  # for a lock's library, which makes what is gone; nothing is
+...     before = folders_above("notes/deeper/.lock")  # for a lock's library, which makes what is gone
+...     take_back("notes/deeper/.lock", before)  # nothing is
 >>> with held("notes", is_same=lambda: False):
 ...     make_folder("notes/deeper")
 Traceback (most recent call last):
 speechgru.errors.UserError: ...: is gone, moved or removed while this command worked there; ...
 """
 
-from speechgru.files.claims import held, identity_of, is_writing, make_folder, room_for, take_back, unfinished
+from speechgru.files.claims import (
+    folders_above,
+    held,
+    identity_of,
+    is_writing,
+    make_folder,
+    room_for,
+    take_back,
+    unfinished,
+)
 from speechgru.files.folders import atomic_folder, restore_folder, temporary_folder
 from speechgru.files.places import (
     require_file_place,
@@ -67,6 +77,7 @@ __all__ = [
     "atomic_path",
     "describe_undecodable",
     "encode_json",
+    "folders_above",
     "for_soundfile",
     "held",
     "identity_of",

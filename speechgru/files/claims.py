@@ -60,13 +60,19 @@ def make_folder(path: str | Path) -> None:
         is_same()
 
 
-def take_back(path: str | Path) -> None:
+def folders_above(path: str | Path) -> dict[Path, tuple[int, int] | None]:
+    """The folders above a path as they are now, for `take_back`."""
+    return {level: identity_of(level) for level in Path(os.path.realpath(path)).parents}
+
+
+def take_back(path: str | Path, before: dict[Path, tuple[int, int] | None]) -> None:
     """Removes what has just been made in the place of a folder that was taken away; elsewhere it does nothing.
 
     For libraries that make the folders above a file by themselves, as that of locks does.
 
     Args:
-        path: the file that was made. It goes with the folders above it where these hold nothing else.
+        path: the file that was made. It goes with the new folders above it where these hold nothing else.
+        before: `folders_above` before the library was called.
 
     Raises:
         DiskError: the folder was taken away.
@@ -74,7 +80,9 @@ def take_back(path: str | Path) -> None:
     place = Path(os.path.realpath(path))
     for folder, is_same in _claims_on(place):
         if not is_same():
-            levels = [*place.parents][: len(place.parts) - len(folder.parts)]
+            new = [level for level in place.parents if identity_of(level) != before.get(level)]
+            top = min([folder, *new], key=lambda level: len(level.parts))
+            levels = [*place.parents][: len(place.parts) - len(top.parts)]
             with contextlib.suppress(OSError):  # taken away once more
                 if all(os.listdir(level) == [below.name] for below, level in itertools.pairwise([place, *levels])):
                     place.unlink()

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from speechgru.errors import DiskError, UserError
-from speechgru.files import held, identity_of, make_folder, room_for, take_back, unfinished
+from speechgru.files import folders_above, held, identity_of, make_folder, room_for, take_back, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -104,9 +104,10 @@ def locked_file(path: str | Path, *, timeout: float) -> Iterator[None]:
 
 def _acquire(lock: filelock.BaseFileLock) -> None:
     """Acquires a lock; takes back the folders that this makes where they were taken away."""
+    before = folders_above(lock.lock_file)
     lock.acquire()
     try:
-        take_back(lock.lock_file)
+        take_back(lock.lock_file, before)
     except UserError:
         lock.release()
         raise
