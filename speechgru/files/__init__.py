@@ -36,7 +36,7 @@
 >>> with held("notes", is_same=lambda: False):
 ...     make_folder("notes/deeper")
 Traceback (most recent call last):
-speechgru.errors.UserError: ...: is gone, moved or removed while this command worked there; ...
+speechgru.errors.DiskError: ...: is gone, moved or removed while this command worked there; ...
 """
 
 from speechgru.files.claims import (
