@@ -217,6 +217,12 @@ def test_a_manifest_can_be_cleaned_in_place(sick):
     manifest, expected, count = sick
     check([manifest], config=CONFIG, out=manifest)
     assert len(read_manifest(manifest)) == count - len(expected)
+    quarantine = manifest.with_name("m.quarantine.jsonl")
+    left_out = quarantine.read_bytes()
+    (manifest.parent / "by_another_name").symlink_to(manifest.parent)
+    for out in (manifest, manifest.parent / "by_another_name"):
+        check([manifest], config=CONFIG, out=out)
+        assert quarantine.read_bytes() == left_out, "nothing else has those lines any more"
 
 
 def test_manifests_of_one_name_do_not_overwrite_each_other(sick, tmp_path, write_lines):

@@ -363,6 +363,16 @@ def test_a_finished_job_needs_nothing_but_the_shards(corpus, whole, monkeypatch)
     assert files_of(out) == files
 
 
+def test_a_folder_of_somebody_elses_that_has_the_name_of_the_jobs_own_stays(corpus, whole, tmp_path):
+    thesis = tmp_path / "out" / "unfinished" / "thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("precious")
+    pack(corpus, thesis.parents[1], AUTO)
+    pack(corpus, thesis.parents[1], AUTO)  # a finished job drops its state, too
+    assert thesis.read_text() == "precious"
+    assert [path.name for path in thesis.parent.iterdir()] == ["thesis.txt"]
+
+
 def test_another_job_does_not_go_on_in_the_folder(corpus, tmp_path, monkeypatch, write_lines):
     manifest = write_lines(tmp_path / "m.jsonl", [])
     manifest.write_bytes(corpus.read_bytes().replace(b': "a', b': "' + str(corpus.parent).encode() + b"/a"))

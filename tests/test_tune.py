@@ -870,6 +870,18 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, tmp_path):
         require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
 
 
+@pytest.mark.parametrize("name", ["trials/anna/notes.txt", "trials.csv", "journal.jsonl", "workers/log", "my.yaml"])
+def test_a_sweep_begins_in_no_folder_that_holds_what_it_would_write(write_sweep, tmp_path, name):
+    from speechgru.tune.beginning import require_same_sweep
+
+    own = tmp_path / "sweep" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(ConfigError, match=r"something else than a sweep \(.*which would be overwritten; give anot"):
+        require_same_sweep(SweepFolder(tmp_path / "sweep"), load_sweep(write_sweep()))
+    assert [path for path in (tmp_path / "sweep").rglob("*") if path.is_file()] == [own]
+
+
 def test_a_sweep_in_which_no_trial_came_to_a_checkpoint_is_begun_anew(write_sweep, tmp_path):
     from speechgru.tune.beginning import require_same_sweep
 
@@ -884,7 +896,10 @@ def test_a_sweep_in_which_no_trial_came_to_a_checkpoint_is_begun_anew(write_swee
     assert not require_same_sweep(folder, failed()) and folder.journal.exists(), "a sweep that was killed is resumed"
     assert require_same_sweep(folder, load_sweep(write_sweep(rest="seed: 3\nbudget: {trials: 6}")))
     assert not folder.journal.exists() and not folder.trials.exists()
+    (folder.path / "trials").mkdir()
+    (folder.path / "trials" / "notes.txt").write_text("mine")
     assert require_same_sweep(folder, failed()), "and back"
+    assert [path.name for path in folder.trials.iterdir()] == ["notes.txt"]
     failed()
     write_json(folder.status, {"ended": "all trials are done"})
     assert require_same_sweep(folder, loaded), "what was amiss may have lain in the corpus"

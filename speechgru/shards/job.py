@@ -33,7 +33,7 @@ from speechgru.utterances.manifest import Utterance
 PLAN_NAME = "plan.jsonl"
 #: What an atomic writer leaves in the folder when it is killed.
 _LEFTOVER = re.compile(
-    r"\.(shard-\d+(\.index)?|shards|skipped|plan)\.\w{8}(\.speechgru-unfinished)?\.(tfrecord|npy|json|jsonl)"
+    r"\.(shard-\d+(\.index)?|shards|skipped|plan|job|finished)\.\w{8}(\.speechgru-unfinished)?\.(tfrecord|npy|json|jsonl)"
 )
 
 
@@ -209,8 +209,15 @@ class Job:
         jsonlines.append(self._finished_path, asdict(shard), durable=True)
 
     def clean(self) -> None:
-        """Drops the state of a job that is finished; of one on a store all that is here."""
-        shutil.rmtree(self._work, ignore_errors=True)
+        """Drops the state of a job that is finished; of one on a store all that is here.
+
+        A folder of that name may hold what is somebody else's, which stays.
+        """
+        with contextlib.suppress(OSError):  # there is none, or it holds something else
+            for path in self._work.iterdir():
+                if path in (self._job_path, self._plan_path, self._finished_path) or _LEFTOVER.fullmatch(path.name):
+                    path.unlink()
+            self._work.rmdir()
         if self._store is not None:
             for path in self.out.iterdir():
                 if path.name in (SUMMARY_NAME, PLAN_NAME, "skipped.jsonl") or path.match("shard-*"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,8 +97,13 @@ def require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:
     given["evaluation_sha256"] = sha256_of(given["configuration"]["data"]["dev"])
     stored = read_json(folder.definition)
     if stored is None:
-        if folder.journal.exists() or any(folder.path.glob("*.yaml")):
-            raise ConfigError(f"{folder.path}: holds something else than a sweep; give another --run")
+        written = (folder.journal, folder.status, folder.table, folder.workers, folder.trials, folder.report)
+        found = [path for path in (*written, *sorted(folder.path.glob("*.yaml"))) if os.path.lexists(path)]
+        if found:
+            raise ConfigError(
+                f"{folder.path}: holds something else than a sweep ({found[0].name}), which would be overwritten; give "
+                "another --run"
+            )
         write_json(folder.definition, given)
         return False
     there, here = ({**sweep, **sweep["configuration"], "configuration": None} for sweep in (stored, given))
@@ -111,7 +117,10 @@ def require_same_sweep(folder: SweepFolder, loaded: LoadedSweep) -> bool:
     changed = find_differences(there, here, may_differ=(*MAY_CHANGE_IN_A_SWEEP, *unknown))
     if not folder.is_claimed and (changed or (read_json(folder.status) or {}).get("ended") is not None):
         with room_for(folder.path):
-            shutil.rmtree(folder.trials, ignore_errors=True)
+            for trial in folder.list_trials():
+                shutil.rmtree(trial.path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # there is none, or somebody keeps something there
+                folder.trials.rmdir()
             folder.journal.unlink(missing_ok=True)
         write_json(folder.definition, given)
         return True

@@ -195,7 +195,11 @@ class SweepFolder:
     @property
     def is_claimed(self) -> bool:
         """Whether a trial has reached a checkpoint or a score, so that another sweep would lose something."""
-        return any(TrialFolder(path).is_claimed for path in self.trials.glob("*"))
+        return any(trial.is_claimed for trial in self.list_trials())
+
+    def list_trials(self) -> list[TrialFolder]:
+        """The folders of trials that are there; what else lies beside them is somebody else's."""
+        return [TrialFolder(path) for path in sorted(self.trials.glob("*")) if _TRIAL.fullmatch(path.name)]
 
 
 def require_worker(name: object) -> str:

@@ -5,6 +5,7 @@ Training follows the same rules (`examination`) and leaves out exactly the utter
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -120,6 +121,7 @@ def check(
     if report is not None:
         require_own_folder(report, kind="the report")
     targets = _targets(paths, out) if out is not None else []
+    earlier = [_left_out_before(target, paths) for target in targets]
     lines = [read_manifest(manifest) for manifest in paths]
     vocabularies = [vocabulary] * len(paths) if vocabulary else _vocabularies(config, paths, lines)
     own_log = None if report is None else Path(report) / MEASUREMENTS_NAME
@@ -138,9 +140,9 @@ def check(
             for manifest, utterances, characters in zip(paths, lines, vocabularies, strict=True)
         ]
     findings = _judge_manifests(paths, cases)
-    for found, target in zip(findings, targets, strict=False):  # no targets without `out`
+    for found, target, before in zip(findings, targets, earlier, strict=False):  # no targets without `out`
+        write_manifest(_quarantine_of(target), [*before, *_quarantined(found)])  # first: they stand nowhere else
         write_manifest(target, (_without_reasons(examined.utterance) for examined in found.usable))
-        write_manifest(_quarantine_of(target), _quarantined(found))
     if report is not None:
         record = _report_record(findings, config)
         write_json(Path(report) / "check.json", record)
@@ -263,6 +265,14 @@ def _targets(manifests: Sequence[Path], out: str | Path) -> list[Path]:
             f"{out}: {len(manifests)} manifests, and several would be written to {twice[0]}; clean one at a time"
         )
     return targets
+
+
+def _left_out_before(target: Path, manifests: Sequence[Path]) -> list[Utterance]:
+    """What an earlier check left out of a manifest that is cleaned where it is: its quarantine alone has it."""
+    quarantine = _quarantine_of(target)
+    if not quarantine.is_file() or not any(target.exists() and os.path.samefile(target, path) for path in manifests):
+        return []
+    return read_manifest(quarantine, needs_text=False)
 
 
 def _quarantine_of(target: Path) -> Path:
