@@ -370,6 +370,15 @@ def test_mistakes_are_named_before_anything_is_trained(base, me, tones, tmp_path
     with pytest.raises(UserError, match=r"holds the manifests dev\.jsonl, train\.jsonl; name the one"):
         adapted(tones)
     assert not (tmp_path / "out").exists()
+    recorded = write_manifest(tmp_path / "recorded" / "recordings.jsonl", read_manifest(me))
+    before = recorded.read_bytes()
+    for recordings in (recorded, recorded.parent):  # its lines that nothing is learnt from would be gone
+        with pytest.raises(UserError, match=r"recordings\.jsonl: is what this command reads, and would be lost"):
+            adapted(recordings, out=recorded.parent)
+    (recorded.parent / "grammar.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds grammar\.json, and no run that wrote it"):
+        adapted(out=recorded.parent)
+    assert recorded.read_bytes() == before
 
 
 def test_recordings_are_a_manifest_a_recorded_folder_or_a_folder_with_texts(me, tmp_path, write_wav):

@@ -476,6 +476,24 @@ def test_words_cut_tight_lose_what_is_soft_at_their_ends(tmp_path):
     assert 0.3 < len(tight) / len(lengths[1.0]) < 0.7 and max(lengths[1.0]) <= 400
 
 
+def test_what_was_spliced_is_not_removed_to_splice_it_again(tmp_path):
+    """Under another manifest's name: the sound that is read would be gone before it is read."""
+    soundfile.write(tmp_path / "word.wav", np.full(RATE // 2, 0.1), RATE, subtype="PCM_16")
+    options = {"num_utterances": 2, "sample_rate": RATE}
+    word = Piece("six", Utterance(str(tmp_path / "word.wav"), 0.5, "six", "ann"), 0.0, 0.5)
+    first = splice([word], lambda _: "six six", tmp_path, **options)
+    before = {path: path.read_bytes() for path in (first, *tmp_path.glob("spliced/*"))}
+    again = Piece("six", read_manifest(first)[0], 0.0, 0.5)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path / "link"):
+        with pytest.raises(UserError, match=r"spliced/000000\.flac: is what this command reads, and would be lost"):
+            splice([again], lambda _: "six six", out, **options)
+        assert {path: path.read_bytes() for path in before} == before
+    with pytest.raises(UserError, match="nobody is known to say"):
+        splice([word], lambda _: "seven", tmp_path, **options)
+    assert not first.exists(), "a manifest of sound that is about to change"
+
+
 def test_what_cannot_be_spliced_is_one_message(bundle, people, tmp_path, run):
     manifest, templates = people
     options = ["--model", bundle, "--sample-rate", str(RATE), "--utterances", "2"]

@@ -26,11 +26,12 @@ from speechgru.adapt.recordings import Recordings, deal_folds, examine_recording
 from speechgru.adapt.trials import FoldResult, choose_length, cross_validate, helpful_lengths, score_lengths
 from speechgru.config.differences import find_differences
 from speechgru.config.load import load_config
+from speechgru.config.resuming import resume
 from speechgru.config.sections import RunConfig
 from speechgru.corpora.zipped import unpacked
 from speechgru.dataset import open_corpus
 from speechgru.errors import ConfigError, UserError
-from speechgru.files import held, sha256_of, write_json, write_text
+from speechgru.files import held, require_unread, sha256_of, write_json, write_text
 from speechgru.model.predictor import KerasPredictor
 from speechgru.process.locked_folder import locked_folder
 from speechgru.progress import Progress, silent
@@ -146,6 +147,7 @@ def _adapt(
     require_layers(config)
     for path in (config.data.dev, *config.data.negatives, *(path for path, _ in config.augment.manifests.values())):
         read_manifest(str(path), needs_text=False)
+    require_unread([config.data.train[-1]], [recordings, Path(recordings) / RECORDINGS_NAME])
     _require_own_folder(folder, config)
     with unpacked(recordings, folder.path / UNPACKED_NAME, progress=progress) as source:
         found = examine_recordings(
@@ -379,9 +381,10 @@ def _require_own_folder(folder: RunFolder, config: RunConfig) -> None:
     """Whether the folder is free, or holds this very adaptation: better refused now than after minutes.
 
     Raises:
-        ConfigError: it holds another run.
+        ConfigError: it holds another run, or what a run would overwrite and none has written.
     """
     if not folder.is_claimed:
+        resume(folder, config)
         return
     stored = load_config(folder.config, stored=True).model_dump()
     lengths = ("train.max_steps", "train.evaluate_every_steps")

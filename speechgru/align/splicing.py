@@ -130,6 +130,7 @@ def splice(
 
     Raises:
         CorpusError: too few sentences can be made of the words, or `out` cannot be written.
+        UserError: a recording that is read would be removed.
         AudioError: a recording cannot be read.
     """
     said: dict[str, dict[str, list[Piece]]] = {}
@@ -140,7 +141,8 @@ def splice(
     speakers = sorted(counts)
     shares = np.sqrt([counts[speaker] for speaker in speakers])
     out = Path(out)
-    make_empty(out / "spliced")
+    read = (piece.utterance.audio_filepath for piece in pieces)
+    make_empty(out / "spliced", reads=read, manifest=out / NAME)
     utterances = []
     for index in range(num_utterances):
         if index % 50 == 0:

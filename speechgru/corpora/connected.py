@@ -8,13 +8,13 @@ recording is used about equally often; the speakers take turns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speechgru.errors import CorpusError
-from speechgru.files import make_folder
+from speechgru.files import make_folder, require_unread
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, require_storable
 
@@ -65,8 +65,9 @@ def join(
     Raises:
         CorpusError: `folder` cannot be written or a recording cannot be read.
         ManifestError: no manifest can hold the folder's name.
+        UserError: one of the words' recordings would be removed.
     """
-    make_empty(folder)
+    make_empty(folder, reads=(word.audio_filepath for word in words))
     decks = _Decks(words, np.random.default_rng([*seed, 0]))
     cache: dict[tuple[str, float, float | None], np.ndarray] = {}
     utterances = []
@@ -102,16 +103,25 @@ def join(
     return utterances
 
 
-def make_empty(folder: Path) -> None:
-    """Makes a folder for joined recordings, and removes those of an earlier run.
+def make_empty(folder: Path, *, reads: Iterable[str], manifest: Path | None = None) -> None:
+    """Makes a folder for joined recordings, and removes those of an earlier run with their manifest.
+
+    Args:
+        folder: the folder.
+        reads: the recordings that the new ones are made of.
+        manifest: what will name them, where a crash must leave none that names other sound.
 
     Raises:
         CorpusError: it cannot be written.
         ManifestError: no manifest can hold its name.
+        UserError: one that is read would be removed.
     """
     require_storable(str(folder))
+    require_unread(folder.glob(_OWN_AUDIO), set(reads))
     try:
         make_folder(folder)
+        if manifest is not None:
+            manifest.unlink(missing_ok=True)
         for path in folder.glob(_OWN_AUDIO):
             path.unlink()
     except OSError as error:
