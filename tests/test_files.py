@@ -316,6 +316,20 @@ def test_a_folder_that_another_process_is_making_stays(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_pipe_or_a_link_with_the_name_of_a_folder_in_the_making_is_neither_opened_nor_followed(tmp_path):
+    pipe, link = (tmp_path / f".bundle.{name}.speechgru-unfinished" for name in ("pipe", "link"))
+    os.mkfifo(pipe)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("mine")
+    link.symlink_to(tmp_path / "mine")
+    for path in (pipe, link):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    with temporary_folder(tmp_path, "bundle"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [link.name, pipe.name, "mine"] and os.listdir(tmp_path / "mine") == ["a.txt"]
+
+
 def test_a_folder_that_a_link_names_is_replaced_where_it_is(tmp_path, system):
     fill(tmp_path / "bundle", "old")
     (tmp_path / "link").symlink_to("bundle")

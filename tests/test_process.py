@@ -93,6 +93,26 @@ def test_a_holder_that_has_not_written_its_number_yet_is_another_process(tmp_pat
         pass
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_what_a_strangers_folder_has_in_the_place_of_the_holder_is_neither_written_through_nor_waited_for(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    for put in (os.mkfifo, lambda holder: os.symlink(tmp_path / "mine.txt", holder)):
+        folder = tmp_path / put.__name__
+        folder.mkdir()
+        put(folder / ".holder")
+        with locked_folder(folder, activity="works", advice="wait"):
+            assert (folder / ".holder").read_text() == f"process {os.getpid()}"
+        assert os.listdir(folder) == [] and (tmp_path / "mine.txt").read_text() == "precious"
+    with filelock.FileLock(folder / ".lock"):
+        for content in (b"\xff", bytes(1000)):
+            (folder / ".holder").write_bytes(content)
+            with (
+                pytest.raises(UserError, match="another process works; wait"),
+                locked_folder(folder, activity="works", advice="wait"),
+            ):
+                pass
+
+
 @pytest.mark.parametrize("what", ["removed", "another's"])
 def test_nothing_is_written_into_a_folder_that_is_gone(tmp_path, what):
     folder = tmp_path / "run"

@@ -55,7 +55,8 @@ def _remove_left_behind(parent: Path, name: str) -> None:
     if not KNOWS_THE_KILLED:
         return
     for folder in parent.glob(f".{glob.escape(name)}.*{IN_THE_MAKING}"):
-        remove_settled(folder, functools.partial(shutil.rmtree, folder, ignore_errors=True))
+        if folder.is_dir() and not folder.is_symlink():  # removing a tree opens a pipe, and waits
+            remove_settled(folder, functools.partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ except ImportError:  # Windows
 IN_THE_MAKING = ".speechgru-unfinished"
 #: What is in the making and younger may be another process's that has not locked it yet.
 _SETTLED_SECONDS = 60.0
+#: A pipe, or a link that leads to one, is not waited for.
+_TO_LOCK = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 #: Whether this system tells that a process has been killed.
 KNOWS_THE_KILLED = fcntl is not None
 
@@ -44,7 +46,7 @@ def locked(path: Path, *, is_needed: bool = False) -> Iterator[None]:
     try:
         if fcntl is not None:
             try:
-                descriptor = os.open(path, os.O_RDONLY)
+                descriptor = os.open(path, _TO_LOCK)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 if is_needed:

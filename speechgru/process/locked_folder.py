@@ -12,10 +12,12 @@ from pathlib import Path
 import filelock
 
 from speechgru.errors import DiskError, UserError
-from speechgru.files import folders_above, held, identity_of, make_folder, room_for, take_back, unfinished
+from speechgru.files import folders_above, held, identity_of, make_folder, read_text, room_for, take_back, unfinished
 
 #: What a file system without locks answers, as some networks' are.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+#: Of a note about who holds a lock.
+_MOST_BYTES = 100
 
 
 @contextlib.contextmanager
@@ -57,7 +59,7 @@ def locked_folder(path: str | Path, *, activity: str, advice: str) -> Iterator[N
 
     try:
         with room_for(folder):
-            holder.write_text(mark, encoding="utf-8")
+            _write_holder(holder, mark)
         with unfinished(), held(folder, is_same):
             yield
     finally:
@@ -113,8 +115,15 @@ def _acquire(lock: filelock.BaseFileLock) -> None:
         raise
 
 
+def _write_holder(path: Path, mark: str) -> None:
+    """Writes who holds the lock: into a new file, as a folder of a stranger's may have a link or a pipe there."""
+    path.unlink(missing_ok=True)
+    with open(path, "x", encoding="utf-8") as stream:
+        stream.write(mark)
+
+
 def _read_holder(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8") or "another process"
-    except OSError:  # it has the lock, and has not written its number yet
+        return read_text(path, most=_MOST_BYTES) or "another process"
+    except (OSError, UnicodeDecodeError):  # it has the lock, and has not written its number yet; or it is none
         return "another process"
