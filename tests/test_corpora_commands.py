@@ -183,6 +183,19 @@ def test_neither_the_workers_nor_the_cache_change_a_byte(hums, tmp_path, monkeyp
     assert digests(tmp_path / "one") != digests(tmp_path / "two")
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "voices.json", "grammar.json", "measurements.jsonl"])
+def test_a_file_of_somebody_elses_is_not_lost_to_a_corpus(hums, tmp_path, name):
+    own, options = tmp_path / name, {"engines": {"choir": 1}, "workers": 1, "cache": None}
+    own.write_text("mine")
+    with pytest.raises(CorpusError, match=rf"holds {name}, and no recording that was spoken here; it would be lost"):
+        speak_sentences({"train": ["light on"]}, tmp_path, **options)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == [name] and own.read_text() == "mine"
+    own.unlink()
+    for text in ("light on", "light off"):  # the corpus itself is replaced
+        speak_sentences({"train": [text]}, tmp_path, **options)
+        assert [line.text for line in read_manifest(tmp_path / "train.jsonl")] == [text]
+
+
 def test_real_engines_in_two_processes_give_the_same_bytes_as_in_one(tmp_path, monkeypatch):
     engines = {name: 1.0 for name in ("espeak", "flite") if not ENGINES[name].why_unavailable()}
     if "espeak" not in engines:

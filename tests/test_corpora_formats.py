@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import sys
+import tarfile
 
 import foreign_layouts as layouts
 import pytest
@@ -13,6 +14,7 @@ from speechgru.audio.reading import read_recording
 from speechgru.cli import console
 from speechgru.config.sections import RunConfig
 from speechgru.corpora import prepare
+from speechgru.corpora.extracting import tar_members
 from speechgru.corpora.records import read_records
 from speechgru.errors import CorpusError, UserError
 from speechgru.utterances.check import check
@@ -274,6 +276,28 @@ def test_nemo_fields_of_other_types(tree, tmp_path):
     assert (bob.speaker, bob.extra, bob.segment) == ("17", {"lang": "de"}, False)
     edit(manifest, '"duration": 0.8', '"duration": "long"')
     refuse(corpus, source, tmp_path / "out", "train_manifest.json:3: duration must be a number of seconds")
+
+
+def test_a_nemo_manifest_is_not_overwritten_by_what_is_left_of_it(tree, tmp_path):
+    corpus, source = tree("nemo")
+    manifest = (source / "train_manifest.json").rename(source / "train.jsonl")
+    edit(manifest, '"duration": 0.8', '"duration": "long"')
+    before = manifest.read_bytes()
+    with pytest.raises(UserError, match=r"train\.jsonl: is what this command reads, and would be lost"):
+        prepare(corpus, source, source=source, train=["train.jsonl"], skip_missing=True)
+    assert manifest.read_bytes() == before
+
+
+def test_a_sparse_member_of_a_tar_does_not_become_gigabytes_of_nothing(tmp_path):
+    """A kilobyte that says that it holds a gigabyte, of which no byte is stored."""
+    header = tarfile.TarInfo("bomb.wav")
+    header.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    block[483:495] = b"%011o\0" % (1 << 30)
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:]))
+    (tmp_path / "audio.tar").write_bytes(bytes(block) + bytes(1024))
+    with pytest.raises(CorpusError, match=r"audio\.tar: bomb\.wav is stored with gaps; pack it without"):
+        list(tar_members(tmp_path / "audio.tar"))
 
 
 def test_lhotse_supervisions_inside_a_cut_are_segments_of_its_recording(tree, tmp_path):

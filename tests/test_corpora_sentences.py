@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speechgru.corpora import pieces, prepare
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, UserError
 from speechgru.text import normalize_text
 from speechgru.utterances.check import check
 from speechgru.utterances.manifest import read_manifest
@@ -50,6 +50,16 @@ def test_words_are_held_back_that_the_fewest_others_have():
     held_back, left = pieces.hold_words_back(test, others, share=0.4)
     assert held_back == {"new", "rare"} and left == ["a word", "word for word", "one", "a one"]
     assert pieces.hold_words_back(test, others, share=0.0) == ({"new"}, others)
+
+
+def test_a_text_that_is_spoken_is_not_overwritten_by_what_is_left_of_it(book, tmp_path):
+    for name in ("language.txt", "train.jsonl"):
+        text = tmp_path / "out" / name
+        text.parent.mkdir(exist_ok=True)
+        text.write_bytes(book.read_bytes())
+        with pytest.raises(UserError, match=rf"{name}: is what this command reads, and would be lost"):
+            prepare("sentences", text.parent, text=text, utterances=60, engines=["espeak"])
+        assert text.read_bytes() == book.read_bytes()
 
 
 def test_a_corpus_of_a_text(book, tmp_path):

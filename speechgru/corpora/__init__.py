@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
-from speechgru.files import held, require_own_folder
+from speechgru.files import held, require_own_folder, require_unread
 from speechgru.progress import Progress, silent
 
 __all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
@@ -145,7 +146,7 @@ def prepare(
 
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
-        UserError: `out` is a file, or was taken away in the meantime.
+        UserError: `out` is a file, or was taken away in the meantime; or a manifest in it is what an option names.
 
     >>> import numpy as np, soundfile
     >>> Path("recordings").mkdir()
@@ -162,5 +163,8 @@ def prepare(
     require_own_folder(out, kind="the manifests")
     out = Path(out).absolute()
     source = None if source is None else Path(source).absolute()
+    files = [value for value in options.values() if isinstance(value, str | os.PathLike)]
+    within = [] if source is None else [source / file for file in files]  # where tables are looked for, too
+    require_unread([out / f"{split}.jsonl" for split in ("train", "dev", "test")], [*files, *within])
     with held(out):
         return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

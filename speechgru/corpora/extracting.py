@@ -153,6 +153,8 @@ def tar_members(archive: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(archive, mode="r:") as members:
             for member in members:
+                if member.issparse():  # what it says that it holds costs its sender nothing
+                    raise CorpusError(f"{archive}: {member.name} is stored with gaps; pack it without (no --sparse)")
                 if member.isreg() and member.size <= _MOST_BYTES:
                     stream = members.extractfile(member)
                     content = b"" if stream is None else stream.read()

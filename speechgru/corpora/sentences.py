@@ -12,6 +12,7 @@ from speechgru.corpora.pieces import draw, hold_words_back, read_pieces
 from speechgru.corpora.planning import Sentence, check_whole, sizes_of
 from speechgru.corpora.spoken import speak_corpus
 from speechgru.errors import CorpusError
+from speechgru.files import require_unread
 from speechgru.grammar.splits import split_of
 from speechgru.progress import Progress, silent
 from speechgru.text import normalize_text
@@ -82,6 +83,7 @@ def prepare(
         raise CorpusError(f"sentences: takes no source, got {source}; name the text with --text")
     if text is None:
         raise CorpusError("sentences: needs --text, a text file such as a book")
+    require_unread([out / LANGUAGE_NAME], [text])
     sources = Sources(voices, voice_command, tuple(command_voices or ()))
     check_whole(
         seed=(seed, 0), utterances=(utterances, _MIN_UTTERANCES), workers=(workers, 1), min_words=(min_words, 1)

@@ -14,7 +14,7 @@ from speechgru.corpora.folder import NOTES_NAME
 from speechgru.corpora.layouts import some
 from speechgru.corpora.splits import SPLITS, choose_by_name
 from speechgru.errors import CorpusError
-from speechgru.files import write_json
+from speechgru.files import require_unread, write_json
 from speechgru.progress import Progress, silent
 from speechgru.utterances.manifest import Utterance, write_manifest
 from speechgru.visible import counted
@@ -135,6 +135,7 @@ def prepare_sets(
 
     Raises:
         CorpusError: no source, no sets, a set that cannot be read, or one without a usable utterance.
+        UserError: a manifest that is read would be overwritten.
     """
     if isinstance(dev_share, bool) or not isinstance(dev_share, int | float) or not 0 <= dev_share <= 0.5:
         raise CorpusError(f"{corpus}: dev_share must be a share from 0 to 0.5, got {dev_share!r}")
@@ -146,6 +147,7 @@ def prepare_sets(
     sets, unread = _find_sets(corpus, source, given, usual, within, kind)
     if dev_share and "dev" in sets:
         raise CorpusError(f"{corpus}: dev is {sets['dev'][0]}; leave dev_share out, or name no dev")
+    require_unread([out / f"{split}.jsonl" for split in SPLITS], [path for paths in sets.values() for path in paths])
     extraction = Extraction(out / "audio", progress=progress)
     splits: dict[str, list[Utterance]] = {}
     faults = Faults()

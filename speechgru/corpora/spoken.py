@@ -10,6 +10,7 @@ to read them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,7 +236,7 @@ def speak_files(
 
     Each recording is measured before it is written, so that neither `check` nor training has to read the corpus first
     (`measurements.jsonl`). The old manifests go first and the new ones come last, so that a crash leaves no manifest of
-    other audio.
+    other audio. What stands in their place is somebody else's where no recording is ours.
     """
     beside = beside or {}
     cast.check(splits)
@@ -245,13 +246,19 @@ def speak_files(
         raise CorpusError(f"a split has 1 to {_MOST - 1} sentences, got {most}")
     audio = out / "audio"
     require_storable(str(audio))
+    outdated, spoken_before = _outdated(out, splits), _own_audio(audio)
+    others = [path.name for path in (*outdated, *(out / name for name in beside)) if os.path.lexists(path)]
+    if others and not spoken_before:
+        raise CorpusError(
+            f"{out}: holds {others[0]}, and no recording that was spoken here; it would be lost, so move it away, or "
+            "name another folder"
+        )
     try:
         make_folder(audio)
-        for path in _outdated(out, splits):
+        for path in outdated:
             path.unlink(missing_ok=True)
-        for path in audio.iterdir():
-            if _OWN_AUDIO.fullmatch(path.name):
-                path.unlink()
+        for path in spoken_before:
+            path.unlink()
     except OSError as error:
         raise CorpusError(f"{out}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     jobs = []
@@ -269,6 +276,11 @@ def speak_files(
         chosen = [each.utterance for each in spoken if each.split == split]
         manifests[split] = write_manifest(out / f"{split}.jsonl", chosen)
     return {split: manifests[split] for split in splits}
+
+
+def _own_audio(audio: Path) -> list[Path]:
+    """The recordings of the corpus that was here."""
+    return [path for path in audio.iterdir() if _OWN_AUDIO.fullmatch(path.name)] if audio.is_dir() else []
 
 
 def _outdated(out: Path, splits: Sequence[str]) -> list[Path]:
