@@ -124,11 +124,21 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask, mode):
     assert (tmp_path / "c.txt").stat().st_mode & 0o777 == mode
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
+def test_a_file_that_is_replaced_keeps_its_rights_and_no_thread_changes_those_of_others(tmp_path, monkeypatch):
+    diary = tmp_path / "diary.jsonl"
+    write_text(diary, "mine alone")
+    diary.chmod(0o600)
+    monkeypatch.setattr(os, "umask", None)  # of the whole process: what others write meanwhile would be anybody's
+    write_text(diary, "more")
+    assert diary.stat().st_mode & 0o777 == 0o600 and diary.read_text() == "more"
+
+
 def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
-    def refuse(**_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)  # root may write everywhere, so permissions alone would not do
+    monkeypatch.setattr(os, "open", refuse)  # root may write everywhere, so permissions alone would not do
     with pytest.raises(
         UserError, match=r"c\.txt: cannot be written \(Permission denied\); choose a folder you may write"
     ):

@@ -296,14 +296,20 @@ def test_other_folders_and_files_are_refused_and_left_alone(manifest, tmp_path):
     assert files_in(other) == {"index.html": b"mine"}
     with pytest.raises(UserError, match=r"index\.html: is a file; name a folder"):
         listen(manifest, config=config_of(NOTHING), out=other / "index.html")
-    for damaged in ("{", "[]", '{"files": 3}', '{"files": [3]}'):
+    for damaged in ("{", "[" * 9999, "[]", '{"files": 3}', '{"files": [3]}'):
         (other / "listen.json").write_text(damaged)
         with pytest.raises(UserError, match=r"listen\.json: cannot be read as the record of an earlier"):
             listen(manifest, config=config_of(NOTHING), out=other)
     (tmp_path / "keep.wav").write_text("mine")
-    (other / "listen.json").write_text('{"files": ["../keep.wav", "audio/../../keep.wav"]}')
+    named = ["../keep.wav", "audio/../../keep.wav", "notes.txt", "a\0b", "audio/09_original.wav"]
+    (other / "listen.json").write_text(json.dumps({"files": named}))
+    (other / "notes.txt").write_text("mine")
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "09_original.wav").write_text("mine")
+    (other / "audio").symlink_to(tmp_path / "music")
     listen(manifest, config=config_of(NOTHING), out=other, count=1, copies=1)
     assert (tmp_path / "keep.wav").read_text() == "mine", "a record that names other folders' files deletes none"
+    assert (other / "notes.txt").read_text() == (tmp_path / "music" / "09_original.wav").read_text() == "mine"
 
 
 def test_unusable_input_is_named_before_anything_is_written(manifest, tmp_path, write_lines, write_wav):

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,12 +44,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         make_folder(path.parent)
         _remove_left_behind(path.parent)
-        beginning, end = f".{path.stem[:_MOST_LETTERS]}.", f"{IN_THE_MAKING}{path.suffix}"
-        handle, name = tempfile.mkstemp(prefix=beginning, suffix=end, dir=path.parent)
+        mode, temporary = _mode_of(path), _new_file(path)
     except OSError as error:
         raise DiskError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         with locked(temporary):
             with naming(path):
@@ -57,10 +54,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                     yield temporary
                 with open(temporary, "rb+") as stream:
                     os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private to the user
             try:
+                if mode is not None:
+                    os.chmod(temporary, mode)
                 os.replace(temporary, path)
             except OSError as error:
                 raise DiskError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
@@ -69,6 +65,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # of a disk that has become read-only, which the block's error names
             temporary.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> Path:
+    """Makes an empty file beside a path, with the rights that the user's umask leaves.
+
+    `tempfile` makes it private, and the umask cannot be asked for without being changed for all threads meanwhile.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        name = f".{path.stem[:_MOST_LETTERS]}.{secrets.token_hex(4)}{IN_THE_MAKING}{path.suffix}"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path.parent / name, flags, 0o666))
+            return path.parent / name
+
+
+def _mode_of(path: Path) -> int | None:
+    """The rights of a file that is replaced, which stay: what was the user's alone remains so; None of a new one."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(found.st_mode) & 0o777 if stat.S_ISREG(found.st_mode) else None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ from speechgru.listen.page import Band, Picture, Version
 
 #: Names of what a folder holds; `listen.json` also says that it is ours to write over.
 PAGE, RECORD, _AUDIO, _PICTURES = "index.html", "listen.json", "audio", "pictures"
+
+#: What a folder may hold (`files_of`).
+_OWN = re.compile(
+    rf"{re.escape(PAGE)}|{_AUDIO}/\d{{2,}}_(original|copy\d+)\.wav"
+    rf"|{_PICTURES}/\d{{2,}}_(original|copy\d+_(augmented|final))\.png"
+)
 
 #: The frequency whose place the pictures mark, so that warping shows.
 GUIDE_HZ = 1000
@@ -191,13 +198,13 @@ def claim(out: Path, files: Sequence[str]) -> None:
     if record.exists():
         try:
             written = json.loads(read_text(record))["files"]
-            earlier = [out / name for name in written]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            earlier = [out / name for name in written if (out / name).is_relative_to(out)]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{record}: cannot be read as the record of an earlier `speechgru listen`; name another folder"
             ) from error
-        for path in earlier:
-            if path.parent in (out, out / _AUDIO, out / _PICTURES):
+        for path in earlier:  # what is written here, and nothing else, whatever a stranger's record says
+            if _OWN.fullmatch(path.relative_to(out).as_posix()) and not path.parent.is_symlink():
                 path.unlink(missing_ok=True)
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out}: holds other things; name a new folder, or one that `speechgru listen` wrote")
