@@ -50,7 +50,7 @@ class Address:
         """
         host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-        if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+        if not (colon and host and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
             raise UserError(f"an address is HOST:PORT, such as 127.0.0.1:10300, got {text!r:.80}")
         if ":" in host and f"[{host}]" not in text:
             raise UserError(f"an IPv6 address stands in brackets, such as [::1]:10300, got {text!r:.80}")

@@ -276,6 +276,17 @@ def test_what_is_not_the_known_file_is_removed_and_named(server, tmp_path):
     assert not list((tmp_path / "raw").iterdir())
 
 
+def test_an_archive_that_somebody_has_put_there_is_not_removed_where_it_is_another(server, tmp_path):
+    (tmp_path / "raw").mkdir()
+    own = tmp_path / "raw" / "one.tar.gz"
+    own.write_bytes(b"60 GB of another release")
+    for checksum, message in (("md5:" + "0" * 32, "has the MD5 .*: move it away"), ("", "not a whole .*: move it")):
+        one = archive_of(server, "one.tar.gz", tarred([("a.txt", b"a")], "w:gz"), checksum=checksum)
+        with pytest.raises(CorpusError, match=message):
+            source.fetch("toy", [one], tmp_path)
+        assert own.read_bytes() == b"60 GB of another release"
+
+
 def test_an_archive_that_was_cut_where_it_is_made_is_removed_and_fetched_again(server, tmp_path):
     whole = tarred([("a.txt", CONTENT)], "w:gz")
     one = archive_of(server, "one.tar.gz", whole[:5000], checksum="")

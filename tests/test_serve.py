@@ -305,6 +305,10 @@ RUBBISH = {
     "three bytes": b'{"type": "audio-start", "data": {"rate": 8000, "width": 3, "channels": 1}}\n',
     "half a sample": b'{"type": "audio-chunk", "data": {"rate": 8000, "width": 2, "channels": 1}, '
     b'"payload_length": 3}\nabc',
+    "half a character": b'{"type": "ping", "data": {"text": "\\ud800"}}\n',
+    "half a character in the context": b'{"type": "recognize", "data": {"text": "a", "context": {"b": "\\udfff"}}}\n',
+    "no number": b'{"type": "ping", "data": {"text": NaN}}\n',
+    "a number beyond all": b'{"type": "ping", "data": {"text": 1e999}}\n',
     "a text that is none": b'{"type": "recognize", "data": {"text": {}}}\n',
     "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
@@ -553,7 +557,8 @@ def test_a_missing_token_is_made_for_its_owner_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8080", ":8080", "localhost", "localhost:http", "localhost:99999", "::1:80", "a b:1"]
+    "text",
+    ["", "8080", ":8080", "localhost", "localhost:http", "localhost:99999", "::1:80", "a b:1", f"a:{'9' * 5000}"],
 )
 def test_what_is_no_address_is_refused(text, house):
     with pytest.raises(UserError, match=r"HOST:PORT|brackets|no such host"):

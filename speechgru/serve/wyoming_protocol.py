@@ -317,6 +317,8 @@ async def read_event(reader: asyncio.StreamReader, *, max_payload_bytes: int) ->
 def _record_of(text: bytes) -> dict[str, Any]:
     try:
         record = json.loads(text)
+        # What Python reads, and no answer could give back: halves of characters, NaN, and numbers beyond all measure.
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise WyomingError("this is no event of the Wyoming protocol: a line of JSON") from error
     if not isinstance(record, dict):

@@ -113,10 +113,16 @@ def _fetch_one(archive: Archive, raw: Path, *, progress: Progress) -> None:
     from speechgru.corpora.archive import DamagedArchiveError, checksum_of, unpack
 
     packed = raw / archive.name
-    if not packed.is_file():
+    was_there = packed.is_file()  # perhaps somebody's own, who has fetched it by other means
+    if not was_there:
         _download(archive, packed, progress=progress)
     kind, _, expected = archive.checksum.partition(":")
     if expected and (found := checksum_of(packed, kind, progress=progress)) != expected:
+        if was_there:
+            raise CorpusError(
+                f"{packed}: has the {kind.upper()} {found}, expected {expected}; it is damaged or of another release: "
+                "move it away, and the same command fetches it, or name an unpacked copy that you trust with --source"
+            )
         packed.unlink()
         raise CorpusError(
             f"{archive.urls[0]}: what came has the {kind.upper()} {found}, expected {expected}; it was damaged on the "
@@ -136,6 +142,8 @@ def _fetch_one(archive: Archive, raw: Path, *, progress: Progress) -> None:
             progress=progress,
         )
     except DamagedArchiveError as error:
+        if was_there:
+            raise CorpusError(f"{error}: move it away, and the same command does") from error
         packed.unlink()
         raise CorpusError(f"{error}: it is removed, so that the same command fetches it") from error
     packed.unlink()
