@@ -36,8 +36,8 @@ def require_tensorflow() -> None:
 
 def _backend_of_file() -> tuple[str, Path]:
     """The backend that Keras's own file of settings names, read as Keras does, and the file."""
-    home = Path.home()
-    folder = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+    home = os.path.expanduser("~")  # stays so where the user has none, as in a container that knows no such user
+    folder = os.environ.get("KERAS_HOME") or Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"
     file = Path(folder) / "keras.json"
     try:
         settings = json.loads(file.read_text())

@@ -112,6 +112,30 @@ def test_a_backend_of_keras_that_is_loaded_already_counts(monkeypatch, tmp_path)
     require_tensorflow()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="every user has a home there")
+def test_a_user_without_a_home_needs_none_and_the_command_reads_no_settings_of_keras(tmp_path):
+    """As in a container that knows no such user; Keras reads /tmp/.keras then, which is anybody's."""
+    code = (
+        "import os, pwd\n"
+        "def unknown(number): raise KeyError(number)\n"
+        "pwd.getpwuid = unknown\n"
+        "for name in ('HOME', 'XDG_CACHE_HOME', 'KERAS_BACKEND', 'KERAS_HOME'): os.environ.pop(name, None)\n"
+        "from speechgru.keras_backend import require_tensorflow\n"
+        "from speechgru.voices.cache import default_folder\n"
+        "os.access = lambda *_: False\n"
+        "require_tensorflow()\n"
+        "from speechgru.cli import run_command\n"
+        "def command():\n"
+        "    print(os.environ['KERAS_HOME'], flush=True)\n"
+        "    default_folder()\n"
+        "try: run_command(command)\n"
+        "except SystemExit as end: assert end.code == 2, end.code"
+    )
+    out, err = run(code)
+    assert out == f"{os.devnull}\n"
+    assert "error: the cache of speech has no place, as this user has no home; set XDG_CACHE_HOME, or" in err
+
+
 def test_notices_of_compiled_code_are_left_out_and_python_is_shown_at_once(tmp_path):
     code = (
         "import os, sys\n"

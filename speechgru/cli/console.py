@@ -122,7 +122,8 @@ def run_command(command: Callable[[], Any]) -> None:
     line with how to report it, and exit code 70, which is no verdict of a verb. With the environment's
     `SPEECHGRU_TRACEBACK` that one shows where it came from.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # a shell's or keras.json's is another project's
+    # A shell's or keras.json's are another project's, and where no home can be written Keras reads anybody's in /tmp.
+    os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
     with standard_streams(), ending_signals(at_once=_leave, is_writing=is_writing) as ending:
         code = _run(command, ending)
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechgru.errors import CorpusError
 from speechgru.files import atomic_path, for_soundfile
 from speechgru.voices.engine import Engine, Voice
 
@@ -24,12 +25,19 @@ _SUFFIX = ".flac"
 
 
 def default_folder() -> Path:
-    """The folder of cached speech: `speechgru/speech` where this system keeps caches (`XDG_CACHE_HOME`)."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "speechgru" / "speech"
+    """The folder of cached speech: `speechgru/speech` where this system keeps caches (`XDG_CACHE_HOME`).
+
+    Raises:
+        CorpusError: neither that nor a home is known, as in a container that knows no such user.
+    """
+    variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
+    try:
+        base = Path(os.environ.get(variable) or Path.home() / usual)
+    except RuntimeError as error:
+        raise CorpusError(
+            f"the cache of speech has no place, as this user has no home; set {variable}, or give cache=none"
+        ) from error
+    return base / "speechgru" / "speech"
 
 
 @dataclass(frozen=True)
