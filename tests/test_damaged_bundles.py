@@ -248,6 +248,36 @@ def test_metadata_that_are_a_pipe_or_too_large_are_refused(changed, monkeypatch)
             read_bundle(folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_bundle_that_leads_elsewhere_is_not_copied(tmp_path):
+    """A stranger's copy would be sent back, or published as a site, with the user's own files in it."""
+    from speechgru.export.calibration import _keep_in_bundle
+    from speechgru.web.site import _copy_golden
+
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("mine")
+    bundle = Path(shutil.copytree(V3, tmp_path / "bundle"))
+    for number, put in enumerate((
+        lambda path: path.symlink_to(tmp_path / "secret" / "key"),
+        lambda path: path.symlink_to("../../secret"),
+        lambda path: path.symlink_to("."),  # copied, it would hold itself for ever
+        lambda path: path.symlink_to("nowhere"),
+        os.mkfifo,
+    )):  # fmt: skip
+        link = bundle / "golden" / f"{number}.bin"
+        put(link)
+        for copy in (
+            lambda: _keep_in_bundle(bundle, {}),
+            lambda: _copy_golden(bundle, tmp_path / "site", {}, "none", None),
+        ):
+            with pytest.raises(BundleError, match=rf"{number}\.bin: (is a link that leads out|not a file)"):
+                copy()
+        link.unlink()
+    (bundle / "golden" / "also.json").symlink_to("golden.json")
+    _keep_in_bundle(bundle, {"keywords": None})
+    assert (bundle / "golden" / "also.json").read_bytes() == (bundle / "golden" / "golden.json").read_bytes()
+
+
 def test_a_model_that_does_not_fit_the_metadata_is_named(changed):
     folder = changed(["entries"], ["a", "b", "c"])
     with pytest.raises(BundleError, match=r"tflite: cannot be run \(it gives numbers of the shape .* for 4 labels"):

@@ -18,6 +18,7 @@ from speechgru.files import atomic_folder, atomic_path, encode_json, held, sha25
 from speechgru.progress import Progress, silent
 from speechgru.runs import RunFolder
 from speechgru.runtime import BUNDLE_VERSION, METADATA_ENTRY, is_bundle
+from speechgru.runtime.bundle import require_own_files
 from speechgru.runtime.tflite import CHECKSUM_ENTRY, read_metadata
 from speechgru.scoring.evaluation import evaluate
 from speechgru.scoring.keywords import evaluate_keywords
@@ -175,7 +176,12 @@ def calibrate_keywords(
 
 
 def _keep_in_bundle(bundle: Path, entries: dict[str, Any]) -> None:
-    """Puts a bundle with more metadata in the old one's place, once it is whole: its checksums change with it."""
+    """Puts a bundle with more metadata in the old one's place, once it is whole: its checksums change with it.
+
+    Raises:
+        BundleError: a link in it leads elsewhere.
+    """
+    require_own_files(bundle)
     with atomic_folder(bundle) as made:
         shutil.copytree(bundle, made, dirs_exist_ok=True)
         metadata = json.loads((made / "bundle.json").read_text(encoding="utf-8"))

@@ -126,6 +126,23 @@ def model_file(bundle: str | os.PathLike[str], metadata: dict[str, Any], form: s
     return path
 
 
+def require_own_files(folder: str | os.PathLike[str]) -> None:
+    """Refuses a bundle in which a link leads elsewhere, before it is copied: a file of this machine's would go with it.
+
+    Args:
+        folder: the bundle's, or one in it.
+
+    Raises:
+        BundleError: there is such a link, one to a folder, a pipe or a device; names it.
+    """
+    inside = Path(folder).resolve()
+    for path in inside.rglob("*"):
+        if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(inside)):
+            raise BundleError(f"{path}: is a link that leads out of the bundle or to a folder; put a copy there")
+        if not path.is_symlink() and not path.is_file() and not path.is_dir():
+            raise BundleError(f"{path}: not a file (a pipe or a device); remove it from the bundle")
+
+
 def _metadata_text(path: Path, *, verify: bool) -> str:
     if path.suffix != ".tflite":
         return read_text(path, most=_MOST_BYTES)

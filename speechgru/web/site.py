@@ -32,6 +32,7 @@ from speechgru.grammar import Grammar
 from speechgru.recording.prompts import choose_prompts
 from speechgru.report.style import style_sheet
 from speechgru.runtime import model_file, read_bundle
+from speechgru.runtime.bundle import require_own_files
 from speechgru.runtime.keywords import names_in
 from speechgru.text import TextRules, Vocabulary
 from speechgru.web.litert import CORE, FILES, litert_packages, version_of
@@ -256,6 +257,7 @@ def _copy_golden(
     listed = bundle / "golden" / "golden.json"
     if not listed.is_file():
         return []
+    require_own_files(listed.parent)
     try:
         stored = json.loads(read_text(listed))
         cases = [case for case in stored["cases"] if f"log_probs.{form}" in case["arrays"]]
