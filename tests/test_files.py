@@ -15,6 +15,7 @@ from speechgru.files import (
     atomic_folder,
     atomic_path,
     folders,
+    held_alone,
     restore_folder,
     sha256_of,
     temporary_folder,
@@ -324,6 +325,29 @@ def test_a_folder_that_another_process_is_making_stays(tmp_path):
         with temporary_folder(tmp_path, "bundle"):
             assert made.exists()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders there")
+def test_two_processes_do_not_write_into_one_folder_at_once(tmp_path, write_wav):
+    """A lock is of an open folder, so that one process may stand for two; the folder has several names."""
+    from speechgru.corpora import prepare
+    from speechgru.utterances.negatives import add_negatives
+
+    (tmp_path / "link").symlink_to("new")
+    alone = {"activity": "works", "advice": "wait for it"}
+    for _ in range(2):
+        with held_alone(tmp_path / "new", **alone):
+            for other in (tmp_path / "new", tmp_path / "link"):
+                with pytest.raises(UserError, match="another process works; wait for it"), held_alone(other, **alone):
+                    pass
+            with pytest.raises(UserError, match=r"new: another process is preparing a corpus here; wait for it, or"):
+                prepare("folder", tmp_path / "new", source=tmp_path)
+            with pytest.raises(UserError, match=r"new: another process is adding negatives here; wait for it"):
+                add_negatives([write_wav(tmp_path, "a.wav")], tmp_path / "new" / "negatives.jsonl")
+        assert not (tmp_path / "new").exists(), "made for nothing"
+    with held_alone(tmp_path / "new", **alone):
+        write_text(tmp_path / "new" / "a.txt", "x")
+    assert os.listdir(tmp_path / "new") == ["a.txt"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")

@@ -225,7 +225,7 @@ def splice(
     """
     print_beginning(f"reading {first_of(manifests)}")
     from speechgru.config.base_model import start_folder
-    from speechgru.files import held, require_own_folder, require_unread
+    from speechgru.files import held_alone, require_own_folder, require_unread
     from speechgru.grammar import Grammar
     from speechgru.utterances.manifest import read_manifest
 
@@ -237,7 +237,8 @@ def splice(
         read_manifest(manifest)  # a mistake in it is told before the model is loaded
     recognizer = open_recognizer(start_folder(model), None)
     words = templates.words()
-    with held(out), show_progress(quiet=as_json) as progress:
+    alone = held_alone(out, activity="is splicing sentences here", advice="wait for it, or name another folder")
+    with alone, show_progress(quiet=as_json) as progress:
         pieces, failed = room.find_pieces(
             recognizer, manifests, words, least_confidence=least_confidence, progress=progress
         )

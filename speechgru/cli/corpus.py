@@ -25,7 +25,7 @@ from speechgru.cli.console import (
     terminal,
 )
 from speechgru.errors import UserError
-from speechgru.files import held, require_own_folder
+from speechgru.files import held_alone, require_own_folder
 from speechgru.visible import counted
 
 if TYPE_CHECKING:
@@ -327,7 +327,8 @@ def listen(
     settings = load_config(config) if config else RunConfig()
     read_manifest(manifest)
     verb = needs_training_packages(lambda: import_module("speechgru.listen").listen)
-    with held(out), show_progress(quiet=as_json) as progress:
+    alone = held_alone(out, activity="is writing sounds here", advice="wait for it, or name another folder")
+    with alone, show_progress(quiet=as_json) as progress:
         page = verb(manifest, config=settings, out=out, count=count, copies=copies, progress=progress)
     if as_json:
         print_json({"page": str(page)})

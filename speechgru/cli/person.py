@@ -48,7 +48,7 @@ def record(
     --from; the command ends with code 1 where a file is not good enough.
     Example: `speechgru record --grammar my.yaml --out me`
     """
-    from speechgru.files import held, require_own_folder
+    from speechgru.files import held_alone, require_own_folder
 
     require_own_folder(out, kind="the recordings")
     stored = out / "grammar.json"
@@ -62,7 +62,8 @@ def record(
     from speechgru.recording import SoundDeviceMicrophone
     from speechgru.recording import record as verb
 
-    with held(out), show_progress(quiet=source is None or as_json) as progress:
+    alone = held_alone(out, activity="is recording here", advice="end it first, or name another folder")
+    with alone, show_progress(quiet=source is None or as_json) as progress:
         sitting = verb(
             Grammar.load(grammar or stored),
             out,

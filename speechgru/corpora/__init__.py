@@ -12,7 +12,7 @@ from typing import Any
 
 from speechgru.corpora.options import Option, options_of, parse_options, require_option
 from speechgru.errors import CorpusError
-from speechgru.files import held, require_own_folder, require_unread
+from speechgru.files import held_alone, require_own_folder, require_unread
 from speechgru.progress import Progress, silent
 
 __all__ = ["CORPORA", "Corpus", "Option", "find_corpus", "prepare"]
@@ -146,7 +146,8 @@ def prepare(
 
     Raises:
         CorpusError: the corpus or an option is not known, or the corpus cannot be prepared.
-        UserError: `out` is a file, or was taken away in the meantime; or a manifest in it is what an option names.
+        UserError: `out` is a file, was taken away in the meantime, or has another process that prepares a corpus there;
+            or a manifest in it is what an option names.
 
     >>> import numpy as np, soundfile
     >>> Path("recordings").mkdir()
@@ -166,5 +167,5 @@ def prepare(
     files = [value for value in options.values() if isinstance(value, str | os.PathLike)]
     within = [] if source is None else [source / file for file in files]  # where tables are looked for, too
     require_unread([out / f"{split}.jsonl" for split in ("train", "dev", "test")], [*files, *within])
-    with held(out):
+    with held_alone(out, activity="is preparing a corpus here", advice="wait for it, or name another folder"):
         return chosen.prepare(out, source=source, seed=seed, progress=progress, **options)

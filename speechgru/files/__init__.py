@@ -33,6 +33,8 @@
 ...     make_folder("notes/deeper")
 ...     before = folders_above("notes/deeper/.lock")  # for a lock's library, which makes what is gone
 ...     take_back("notes/deeper/.lock", before)  # nothing is
+>>> with held_alone("notes", activity="writes here", advice="wait for it"):
+...     make_folder("notes/deeper")
 >>> with held("notes", is_same=lambda: False):
 ...     make_folder("notes/deeper")
 Traceback (most recent call last):
@@ -42,6 +44,7 @@ speechgru.errors.DiskError: ...: is gone, moved or removed while this command wo
 from speechgru.files.claims import (
     folders_above,
     held,
+    held_alone,
     identity_of,
     is_writing,
     make_folder,
@@ -80,6 +83,7 @@ __all__ = [
     "folders_above",
     "for_soundfile",
     "held",
+    "held_alone",
     "identity_of",
     "is_writing",
     "make_folder",

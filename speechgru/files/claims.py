@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from speechgru.errors import DiskError
+from speechgru.errors import DiskError, UserError
+from speechgru.files.making import locked
 
 #: The folders that this process works in, each with what tells whether it is still the one that it began in.
 _held: list[tuple[Path, Callable[[], bool]]] = []
@@ -37,6 +39,39 @@ def held(folder: str | Path, is_same: Callable[[], bool] | None = None, *, is_ot
         yield
     finally:
         _held.remove(claim)
+
+
+@contextlib.contextmanager
+def held_alone(folder: str | Path, *, activity: str, advice: str) -> Iterator[None]:
+    """`held`, and by no other process: two that write into one folder at once would mix what they write.
+
+    Where the system or its file system has no such locks, nothing keeps another process out.
+
+    Args:
+        folder: what the block works in; made when it is missing, and removed again where nothing was written into it.
+        activity: what the process does there, as in "is preparing a corpus here"; completes the message.
+        advice: what to do where another process holds it; ends the message.
+
+    Raises:
+        UserError: another process holds it.
+        DiskError: it cannot be made.
+    """
+    is_new = not os.path.lexists(folder)
+    with room_for(folder):
+        make_folder(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(Path(os.path.realpath(folder)), is_needed=True))
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise UserError(f"{folder}: another process {activity}; {advice}") from None
+        try:
+            with held(folder):
+                yield
+        finally:
+            if is_new:
+                with contextlib.suppress(OSError):  # something was written
+                    os.rmdir(folder)
 
 
 def make_folder(path: str | Path) -> None:

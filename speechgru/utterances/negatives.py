@@ -10,6 +10,7 @@ from pathlib import Path
 from speechgru.audio.finding import find_recordings
 from speechgru.audio.reading import read_header
 from speechgru.errors import UserError
+from speechgru.files import held_alone
 from speechgru.text import quoted
 from speechgru.utterances.manifest import Utterance, read_manifest, require_storable, write_manifest
 
@@ -44,9 +45,16 @@ def add_negatives(recordings: Sequence[str | os.PathLike[str]], manifest: str | 
     Raises:
         AudioError: a recording cannot be read; nothing is added then.
         ManifestError: the manifest is there and is none, or a recording's name is not UTF-8.
-        UserError: a line of it has a text, so that it is no manifest of negatives; or no recording is given.
+        UserError: a line of it has a text, so that it is no manifest of negatives; no recording is given; or another
+            process adds some in the same folder.
     """
     manifest = Path(manifest)
+    with held_alone(manifest.parent, activity="is adding negatives here", advice="wait for it"):
+        return _add(recordings, manifest)
+
+
+def _add(recordings: Sequence[str | os.PathLike[str]], manifest: Path) -> AddedNegatives:
+    """Adds recordings to a manifest that no other process writes meanwhile."""
     known = read_manifest(manifest, needs_text=False) if manifest.exists() else []
     spoken = next((utterance for utterance in known if utterance.text), None)
     if spoken is not None:
