@@ -17,6 +17,7 @@ from speechgru.language.arpa import read_arpa, write_arpa
 from speechgru.language.compact import MAGIC, pack, quantized, read_compact, unpack, write_compact
 from speechgru.language.kenlm import require_listed
 from speechgru.language.kneser_ney import train
+from speechgru.language.texts import numbered_texts
 
 DATA = Path(__file__).parent / "data" / "language"
 TEXTS = ["", "a", "a ab b", "b ab a ab", "ab none b a a", "none", "<s> a </s>", "b b b ab b", "Ab a"]
@@ -183,6 +184,16 @@ def test_kenlms_binary_files_score_as_the_arpa_file(toy, kind):
         assert [(word, known) for word, _, known in ours] == [(word, known) for word, _, known in expected]
         np.testing.assert_allclose([each[1] for each in ours], [each[1] for each in expected], atol=1e-5)
     assert {word.decode() for word in model.words} == {"<s>", "</s>", "<unk>", "a", "b", "ab"}
+
+
+@pytest.mark.parametrize("head", ["\\data\\\nngram 1=2\n\n\\1-grams:\n-1\t", "a remark "])
+def test_a_line_of_gigabytes_in_a_small_file_is_one_message(tmp_path, head):
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(head.encode() + bytes(b"a" * (20 << 20)), 1))
+    for read in (read_arpa, lambda path: list(numbered_texts(path))):
+        with pytest.raises(
+            LanguageError, match=r"bomb\.gz:\d: the line has more than 16,777,216 bytes; give a file wi"
+        ):
+            read(tmp_path / "bomb.gz")
 
 
 def test_what_is_not_read_of_kenlm_is_refused_by_name(tmp_path):

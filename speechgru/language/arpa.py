@@ -28,6 +28,8 @@ _LN_10 = math.log(10)
 _COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
 #: Words of an n-gram at most: a slip of the keyboard would make a table of each order.
 _MOST_ORDER = 20
+#: Of a line: a whole book in one has less.
+_MOST_BYTES = 1 << 24
 #: Lines between two reports of progress.
 _LINES = 1 << 17
 
@@ -46,8 +48,8 @@ def read_arpa(path: str | Path, *, progress: Progress = silent) -> NGramModel:
         LanguageError: missing, cut short, or damaged; names the line.
     """
     path = Path(path)
-    with reading(path), opened(path) as stream:
-        return _Reader(stream, path, progress).read()
+    with reading(path), opened(path) as lines:
+        return _Reader(lines, path, progress).read()
 
 
 @contextlib.contextmanager
@@ -66,23 +68,35 @@ def reading(path: Path, what: str = "the language model") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read line by line, plain or packed by gzip."""
+def opened(path: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a file, plain or packed by gzip."""
     with open_file(path, most=ANY_SIZE) as raw:
         packed = raw.read(2) == GZIP_MARK
         raw.seek(0)
         if not packed:
-            yield raw
+            yield _lines_of(raw, path)
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield stream  # type: ignore[misc]
+            yield _lines_of(stream, path)
+
+
+def _lines_of(stream: BinaryIO | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    """Lines that are no longer than any text's: a packed file of a megabyte may hold one of gigabytes."""
+    number = 0
+    while line := stream.readline(_MOST_BYTES + 1):
+        number += 1
+        if len(line) > _MOST_BYTES:
+            raise LanguageError(
+                f"{path}:{number}: the line has more than {_MOST_BYTES:,} bytes; give a file with a sentence a line"
+            )
+        yield line
 
 
 class _Reader:
     """Reads the sections of one file, line by line."""
 
-    def __init__(self, stream: BinaryIO, path: Path, progress: Progress):
-        self._lines = iter(stream)
+    def __init__(self, lines: Iterator[bytes], path: Path, progress: Progress):
+        self._lines = lines
         self._path, self._progress = path, progress
         self._number, self._line = 0, b""
         self._done = self._total = 0

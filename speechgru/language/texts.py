@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from speechgru.errors import LanguageError
 from speechgru.language.arpa import opened, reading
@@ -61,13 +60,13 @@ def numbered_texts(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         LanguageError: see `TextFiles`.
     """
-    with reading(path, "the text"), opened(path) as stream:
-        yield from _texts_of(path, stream)
+    with reading(path, "the text"), opened(path) as lines:
+        yield from _texts_of(path, lines)
 
 
-def _texts_of(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+def _texts_of(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
     is_manifest = path.suffix == ".jsonl"
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(lines, start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         try:
