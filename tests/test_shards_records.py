@@ -440,3 +440,71 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_first_error_counts(tmp
     with pytest.raises(AudioError, match="the first error"):
         write_shard(tmp_path, 0, broken(), max_bytes=100)
     assert os.listdir(tmp_path) == ["file"]
+
+
+ODD = [None, True, -1, 1.5, 10**30, 1 << 44, float("inf"), "x", "../../etc/passwd", "a\0b", "\ud800", [], [1], {}]
+
+
+def leaves(value, path=()):
+    """The places of a JSON value's parts, of lists the first alone."""
+    for key in value if isinstance(value, dict) else range(min(1, len(value))) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from leaves(value[key], (*path, key))
+
+
+def test_whatever_a_strangers_summary_says_is_read_or_one_error(tmp_path):
+    """Its checksum is anybody's to compute: names must stay in the folder, and numbers in what is there."""
+    write_shards(tmp_path, 3)
+    file = tmp_path / "shards.json"
+    summary = json.loads(file.read_text())
+    del summary["checksum"]
+    num_refused = 0
+    for path in leaves(summary):
+        for odd in (*ODD, KeyError):
+            changed = json.loads(json.dumps(summary))
+            place = changed
+            for key in path[:-1]:
+                place = place[key]
+            if odd is KeyError:
+                del place[path[-1]]
+            else:
+                place[path[-1]] = odd
+            checksum = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
+            file.write_text(json.dumps(changed | {"checksum": checksum}))
+            try:
+                Shards.open(tmp_path).read(0)
+            except CorpusError:
+                num_refused += 1
+    assert num_refused > 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("offset", -1), ("offset", 1 << 62), ("size", -1), ("size", (1 << 31) - 1), (None, None)]
+)
+def test_an_index_that_names_what_is_not_in_its_shard_is_refused(tmp_path, field, value):
+    write_shards(tmp_path, 3)
+    path, file = tmp_path / "shard-00000.index.npy", tmp_path / "shards.json"
+    index = np.load(path)
+    if field is None:
+        index = np.zeros((3, 1 << 10), np.float64)
+    else:
+        index[field][0] = value
+    np.save(path, index)
+    summary = json.loads(file.read_text())
+    del summary["checksum"]
+    summary["shards"][0]["index_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    checksum = hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps(summary | {"checksum": checksum}))
+    with pytest.raises(CorpusError, match=r"shard-00000\.index\.npy: is no index of \d records .*; copy it again"):
+        Shards.open(tmp_path)
+    assert "is no index of" in verify(tmp_path)[0]
+
+
+def test_room_for_what_is_fetched_is_made_of_what_was_fetched_alone(tmp_path):
+    """A configuration may name a folder of somebody's own shards as the cache."""
+    pytest.importorskip("fsspec", reason="stores (extra stores)")
+    for name in ("shard-00000.tfrecord", "mine.tfrecord", f"{'a' * 64}.tfrecord"):
+        (tmp_path / name).write_bytes(bytes(100))
+    place = places.place_of("memory://bucket/shards", cache=tmp_path, cache_gigabytes=1e-9)
+    place._make_room(100)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.tfrecord", "shard-00000.tfrecord"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import zlib
@@ -19,6 +18,7 @@ import tensorflow as tf
 from speechgru.errors import CorpusError
 from speechgru.files import ANY_SIZE, atomic_path, open_file, room_for, sha256_of, write_json
 from speechgru.progress import Progress, silent
+from speechgru.shards.checked import read_index, require_fields
 from speechgru.shards.places import place_of
 from speechgru.shards.records import (
     BYTES_BEFORE,
@@ -165,6 +165,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
             )
         if summary.pop("checksum", None) != _checksum(summary):
             raise CorpusError(f"{file}: is damaged (its checksum is wrong); copy it again or pack the shards again")
+        require_fields(summary)
     except FileNotFoundError:
         if place.has_parts():
             raise CorpusError(
@@ -178,7 +179,9 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         raise CorpusError(f"{path}: holds no shards (no {SUMMARY_NAME}); `speechgru shard` writes them") from None
     except OSError as error:
         raise CorpusError(f"{file}: cannot be read ({error.strerror}); name a folder of shards") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except CorpusError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: is damaged ({error}); copy it again or pack the shards again") from error
     return summary
 
@@ -198,6 +201,7 @@ def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
         content = place.read(shard.index)
         if hashlib.sha256(content).hexdigest() != shard.index_sha256:
             return f"{place.name_of(shard.index)}: is damaged (its SHA-256 is wrong)"
+        index = read_index(content, shard, name=place.name_of(shard.index))
         size = place.size(shard.file)
         if size != shard.size_bytes:
             return f"{path}: has {size:,} bytes, not {shard.size_bytes:,}"
@@ -205,9 +209,10 @@ def damage_of(folder: str | Path, shard: ShardFile) -> str | None:
             return None
         if is_remote(path):
             return f"{path}: is damaged (its SHA-256 is wrong)"
-        index = np.load(io.BytesIO(content))
         with open_file(path, most=ANY_SIZE) as stream:
             damaged = [row for row, entry in enumerate(index, start=1) if not _payload_is_whole(stream, entry)]
+    except CorpusError as error:
+        return str(error)
     except OSError as error:
         return f"{error.filename or path}: cannot be read ({error.strerror})"
     where = f"record {', '.join(map(str, damaged))} of {len(index)}" if damaged else "between the records"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 import zlib
@@ -17,14 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechgru import jsonlines
 from speechgru.config.differences import find_differences
 from speechgru.errors import CorpusError
 from speechgru.files import ANY_SIZE, held, open_file, room_for
 from speechgru.process.locked_folder import locked_folder
 from speechgru.progress import Progress, silent
+from speechgru.shards.checked import read_index
 from speechgru.shards.folder import read_summary, write_shard, write_summary
 from speechgru.shards.job import PLAN_NAME, refuse_too_few
 from speechgru.shards.pack import ShardSummary, summarize, work_folder
@@ -179,11 +177,9 @@ def _records(
         for fields in summaries[part]["shards"]:
             shard = ShardFile(**fields)
             name = place.name_of(shard.file)
-            content = place.read(shard.index)
-            if hashlib.sha256(content).hexdigest() != shard.index_sha256:
-                raise CorpusError(f"{place.name_of(shard.index)}: is damaged (its SHA-256 is wrong); copy it again")
+            index = read_index(place.read(shard.index), shard, name=place.name_of(shard.index))
             with open_file(place.local(shard), most=ANY_SIZE) as stream:
-                for entry in np.load(io.BytesIO(content), allow_pickle=False):
+                for entry in index:
                     stream.seek(entry["offset"])
                     payload = stream.read(int(entry["size"]))
                     if zlib.crc32(payload) != entry["crc32"]:

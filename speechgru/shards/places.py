@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,8 @@ from speechgru.stores import Store, cache_folder, is_remote, joined, remove_quie
 #: The names of shards.
 SHARDS = "shard-*.tfrecord"
 PARTS = "part-*-of-*"
+#: What is fetched, by its checksum; a folder that a configuration names may hold other shards.
+_FETCHED = re.compile(r"[0-9a-f]{64}\.tfrecord")
 
 
 class Place(Protocol):
@@ -155,7 +158,7 @@ class _Remote:
                     found = path.stat()
                 except OSError:  # another process removed it
                     continue
-                if path.name.startswith("."):  # it is being fetched
+                if not _FETCHED.fullmatch(path.name):  # it is being fetched, or somebody's own
                     continue
                 kept.append((found.st_mtime, found.st_size, path))
             kept.sort()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import io
 import operator
 import os
 import threading
@@ -19,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from speechgru.errors import AudioError, CorpusError, UserError
+from speechgru.shards.checked import read_index
 from speechgru.shards.folder import read_summary
 from speechgru.shards.places import Place, place_of
 from speechgru.shards.records import BYTES_BEFORE, FIX, INDEX_DTYPE, Form, Record, ShardFile, decode_record
@@ -74,9 +73,7 @@ class Shards:
                 raise CorpusError(f"{error.filename}: cannot be read ({error.strerror}); {FIX}") from error
             if size != shard.size_bytes:
                 raise CorpusError(f"{place.name_of(shard.file)}: has {size:,} bytes, not {shard.size_bytes:,}; {FIX}")
-            if hashlib.sha256(content).hexdigest() != shard.index_sha256:
-                raise CorpusError(f"{place.name_of(shard.index)}: is damaged (its SHA-256 is wrong); {FIX}")
-            index[end : end + shard.num_records] = np.load(io.BytesIO(content), allow_pickle=False)
+            index[end : end + shard.num_records] = read_index(content, shard, name=place.name_of(shard.index))
             end += shard.num_records
         return cls(place, folder, summary, index)
 
