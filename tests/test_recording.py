@@ -220,6 +220,16 @@ def test_another_grammars_folder_is_refused(tmp_path):
         record(Others(), tmp_path)
 
 
+@pytest.mark.parametrize("prompt", ["", ', "prompt": "x"', ', "prompt": [1]', ', "prompt": 0', ', "prompt": 1e999'])
+def test_a_manifest_of_other_recordings_is_refused_and_nothing_written_beside_it(tmp_path, prompt):
+    line = f'{{"audio_filepath": "a.wav", "duration": 1.0, "text": "hello"{prompt}}}\n'
+    (tmp_path / "recordings.jsonl").write_text(line)
+    with pytest.raises(CorpusError, match=r"recordings\.jsonl:1: has no number of a prompt .*; give another --out"):
+        record(Lights(), tmp_path, num_prompts=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["recordings.jsonl"]
+    assert (tmp_path / "recordings.jsonl").read_text() == line
+
+
 def test_a_missing_package_or_library_is_one_message_that_shows_the_other_way(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(UserError, match=r"pip install 'speechgru\[microphone\]'; or record elsewhere.*--from"):

@@ -70,7 +70,7 @@ class RecordingFolder:
             seed: another seed, other prompts.
 
         Raises:
-            CorpusError: the folder has another grammar's recordings, or its prompts cannot be read.
+            CorpusError: the folder has another grammar's recordings, or others, or its prompts cannot be read.
             ManifestError: no manifest can hold the folder's name.
             UserError: the folder cannot be written.
         """
@@ -79,6 +79,7 @@ class RecordingFolder:
         stored = self.path / GRAMMAR_NAME
         if stored.exists() and self._read(stored) != record:
             raise CorpusError(f"{stored}: is another grammar than the one given; give another --out")
+        self.recorded()  # somebody else's manifest is refused before anything is written beside it
         prompts = self.read_prompts() if self.prompts_file.exists() else []
         if len(prompts) < num_prompts:
             # The first prompts of a longer list may differ from those of a shorter one; those that are there stay.
@@ -109,10 +110,20 @@ class RecordingFolder:
 
         Raises:
             ManifestError: the manifest is damaged.
+            CorpusError: it is of other recordings than those of prompts.
         """
         if not self.manifest.exists():
             return {}
-        return {int(utterance.extra["prompt"]): utterance for utterance in read_manifest(self.manifest)}
+        recorded = {}
+        for utterance in read_manifest(self.manifest):
+            number = utterance.extra.get("prompt")
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise CorpusError(
+                    f"{self.manifest}:{utterance.line}: has no number of a prompt (prompt), so it is not of what "
+                    "`speechgru record` wrote; give another --out"
+                )
+            recorded[number] = utterance
+        return recorded
 
     def keep(self, number: int, text: str, samples_N: np.ndarray, sample_rate: int) -> Utterance:
         """Keeps what was recorded for a prompt; an older recording of it is replaced.
