@@ -150,3 +150,11 @@ def test_cancelled_channels_are_named_and_a_chosen_one_is_scored(tmp_path, write
         f"{tmp_path / 'a.wav'} (line 1): its channels cancel each other, one of them is inverted: their average is "
         'nearly silent; name one in the manifest\'s line ("channel": 1), or write it to a file of its own'
     )
+
+
+@pytest.mark.parametrize("slots", [["room"], "room", 5])
+def test_slots_that_are_none_are_named_before_anything_is_computed(tmp_path, write_lines, slots):
+    line = {"audio_filepath": "a.wav", "duration": 1.0, "text": "on", "intent": "Turn", "slots": slots}
+    manifest = write_lines(tmp_path / "m.jsonl", [line])
+    with pytest.raises(ManifestError, match=r"m\.jsonl:1: slots of an intent are names with values, such as .*, got"):
+        ScoringSet(manifest, sample_rate=8000, text=TextRules())

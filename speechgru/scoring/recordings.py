@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from speechgru.audio.reading import read_header
-from speechgru.errors import AudioError, UserError
+from speechgru.errors import AudioError, ManifestError, UserError
 from speechgru.process.ordered import map_in_order
 from speechgru.text import TextRules
 from speechgru.utterances.examination import Examined, Problem, read_usable
@@ -56,7 +56,7 @@ class ScoringSet(Sequence[Examined]):
         utterances: what is scored in place of the manifest's lines, such as parts of its recordings.
 
     Raises:
-        ManifestError: the manifest cannot be read.
+        ManifestError: the manifest cannot be read, or the slots of an intent are none.
         UserError: no reference holds a word; or, from whatever reads, no recording can be read.
     """
 
@@ -72,6 +72,13 @@ class ScoringSet(Sequence[Examined]):
     ):
         self.manifest, self.sample_rate, self._needs_words = manifest, sample_rate, needs_words
         self._utterances = read_manifest(manifest) if utterances is None else list(utterances)
+        for utterance in self._utterances:
+            slots = utterance.extra.get("slots")
+            if isinstance(utterance.extra.get("intent"), str) and not isinstance(slots, dict | None):
+                raise ManifestError(
+                    f"{manifest}:{utterance.line}: slots of an intent are names with values, such as "
+                    f'{{"room": "kitchen"}}, got {slots!a:.60}'
+                )
         self._references = [text.normalize(utterance.text) for utterance in self._utterances]
         self._left_bytes = kept_bytes
         self._samples: dict[int, np.ndarray] = {}
