@@ -2,7 +2,8 @@
 
 What fails for a moment is tried again, and what was moved is compared: sizes as it is written, SHA-256 as it is
 fetched. Who may do what there, and where it is (an endpoint of one's own), is said to the store's own library, by its
-files and the environment (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...): no key of theirs stands in a configuration.
+files and the environment (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, `HF_TOKEN`, ...): no key of theirs stands in a
+configuration.
 """
 
 from __future__ import annotations
@@ -10,22 +11,31 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import hashlib
+import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from speechgru.errors import CorpusError, UserError
 from speechgru.files import ANY_SIZE, atomic_path, sha256_of
+from speechgru.store_kinds import (
+    bucket_of,
+    is_final,
+    is_missing_file,
+    is_refusal,
+    kind_of,
+    missing_place,
+    require_place,
+    scheme_of,
+)
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 #: Attempts at a time, and the seconds before the second; each further wait is twice as long.
 _ATTEMPTS, _WAIT_SECONDS = 5, 0.5
-#: What another attempt does not change.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-
 _BLOCK = 1 << 22
 
 _Result = TypeVar("_Result")
@@ -89,19 +99,25 @@ class Store:
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
-        if is_remote(url) and not is_remote(self.url):
-            raise UserError(f"{url}: names no place; write a bucket and a folder, such as s3://bucket/shards")
+        require_place(url)
+        self._kind = kind_of(url)
+        self._is_bucket_known = False
+        self._is_repository = scheme_of(url) == "hf" and not url.lower().startswith("hf://buckets/")
         try:
             import fsspec
 
-            self._files, self._path = fsspec.core.url_to_fs(self.url)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # Google's, of how long each Python will be supported
+                self._files, self._path = fsspec.core.url_to_fs(self.url)
+            _hush(scheme_of(url))
         except ImportError as error:
             raise UserError(
-                f"{url}: a package for this kind of store is missing ({error}): pip install 'speechgru[stores]' for "
-                "s3://, gcsfs for gs://, huggingface_hub for hf://"
+                f"{url}: a package for this kind of store is missing ({error}): {self._kind.install}"
             ) from error
         except ValueError as error:
             raise UserError(f"{url}: is no store that fsspec knows ({error})") from error
+        except Exception as error:  # whatever a store's library raises
+            raise UserError(f"{url}: cannot be reached ({_shown(error)}); {self._kind.rights}") from error
 
     def read(self, name: str) -> bytes:
         """The contents of a small file.
@@ -170,15 +186,20 @@ class Store:
         size = path.stat().st_size
 
         def write() -> None:
-            self._files.put_file(str(path), self._at(name))
+            if self._is_repository:
+                self._commit(path, name)
+            else:
+                self._files.put_file(str(path), self._at(name))
             found = self._files.info(self._at(name))["size"]
             if found != size:
                 raise OSError(f"{found:,} of {size:,} bytes arrived")
 
         try:
             self._tried(name, write)
-        except FileNotFoundError as error:  # a bucket that there is not
-            raise UserError(f"{joined(self.url, name)}: cannot be written ({error}); make the bucket first") from error
+        except FileNotFoundError as error:  # something that there is not, and is no bucket of a kind that we know
+            raise UserError(
+                f"{joined(self.url, name)}: cannot be written ({error}); make the {self._kind.place} first"
+            ) from error
 
     def fetch(self, name: str, path: Path, *, size: int, sha256: str) -> None:
         """Copies a file to the disk, whole or not at all.
@@ -212,30 +233,85 @@ class Store:
         return f"{self._path}/{name}" if name else self._path
 
     def _tried(self, name: str, action: Callable[[], _Result], *, error: type[UserError] = UserError) -> _Result:
-        """An action's result, tried again where it fails for a reason that may pass."""
+        """An action's result, tried again where it fails for a reason that may pass.
+
+        Raises:
+            FileNotFoundError: the file is not there, and the bucket or repository is.
+            UserError: that is not there either; or, of the given class, the store refuses or does not answer.
+        """
         wait = _WAIT_SECONDS
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return action()
-            except FileNotFoundError:
-                raise
             except UserError:  # of ours: the disk here
                 raise
             except Exception as reason:  # whatever a store's library raises
-                if attempt == _ATTEMPTS or isinstance(reason, _FINAL) or _is_final(reason):
+                missing = missing_place(reason)
+                if missing is not None:
+                    raise UserError(
+                        f"{self.url}: the Hub has no such {missing}, or not for you; look at the name (a dataset's "
+                        f"begins with hf://datasets/), and where it is private, {self._kind.rights}"
+                    ) from reason
+                if isinstance(reason, FileNotFoundError):
+                    self._require_bucket()
+                    raise
+                if is_missing_file(reason):
+                    raise FileNotFoundError(2, "no such file there", joined(self.url, name)) from reason
+                if attempt == _ATTEMPTS or is_final(reason):
                     tries = f" after {attempt} attempts" if attempt > 1 else ""
+                    advice = self._kind.rights if is_refusal(reason) else "look at the address and the network"
                     raise error(
-                        f"{joined(self.url, name)}: the store answers{tries}: {_shown(reason)}; look at the address, "
-                        "your rights there and the network, and run the same command again"
+                        f"{joined(self.url, name) if name else self.url}: the store answers{tries}: {_shown(reason)}; "
+                        f"{advice}, and run the same command again"
                     ) from reason
             time.sleep(wait)
             wait *= 2
         raise AssertionError("not reached")
 
+    def _require_bucket(self) -> None:
+        """Where a file is missing: whether its bucket is there, asked once.
 
-def _is_final(reason: Exception) -> bool:
-    """Whether a library says that credentials are missing or wrong, which no second attempt finds."""
-    return any(word in type(reason).__name__ for word in ("Credentials", "AccessDenied", "Forbidden", "Auth"))
+        Raises:
+            UserError: it is not. Where one may not even ask, nothing is raised.
+        """
+        bucket = bucket_of(self.url)
+        if bucket is None or self._is_bucket_known:
+            return
+        try:
+            if scheme_of(self.url).startswith("s3"):
+                self._files.info(bucket)
+            else:  # who may read files need not be shown a bucket
+                self._files.ls(bucket, max_results=1)
+        except FileNotFoundError as error:
+            raise UserError(f"{self.url}: there is no bucket {bucket!r}; make it first, or mend the address") from error
+        except Exception:  # no rights to ask, no network: the file is what was asked for
+            return
+        self._is_bucket_known = True
+
+    def _commit(self, path: Path, name: str) -> None:
+        """Writes a file into a repository of the Hub, without the copy on the disk that its file system makes first."""
+        from huggingface_hub import HfApi
+
+        place = self._files.resolve_path(self._at(name))
+        HfApi().upload_file(
+            path_or_fileobj=str(path),
+            path_in_repo=place.path_in_repo,
+            repo_id=place.repo_id,
+            repo_type=place.repo_type,
+            revision=place.revision,
+            commit_message=f"speechgru: {name}",
+        )
+        self._files.invalidate_cache()
+
+
+def _hush(scheme: str) -> None:
+    """Keeps a store's library from writing across our progress, and from telling what our messages tell."""
+    if scheme == "hf":
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()
+    elif scheme in ("gs", "gcs"):
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 def _shown(reason: Any) -> str:

@@ -34,7 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "yaml_nodes",
         }
     ),
-    frozenset({"ctc_kernel", "files", "metrics", "gru", "features"}),
+    frozenset({"ctc_kernel", "files", "metrics", "gru", "features", "store_kinds"}),
     frozenset({"audio", "jsonlines", "network", "process", "stores", "text", "timed", "voices"}),
     frozenset({"grammar", "language"}),
     frozenset({"augment", "ctc", "decoding", "runs"}),
@@ -56,6 +56,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ONLY_IN = {
     "apache_beam": {"shards.beam"},
     "fsspec": {"stores"},
+    "huggingface_hub": {"stores"},
     "hassil": {"grammar.file"},
     "pyarrow": {"corpora.huggingface"},
     "onnxruntime": {"voices.kokoro", "voices.piper"},
@@ -79,6 +80,7 @@ HEAVY = (
     "matplotlib",
     "librosa",
     "fsspec",
+    "huggingface_hub",
     "pyarrow",
     "sentencepiece",
     "espeakng_loader",

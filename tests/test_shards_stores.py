@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hub_server import READER
+from store_servers import make_place, running
 from tones import SAMPLE_RATE, make_config
 
 tf = pytest.importorskip("tensorflow", reason="shards are TFRecord files")
@@ -32,36 +34,35 @@ SMALL = 0.05
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A real S3 server on loopback; its address."""
-    pytest.importorskip("s3fs", reason="s3fs (extra stores)")
-    moto = pytest.importorskip("moto.server", reason="moto[server] (extra dev)")
-    running = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+def s3():
+    with running("s3") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gs():
+    with running("gs") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hf():
+    with running("hf") as server:
+        yield server
 
 
 @pytest.fixture
 def url(request, monkeypatch, tmp_path):
-    """An empty folder on a store: in memory, or on the server."""
+    """An empty folder on a store: in memory, or on a real server on loopback."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(stores, "_WAIT_SECONDS", 0.001)
     if request.param == "memory":
         return f"memory://{tmp_path.name}/shards"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("server"))
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(key, "testing")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = tmp_path.name.replace("_", "-").lower()[:60]
-    s3fs.S3FileSystem().mkdir(bucket)
-    return f"s3://{bucket}/shards"
+    name = tmp_path.name.replace("_", "-").lower()[:60]
+    return f"{make_place(request.param, request.getfixturevalue(request.param), name, monkeypatch)}/shards"
 
 
-both = pytest.mark.parametrize("url", ["memory", "s3"], indirect=True)
+everywhere = pytest.mark.parametrize("url", ["memory", "s3", "gs", "hf"], indirect=True)
 in_memory = pytest.mark.parametrize("url", ["memory"], indirect=True)
 on_server = pytest.mark.parametrize("url", ["s3"], indirect=True)
 
@@ -92,8 +93,8 @@ def with_train(config, path):
     return config.model_copy(update={"data": config.data.model_copy(update={"train": (str(path),)})})
 
 
-@both
-def test_shards_on_a_store_are_those_on_a_disk_and_train_alike(url, tones, config, local):
+@everywhere
+def test_shards_on_a_store_are_those_on_a_disk(url, tones, config, local):
     summary = shard([tones / "train.jsonl"], url, config=config, shard_megabytes=SMALL)
     assert (summary.num_records, summary.num_kept, summary.out) == (60, 0, url) and summary.num_shards > 4
     assert on_store(url) == named(local)
@@ -101,6 +102,16 @@ def test_shards_on_a_store_are_those_on_a_disk_and_train_alike(url, tones, confi
     assert digest_of(url) == digest_of(local) and verify(url) == []
     again = shard([tones / "train.jsonl"], url, config=config, shard_megabytes=SMALL)
     assert again.num_kept == again.num_shards
+    there, here = Shards.open(url), Shards.open(local)
+    for index in (59, 0):
+        assert np.array_equal(there.read(index).values, here.read(index).values)
+    kept = list(stores.cache_folder().rglob("*.tfrecord"))
+    assert len(kept) == 2 and all(sha256_of(path) == path.stem for path in kept)
+
+
+@in_memory
+def test_training_reads_a_store_as_a_disk(url, tones, config, local):
+    summary = shard([tones / "train.jsonl"], url, config=config, shard_megabytes=SMALL)
 
     def batches(path, start):
         settings = with_train(config, path)
@@ -110,9 +121,7 @@ def test_shards_on_a_store_are_those_on_a_disk_and_train_alike(url, tones, confi
 
     for there, here in zip(batches(url, 3), batches(local, 3), strict=True):
         assert all(np.array_equal(there[key], here[key]) for key in here)
-    kept = list(stores.cache_folder().rglob("*.tfrecord"))
-    assert len(kept) == summary.num_shards
-    assert all(sha256_of(path) == path.stem for path in kept)
+    assert len(list(stores.cache_folder().rglob("*.tfrecord"))) == summary.num_shards
 
 
 @on_server
@@ -152,6 +161,18 @@ def test_the_commands_pack_to_s3_train_from_there_and_verify(url, tones, config,
     assert code == 2 and bucket in printed.replace("\n", ""), printed
 
 
+@pytest.mark.parametrize("url", ["hf"], indirect=True)
+def test_packing_without_rights_ends_before_a_recording_is_read(url, tones, run_command, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", READER)
+    monkeypatch.setattr("speechgru.shards.job.examine", None)
+    for address, message in (
+        (url, "skipped.jsonl: the store answers: "),
+        (url.replace("/ann/", "/bob/"), "the Hub has no such repository"),
+    ):
+        code, _, said = run_command("shard", tones / "train.jsonl", "--out", address)
+        assert code == 2 and address in said and message in said and "HF_TOKEN" in said
+
+
 @in_memory
 def test_a_job_that_was_stopped_is_resumed_to_the_same_bytes(url, tones, config, local, monkeypatch):
     puts = []
@@ -159,7 +180,7 @@ def test_a_job_that_was_stopped_is_resumed_to_the_same_bytes(url, tones, config,
 
     def killed(self, path, name):
         puts.append(name)
-        if len(puts) == 5:
+        if len(puts) == 6:
             raise KeyboardInterrupt
         put(self, path, name)
 
@@ -228,7 +249,12 @@ def test_an_address_that_is_none_is_one_message(address):
 
 
 @pytest.mark.parametrize(
-    ("address", "message"), [("s3://", "s3://: names no place"), ("memory:///", "memory:///: lies in this command's")]
+    ("address", "message"),
+    [
+        ("s3://", "s3://: names no place"),
+        ("gs:///a", "gs:///a: names no place"),
+        ("memory:///", "memory:///: lies in this command's"),
+    ],
 )
 def test_an_address_without_a_place_is_no_folder_here(address, message, tones, run_command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -183,6 +183,16 @@ class Job:
             return None
         return f"{self.place}/{shard.file}: has {size or 0:,} bytes, not {shard.size_bytes:,}, or lacks its index"
 
+    def require_writable(self) -> None:
+        """Writes an empty `skipped.jsonl` to a store, so that a job of hours hears at once what it may not do.
+
+        Raises:
+            UserError: the store refuses, or has no such place.
+        """
+        if self._store is not None and not self.is_finished:
+            jsonlines.write_lines(self.out / "skipped.jsonl", [])
+            self._store.put(self.out / "skipped.jsonl", "skipped.jsonl")
+
     def hand_over(self, shard: ShardFile) -> None:
         """Moves a shard that was just written to the store, where there is one; its index stays here, too."""
         if self._store is not None:

@@ -125,6 +125,7 @@ def shard(
             return summarize(folder.place, read_summary(folder.place), num_kept=len(known))
         plan = folder.read_plan(utterances)
         if plan is None:
+            folder.require_writable()  # reading all recordings takes long
             plan = folder.make_plan(paths, utterances, held_out, config, progress, part)
         encode, num_features = _make_encoder(config, form)
         shards, num_kept = _pack(
