@@ -12,7 +12,6 @@ import contextlib
 import fnmatch
 import hashlib
 import logging
-import os
 import re
 import time
 import warnings
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from speechgru.errors import CorpusError, UserError
-from speechgru.files import ANY_SIZE, atomic_path, sha256_of
+from speechgru.files import ANY_SIZE, atomic_path, sha256_of, user_cache
 from speechgru.store_kinds import (
     bucket_of,
     is_final,
@@ -76,8 +75,12 @@ def joined(folder: str, name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where what is fetched may be kept: `speechgru` in the user's folder of caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechgru"
+    """Where what is fetched may be kept: `speechgru` in the user's folder of caches.
+
+    Raises:
+        UserError: there is none.
+    """
+    return user_cache(instead=", or data.cache_folder where a corpus is read")
 
 
 class Store:

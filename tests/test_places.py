@@ -114,6 +114,16 @@ def test_a_language_model_is_not_written_over_what_it_is_made_of(run, folders, t
     assert (tmp_path / "lm.arpa").read_text() == TOY
 
 
+def test_a_page_takes_no_other_files_place(run, folders, tmp_path):
+    for arguments in (
+        ["report", "run", "--out", "run/config.yaml"],
+        ["evaluate", "run", "--manifest", "m.jsonl", "--report", "a.wav"],
+    ):
+        code, printed = run(*arguments)
+        assert code == 2 and f"{arguments[-1]}: exists, and its name is no page's; name a new file" in printed
+    assert {path: path.read_bytes() for path in folders} == folders
+
+
 def test_shards_in_a_commands_memory_are_refused(run, folders):
     for arguments in (["m.jsonl", "--out", "memory://x/y"], ["--merge", "MEMORY://x"], ["--verify", "memory://x"]):
         code, printed = run("shard", *arguments)

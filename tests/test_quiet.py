@@ -133,7 +133,7 @@ def test_a_user_without_a_home_needs_none_and_the_command_reads_no_settings_of_k
     )
     out, err = run(code)
     assert out == f"{os.devnull}\n"
-    assert "error: the cache of speech has no place, as this user has no home; set XDG_CACHE_HOME, or" in err
+    assert "error: there is no folder for caches, as this user has no home; set XDG_CACHE_HOME, or give" in err
 
 
 def test_notices_of_compiled_code_are_left_out_and_python_is_shown_at_once(tmp_path):

@@ -29,7 +29,7 @@ from speechgru.cli.decoding import (
     rejection_table,
     with_decoding,
 )
-from speechgru.files import require_file_place, require_unread
+from speechgru.files import require_page_place, require_unread
 
 
 @app.command()
@@ -63,7 +63,7 @@ def evaluate(
     print_beginning(f"scoring {run_or_bundle} on {manifest}")
 
     if report is not None:
-        require_file_place(report)
+        require_page_place(report)
         require_unread([report], [run_or_bundle, manifest, *flags.files])
     decoding = flags.options()
     from speechgru.runtime import is_bundle

@@ -36,7 +36,7 @@ from speechgru.cli.decoding import (
 )
 from speechgru.cli.decoding_tuning import tune_the_beam
 from speechgru.errors import UserError
-from speechgru.files import require_file_place
+from speechgru.files import require_page_place
 from speechgru.visible import counted
 
 
@@ -324,7 +324,7 @@ def report(
 
     # Before TensorFlow is loaded, which takes seconds.
     if out is not None:
-        require_file_place(out)
+        require_page_place(out)
     RunFolder(run).require()
     # A GPU may be busy with the very training that is shown, and three recordings need none.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

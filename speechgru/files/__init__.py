@@ -4,6 +4,9 @@
 
 >>> require_file_place("notes/a.txt")
 >>> require_folder_place("notes")
+>>> require_page_place("notes/a.html")
+>>> user_cache(instead="").name
+'speechgru'
 
 `writing` replaces a file whole, `claims` watches over what is being written, `reading` reads it:
 
@@ -58,7 +61,9 @@ from speechgru.files.places import (
     require_folder_place,
     require_nothing_else,
     require_own_folder,
+    require_page_place,
     require_unread,
+    user_cache,
 )
 from speechgru.files.reading import (
     ANY_SIZE,
@@ -95,6 +100,7 @@ __all__ = [
     "require_folder_place",
     "require_nothing_else",
     "require_own_folder",
+    "require_page_place",
     "require_unread",
     "restore_folder",
     "room_for",
@@ -104,6 +110,7 @@ __all__ = [
     "take_back",
     "temporary_folder",
     "unfinished",
+    "user_cache",
     "write_json",
     "write_text",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -44,6 +45,33 @@ def require_file_place(path: str | Path) -> None:
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder; name a file to write")
     refuse_device(path)
+
+
+def require_page_place(path: str | Path) -> None:
+    """Refuses a place that no page can be written to, also a file that is there and no page: a run's own, perhaps.
+
+    Raises:
+        UserError: as `require_file_place`; or such a file is there.
+    """
+    require_file_place(path)
+    if os.path.lexists(path) and Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: exists, and its name is no page's; name a new file, or one that ends in .html")
+
+
+def user_cache(*, instead: str) -> Path:
+    """Where what can be made again is kept for a user: `speechgru` where this system keeps caches.
+
+    Args:
+        instead: what else may be done where there is no such place, for the message.
+
+    Raises:
+        UserError: neither a folder of caches nor a home is known, as in a container that knows no such user.
+    """
+    variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
+    try:
+        return Path(os.environ.get(variable) or Path.home() / usual) / "speechgru"
+    except RuntimeError as error:
+        raise UserError(f"there is no folder for caches, as this user has no home; set {variable}{instead}") from error
 
 
 def require_unread(paths: Iterable[str | Path], reads: Iterable[str | os.PathLike[str] | None]) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from speechgru.errors import CorpusError
-from speechgru.files import atomic_path, for_soundfile
+from speechgru.files import atomic_path, for_soundfile, user_cache
 from speechgru.voices.engine import Engine, Voice
 
 #: Raised when speech is kept in another way, or an engine of ours speaks the same otherwise.
@@ -28,16 +26,9 @@ def default_folder() -> Path:
     """The folder of cached speech: `speechgru/speech` where this system keeps caches (`XDG_CACHE_HOME`).
 
     Raises:
-        CorpusError: neither that nor a home is known, as in a container that knows no such user.
+        UserError: neither that nor a home is known, as in a container that knows no such user.
     """
-    variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
-    try:
-        base = Path(os.environ.get(variable) or Path.home() / usual)
-    except RuntimeError as error:
-        raise CorpusError(
-            f"the cache of speech has no place, as this user has no home; set {variable}, or give cache=none"
-        ) from error
-    return base / "speechgru" / "speech"
+    return user_cache(instead=", or give cache=none") / "speech"
 
 
 @dataclass(frozen=True)
