@@ -1,18 +1,27 @@
-"""The quick alignment beside the best path of all: the very path that following all states finds, or none."""
+"""The quick alignment beside the best path of all: the very spans that following all states finds, or none."""
 
 import numpy as np
 import pytest
 
+from speechgru.decoding.greedy import BestPath
 from speechgru.decoding.short_alignment import best_states
-from speechgru.decoding.sure_alignment import sure_states
+from speechgru.decoding.sure_alignment import sure_spans
 
 
-def states_of(labels):
+def all_followed(log_probs_SV, labels):
     states_Z = np.zeros(2 * len(labels) + 1, int)
     states_Z[1::2] = labels
     jumps_Z = np.zeros(len(states_Z), bool)
     jumps_Z[1:-2:2] = states_Z[3::2] != states_Z[1:-2:2]
-    return states_Z, jumps_Z
+    path_S = best_states(log_probs_SV, states_Z, jumps_Z)
+    steps = [np.flatnonzero(path_S == state) for state in range(1, len(states_Z), 2)]
+    return [(step_N[0], step_N[-1] + 1) for step_N in steps]
+
+
+def quick(log_probs_SV, labels):
+    best_path = BestPath()
+    best_path.feed(log_probs_SV)
+    return sure_spans(log_probs_SV, labels, spelt=best_path.labels, runs=best_path.spans, blank_id=0)
 
 
 def changed(labels, num_columns, rng):
@@ -25,7 +34,7 @@ def changed(labels, num_columns, rng):
 
 
 @pytest.mark.parametrize("kind", ["as drawn", "with ties", "with impossible labels"])
-def test_the_path_is_that_of_all_states_followed(kind):
+def test_the_spans_are_those_of_all_states_followed(kind):
     rng = np.random.default_rng(3)
     found = 0
     for _ in range(500):
@@ -44,11 +53,10 @@ def test_the_path_is_that_of_all_states_followed(kind):
         labels = changed(spelt[spelt > 0].tolist(), num_columns, rng)
         if not labels or len(labels) > num_steps:
             continue
-        states_Z, jumps_Z = states_of(labels)
-        quick = sure_states(log_probs_SV, states_Z, jumps_Z)
-        if quick is not None:
+        spans = quick(log_probs_SV, labels)
+        if spans is not None:
             found += 1
-            assert best_states(log_probs_SV, states_Z, jumps_Z).tolist() == quick.tolist()
+            assert all_followed(log_probs_SV, labels) == spans
     assert found > 100
 
 
@@ -60,6 +68,6 @@ def test_it_finds_the_path_of_a_text_that_a_language_model_changed():
     logits_SV[np.arange(len(path_S)), path_S] += 16
     logits_SV[30, 7] += 17  # the letter that was misheard
     log_probs_SV = logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
-    states_Z, jumps_Z = states_of(path_S[path_S > 0])
-    quick = sure_states(log_probs_SV, states_Z, jumps_Z)
-    assert quick is not None and quick.tolist() == best_states(log_probs_SV, states_Z, jumps_Z).tolist()
+    labels = path_S[path_S > 0].tolist()
+    spans = quick(log_probs_SV, labels)
+    assert spans is not None and spans == all_followed(log_probs_SV, labels)

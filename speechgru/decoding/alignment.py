@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from operator import eq
 from typing import Any
 
 import numpy as np
 
+from speechgru.decoding.greedy import BestPath
 from speechgru.decoding.short_alignment import SHORT, best_states
-from speechgru.decoding.sure_alignment import sure_states
+from speechgru.decoding.sure_alignment import sure_spans
 from speechgru.text import BLANK_ID
 
 #: Pairs of a step and a state up to which all are followed: 4 MiB, some five minutes of speech.
@@ -26,7 +27,12 @@ _MARGIN = 300.0
 
 
 def align(
-    log_probs_SV: np.ndarray, labels: Sequence[int], *, blank_id: int = BLANK_ID, most_pairs: int | None = None
+    log_probs_SV: np.ndarray,
+    labels: Sequence[int],
+    *,
+    blank_id: int = BLANK_ID,
+    most_pairs: int | None = None,
+    best_path: BestPath | None = None,
 ) -> list[tuple[int, int]]:
     """Finds the most probable path that spells `labels` and gives each label's run in it.
 
@@ -46,6 +52,7 @@ def align(
         blank_id: the blank's column.
         most_pairs: pairs of a step and a state up to which all are followed, a byte each; some five minutes of speech
             when None.
+        best_path: the best path of all through these steps, where that is known.
 
     Returns:
         For each label its first step and the step after its last.
@@ -63,11 +70,12 @@ def align(
     if log_probs_SV.ndim != 2:
         raise ValueError(f"log_probs must have the two axes (steps, labels), got shape {log_probs_SV.shape}")
     num_steps, num_columns = log_probs_SV.shape
-    labels = [int(label) for label in labels]
-    wrong = [label for label in labels if label == blank_id or not 0 <= label < num_columns]
-    if wrong:
+    labels = list(map(int, labels))
+    used = set(labels)
+    if used and (blank_id in used or min(used) < 0 or max(used) >= num_columns):
+        wrong = [label for label in labels if label == blank_id or not 0 <= label < num_columns]
         raise ValueError(f"labels must be columns 0 to {num_columns - 1} other than the blank {blank_id}, got {wrong}")
-    repeats = sum(first == second for first, second in pairwise(labels))
+    repeats = sum(map(eq, labels, labels[1:]))
     if len(labels) + repeats > num_steps:
         raise ValueError(
             f"{len(labels)} labels with {repeats} equal neighbours need {len(labels) + repeats} steps, "
@@ -75,6 +83,13 @@ def align(
         )
     if not labels:
         return []
+    if num_steps * (2 * len(labels) + 1) <= SHORT:
+        if best_path is None:
+            best_path = BestPath(blank_id=blank_id)
+            best_path.feed(log_probs_SV)
+        spans = sure_spans(log_probs_SV, labels, spelt=best_path.labels, runs=best_path.spans, blank_id=blank_id)
+        if spans is not None:
+            return spans
 
     # State 2i + 1 is label i, the even states are the blanks between; a label may follow a different label directly.
     states_Z = np.full(2 * len(labels) + 1, blank_id)
@@ -96,8 +111,7 @@ def _path(log_probs_SV: np.ndarray, states_Z: np.ndarray, jumps_Z: np.ndarray, *
     """The state at each step of the most probable path; None where there is none. Few pairs are followed at once."""
     num_pairs = len(log_probs_SV) * len(states_Z)
     if num_pairs <= SHORT:
-        sure = sure_states(log_probs_SV, states_Z, jumps_Z)
-        return best_states(log_probs_SV, states_Z, jumps_Z) if sure is None else sure
+        return best_states(log_probs_SV, states_Z, jumps_Z)
     follow = _follow_function(num_pairs)
     margin = math.inf if num_pairs <= most_pairs else _MARGIN
     path_S = _best_path(log_probs_SV, states_Z, jumps_Z, margin=margin, follow=follow)

@@ -189,7 +189,7 @@ def dress_ends(
         if labels == best_path.labels:  # that is their alignment, without the search for it
             spans, peaks = best_path.spans, best_path.peaks
         else:
-            spans = align(log_probs_SV, labels, blank_id=best_path.blank_id)
+            spans = align(log_probs_SV, labels, blank_id=best_path.blank_id, best_path=best_path)
             peaks = peaks_of(log_probs_SV, labels, spans)
         hypothesis = dress_labels(
             labels,
