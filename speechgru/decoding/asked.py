@@ -26,19 +26,18 @@ class Asked:
         self._number: dict[Hashable, int] = {}
         self._states: list[Hashable] = []
         self.moves: list[dict[int, tuple[int, float]]] = []  # of a state: label -> state after it, change
-        self.needs: list[tuple[int, int]] = []
+        self.needs: list[tuple[int, int]] = []  # of a state what it needs to end; empty where all may end anywhere
         self.most_needed = 0  # the highest of `needs`
         self._number_of(scorer.start())  # number 0
 
     def _number_of(self, state: Hashable) -> int:
-        number = self._number.get(state)
-        if number is None:
-            number = self._number[state] = len(self._states)
+        number = self._number.setdefault(state, len(self._states))
+        if number == len(self._states):
             self._states.append(state)
             self.moves.append({})
-            needs = self._scorer.steps_needed(state) if self._is_constraint else (0, 0)
-            self.needs.append(needs)
             if self._is_constraint:
+                needs = self._scorer.steps_needed(state)
+                self.needs.append(needs)
                 self.most_needed = max(self.most_needed, *needs)
         return number
 
@@ -47,10 +46,7 @@ class Asked:
         state, change = self._extend(self._states[number], label)
         if not _NEVER <= change <= self._most:
             require_change(self._scorer, change, label)
-        following = -1
-        if change != _NEVER:
-            known = self._number.get(state)
-            following = self._number_of(state) if known is None else known
+        following = -1 if change == _NEVER else self._number_of(state)
         move = self.moves[number][label] = following, change
         return move
 

@@ -60,23 +60,28 @@ def choices_of(
     """
     steps_S = np.arange(len(log_probs_SV))
     best_S = log_probs_SV.argmax(axis=1)
-    on_best_S = log_probs_SV[steps_S, best_S]
+    on_best_S = on_only_S = log_probs_SV[steps_S, best_S]
+    lowest = on_best_S.min(initial=0.0)
     if pruning.token_log_prob is None:
         possible_SV = log_probs_SV > _NEVER
     else:
         possible_SV = log_probs_SV >= pruning.token_log_prob
-        if on_best_S.min(initial=0.0) < pruning.token_log_prob:
+        if lowest < pruning.token_log_prob:
             possible_SV |= (log_probs_SV == on_best_S[:, None]) & (log_probs_SV > _NEVER)
-    counts_S = possible_SV.sum(axis=1)
-    only_S = np.where((counts_S == 1) & ((best_S == blank_id) | walks), best_S, -1)
-    only_S[counts_S == 0] = blank_id
+    is_only_S = possible_SV @ np.ones(log_probs_SV.shape[1], np.float32) == 1  # several times as fast as their sum
+    if not walks:
+        is_only_S &= best_S == blank_id
+    only_S = np.where(is_only_S, best_S, -1)
+    if lowest == _NEVER:
+        only_S[on_best_S == _NEVER] = blank_id
     if pruning.blank_log_prob is not None:
         only_S[log_probs_SV[:, blank_id] >= pruning.blank_log_prob] = blank_id
-    open_S = only_S < 0
-    open_SV = np.where(possible_SV[open_S], log_probs_SV[open_S], _NEVER)
+        on_only_S = log_probs_SV[steps_S, only_S]
+    open_S = (only_S < 0).nonzero()[0]
+    open_SV = np.where(possible_SV.take(open_S, axis=0), log_probs_SV.take(open_S, axis=0), _NEVER)
     rows = open_SV.tolist()
     orders = _labels_by_probability(open_SV, rows, blank_id=blank_id)
-    return only_S.tolist(), log_probs_SV[steps_S, only_S].tolist(), iter(zip(rows, orders, strict=True))
+    return only_S.tolist(), on_only_S.tolist(), iter(zip(rows, orders, strict=True))
 
 
 def _labels_by_probability(

@@ -85,14 +85,18 @@ class BestPath:
         if not len(log_probs_SV):
             return np.zeros(0, np.int64)
         path_S = log_probs_SV.argmax(axis=1)
-        best_S = log_probs_SV.max(axis=1).astype(np.float64)
-        runs = label_runs(path_S, blank_id=self.blank_id)
-        if runs:
-            labels, starts, ends = map(list, zip(*runs, strict=True))
-            # From each run's start to the next one's: the blanks between are no peaks.
-            peaks = np.maximum.reduceat(np.where(path_S == self.blank_id, -np.inf, best_S), starts).tolist()
-            offset = self.num_steps
-            spans = [(offset + start, offset + end) for start, end in zip(starts, ends, strict=True)]
+        best_S = log_probs_SV[np.arange(len(path_S)), path_S].astype(np.float64)
+        columns, starts, ends = _runs_of(path_S)
+        offset, blank_id = self.num_steps, self.blank_id
+        labels = [column for column in columns if column != blank_id]
+        if labels:
+            spans = [
+                (offset + start, offset + end)
+                for column, start, end in zip(columns, starts, ends, strict=True)
+                if column != blank_id
+            ]
+            peaks_of_runs = np.maximum.reduceat(best_S, starts).tolist()
+            peaks = [peak for column, peak in zip(columns, peaks_of_runs, strict=True) if column != blank_id]
             if self._labels[-1:] == labels[:1] and self.spans[-1][1] == spans[0][0]:  # the last run continues
                 self.spans[-1] = self.spans[-1][0], spans.pop(0)[1]
                 self.peaks[-1] = max(self.peaks[-1], peaks.pop(0))
@@ -141,10 +145,11 @@ def collapse(labels_S: Sequence[int] | np.ndarray, *, blank_id: int = BLANK_ID) 
 
 def label_runs(path_S: np.ndarray, *, blank_id: int) -> list[tuple[int, int, int]]:
     """The label, first step and step after the last of every run that is not blank."""
+    return [run for run in zip(*_runs_of(path_S), strict=True) if run[0] != blank_id]
+
+
+def _runs_of(path_S: np.ndarray) -> tuple[list[int], list[int], list[int]]:
+    """The columns, first steps and steps after the last of all runs, blank ones too."""
     starts = [0, *((path_S[1:] != path_S[:-1]).nonzero()[0] + 1).tolist()] if len(path_S) else []
     ends = [*starts[1:], len(path_S)] if starts else []
-    return [
-        (label, start, end)
-        for label, start, end in zip(path_S[starts].tolist(), starts, ends, strict=True)
-        if label != blank_id
-    ]
+    return path_S[starts].tolist(), starts, ends

@@ -341,27 +341,22 @@ class SpeltWordScorer(_WordScorer):
         return (before, word), change
 
     def follow(self, state: _State, labels: Sequence[int], score: float) -> tuple[_State, float]:
-        first = 0
-        for place, label in enumerate(labels):
-            if self._has_space[label]:
-                state, score = self._spelt_on(state, labels[first:place], score)
-                state, change = self.extend(state, label)
-                score += change
-                first = place + 1
-        return self._spelt_on(state, labels[first:], score)
-
-    def _spelt_on(self, state: _State, labels: Sequence[int], score: float) -> tuple[_State, float]:
-        """`follow` where no label ends a word: all that they spell is looked up at once."""
         before, word = state
-        if word is None or not labels:
-            return state, score
-        longer = word + "".join([self._texts[label] for label in labels])
-        if self._beginnings is None or longer in self._beginnings:
-            return (before, longer), score
-        for label in labels:
-            state, change = self.extend(state, label)
+        texts = self._texts
+        *complete, rest = "".join([texts[label] for label in labels]).split(" ")
+        for part in complete:  # looked up once, not letter by letter: an unknown word counts once, wherever it shows
+            if word is not None:
+                word += part
+                if word and not self._model.knows(word):
+                    (before, word), change = self._spelt(before, word)
+                    score += change
+                before, change = self._completed(before, word)
+                score += change
+            word = ""
+        if word is not None and rest:
+            (before, word), change = self._spelt(before, word + rest)
             score += change
-        return state, score
+        return (before, word), score
 
     def finish(self, state: _State) -> float:
         before, change = self._completed(*state)
@@ -401,8 +396,7 @@ class _Beginnings:
     def __contains__(self, letters: str) -> bool:
         known = self._known.get(letters)
         if known is None:
-            first, end = self._words.beginning_with(letters)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[letters] = first < end
+            known = self._known[letters] = self._words.has_beginning(letters)
         return known

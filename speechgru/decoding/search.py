@@ -13,6 +13,7 @@ import numpy as np
 
 from speechgru.decoding.asked import Asked
 from speechgru.decoding.choices import Pruning, choices_of
+from speechgru.decoding.prefixes import PrefixTree
 from speechgru.decoding.scorers import PrefixScorer
 
 _NEVER = -math.inf
@@ -52,14 +53,7 @@ class BeamSearch:
         self._asked = None if scorer is None else Asked(scorer)
         self._most = 0.0 if scorer is None else scorer.max_change
         self._most_of = None if scorer is None else scorer.max_changes
-        # A prefix is the number of a node in a tree; the key of an edge is node * num_columns + label. Some are several
-        # labels longer than their mother: then those before the last one are in `between`.
-        self._mother: list[int] = [-1]
-        self._label_of: list[int] = [-1]
-        self._edge: dict[int, int] = {}
-        self._between: dict[int, list[int]] = {}
-        self._bonus: list[float] = [0.0]
-        self._state_of: list[int] = [0]
+        self._tree = PrefixTree(num_columns=num_columns, asked=self._asked)
         # the highest rank first
         self._beam: list[_Entry] = [(0.0, 0.0, 0.0, _NEVER, 0)]
         # The steps at which it would matter that the utterance ends here: each with the most steps that a state known
@@ -81,9 +75,10 @@ class BeamSearch:
         """
         num_columns, beam_width, blank_id = self._num_columns, self._beam_width, self._blank_id
         pruning, asked, most, most_of = self._pruning, self._asked, self._most, self._most_of
-        mother, label_of, edge = self._mother, self._label_of, self._edge
-        bonus, state_of, remembered = self._bonus, self._state_of, self._remembered
-        remember = asked is not None and steps_after == math.inf
+        tree, remembered = self._tree, self._remembered
+        mother, label_of, edge, bonus, state_of = tree.mother, tree.label_of, tree.edge, tree.bonus, tree.state_of
+        needs = asked.needs if asked is not None else None
+        remember = self.is_constrained and steps_after == math.inf
         num_steps = len(log_probs_SV)
         log_probs_SV = log_probs_SV.astype(np.float64)
         keep = _NEVER if pruning.beam_log_prob is None else pruning.beam_log_prob
@@ -91,15 +86,15 @@ class BeamSearch:
         exp, log1p = math.exp, math.log1p
 
         beam = self._beam
-        walked = 0  # steps that a beam of one prefix has gone through at once
-        for step in range(num_steps):
-            if step < walked:
-                continue
+        after = 0
+        while after < num_steps:
+            step, after = after, after + 1
             column = only[step]
             if column >= 0:
                 if len(beam) == 1:
                     walked, beam = self._walk(step, only, on_only, beam)
                     if walked > step:
+                        after = walked
                         continue
                 if column == blank_id:
                     on_blank = on_only[step]
@@ -132,9 +127,9 @@ class BeamSearch:
                             spelt, labelled = labelled, spelt
                         if spelt - labelled > _NEGLIGIBLE:  # not for two impossible ones, whose difference is NaN
                             labelled += log1p(exp(spelt - labelled))
-                if asked:
+                if needs:
                     # A prefix that cannot be completed in the steps left would take a better one's place.
-                    after_blank, after_label = asked.needs[state_of[node]]
+                    after_blank, after_label = needs[state_of[node]]
                     if after_blank > steps_left:
                         blanked = _NEVER
                     if after_label > steps_left:
@@ -178,7 +173,7 @@ class BeamSearch:
                     new_rank = spelt = (blanked if label == last else total) + on_label
                     if asked:
                         state, change = moves.get(label) or asked.extend(state_of[node], label)
-                        if state < 0 or asked.needs[state][1] > steps_left:
+                        if state < 0 or (needs and needs[state][1] > steps_left):
                             continue
                         new_rank += bonus[node] + change
                     if new_rank >= limit:
@@ -218,7 +213,7 @@ class BeamSearch:
         """
         blank_id = self._blank_id
         ((rank, total, blanked, labelled, node),) = beam
-        last, spelt = self._label_of[node], []
+        last, spelt = self._tree.label_of[node], []
         first = since = step  # since: after the last step that is no blank
         at_label = total
         while step < len(only):
@@ -243,27 +238,12 @@ class BeamSearch:
         if step == first:
             return step, beam
         if spelt:
-            node = self._follow(node, spelt)
+            node = self._tree.follow(node, spelt)
         if since > first:
-            rank = at_label + self._bonus[node]
+            rank = at_label + self._tree.bonus[node]
         for on_blank in on_only[since:step]:  # one by one, so that all pieces of an utterance round alike
             rank += on_blank
         return step, [(rank, total, blanked, labelled, node)] if rank > _NEVER else []
-
-    def _follow(self, above: int, labels: list[int]) -> int:
-        """The number of a new prefix that is another one and some labels more.
-
-        Args:
-            above: the other one.
-            labels: the labels, at least one.
-        """
-        state, bonus = self._state_of[above], self._bonus[above]
-        if self._asked:
-            state, bonus = self._asked.follow(state, labels, bonus)
-        *between, label = labels
-        if between:
-            self._between[len(self._mother)] = between
-        return self._add_node(above, label, state, bonus)
 
     def _spell(self, label: int, on_label: float, beam: list[_Entry], keep: float) -> list[_Entry]:
         """The beam after a step at which this label alone is possible: what `feed` does there, without what is not.
@@ -277,8 +257,8 @@ class BeamSearch:
             beam: the beam before.
             keep: what a rank may be below the best one.
         """
-        num_columns, asked, label_of, edge = self._num_columns, self._asked, self._label_of, self._edge
-        bonus, state_of, most = self._bonus, self._state_of, self._most + on_label
+        num_columns, asked, tree = self._num_columns, self._asked, self._tree
+        label_of, bonus, state_of, most = tree.label_of, tree.bonus, tree.state_of, self._most + on_label
         if self._most_of:
             most = min(most, self._most_of[label] + on_label)
         entries: list[_Entry] = []
@@ -287,7 +267,7 @@ class BeamSearch:
         entry_of = {entry[4]: entry for entry in beam} if ending else {}
         for _, _, _, labelled, node in ending:
             labelled += on_label
-            shorter = entry_of.get(self._mother[node])
+            shorter = entry_of.get(tree.mother[node])
             if shorter is not None:  # the mother spells the label at this very step
                 spelt = (shorter[2] if label_of[shorter[4]] == label else shorter[1]) + on_label
                 if spelt > labelled:
@@ -305,7 +285,7 @@ class BeamSearch:
             if rank + most < limit:
                 break
             key = node * num_columns + label
-            if ending and edge.get(key) in entry_of:
+            if ending and tree.edge.get(key) in entry_of:
                 continue  # it is in the beam: done above
             new_rank = spelt = (blanked if label_of[node] == label else total) + on_label
             if asked:
@@ -324,7 +304,6 @@ class BeamSearch:
             entries: what was in the beam before what is new, which has the inverted key of its edge for a node.
             keep: what a rank may be below the best one.
         """
-        edge, asked = self._edge, self._asked
         if len(entries) > 1:
             entries.sort(key=_by_rank, reverse=True)  # stable: what was in the beam first, then low labels
             del entries[self._beam_width :]
@@ -335,32 +314,10 @@ class BeamSearch:
         for entry in entries:
             key = ~entry[4]
             if key >= 0:
-                node = edge.get(key, -1)
-                if node < 0:
-                    above, label = divmod(key, self._num_columns)
-                    state, bonus = self._state_of[above], self._bonus[above]
-                    if asked:
-                        state, change = asked.moves[state][label]
-                        bonus += change
-                    node = edge[key] = self._add_node(above, label, state, bonus)
-                entry = (*entry[:4], node)
+                rank, total, blanked, labelled, _ = entry
+                entry = rank, total, blanked, labelled, self._tree.add(*divmod(key, self._num_columns))
             beam.append(entry)
         return beam
-
-    def _add_node(self, above: int, label: int, state: int, bonus: float) -> int:
-        """The number of a new prefix.
-
-        Args:
-            above: what it goes on from.
-            label: its last label.
-            state: the number of the scorer's state.
-            bonus: what the scorer gave it.
-        """
-        self._mother.append(above)
-        self._label_of.append(label)
-        self._state_of.append(state)
-        self._bonus.append(bonus)
-        return len(self._mother) - 1
 
     def rewind(self) -> int:
         """Goes back to the first step at which it matters that the utterance ends where it has come to.
@@ -378,14 +335,14 @@ class BeamSearch:
 
     def ends(self) -> list[tuple[float, tuple[int, ...]]]:
         """The scores and labels of all prefixes of the beam that may end here, the best first."""
-        asked, state_of = self._asked, self._state_of
+        asked, state_of = self._asked, self._tree.state_of
         if asked and asked.prepares:
             asked.prepare(state_of[entry[4]] for entry in self._beam)
         found = []
         for rank, _, _, _, node in self._beam:
             score = rank + asked.finish(state_of[node]) if asked else rank
             if score > _NEVER:
-                found.append((score, self._labels(node)))
+                found.append((score, self._tree.labels(node)))
         return sorted(found, key=lambda pair: (-pair[0], pair[1]))
 
     def leader(self) -> tuple[float, tuple[int, ...], float] | None:
@@ -397,14 +354,5 @@ class BeamSearch:
         highest = self._beam[0][0] if self._beam else _NEVER
         if highest == _NEVER:
             return None
-        labels = min(self._labels(node) for rank, _, _, _, node in self._beam if rank == highest)
+        labels = min(self._tree.labels(node) for rank, _, _, _, node in self._beam if rank == highest)
         return highest, labels, 1 / math.fsum(math.exp(rank - highest) for rank, *_ in self._beam)
-
-    def _labels(self, node: int) -> tuple[int, ...]:
-        mother, label_of, labels = self._mother, self._label_of, []
-        while node:
-            labels.append(label_of[node])
-            if node in self._between:
-                labels += reversed(self._between[node])
-            node = mother[node]
-        return tuple(reversed(labels))

@@ -14,8 +14,8 @@ _LABELS = 3
 _DRIFT = 4
 #: How often anchors are left out and what was between is searched as one.
 _ROUNDS = 4
-#: What a path may lose between two anchors to be followed; the next where all lose more than the one before.
-_LIMITS = (8.0,)
+#: What a path may lose between two anchors to be followed.
+_MOST = 8.0
 _NEVER = -math.inf
 #: What rounding may do to a sum of an utterance's log-probabilities.
 _ROUNDING = 1e-5
@@ -24,6 +24,9 @@ _Span = tuple[int, int]
 #: The place of an anchor's first label among the labels, that of its first run among the best path's, and what any
 #: other path through its steps loses there.
 _Anchor = tuple[int, int, float]
+#: What the best path between two anchors loses, and the spans of its labels, from the last of the one before to the
+#: first of the one behind; None where they are the best path's of all.
+_Link = tuple[float, list[_Span] | None]
 
 
 def sure_spans(
@@ -64,90 +67,103 @@ def sure_spans(
     places = _anchors_of(labels, spelt)
     if not places:
         return None
-    labels, spelt = list(labels), list(spelt)
-    stretch = _Stretch(log_probs_SV, labels, blank_id=blank_id)
-    begin, end = (-_LABELS, -_LABELS, math.inf), (len(labels), len(runs), math.inf)
-    anchors = [(place, run, stretch.margin(runs[run][0], runs[run + _LABELS - 1][1])) for place, run in places]
-    found: dict[tuple[_Anchor, _Anchor], tuple[list[_Span], float]] = {}
+    text = _Text(log_probs_SV, list(labels), list(spelt), runs, blank_id=blank_id)
+    begin, end = (-_LABELS, -_LABELS, math.inf), (len(labels), len(runs), math.inf)  # where every path is
+    anchors: list[_Anchor] = [begin, *((*each, text.margin(each[1])) for each in places), end]
+    links: list[_Link] = []
+    kept = list(range(len(anchors)))
     for _ in range(_ROUNDS):
-        pairs = list(pairwise([begin, *anchors, end]))
-        losses = []
-        for pair in pairs:
-            left, right = pair
-            if labels[left[0] + _LABELS : right[0]] == spelt[left[1] + _LABELS : right[1]]:
-                losses.append(0.0)
-                continue
-            if pair not in found:
-                # From the last step of the anchor before to the first of the one behind.
-                first, state = (0, -1) if left is begin else (runs[left[1] + _LABELS - 1][1] - 1, 2 * left[0] + 5)
-                last, after = (len(log_probs_SV) - 1, -1) if right is end else (runs[right[1]][0], 2 * right[0] + 1)
-                tries = (stretch.best_path(first, last, state, after, most=most) for most in _LIMITS)
-                best = next((path for path in tries if path is not None), None)
-                if best is None:
-                    return None
-                found[pair] = best
-            losses.append(found[pair][1])
+        links_before, links = links, []
+        for first, second in pairwise(kept):
+            is_known = len(links_before) > 0 and second == first + 1
+            link = links_before[first] if is_known else text.link(anchors[first], anchors[second])
+            if link is None:
+                return None
+            links.append(link)
+        anchors = [anchors[place] for place in kept]
+        losses = [0.0, *(loss for loss, _ in links), 0.0]
         kept = [
-            anchor
-            for anchor, before, after in zip(anchors, losses, losses[1:], strict=False)
-            if anchor[2] > before + after + _ROUNDING
+            place
+            for place, (_, _, margin) in enumerate(anchors)
+            if margin > losses[place] + losses[place + 1] + _ROUNDING
         ]
         if len(kept) == len(anchors):
-            break
-        if not kept:
+            return _joined(anchors, links, runs)
+        if len(kept) == 2:
             return None
-        anchors = kept
-    else:
-        return None
+    return None
 
+
+def _joined(anchors: list[_Anchor], links: list[_Link], runs: Sequence[_Span]) -> list[_Span]:
+    """The spans of all labels.
+
+    Args:
+        anchors: all of them, with the text's begin and end.
+        links: of each and the next what is between.
+        runs: the spans of the best path's labels.
+    """
     spans: list[_Span] = []
-    for pair in pairs:
-        left, right = pair
-        if pair not in found:
-            spans += runs[left[1] + _LABELS : right[1] + _LABELS]
+    for (_, run, _), (_, next_run, _), (_, between) in zip(anchors, anchors[1:], links, strict=False):
+        if between is None:
+            spans += runs[run + _LABELS : next_run + _LABELS]
             continue
-        between = found[pair][0]
-        if left is not begin:  # the anchor's last label may go on
+        if spans:  # the anchor's last label may go on
             spans[-1] = spans[-1][0], between[0][1]
             between = between[1:]
         spans += between
-        if right is not end:  # and the next one's first label may have begun before
-            spans[-1] = spans[-1][0], runs[right[1]][1]
-            spans += runs[right[1] + 1 : right[1] + _LABELS]
+        if next_run < len(runs):  # and the next one's first label may have begun before
+            spans[-1] = spans[-1][0], runs[next_run][1]
+            spans += runs[next_run + 1 : next_run + _LABELS]
     return spans
 
 
-class _Stretch:
-    """Finds the best path between two states that are known, among those that lose little.
+class _Text:
+    """Known labels, and the best path between two states that it is known to be in, among those that lose little.
 
     State 2i + 1 is label i, the even states are the blanks between. A path stays in a state or goes to the next one, or
     leaves out a blank between two labels that differ.
 
     Args:
         log_probs_SV: natural-log probabilities.
-        labels: the text's.
+        labels: the labels.
+        spelt: those of the best path of all.
+        runs: their spans in it.
         blank_id: the blank's column.
     """
 
-    def __init__(self, log_probs_SV: np.ndarray, labels: list[int], *, blank_id: int):
+    def __init__(
+        self, log_probs_SV: np.ndarray, labels: list[int], spelt: list[int], runs: Sequence[_Span], *, blank_id: int
+    ):
         columns_S = log_probs_SV.argmax(axis=1)
         steps_S = np.arange(len(columns_S))
         others_SV = log_probs_SV.copy()
         others_SV[steps_S, columns_S] = _NEVER
-        best_S = log_probs_SV[steps_S, columns_S].astype(np.float64)
-        self._log_probs_SV, self._columns = log_probs_SV, columns_S.tolist()
-        self._margins = (best_S - others_SV.max(axis=1)).tolist()
+        margins_S = log_probs_SV[steps_S, columns_S].astype(np.float64) - others_SV.max(axis=1)
+        self._log_probs_SV, self._columns, self._margins = log_probs_SV, columns_S.tolist(), margins_S.tolist()
+        self._labels, self._spelt, self._runs = labels, spelt, runs
         self._column_of = [blank_id] * (2 * len(labels) + 1)
         self._column_of[1::2] = labels
 
-    def margin(self, first: int, end: int) -> float:
-        """What a path at least loses that has another column than the most probable one at some of these steps."""
-        return min(self._margins[first:end])
+    def margin(self, run: int) -> float:
+        """What a path loses at least that has other columns at the steps of an anchor, which begins with this run."""
+        return min(self._margins[self._runs[run][0] : self._runs[run + _LABELS - 1][1]])
 
-    def best_path(
-        self, first: int, last: int, begin: int, end: int, *, most: float
-    ) -> tuple[list[_Span], float] | None:
-        """The spans of the labels from one step to another, and what the path loses; of equal ones as `align` has it.
+    def link(self, left: _Anchor, right: _Anchor) -> _Link | None:
+        """What is between two anchors; None where it loses too much."""
+        (place, run, _), (next_place, next_run, _) = left, right
+        if self._labels[place + _LABELS : next_place] == self._spelt[run + _LABELS : next_run]:
+            return 0.0, None
+        # From the last step of the anchor before to the first of the one behind.
+        first, state = 0, -1
+        if run >= 0:
+            first, state = self._runs[run + _LABELS - 1][1] - 1, 2 * (place + _LABELS) - 1
+        last, after = len(self._columns) - 1, -1
+        if next_run < len(self._runs):
+            last, after = self._runs[next_run][0], 2 * next_place + 1
+        return self.best_path(first, last, state, after, most=_MOST)
+
+    def best_path(self, first: int, last: int, begin: int, end: int, *, most: float) -> _Link | None:
+        """What the best path from one step to another loses, and its spans; of equal ones as `align` has it.
 
         At a step where another column would lose too much no two states that follow a state have the same column,
         since a label and the next differ or have a blank between them: so a path into it comes from one state alone.
@@ -187,6 +203,8 @@ class _Stretch:
                             continue
                     if loss < before.get(state, math.inf):
                         before[state] = loss
+                if len(front) > 1:
+                    lowest = min(before.values(), default=_NEVER)
             else:
                 row = self._log_probs_SV[step].tolist()
                 best = row[column]
@@ -198,11 +216,11 @@ class _Stretch:
                             if other < state - 1 and column_of[other] == column_of[state]:
                                 continue
                             before[other] = lost
+                lowest = min(before.values(), default=_NEVER)
             if not before:
                 return None
             fronts.append(before)
             front = before
-            lowest = min(front.values())
 
         # A text begins in the first blank or in the first label. Of equals the lower column, as argmax has it.
         begins = [
@@ -222,7 +240,7 @@ class _Stretch:
                     if other in front and (other < state + 2 or column_of[other] != column_of[state])
                 )[2]
             path.append(state)
-        return _spans_of(path, first), loss
+        return loss, _spans_of(path, first)
 
 
 def _spans_of(path: list[int], first: int) -> list[_Span]:

@@ -62,12 +62,18 @@ class WordList(Sequence[bytes]):
         wanted = beginning.encode("utf-8", "surrogatepass")
         return self._first_from(wanted), self._first_from(wanted + _BEYOND)
 
+    def has_beginning(self, beginning: str) -> bool:
+        """Whether any of the words begins so."""
+        wanted = beginning.encode("utf-8", "surrogatepass")
+        place = self._first_from(wanted)
+        return place < len(self._ends) and self[place].startswith(wanted)
+
     @cached_property
     def _marks(self) -> list[bytes]:
         """Every so many words, at most `_MOST_MARKS`: what is searched first, since a list is several times quicker."""
         return [self[place] for place in range(0, len(self), self._stride)]
 
-    @property
+    @cached_property
     def _stride(self) -> int:
         return max(1, -(-len(self) // _MOST_MARKS))
 

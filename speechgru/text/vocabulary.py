@@ -252,10 +252,11 @@ class Vocabulary:
 
     def decode(self, labels: Iterable[int]) -> str:
         """Turns labels (no blanks, repeats already merged) into text: characters joined, or words with spaces."""
-        labels = list(labels)
-        entries = [self.entries[label - 1] for label in labels]
+        entries_of = self.entries
         if self.unit == "character":
-            return "".join(entries)
+            return "".join([entries_of[label - 1] for label in labels])
+        labels = list(labels)
+        entries = [entries_of[label - 1] for label in labels]
         if self.unit == "subword":
             return " ".join("".join(map(self.writes, labels)).split())
         letters = [self.letter_of(entry) for entry in entries]
