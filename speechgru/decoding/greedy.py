@@ -61,6 +61,7 @@ class BestPath:
         self.spans: list[tuple[int, int]] = []  # of each label its first step and the step after its last
         self.peaks: list[float] = []  # of each label its highest log-probability
         self._labels: list[int] = []
+        self._last = blank_id  # the last step's column
         self._blank_sum = 0.0
 
     @property
@@ -86,24 +87,19 @@ class BestPath:
             return np.zeros(0, np.int64)
         path_S = log_probs_SV.argmax(axis=1)
         best_S = log_probs_SV[np.arange(len(path_S)), path_S].astype(np.float64)
-        columns, starts, ends = _runs_of(path_S)
-        offset, blank_id = self.num_steps, self.blank_id
-        labels = [column for column in columns if column != blank_id]
-        if labels:
-            spans = [
-                (offset + start, offset + end)
-                for column, start, end in zip(columns, starts, ends, strict=True)
-                if column != blank_id
-            ]
-            peaks_of_runs = np.maximum.reduceat(best_S, starts).tolist()
-            peaks = [peak for column, peak in zip(columns, peaks_of_runs, strict=True) if column != blank_id]
-            if self._labels[-1:] == labels[:1] and self.spans[-1][1] == spans[0][0]:  # the last run continues
-                self.spans[-1] = self.spans[-1][0], spans.pop(0)[1]
-                self.peaks[-1] = max(self.peaks[-1], peaks.pop(0))
-                del labels[0]
-            self._labels += labels
-            self.spans += spans
-            self.peaks += peaks
+        labels, spans, peaks, last, blank_id = self._labels, self.spans, self.peaks, self._last, self.blank_id
+        for step, (column, on_column) in enumerate(zip(path_S.tolist(), best_S.tolist(), strict=True), self.num_steps):
+            if column != blank_id:
+                if column != last:
+                    labels.append(column)
+                    spans.append((step, step + 1))
+                    peaks.append(on_column)
+                else:
+                    spans[-1] = spans[-1][0], step + 1
+                    if on_column > peaks[-1]:
+                        peaks[-1] = on_column
+            last = column
+        self._last = last
         self.num_steps += len(path_S)
         self.score += float(best_S.sum())
         self._blank_sum += float(log_probs_SV[:, self.blank_id].astype(np.float64).sum())
@@ -145,11 +141,10 @@ def collapse(labels_S: Sequence[int] | np.ndarray, *, blank_id: int = BLANK_ID) 
 
 def label_runs(path_S: np.ndarray, *, blank_id: int) -> list[tuple[int, int, int]]:
     """The label, first step and step after the last of every run that is not blank."""
-    return [run for run in zip(*_runs_of(path_S), strict=True) if run[0] != blank_id]
-
-
-def _runs_of(path_S: np.ndarray) -> tuple[list[int], list[int], list[int]]:
-    """The columns, first steps and steps after the last of all runs, blank ones too."""
     starts = [0, *((path_S[1:] != path_S[:-1]).nonzero()[0] + 1).tolist()] if len(path_S) else []
     ends = [*starts[1:], len(path_S)] if starts else []
-    return path_S[starts].tolist(), starts, ends
+    return [
+        (label, start, end)
+        for label, start, end in zip(path_S[starts].tolist(), starts, ends, strict=True)
+        if label != blank_id
+    ]

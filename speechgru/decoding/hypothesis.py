@@ -164,11 +164,11 @@ def check_log_probs(
         )
     if not 0 <= blank_id < len(vocabulary):
         raise ValueError(f"blank_id must be one of the {len(vocabulary)} columns, 0 or more, got {blank_id}")
-    if not (np.isfinite(step_seconds) and step_seconds > 0):
+    if not 0 < step_seconds < math.inf:
         raise ValueError(f"step_seconds must be a positive number of seconds, got {step_seconds}")
     if log_probs_SV.size:
-        highest = log_probs_SV.max()  # NaN where any entry is
-        if np.isnan(highest):
+        highest = float(log_probs_SV.max())  # NaN where any entry is
+        if math.isnan(highest):
             raise ValueError("log_probs hold NaN; the model's weights or its input are broken")
         if highest > _MAX_LOG_PROB:
             raise ValueError(

@@ -28,13 +28,13 @@ class PrefixTree:
         self._between: dict[int, list[int]] = {}
 
     def add(self, above: int, label: int) -> int:
-        """The number of a prefix and one more label, of which the scorer was asked before; a new one if need be."""
+        """The number of a prefix that is another one and one label more; a new one if need be."""
         key = above * self._num_columns + label
         node = self.edge.get(key)
         if node is None:
-            state, bonus = self.state_of[above], self.bonus[above]
-            if self._asked:
-                state, change = self._asked.moves[state][label]
+            state, bonus, asked = self.state_of[above], self.bonus[above], self._asked
+            if asked is not None:
+                state, change = asked.moves[state].get(label) or asked.extend(state, label)
                 bonus += change
             node = self.edge[key] = self._append(above, label, state, bonus)
         return node

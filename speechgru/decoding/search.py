@@ -145,7 +145,7 @@ class BeamSearch:
 
             # 2. Prefixes with one label more, from the best mother and the most probable label on. `most` is the most
             # that a scorer may still add, so what lies below `limit` even with it cannot enter the beam, and neither
-            # can anything after it in either order: both loops end there.
+            # can anything after it in either order: both loops end there. What is new has the inverted key of its edge.
             ranks = [entry[0] for entry in entries]  # the best so far, at most beam_width of them, as a heap
             limit = max(ranks) + keep if ranks else _NEVER
             heapify(ranks)
@@ -185,7 +185,12 @@ class BeamSearch:
                         if len(ranks) == beam_width and ranks[0] > limit:
                             limit = ranks[0]
 
-            beam = self._survivors(entries, keep)
+            beam = []
+            for entry in self._best_of(entries, keep):
+                if entry[4] < 0:  # they alone get a node in the tree, since most candidates have been dropped
+                    rank, total, blanked, labelled, key = entry
+                    entry = rank, total, blanked, labelled, tree.add(*divmod(~key, num_columns))
+                beam.append(entry)
             if remember and asked is not None and asked.most_needed:
                 remembered.append((self.num_steps + step, asked.most_needed, before))
                 while sum(remembered[0][:2]) <= self.num_steps + step:
@@ -257,8 +262,8 @@ class BeamSearch:
             beam: the beam before.
             keep: what a rank may be below the best one.
         """
-        num_columns, asked, tree = self._num_columns, self._asked, self._tree
-        label_of, bonus, state_of, most = tree.label_of, tree.bonus, tree.state_of, self._most + on_label
+        asked, tree = self._asked, self._tree
+        label_of, bonus, most = tree.label_of, tree.bonus, self._most + on_label
         if self._most_of:
             most = min(most, self._most_of[label] + on_label)
         entries: list[_Entry] = []
@@ -280,28 +285,26 @@ class BeamSearch:
                 if rank + keep > limit:
                     limit = rank + keep
         if asked and asked.prepares:
-            asked.prepare(state_of[entry[4]] for entry in beam if entry[0] + most >= limit)
+            asked.prepare(tree.state_of[entry[4]] for entry in beam if entry[0] + most >= limit)
         for rank, total, blanked, _, node in beam:
             if rank + most < limit:
                 break
-            key = node * num_columns + label
-            if ending and tree.edge.get(key) in entry_of:
+            longer = tree.add(node, label)
+            if ending and longer in entry_of:
                 continue  # it is in the beam: done above
-            new_rank = spelt = (blanked if label_of[node] == label else total) + on_label
-            if asked:
-                state = state_of[node]
-                new_rank += bonus[node] + (asked.moves[state].get(label) or asked.extend(state, label))[1]
+            spelt = (blanked if ending and label_of[node] == label else total) + on_label
+            new_rank = spelt + bonus[longer]
             if new_rank >= limit:
-                entries.append((new_rank, spelt, _NEVER, spelt, ~key))
+                entries.append((new_rank, spelt, _NEVER, spelt, longer))
                 if new_rank + keep > limit:
                     limit = new_rank + keep
-        return self._survivors(entries, keep)
+        return self._best_of(entries, keep)
 
-    def _survivors(self, entries: list[_Entry], keep: float) -> list[_Entry]:
-        """The best of what a step gave; they alone get a node in the tree, since most candidates are dropped here.
+    def _best_of(self, entries: list[_Entry], keep: float) -> list[_Entry]:
+        """What stays in the beam of what a step gave.
 
         Args:
-            entries: what was in the beam before what is new, which has the inverted key of its edge for a node.
+            entries: what was in the beam before what is new.
             keep: what a rank may be below the best one.
         """
         if len(entries) > 1:
@@ -310,14 +313,7 @@ class BeamSearch:
             floor = entries[0][0] + keep
             while entries[-1][0] < floor:
                 entries.pop()
-        beam = []
-        for entry in entries:
-            key = ~entry[4]
-            if key >= 0:
-                rank, total, blanked, labelled, _ = entry
-                entry = rank, total, blanked, labelled, self._tree.add(*divmod(key, self._num_columns))
-            beam.append(entry)
-        return beam
+        return entries
 
     def rewind(self) -> int:
         """Goes back to the first step at which it matters that the utterance ends where it has come to.

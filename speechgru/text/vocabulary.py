@@ -288,7 +288,8 @@ class Vocabulary:
             begins = [place for place, entry in enumerate(entries) if not place or entry.startswith(WORD_BEGINNING)]
             spans = itertools.pairwise([*begins, len(labels)])
             return [(first, after) for first, after in spans if entries[first:after] != [WORD_BEGINNING]]
-        gaps = [place for place, label in enumerate(labels) if self.entries[label - 1] == " "]
+        space = self.space_label
+        gaps = [place for place, label in enumerate(labels) if label == space]
         edges = zip([-1, *gaps], [*gaps, len(labels)], strict=True)
         return [(before + 1, after) for before, after in edges if after > before + 1]
 
