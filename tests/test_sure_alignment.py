@@ -1,5 +1,7 @@
 """The quick alignment beside the best path of all: the very spans that following all states finds, or none."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,37 +29,51 @@ def quick(log_probs_SV, labels):
 def changed(labels, num_columns, rng):
     """Labels with some replaced, left out or added, as a language model changes the best path's."""
     labels = list(labels)
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 4)):
         place, label = int(rng.integers(len(labels) + 1)), int(rng.integers(1, num_columns))
         labels[place : place + int(rng.integers(0, 2))] = [label] * int(rng.integers(0, 2))
     return labels
 
 
-@pytest.mark.parametrize("kind", ["as drawn", "with ties", "with impossible labels"])
-def test_the_spans_are_those_of_all_states_followed(kind):
-    rng = np.random.default_rng(3)
+def spoken(kind, seed):
+    """Log-probabilities about a path with doubts, and labels that are nearly the path's."""
+    rng = np.random.default_rng(seed)
+    num_steps, num_columns = int(rng.integers(3, 120)), int(rng.integers(3, 12))
+    path_S = np.where(rng.random(num_steps) < 0.3, 0, rng.integers(0, num_columns, num_steps))
+    logits_SV = rng.normal(0, rng.choice([0.5, 1, 2]), (num_steps, num_columns))
+    logits_SV[range(num_steps), path_S] += rng.choice([2, 4, 8, 12])
+    doubtful_S = rng.random(num_steps) < rng.choice([0.02, 0.1, 0.2])
+    logits_SV[doubtful_S, rng.integers(0, num_columns, doubtful_S.sum())] += rng.choice([4, 8, 12])
+    if kind == "with ties":
+        logits_SV = np.round(logits_SV)
+    if kind == "with impossible labels":
+        logits_SV[rng.random(logits_SV.shape) < 0.01] = -1e4
+    log_probs_SV = logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
+    log_probs_SV[log_probs_SV < -1e3] = -np.inf
+    if kind == "with ties":
+        log_probs_SV = np.minimum(np.round(log_probs_SV), 0)
+    spelt = path_S[np.append(True, path_S[1:] != path_S[:-1])]
+    return log_probs_SV, changed(spelt[spelt > 0].tolist(), num_columns, rng)
+
+
+#: Seeds with which the best path passes by an anchor beside one that was left out.
+PASSED_BY = {"as drawn": [10480], "with ties": [3476], "with impossible labels": [4738, 13594]}
+
+
+@pytest.mark.parametrize("kind", PASSED_BY)
+def test_the_spans_are_those_of_all_states_followed(kind, monkeypatch):
+    monkeypatch.setattr("speechgru.decoding.sure_alignment._UNSURE", 1.0)  # try all
     found = 0
-    for _ in range(500):
-        num_steps, num_columns = int(rng.integers(1, 40)), int(rng.integers(2, 9))
-        logits_SV = rng.normal(0, 1, (num_steps, num_columns)) * rng.choice([1, 3, 8])
-        if kind == "with ties":
-            logits_SV = np.round(logits_SV)
-        if kind == "with impossible labels":
-            logits_SV[rng.random(logits_SV.shape) < 0.2] = -1e4
-        log_probs_SV = logits_SV - np.logaddexp.reduce(logits_SV, axis=1, keepdims=True)
-        log_probs_SV[log_probs_SV < -1e3] = -np.inf
-        if kind == "with ties":
-            log_probs_SV = np.minimum(np.round(log_probs_SV), 0)
-        path_S = log_probs_SV.argmax(axis=1)
-        spelt = path_S[np.append(True, path_S[1:] != path_S[:-1])]
-        labels = changed(spelt[spelt > 0].tolist(), num_columns, rng)
-        if not labels or len(labels) > num_steps:
+    for seed in [*range(300), *PASSED_BY[kind]]:
+        log_probs_SV, labels = spoken(kind, seed)
+        needed = len(labels) + sum(first == second for first, second in pairwise(labels))
+        if not labels or needed > len(log_probs_SV):
             continue
         spans = quick(log_probs_SV, labels)
         if spans is not None:
             found += 1
             assert all_followed(log_probs_SV, labels) == spans
-    assert found > 100
+    assert found > 60
 
 
 def test_it_finds_the_path_of_a_text_that_a_language_model_changed():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +15,11 @@ _LABELS = 3
 #: By how many labels more the one text may be ahead of the other at an anchor than at the one before.
 _DRIFT = 4
 #: How often anchors are left out and what was between is searched as one.
-_ROUNDS = 4
-#: What a path may lose between two anchors to be followed.
-_MOST = 8.0
+_ROUNDS = 6
+#: What a path may lose between two anchors to be followed; the second where all lose more than the first.
+_LIMITS = (8.0, 20.0)
+#: The share of steps with a margin below half of that from which on too few anchors would be sure to try.
+_UNSURE = 0.25
 _NEVER = -math.inf
 #: What rounding may do to a sum of an utterance's log-probabilities.
 _ROUNDING = 1e-5
@@ -24,9 +28,54 @@ _Span = tuple[int, int]
 #: The place of an anchor's first label among the labels, that of its first run among the best path's, and what any
 #: other path through its steps loses there.
 _Anchor = tuple[int, int, float]
-#: What the best path between two anchors loses, and the spans of its labels, from the last of the one before to the
-#: first of the one behind; None where they are the best path's of all.
-_Link = tuple[float, list[_Span] | None]
+
+
+class _Link(NamedTuple):
+    """What is between two anchors, and what a path loses there at least.
+
+    Args:
+        loss: of the best path through both; `past_right` of one that passes by the right one, `past_left` by the left
+            one, `past_both` by both, beside what it loses at the anchors.
+        spans: of the labels of the best path, from the last of the anchor before to the first of the one behind; None
+            where it is the best path of all.
+    """
+
+    loss: float
+    spans: list[_Span] | None
+    past_right: float = 0.0
+    past_left: float = 0.0
+    past_both: float = 0.0
+
+    @property
+    def saved_left(self) -> float:
+        """What a path may save here that passes by the left anchor; half of it where it passes by both."""
+        return max(self.loss - self.past_left, (self.loss - self.past_both) / 2)
+
+    @property
+    def saved_right(self) -> float:
+        """The same of the right one."""
+        return max(self.loss - self.past_right, (self.loss - self.past_both) / 2)
+
+    def joined(self, margin: float, other: _Link) -> _Link:
+        """This and the link behind it as one, where the anchor between them is left out.
+
+        Its loss is that of the best path through all three anchors, and it has no spans.
+
+        Args:
+            margin: what a path loses that passes by the anchor between.
+            other: the link behind.
+        """
+        return _Link(
+            self.loss + other.loss,
+            None,
+            min(self.loss + other.past_right, self.past_right + margin + other.past_both),
+            min(self.past_left + other.loss, self.past_both + margin + other.past_left),
+            min(self.past_left + other.past_right, self.past_both + margin + other.past_both),
+        )
+
+
+#: Between two anchors there is what the best path of all has there.
+_SAME = _Link(0.0, None)
 
 
 def sure_spans(
@@ -44,6 +93,10 @@ def sure_spans(
     loses their margins. So where the margin of every anchor is above the two u beside it, no path is better than the
     one through all of them. Anchors whose margin is not are left out, and what was between is searched as one.
 
+    There a path may save less than u if it passes by an anchor: it either passes by the one that was left out too, and
+    loses its margin, or goes through it, and loses what is between it and the other anchor (`_Link.joined`). What a
+    path that passes by both anchors of a link may save there is counted as half to each.
+
     Args:
         log_probs_SV: natural-log probabilities.
         labels: columns, without blanks.
@@ -56,8 +109,8 @@ def sure_spans(
         nothing of whether there is a path.
 
     Example:
-        >>> probs_SV = np.eye(5)[[1, 0, 2, 3, 0]] * 0.9 + 0.02  # the best path of all spells 1 2 3
-        >>> probs_SV[4, [0, 4]] = 0.5, 0.44
+        >>> probs_SV = np.eye(5)[[1, 0, 2, 3, 0]] * 0.99 + 0.002  # the best path of all spells 1 2 3
+        >>> probs_SV[4, [0, 4]] = 0.5, 0.494
         >>> runs = [(0, 1), (2, 3), (3, 4)]
         >>> sure_spans(np.log(probs_SV), [1, 2, 3, 4], spelt=[1, 2, 3], runs=runs, blank_id=0)
         [(0, 1), (2, 3), (3, 4), (4, 5)]
@@ -68,29 +121,37 @@ def sure_spans(
     if not places:
         return None
     text = _Text(log_probs_SV, list(labels), list(spelt), runs, blank_id=blank_id)
+    if text.unsure > _UNSURE:
+        return None
     begin, end = (-_LABELS, -_LABELS, math.inf), (len(labels), len(runs), math.inf)  # where every path is
     anchors: list[_Anchor] = [begin, *((*each, text.margin(each[1])) for each in places), end]
     links: list[_Link] = []
-    kept = list(range(len(anchors)))
+    for left, right in pairwise(anchors):
+        link = text.link(left, right)
+        if link is None:
+            return None
+        links.append(link)
     for _ in range(_ROUNDS):
-        links_before, links = links, []
-        for first, second in pairwise(kept):
-            is_known = len(links_before) > 0 and second == first + 1
-            link = links_before[first] if is_known else text.link(anchors[first], anchors[second])
-            if link is None:
-                return None
-            links.append(link)
-        anchors = [anchors[place] for place in kept]
-        losses = [0.0, *(loss for loss, _ in links), 0.0]
-        kept = [
-            place
-            for place, (_, _, margin) in enumerate(anchors)
-            if margin > losses[place] + losses[place + 1] + _ROUNDING
-        ]
+        saved_left = [link.saved_left if link.spans else 0.0 for link in links]
+        saved_right = [link.saved_right if link.spans else 0.0 for link in links]
+        saved = map(add, [0.0, *saved_right], [*saved_left, 0.0])
+        kept = [place for place, most in enumerate(saved) if anchors[place][2] > most + _ROUNDING]
         if len(kept) == len(anchors):
             return _joined(anchors, links, runs)
         if len(kept) == 2:
             return None
+        links_before, links = links, []
+        for first, second in pairwise(kept):
+            link = links_before[first]
+            for place in range(first + 1, second):
+                link = link.joined(anchors[place][2], links_before[place])
+            if second > first + 1:
+                best = text.link(anchors[first], anchors[second], most=link.loss + _ROUNDING)
+                if best is None:
+                    return None
+                link = link._replace(loss=best.loss, spans=best.spans)
+            links.append(link)
+        anchors = [anchors[place] for place in kept]
     return None
 
 
@@ -103,7 +164,8 @@ def _joined(anchors: list[_Anchor], links: list[_Link], runs: Sequence[_Span]) -
         runs: the spans of the best path's labels.
     """
     spans: list[_Span] = []
-    for (_, run, _), (_, next_run, _), (_, between) in zip(anchors, anchors[1:], links, strict=False):
+    for (_, run, _), (_, next_run, _), link in zip(anchors, anchors[1:], links, strict=False):
+        between = link.spans
         if between is None:
             spans += runs[run + _LABELS : next_run + _LABELS]
             continue
@@ -140,6 +202,7 @@ class _Text:
         others_SV[steps_S, columns_S] = _NEVER
         margins_S = log_probs_SV[steps_S, columns_S].astype(np.float64) - others_SV.max(axis=1)
         self._log_probs_SV, self._columns, self._margins = log_probs_SV, columns_S.tolist(), margins_S.tolist()
+        self.unsure = np.count_nonzero(margins_S < _LIMITS[0] / 2) / len(margins_S)
         self._labels, self._spelt, self._runs = labels, spelt, runs
         self._column_of = [blank_id] * (2 * len(labels) + 1)
         self._column_of[1::2] = labels
@@ -148,11 +211,11 @@ class _Text:
         """What a path loses at least that has other columns at the steps of an anchor, which begins with this run."""
         return min(self._margins[self._runs[run][0] : self._runs[run + _LABELS - 1][1]])
 
-    def link(self, left: _Anchor, right: _Anchor) -> _Link | None:
-        """What is between two anchors; None where it loses too much."""
+    def link(self, left: _Anchor, right: _Anchor, *, most: float | None = None) -> _Link | None:
+        """What is between two anchors; None where every path loses more than `most`, the limits where that is None."""
         (place, run, _), (next_place, next_run, _) = left, right
         if self._labels[place + _LABELS : next_place] == self._spelt[run + _LABELS : next_run]:
-            return 0.0, None
+            return _SAME
         # From the last step of the anchor before to the first of the one behind.
         first, state = 0, -1
         if run >= 0:
@@ -160,7 +223,11 @@ class _Text:
         last, after = len(self._columns) - 1, -1
         if next_run < len(self._runs):
             last, after = self._runs[next_run][0], 2 * next_place + 1
-        return self.best_path(first, last, state, after, most=_MOST)
+        for limit in _LIMITS if most is None else (most,):
+            link = self.best_path(first, last, state, after, most=limit)
+            if link is not None:
+                return link
+        return None
 
     def best_path(self, first: int, last: int, begin: int, end: int, *, most: float) -> _Link | None:
         """What the best path from one step to another loses, and its spans; of equal ones as `align` has it.
@@ -240,7 +307,7 @@ class _Text:
                     if other in front and (other < state + 2 or column_of[other] != column_of[state])
                 )[2]
             path.append(state)
-        return loss, _spans_of(path, first)
+        return _Link(loss, _spans_of(path, first))
 
 
 def _spans_of(path: list[int], first: int) -> list[_Span]:
