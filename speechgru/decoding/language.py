@@ -300,8 +300,8 @@ class SpeltWordScorer(_WordScorer):
         self._texts, self._has_space = texts, [" " in text for text in texts]
         self._beginnings = None if model.words is None else _Beginnings(model.words)
         self._unknown: dict[Hashable, tuple[_State, float]] = {}
-        #: Of the letters of a word and one label more: all of its letters, where they begin a known word.
-        self._longer: dict[tuple[_Word, int], str] = {}
+        #: Of the letters of a word and a label without space: all of them; None where they begin no known word.
+        self._longer: dict[tuple[_Word, int], _Word] = {}
         # A label gives the bonus of each word that it ends, and of one that it makes an unknown one, less the penalty.
         self.max_changes = [
             max(0.0, text.count(" ") * self._bonus, (text.count(" ") + 1) * self._bonus - self._penalty)
@@ -314,19 +314,20 @@ class SpeltWordScorer(_WordScorer):
 
     def extend(self, state: _State, label: int) -> tuple[_State, float]:
         before, word = state
-        longer = self._longer.get((word, label))
-        if longer is not None:
-            return (before, longer), 0.0
-        text = self._texts[label]
         if not self._has_space[label]:  # by far the most: a letter more of a word
             if word is None:
                 return state, 0.0
-            (before, longer), change = self._spelt(before, word + text)
-            if longer is not None:
-                if len(self._longer) >= _REMEMBERED:
-                    self._longer.clear()
-                self._longer[word, label] = longer
-            return (before, longer), change
+            longer = self._longer.get((word, label), "")
+            if longer:
+                return (before, longer), 0.0
+            if longer is None:
+                return self._unknown.get(before) or self._spelt_unknown(before)
+            found = self._spelt(before, word + self._texts[label])
+            if len(self._longer) >= _REMEMBERED:
+                self._longer.clear()
+            self._longer[word, label] = found[0][1]
+            return found
+        text = self._texts[label]
         if text == " ":
             before, change = self._completed(before, word)
             return (before, ""), change
@@ -372,13 +373,14 @@ class SpeltWordScorer(_WordScorer):
         """The state with some letters of a word, and the change of the score where they begin no known one."""
         if self._beginnings is None or word in self._beginnings:
             return (before, word), 0.0
-        found = self._unknown.get(before)
-        if found is None:
-            after, change = self._after_word(before, UNKNOWN)
-            found = (after, None), change
-            if len(self._unknown) >= _REMEMBERED:
-                self._unknown.clear()
-            self._unknown[before] = found
+        return self._unknown.get(before) or self._spelt_unknown(before)
+
+    def _spelt_unknown(self, before: Hashable) -> tuple[_State, float]:
+        """What `_spelt` gives where the letters begin no known word."""
+        after, change = self._after_word(before, UNKNOWN)
+        if len(self._unknown) >= _REMEMBERED:
+            self._unknown.clear()
+        found = self._unknown[before] = (after, None), change
         return found
 
     def _completed(self, before: Hashable, word: _Word) -> tuple[Hashable, float]:
