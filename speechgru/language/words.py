@@ -10,8 +10,6 @@ import numpy as np
 
 #: Words that are kept as a list to search in first: half a megabyte.
 _MOST_MARKS = 1 << 13
-#: Above every byte of UTF-8.
-_BEYOND = b"\xff"
 
 
 class WordList(Sequence[bytes]):
@@ -25,8 +23,8 @@ class WordList(Sequence[bytes]):
         >>> words = WordList.of(["on", "off", "of"])
         >>> len(words), words[0], words.place("off"), words.place("none")
         (3, b'of', 1, -1)
-        >>> words.beginning_with("of")
-        (0, 2)
+        >>> words.has_beginning("o"), words.has_beginning("f")
+        (True, False)
     """
 
     def __init__(self, text: memoryview | bytes, ends_W: np.ndarray):
@@ -56,11 +54,6 @@ class WordList(Sequence[bytes]):
         wanted = word.encode("utf-8", "surrogatepass")
         place = self._first_from(wanted)
         return place if place < len(self) and self[place] == wanted else -1
-
-    def beginning_with(self, beginning: str) -> tuple[int, int]:
-        """Of the words that begin so the first place and the one after the last."""
-        wanted = beginning.encode("utf-8", "surrogatepass")
-        return self._first_from(wanted), self._first_from(wanted + _BEYOND)
 
     def has_beginning(self, beginning: str) -> bool:
         """Whether any of the words begins so."""
