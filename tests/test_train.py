@@ -27,7 +27,7 @@ from tones import (  # noqa: E402
 from speechgru import native  # noqa: E402
 from speechgru import train as training  # noqa: E402
 from speechgru.decoding import DecodingOptions, Phrases  # noqa: E402
-from speechgru.errors import AudioError, BundleError, ConfigError, ManifestError, TextError, UserError  # noqa: E402
+from speechgru.errors import BundleError, ConfigError, DiskError, ManifestError, TextError, UserError  # noqa: E402
 from speechgru.export import QUANTIZATIONS, export  # noqa: E402
 from speechgru.runs import RunFolder  # noqa: E402
 from speechgru.runtime.transcription import transcribe  # noqa: E402
@@ -238,7 +238,7 @@ def test_a_recording_that_vanishes_while_training_is_named(tones, tones_config, 
         if stage == "measuring the corpus" and done == total:
             gone.unlink()
 
-    with pytest.raises(AudioError, match=r"gone\.wav: no such recording"):
+    with pytest.raises(DiskError, match=r"gone\.wav: no such recording"):
         training.train(tones_config(*BRIEF, train="vanishing.jsonl"), tmp_path / "run", progress=vanish)
 
 

@@ -63,8 +63,8 @@ def evaluate(
     print_beginning(f"scoring {run_or_bundle} on {manifest}")
 
     if report is not None:
-        require_page_place(report)
         require_unread([report], [run_or_bundle, manifest, *flags.files])
+        require_page_place(report)
     decoding = flags.options()
     from speechgru.runtime import is_bundle
     from speechgru.scoring.evaluation import evaluate as verb

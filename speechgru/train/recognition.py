@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from speechgru.dataset import training_batches
-from speechgru.errors import AudioError
+from speechgru.errors import AudioError, DiskError
 from speechgru.model.predictor import KerasPredictor
 from speechgru.scoring.evaluation import error_rates
 from speechgru.scoring.loss import ScoredLoss
@@ -108,4 +108,4 @@ class RecognitionLoop(TrainingLoop):
                 progress=self._log.scoring(),
             )
         except AudioError as error:
-            raise AudioError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
+            raise DiskError(f"{error}; the run resumes from its last checkpoint once it is there again") from error
