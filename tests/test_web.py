@@ -473,7 +473,7 @@ def test_a_bundle_that_listens_for_keywords_lists_them_with_their_scores(
     browser.open(f"{address}/keywords/index.html")
     browser.wait_for_state("ready")
     assert browser.evaluate("document.getElementById('keywords').textContent").startswith(
-        "It listens for nothing but ab (from a score of 0.50)"
+        "It listens for nothing but Abbey (from a score of 0.50)"
     )
     soundfile.write(tmp_path / "spoken.wav", spoken, RATE, subtype="PCM_16")
     browser.give_file("#file", tmp_path / "spoken.wav")
