@@ -188,7 +188,7 @@ def test_open_vocabulary_compares_letters_and_subwords_with_language_models(tell
         for unit in ("character", "subword")
         for way in ("greedy", "beam", "beam, n-gram", "beam, GRU", "beam, n-gram and GRU")
     ]  # fmt: skip
-    assert "Open vocabulary" in printed and (out / "subword" / "bundle" / "model_dynamic.tflite").is_file()
+    assert "Open vocabulary" in printed and (out / "subword" / "bundle" / "model.tflite").is_file()
     metadata = json.loads((out / "character" / "bundle" / "bundle.json").read_text())
     assert metadata["language_model"]
     chosen = json.loads((out / "character" / "decoding-n-gram.json").read_text())
