@@ -511,6 +511,20 @@ def test_parts_of_a_recording_are_joined_and_not_the_whole_of_it(tmp_path):
             np.testing.assert_array_equal(written[round(8000 * start) : round(8000 * end)], expected)
 
 
+def test_a_word_cut_tight_loses_what_a_telephone_hears_softly_even_where_it_is_loud():
+    """A "six": 100 ms of 6 kHz at half the vowel's amplitude, which is the vowel's, at 500 Hz, 6 dB below it."""
+    rate, rng = 16000, np.random.default_rng(0)
+    seconds = np.arange(3200) / rate
+    hiss_N = np.sin(2 * np.pi * 6000 * seconds[:1600] + rng.uniform(0, 6)) * 8000
+    word_N = np.concatenate([hiss_N, np.sin(2 * np.pi * 500 * seconds) * 16000]).astype(np.int16)
+    lengths = [len(connected.without_soft_ends(word_N, np.random.default_rng(number), rate)) for number in range(60)]
+    is_whole = np.array(lengths) > 4600
+    assert 0.1 < is_whole.mean() < 0.4, "the hiss stays where all of it is heard, in a fifth of the draws"
+    assert all(3200 <= length <= 3600 for length in np.array(lengths)[~is_whole]), "and else the vowel is left"
+    for short_N in (np.zeros(0, np.int16), np.ones(200, np.float32)):
+        np.testing.assert_array_equal(connected.without_soft_ends(short_N, rng, rate), short_N)
+
+
 def test_a_click_that_is_louder_than_its_word_leaves_the_word():
     samples_N = (300 * np.sin(np.arange(4000) * 0.3)).astype(np.int16)
     samples_N[100:110] = 30_000
