@@ -26,7 +26,7 @@ from speechgru.config.beginning import require_start
 from speechgru.config.load import load_config
 from speechgru.corpora import prepare
 from speechgru.corpora.sentences import LANGUAGE_NAME
-from speechgru.decoding import DecodingOptions, DecodingSettings, LanguageScorer, LanguageWeights
+from speechgru.decoding import DecodingOptions, DecodingSettings, LanguageScorer
 from speechgru.errors import UserError
 from speechgru.files import write_json
 from speechgru.language import GRULanguageModel, read_language_model
@@ -190,8 +190,8 @@ def _one_unit(
     story.stage(
         f"export, {unit}",
         lambda progress: export(
-            trained, bundle, quantize=(FORM,), language_model=ngrams, language_weights=_weights(settings["n-gram"]),
-            progress=progress,
+            trained, bundle, quantize=(FORM,), language_model=ngrams,
+            language_weights=settings["n-gram"].language_weights, progress=progress,
         ),
         inputs=[best, ngrams, settings["n-gram"].as_record()],
         outputs=[bundle],
@@ -203,7 +203,7 @@ def _one_unit(
         way = f"beam, {name}"
         ways[way] = _options(args.beam_width, files).with_settings(settings[name])
         if ngrams in files:
-            ways[way] = dataclasses.replace(ways[way], language=LanguageScorer(None, _weights(settings[name])))
+            ways[way] = dataclasses.replace(ways[way], language=LanguageScorer(None, settings[name].language_weights))
     rows = []
     for test, manifest in tests.items():
         for way, decoding in ways.items():
@@ -228,10 +228,6 @@ def _options(beam_width: int, files: tuple[Path, ...]) -> DecodingOptions:
         else:
             given["language"] = read_language_model(file)
     return DecodingOptions(beam_width=beam_width, **given)
-
-
-def _weights(settings: DecodingSettings) -> LanguageWeights:
-    return LanguageWeights(settings.language_weight, settings.word_bonus, settings.unknown_penalty)
 
 
 def _row(record: dict[str, Any], *, unit: str, test: str, way: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_the_result_is_what_evaluate_gives_with_its_numbers_and_no_worse_than_be
 def test_what_is_tuned_is_what_the_decoding_has(language):
     assert axes_of(DecodingOptions(beam_width=4)) == []
     assert [axis.name for axis in axes_of(DecodingOptions(beam_width=4, language=language))] == [
-        "language_weight", "word_bonus", "unknown_penalty",
+        "language_weight", "word_bonus", "unknown_penalty", "blank_penalty",
     ]  # fmt: skip
     own = DecodingOptions(beam_width=4, hotwords={"a": 2.0})
     assert axes_of(own) == [], "a boost of its own stays"
@@ -256,21 +256,38 @@ def test_the_command_writes_what_evaluate_and_transcribe_take(corpus, tmp_path, 
 def test_a_gru_language_model_is_tuned_by_itself_and_beside_an_n_gram(language):
     gru = random_model("ab ", units=3)
     alone = DecodingOptions(beam_width=8, language=GRULanguageScorer(gru, LanguageWeights(0.7)))
-    assert [(axis.name, axis.start) for axis in axes_of(alone)] == [("language_weight", 0.7), ("word_bonus", 0.5)]
+    assert [(axis.name, axis.start) for axis in axes_of(alone)] == [
+        ("language_weight", 0.7), ("word_bonus", 0.5), ("blank_penalty", 0.0),
+    ]  # fmt: skip
     both = DecodingOptions(beam_width=8, language=language, gru_language=gru)
-    names = ["language_weight", "word_bonus", "unknown_penalty", "gru_weight", "gru_word_bonus"]
+    names = ["language_weight", "word_bonus", "unknown_penalty", "gru_weight", "gru_word_bonus", "blank_penalty"]
     assert [axis.name for axis in axes_of(both)] == names
-    changed = both.with_settings(DecodingSettings(gru_weight=0.2, gru_word_bonus=2.0, language_weight=0.9))
-    assert changed.gru_language.complete_weights == LanguageWeights(0.2, 2.0)
+    changed = both.with_settings(
+        DecodingSettings(gru_weight=0.2, gru_word_bonus=2.0, language_weight=0.9, blank_penalty=1.5)
+    )
+    assert changed.gru_language.complete_weights == LanguageWeights(0.2, 2.0, blank_penalty=1.5)
     assert changed.language.complete_weights.weight == 0.9
+    assert changed.blank_penalty == changed.with_settings(DecodingSettings(beam_width=4)).blank_penalty == 1.5
+    assert both.blank_penalty == DecodingOptions(beam_width=8, hotwords=["a"]).blank_penalty == 0.0
+    again = next(axis for axis in axes_of(changed) if axis.name == "blank_penalty")
+    assert again.start == 1.5, "the search begins where the decoding is"
 
 
 def test_numbers_of_a_file_serve_a_gru_language_model(tmp_path):
     gru = random_model("ab ", units=3)
     gru.save(tmp_path / "model.gru")
-    (tmp_path / "decoding.json").write_text(json.dumps({"beam_width": 4, "gru_weight": 0.3, "gru_word_bonus": 1.5}))
+    (tmp_path / "decoding.json").write_text(
+        json.dumps({"beam_width": 4, "gru_weight": 0.3, "gru_word_bonus": 1.5, "blank_penalty": 2})
+    )
     options = options_from_lists(
         gru_language_model=tmp_path / "model.gru", gru_weight=0.4, settings=tmp_path / "decoding.json"
     )
-    assert options.beam_width == 4 and options.gru_language.complete_weights == LanguageWeights(0.4, 1.5)
-    assert options_from_lists(settings=tmp_path / "decoding.json").gru_language is None
+    weights = LanguageWeights(0.4, 1.5, blank_penalty=2)
+    assert options.beam_width == 4 and options.gru_language.complete_weights == weights
+    own = options_from_lists(language=True, settings=tmp_path / "decoding.json")
+    assert own.gru_language is None and own.blank_penalty == 2
+    alone = options_from_lists(language_model=tmp_path / "model.gru", blank_penalty=0.5)
+    assert alone.language.complete_weights == LanguageWeights(0.5, 0.5, blank_penalty=0.5)
+    for given in ({"settings": tmp_path / "decoding.json"}, {"blank_penalty": 1.0}):
+        with pytest.raises(UserError, match="weights of a language model are given, and no model"):
+            options_from_lists(**given)

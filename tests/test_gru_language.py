@@ -272,7 +272,7 @@ def test_options_say_and_record_what_scores():
         f"beam of 8, {said} (weight 0.5, bonus 0.5 a word), rescored by {said} (weight 0.7, bonus 0.4 a word)"
     )
     record = options.as_record()
-    assert record["gru_language_model"] == {"model": said, "weight": 0.5, "word_bonus": 0.5}
+    assert record["gru_language_model"] == {"model": said, "weight": 0.5, "word_bonus": 0.5, "blank_penalty": 0.0}
     assert record["rescorers"] == [f"{said} (weight 0.7, bonus 0.4 a word)"]
     with pytest.raises(UserError, match="a beam width of 1 is greedy decoding"):
         DecodingOptions(rescorers=[SCORER])

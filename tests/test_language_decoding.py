@@ -1,5 +1,6 @@
 """A language model in the beam: scores of all texts against brute force, in letters, subwords and words."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from languages import TOY, Definition, made_texts
 from test_beam import WIDE, random_log_probs, texts_by_brute_force
 
-from speechgru.decoding import DecoderStream, DecodingOptions, LanguageScorer, LanguageWeights, decode
+from speechgru.decoding import DecoderStream, DecodingOptions, LanguageScorer, LanguageWeights, beam_decode, decode
 from speechgru.errors import UserError
 from speechgru.language import read_language_model
 from speechgru.language.arpa import write_arpa
@@ -102,10 +103,41 @@ def test_scores_are_pyctcdecodes_with_the_same_file_and_no_text_of_its_is_better
     assert compared >= 8
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_blank_penalty_is_taken_off_every_blank_of_a_path_and_changes_no_confidence(model, seed):
+    log_probs_SV = random_log_probs(seed, steps=5)
+    weights = LanguageWeights(0.7, 0.5, 1.0, blank_penalty=1.25)
+    options = DecodingOptions(beam_width=WIDE, n_best=WIDE, language=LanguageScorer(model, weights))
+    found = decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=options)
+    without = dataclasses.replace(options, language=LanguageScorer(model, LanguageWeights(0.7, 0.5, 1.0)))
+    plain = {one.labels: one for one in decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=without)}
+    texts = texts_by_brute_force(log_probs_SV - 1.25 * (np.arange(4) == 0))
+    assert {one.labels for one in found} == plain.keys() == texts.keys()
+    for one in found:
+        assert one.score == pytest.approx(expected_score(texts[one.labels], one.text, weights), abs=1e-4)
+        same = plain[one.labels]
+        assert (one.words, one.confidence, one.labels) == (same.words, same.confidence, same.labels)
+    assert options.description.endswith("(weight 0.7, bonus 0.5 a word, 1.25 off each blank)")
+
+
+def test_a_blank_penalty_travels_as_a_record_and_is_a_number_from_0_on():
+    weights = LanguageWeights(0.7, blank_penalty=2.0)
+    assert LanguageWeights.from_record(weights.as_record()) == weights
+    of_before = {"weight": 0.7, "word_bonus": None, "unknown_penalty": None, "known_words_only": False}
+    assert LanguageWeights.from_record(of_before) == LanguageWeights(0.7)
+    for wrong in (-0.1, math.inf, math.nan):
+        with pytest.raises(UserError, match="the blank penalty of a language model is a number from 0 to 100, got"):
+            LanguageWeights(blank_penalty=wrong)
+        with pytest.raises(ValueError, match="blank_penalty must be 0 or more, and finite, got"):
+            beam_decode(random_log_probs(0), vocabulary=LETTERS, step_seconds=0.04, blank_penalty=wrong)
+
+
+@pytest.mark.parametrize("blank_penalty", [0.0, 1.5])
 @pytest.mark.parametrize("cut", range(6))
-def test_a_stream_ends_with_the_same(model, cut):
+def test_a_stream_ends_with_the_same(model, cut, blank_penalty):
     log_probs_SV = random_log_probs(2, steps=5)
-    options = DecodingOptions(beam_width=8, n_best=3, language=model)
+    language = LanguageScorer(model, LanguageWeights(blank_penalty=blank_penalty))
+    options = DecodingOptions(beam_width=8, n_best=3, language=language)
     whole = decode(log_probs_SV, vocabulary=LETTERS, step_seconds=0.04, options=options)
     stream = DecoderStream(vocabulary=LETTERS, step_seconds=0.04, options=options)
     stream.feed(log_probs_SV[:cut])
@@ -122,7 +154,7 @@ def test_the_options_say_what_counted(model):
     assert options.description == "beam of 4, 3-gram model of 3 words (weight 0.25, bonus 1 a word, known words only)"
     assert options.as_record()["language_model"] == {
         "model": "3-gram model of 3 words", "weight": 0.25, "word_bonus": 1.0, "unknown_penalty": None,
-        "known_words_only": True,
+        "known_words_only": True, "blank_penalty": 0.0,
     }  # fmt: skip
     assert DecodingOptions().as_record()["language_model"] is None
 

@@ -21,7 +21,7 @@ from speechgru.cli.console import (
     split,
     terminal,
 )
-from speechgru.cli.decoding import LanguageWeight, UnknownPenalty, WordBonus
+from speechgru.cli.decoding import BlankPenalty, LanguageWeight, UnknownPenalty, WordBonus
 from speechgru.errors import UserError
 from speechgru.files import require_own_folder
 
@@ -56,6 +56,7 @@ def export(
     language_weight: LanguageWeight = None,
     word_bonus: WordBonus = None,
     unknown_penalty: UnknownPenalty = None,
+    blank_penalty: BlankPenalty = None,
     settings: Annotated[
         Path | None, typer.Option("--decoding", help="Numbers of the language model that `tune --decoding` chose.")
     ] = None,
@@ -71,10 +72,9 @@ def export(
     from speechgru.runs import RunFolder
 
     require_own_folder(out, kind="bundle")
-    weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
+    weights = LanguageWeights(language_weight, word_bonus, unknown_penalty, blank_penalty)
     if settings is not None:
-        chosen = DecodingSettings.read(settings)
-        weights = weights.over(LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty))
+        weights = weights.over(DecodingSettings.read(settings).language_weights)
     if language_model is None and weights != LanguageWeights():
         raise UserError(
             "the weights of a language model are given, and no model; name its file (--language-model FILE)"

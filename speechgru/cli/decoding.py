@@ -57,6 +57,10 @@ UnknownPenalty = Annotated[
     float | None,
     typer.Option("--unknown-penalty", min=0, help="What each word unknown to it costs beside; inf allows none."),
 ]
+BlankPenalty = Annotated[
+    float | None,
+    typer.Option("--blank-penalty", min=0, help="What is taken off the blank at every step beside a language model."),
+]
 Settings = Annotated[
     Path | None,
     typer.Option("--decoding", help="Numbers that `tune --decoding` chose, where none are given here."),
@@ -128,6 +132,7 @@ class DecodingFlags:
     language_weight: LanguageWeight = None
     word_bonus: WordBonus = None
     unknown_penalty: UnknownPenalty = None
+    blank_penalty: BlankPenalty = None
     settings: Settings = None
     silence: Silence = True
     gru_language_model: GRULanguageFile = None
@@ -172,7 +177,16 @@ class DecodingFlags:
 #: The fields that `options_from_lists` takes by the same name.
 _GIVEN_AS_THEY_ARE = (
     *("beam_width", "repeat_phrases", "grammar", "grammar_file", "language_model", "language_weight", "word_bonus"),
-    *("unknown_penalty", "settings", "silence", "gru_language_model", "gru_weight", "gru_word_bonus", "threshold"),
+    *(
+        "unknown_penalty",
+        "blank_penalty",
+        "settings",
+        "silence",
+        "gru_language_model",
+        "gru_weight",
+        "gru_word_bonus",
+        "threshold",
+    ),
 )
 #: The options of GRU language models, which not every command has.
 GRU_FLAGS = ("gru_language_model", "gru_weight", "gru_word_bonus", "rescore")

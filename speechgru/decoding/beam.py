@@ -36,6 +36,7 @@ def beam_decode(
     pruning: Pruning | None = None,
     threshold: float | None = None,
     rescorers: Sequence[Scorer | PrefixScorer] = (),
+    blank_penalty: float = 0.0,
     blank_id: int = BLANK_ID,
 ) -> list[Hypothesis]:
     """Finds the texts with the highest scores.
@@ -45,7 +46,9 @@ def beam_decode(
         log(sum over all paths that spell it of the path's probability)
         + sum over the hotwords h of boost(h) * count(h)      # see HotwordScorer: whole words, overlaps all count
         + the changes of `scorers`
-        + minus infinity where `phrases` do not allow it.
+        + minus infinity where `phrases` do not allow it,
+
+    each blank of a path counting `blank_penalty` less.
 
     The search keeps the `beam_width` best prefixes a step, each with the two sums over its paths that end with a
     blank and with its last label, in double precision. A prefix's sums lack the paths through prefixes that were not
@@ -74,6 +77,8 @@ def beam_decode(
             None says of none whether it is.
         rescorers: what scores the texts with which the search ends, all of its beam, before the best are given back: as
             `scorers`, for what is too slow to be asked at every step.
+        blank_penalty: natural logarithm that is taken off the blank at every step, 0 or more. Times, confidences and
+            margins are those without it.
         blank_id: the blank's column; the entries fill the others in order.
 
     Returns:
@@ -105,6 +110,7 @@ def beam_decode(
         n_best=n_best,
         scorers=[*asked, *scorers],
         pruning=pruning,
+        blank_penalty=blank_penalty,
         blank_id=blank_id,
     )
     search.feed(log_probs_SV, steps_after=0)
@@ -129,6 +135,7 @@ def beam_search(
     n_best: int,
     scorers: Iterable[Scorer | PrefixScorer],
     pruning: Pruning | None,
+    blank_penalty: float = 0.0,
     blank_id: int,
 ) -> BeamSearch:
     """The search at its start, once everything that `beam_decode` needs of these is true."""
@@ -136,6 +143,8 @@ def beam_search(
         raise ValueError(f"beam_width must be at least 1, got {beam_width}")
     if not 1 <= n_best <= beam_width:
         raise ValueError(f"n_best must be 1 to beam_width ({beam_width}), got {n_best}; a beam ends with no more texts")
+    if not 0.0 <= blank_penalty < math.inf:
+        raise ValueError(f"blank_penalty must be 0 or more, and finite, got {blank_penalty}")
     pruning = pruning or Pruning()
     scorer = compile_together(scorers, vocabulary, blank_id=blank_id)
     if scorer is not None and scorer.is_constraint and pruning.drops_labels:
@@ -144,7 +153,12 @@ def beam_search(
             "another scorer that forbids texts give neither"
         )
     return BeamSearch(
-        num_columns=len(vocabulary), beam_width=beam_width, scorer=scorer, pruning=pruning, blank_id=blank_id
+        num_columns=len(vocabulary),
+        beam_width=beam_width,
+        scorer=scorer,
+        pruning=pruning,
+        blank_penalty=blank_penalty,
+        blank_id=blank_id,
     )
 
 

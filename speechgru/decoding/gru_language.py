@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from speechgru.decoding.language import LanguageWeights, WeightedScorer
+from speechgru.decoding.language import LanguageWeights, WeightedScorer, describe_blank_penalty
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling
 from speechgru.errors import UserError
 from speechgru.language.gru import BORDER, GRULanguageModel
 from speechgru.text import BLANK_ID, Vocabulary, describe_characters
 
 #: What counts where neither the user nor the recogniser says anything.
-USUAL_GRU_WEIGHTS = LanguageWeights(weight=0.5, word_bonus=0.5)
+USUAL_GRU_WEIGHTS = LanguageWeights(weight=0.5, word_bonus=0.5, blank_penalty=0.0)
 #: What begins a subword that begins a word.
 _WORD_BEGINNING = "\u2581"
 
@@ -69,11 +69,19 @@ class GRULanguageScorer(WeightedScorer):
     @property
     def description(self) -> str:
         weight, bonus = self._numbers
-        return f"{self.model.description} (weight {weight:g}, bonus {bonus:g} a word)"
+        off = describe_blank_penalty(self.complete_weights)
+        return f"{self.model.description} (weight {weight:g}, bonus {bonus:g} a word{off})"
 
     def as_record(self) -> dict[str, Any]:
         weight, bonus = self._numbers
-        return {"gru_language_model": {"model": self.model.description, "weight": weight, "word_bonus": bonus}}
+        return {
+            "gru_language_model": {
+                "model": self.model.description,
+                "weight": weight,
+                "word_bonus": bonus,
+                "blank_penalty": self.complete_weights.blank_penalty,
+            }
+        }
 
     def weighted(self, weights: LanguageWeights) -> GRULanguageScorer:
         return dataclasses.replace(self, weights=weights.over(self.weights))

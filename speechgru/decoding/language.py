@@ -41,6 +41,8 @@ class LanguageWeights:
         word_bonus: natural logarithm that each word is given: a language model makes every longer text less probable.
         unknown_penalty: natural logarithm that is taken off for each word that the model does not know, beside what
             the model itself gives to unknown words; infinite to allow known words alone.
+        blank_penalty: natural logarithm that is taken off the blank at every step of the search. A recogniser is surest
+            of the blank, and where a language model says what was said, it should be less so.
 
     Raises:
         UserError: one is out of range.
@@ -53,12 +55,14 @@ class LanguageWeights:
     weight: float | None = None
     word_bonus: float | None = None
     unknown_penalty: float | None = None
+    blank_penalty: float | None = None
 
     def __post_init__(self) -> None:
         for name, least, most in (
             ("weight", 0.0, 1e3),
             ("word_bonus", -1e3, 1e3),
             ("unknown_penalty", 0.0, math.inf),
+            ("blank_penalty", 0.0, 1e2),
         ):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
@@ -67,11 +71,8 @@ class LanguageWeights:
 
     def over(self, other: LanguageWeights) -> LanguageWeights:
         """These, and those of another where there are none."""
-        return LanguageWeights(
-            other.weight if self.weight is None else self.weight,
-            other.word_bonus if self.word_bonus is None else self.word_bonus,
-            other.unknown_penalty if self.unknown_penalty is None else self.unknown_penalty,
-        )
+        own = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return dataclasses.replace(other, **own)
 
     def as_record(self) -> dict[str, float | bool | None]:
         """JSON-ready fields: an infinite penalty is None, and `known_words_only` is true."""
@@ -84,14 +85,14 @@ class LanguageWeights:
         """What `as_record` gave.
 
         >>> LanguageWeights.from_record(LanguageWeights(0.5, unknown_penalty=math.inf).as_record())
-        LanguageWeights(weight=0.5, word_bonus=None, unknown_penalty=inf)
+        LanguageWeights(weight=0.5, word_bonus=None, unknown_penalty=inf, blank_penalty=None)
         """
         penalty = math.inf if record.get("known_words_only") else record.get("unknown_penalty")
-        return cls(record.get("weight"), record.get("word_bonus"), penalty)
+        return cls(record.get("weight"), record.get("word_bonus"), penalty, record.get("blank_penalty"))
 
 
 #: What counts where neither the user nor the recogniser says anything.
-USUAL_WEIGHTS = LanguageWeights(USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY)
+USUAL_WEIGHTS = LanguageWeights(USUAL_WEIGHT, USUAL_WORD_BONUS, USUAL_UNKNOWN_PENALTY, blank_penalty=0.0)
 
 
 class WeightedScorer(Scorer):
@@ -107,6 +108,15 @@ class WeightedScorer(Scorer):
     @abstractmethod
     def weighted(self, weights: LanguageWeights) -> Scorer:
         """The same with these weights, and its own where there are none."""
+
+
+def describe_blank_penalty(weights: LanguageWeights) -> str:
+    """What stands behind the other weights where there is one.
+
+    >>> describe_blank_penalty(LanguageWeights(blank_penalty=2.0))
+    ', 2 off each blank'
+    """
+    return f", {weights.blank_penalty:g} off each blank" if weights.blank_penalty else ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,10 @@ class LanguageScorer(WeightedScorer):
             return "the recogniser's own language model"
         weights = self.complete_weights
         closed = ", known words only" if weights.unknown_penalty == math.inf else ""
-        return f"{self.model.description} (weight {weights.weight:g}, bonus {weights.word_bonus:g} a word{closed})"
+        return (
+            f"{self.model.description} (weight {weights.weight:g}, bonus {weights.word_bonus:g} a word{closed}"
+            f"{describe_blank_penalty(weights)})"
+        )
 
     def as_record(self) -> dict[str, Any]:
         model = None if self.model is None else self.model.description

@@ -39,6 +39,7 @@ def options_from_lists(
     language_weight: float | None = None,
     word_bonus: float | None = None,
     unknown_penalty: float | None = None,
+    blank_penalty: float | None = None,
     gru_language_model: str | Path | None = None,
     gru_weight: float | None = None,
     gru_word_bonus: float | None = None,
@@ -62,6 +63,7 @@ def options_from_lists(
         language: whether the language model that the recogniser carries scores texts.
         language_model: a language model's file: as `language`, another one.
         language_weight, word_bonus, unknown_penalty: what it counts (`LanguageWeights`).
+        blank_penalty: what is taken off the blank at every step, where either kind of language model scores texts.
         gru_language_model: the file of a GRU language model that scores texts beside it.
         gru_weight, gru_word_bonus: what that counts (`GRULanguageScorer`).
         rescore: which language models score the beam's last texts alone (`DecodingOptions.rescore`).
@@ -89,18 +91,20 @@ def options_from_lists(
             "phrases (--phrases FILE), or use the grammar (--grammar)"
         )
     chosen = DecodingSettings(
-        beam_width, None, language_weight, word_bonus, unknown_penalty, gru_weight, gru_word_bonus
+        beam_width, None, language_weight, word_bonus, unknown_penalty, gru_weight, gru_word_bonus, blank_penalty
     )
     if settings is not None:
         chosen = chosen.over(DecodingSettings.read(settings))
-    weights = LanguageWeights(chosen.language_weight, chosen.word_bonus, chosen.unknown_penalty)
+    weights = chosen.language_weights
+    if gru_language_model is not None and language_model is None and not language:
+        weights = dataclasses.replace(weights, blank_penalty=None)  # it is the GRU's
     language_scorer: Scorer | None
     if language_model is not None and is_gru(language_model):
         language_scorer = gru_language_from(language_model, weights)
     else:
         language_scorer = language_from(language, language_model, weights)
-    beside = LanguageWeights(chosen.gru_weight, chosen.gru_word_bonus)
-    if gru_language_model is None and settings is not None:  # a file's numbers may be of what is not asked for
+    beside = chosen.gru_weights
+    if gru_language_model is None:  # a file's numbers may be of what is not asked for
         beside = LanguageWeights(gru_weight, gru_word_bonus)
     gru_scorer = gru_language_from(gru_language_model, beside)
     boosts: dict[str, float | None] = {}

@@ -18,7 +18,7 @@ from speechgru.decoding.greedy import greedy_decode
 from speechgru.decoding.gru_language import as_gru_language
 from speechgru.decoding.hotwords import HOTWORD_BOOST, Hotwords
 from speechgru.decoding.hypothesis import Hypothesis
-from speechgru.decoding.language import LanguageScorer, LanguageWeights, WeightedScorer, as_language
+from speechgru.decoding.language import LanguageScorer, WeightedScorer, as_language
 from speechgru.decoding.phrases import Phrases
 from speechgru.decoding.scorers import PrefixScorer, Scorer, Spelling, compile_together
 from speechgru.decoding.settings import DecodingSettings
@@ -143,6 +143,16 @@ class DecodingOptions:
     def _own_rescorers(self) -> tuple[Scorer, ...]:
         return cast("tuple[Scorer, ...]", self.rescorers)
 
+    @property
+    def blank_penalty(self) -> float:
+        """What is taken off the blank's log-probability at every step: the most that a language model asks for."""
+        asked = (scorer.complete_weights.blank_penalty for scorer in self._languages)
+        return max((penalty for penalty in asked if penalty is not None), default=0.0)
+
+    @property
+    def _languages(self) -> tuple[WeightedScorer, ...]:
+        return tuple(one for one in (self.language, self.gru_language) if isinstance(one, WeightedScorer))
+
     def _require_rescoring(self) -> None:
         """Whether every language model that shall rescore is there.
 
@@ -213,11 +223,9 @@ class DecodingOptions:
         if settings.hotword_boost is not None:
             changes["hotwords"] = cast("Hotwords", self.hotwords).with_boost(settings.hotword_boost)
         if isinstance(self.language, WeightedScorer):
-            weights = LanguageWeights(settings.language_weight, settings.word_bonus, settings.unknown_penalty)
-            changes["language"] = self.language.weighted(weights)
+            changes["language"] = self.language.weighted(settings.language_weights)
         if isinstance(self.gru_language, WeightedScorer):
-            weights = LanguageWeights(settings.gru_weight, settings.gru_word_bonus)
-            changes["gru_language"] = self.gru_language.weighted(weights)
+            changes["gru_language"] = self.gru_language.weighted(settings.gru_weights)
         return dataclasses.replace(self, **changes)
 
     def with_threshold(self, threshold: float | None) -> DecodingOptions:
@@ -322,5 +330,6 @@ def decode(
         pruning=options.pruning,
         threshold=options.threshold,
         rescorers=options.all_rescorers,
+        blank_penalty=options.blank_penalty,
     )
     return options.understood(hypotheses)

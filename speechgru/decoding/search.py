@@ -37,11 +37,19 @@ class BeamSearch:
         beam_width: how many prefixes to keep a step.
         scorer: what else scores prefixes, or None.
         pruning: what else to leave out.
+        blank_penalty: natural logarithm that is taken off the blank at every step.
         blank_id: the blank's column.
     """
 
     def __init__(
-        self, *, num_columns: int, beam_width: int, scorer: PrefixScorer | None, pruning: Pruning, blank_id: int
+        self,
+        *,
+        num_columns: int,
+        beam_width: int,
+        scorer: PrefixScorer | None,
+        pruning: Pruning,
+        blank_penalty: float = 0.0,
+        blank_id: int,
     ):
         self.num_steps = 0
         #: Whether the scorer forbids texts.
@@ -49,6 +57,7 @@ class BeamSearch:
         self._num_columns = num_columns
         self._beam_width = beam_width
         self._pruning = pruning
+        self._blank_penalty = blank_penalty
         self._blank_id = blank_id
         self._asked = None if scorer is None else Asked(scorer)
         self._most = 0.0 if scorer is None else scorer.max_change
@@ -80,7 +89,8 @@ class BeamSearch:
         needs = asked.needs if asked is not None else None
         remember = self.is_constrained and steps_after == math.inf
         num_steps = len(log_probs_SV)
-        log_probs_SV = log_probs_SV.astype(np.float64)
+        log_probs_SV = log_probs_SV.astype(np.float64)  # a copy
+        log_probs_SV[:, blank_id] -= self._blank_penalty
         keep = _NEVER if pruning.beam_log_prob is None else pruning.beam_log_prob
         only, on_only, open_steps = choices_of(log_probs_SV, pruning, blank_id=blank_id, walks=not self.is_constrained)
         exp, log1p = math.exp, math.log1p

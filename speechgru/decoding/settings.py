@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru.decoding.language import LanguageWeights
 from speechgru.errors import UserError
 from speechgru.fields import number, optional, record, whole
 from speechgru.files import read_text
@@ -19,6 +20,7 @@ _FIELDS = {
     "beam_width": optional(whole(1, 10_000)),
     **dict.fromkeys(("hotword_boost", "word_bonus", "gru_word_bonus"), optional(number(-1e3, 1e3))),
     **dict.fromkeys(("language_weight", "unknown_penalty", "gru_weight"), optional(number(0, 1e3))),
+    "blank_penalty": optional(number(0, 1e2)),
 }
 
 
@@ -34,6 +36,7 @@ class DecodingSettings:
         unknown_penalty: what each word costs that the language model does not know.
         gru_weight: what the log-probabilities of a GRU language model beside it count.
         gru_word_bonus: what each word is given beside that.
+        blank_penalty: what is taken off the blank at every step where there is a language model of either kind.
 
     Example:
         >>> DecodingSettings(beam_width=16).over(DecodingSettings(8, language_weight=0.7)).as_record()
@@ -47,6 +50,17 @@ class DecodingSettings:
     unknown_penalty: float | None = None
     gru_weight: float | None = None
     gru_word_bonus: float | None = None
+    blank_penalty: float | None = None
+
+    @property
+    def language_weights(self) -> LanguageWeights:
+        """What a language model counts."""
+        return LanguageWeights(self.language_weight, self.word_bonus, self.unknown_penalty, self.blank_penalty)
+
+    @property
+    def gru_weights(self) -> LanguageWeights:
+        """What a GRU language model beside it counts."""
+        return LanguageWeights(self.gru_weight, self.gru_word_bonus, blank_penalty=self.blank_penalty)
 
     def over(self, other: DecodingSettings) -> DecodingSettings:
         """These, and another's where these say nothing."""

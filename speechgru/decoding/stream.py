@@ -74,6 +74,7 @@ class DecoderStream:
                 n_best=options.n_best,
                 scorers=options.all_scorers,
                 pruning=options.pruning,
+                blank_penalty=options.blank_penalty,
                 blank_id=BLANK_ID,
             )
         self._steps = _Rows(len(vocabulary))

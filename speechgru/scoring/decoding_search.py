@@ -172,6 +172,8 @@ def axes_of(options: DecodingOptions) -> list[Axis]:
             )
     if isinstance(options.gru_language, WeightedScorer):
         axes += _weights_of(options.gru_language.complete_weights, "gru_weight", "gru_word_bonus")
+    if axes:  # a language model says when something was said
+        axes.append(Axis("blank_penalty", options.blank_penalty, (0.0, 1.0, 2.0), step=0.8, least=0.0, most=10.0))
     if isinstance(options.hotwords, Hotwords) and options.hotwords.alone:
         start = options.hotwords[min(options.hotwords.alone)]
         axes.append(Axis("hotword_boost", start, (0.0, 3.0, 6.0, 12.0), step=2.0, least=0.0, most=30.0))
