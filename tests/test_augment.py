@@ -19,7 +19,6 @@ tf = pytest.importorskip("tensorflow", reason="augmentation runs in TensorFlow's
 from augmenting import chain_of, energy, seed  # noqa: E402
 
 from speechgru.augment import STAGES, FrequencyWarp, LengthStage  # noqa: E402
-from speechgru.augment.clatter import clatter  # noqa: E402
 from speechgru.augment.noise import NOISE_KINDS, babble, fit_length, mix_noise, pink_noise, white_noise  # noqa: E402
 from speechgru.augment.rooms import draw_reverb_seconds, equalize, reverberate, room_response  # noqa: E402
 from speechgru.augment.seeds import part_seed  # noqa: E402
@@ -238,7 +237,7 @@ def test_the_stages_come_in_order_and_match_what_is_drawn():
 
 
 def test_an_unknown_noise_or_a_missing_reader_is_named():
-    with pytest.raises(ValueError, match=r"white, pink, babble, clatter, recorded, got 'brown'"):
+    with pytest.raises(ValueError, match=r"white, pink, babble, recorded, got 'brown'"):
         augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ("white", "brown")})
     with pytest.raises(ValueError, match="got none"):
         augment_samples(speech(), seed(0), **{**STRONG, "noise_kinds": ()})
@@ -398,29 +397,8 @@ def test_noise_has_the_length_asked_for():
             white_noise(count, seed(1)),
             pink_noise(count, seed(1), sample_rate=RATE),
             babble(count, seed(1), read_speech=read_some),
-            clatter(count, seed(1), sample_rate=RATE),
         ):
             assert noise_N.shape == (count,) and np.isfinite(noise_N).all()
-
-
-def loudness_db(noise_N):
-    """How loud each 20 ms is over their median."""
-    level_T = np.sqrt(np.square(np.reshape(noise_N[: len(noise_N) // 320 * 320], [-1, 320])).mean(axis=1))
-    return 20 * np.log10(level_T / np.median(level_T))
-
-
-def test_clatter_is_hits_that_ring_over_a_bed_where_white_noise_is_even():
-    assert loudness_db(white_noise(160_000, seed(0)).numpy()).max() < 2
-    noises = [clatter(160_000, seed(number), sample_rate=16000).numpy() for number in range(12)]
-    loudest_db = [loudness_db(noise_N).max() for noise_N in noises]
-    assert np.median(loudest_db) > 12, "a hit stands out"
-    loud_shares = [(loudness_db(noise_N) > 6).mean() for noise_N in noises]
-    assert 0.005 < np.median(loud_shares) < 0.5 and len(set(np.round(loud_shares, 3))) > 8, "a share that is drawn"
-    for noise_N in noises:  # the bed's lowest frequency, and no tone folded back from above half the sample rate
-        (rumble_db,), (lowest_db,) = (octave_powers_db(noise_N, 16000, edges) for edges in ([0, 45], [55, 100]))
-        assert rumble_db < lowest_db - 3
-    for noise_N in (clatter(80_000, seed(number), sample_rate=8000).numpy() for number in range(6)):
-        assert np.isfinite(noise_N).all() and loudness_db(noise_N).max() > 3
 
 
 def test_babble_is_three_to_seven_voices_of_one_loudness():

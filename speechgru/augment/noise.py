@@ -1,4 +1,4 @@
-"""Noise to mix with speech: white, pink, clatter of things, recorded, babble of other utterances."""
+"""Noise to mix with speech: white, pink, recorded, babble of other utterances."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from speechgru.augment.clatter import clatter
 from speechgru.augment.seeds import split_seed
 from speechgru.augment.spectra import SILENT_ENERGY, coloured_noise
 from speechgru.augment.stage import Reader
 
-NOISE_KINDS = ("white", "pink", "babble", "clatter", "recorded")
+NOISE_KINDS = ("white", "pink", "babble", "recorded")
 
 #: Below is no sound: pink noise, of equal power in every octave, would have most of its power there.
 _LOWEST_HZ = 20.0
@@ -109,9 +108,6 @@ def noise_makers(
     def pink(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return pink_noise(num_samples, seed, sample_rate=sample_rate)
 
-    def clattering(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return clatter(num_samples, seed, sample_rate=sample_rate)
-
     def babbled(num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return babble(num_samples, seed, read_speech=_required(read_speech))
 
@@ -119,7 +115,7 @@ def noise_makers(
         read_seed, place_seed = split_seed(seed, 2)
         return fit_length(_required(read_noise)(read_seed), num_samples, place_seed)
 
-    makers = {"white": white_noise, "pink": pink, "babble": babbled, "clatter": clattering, "recorded": recorded}
+    makers = {"white": white_noise, "pink": pink, "babble": babbled, "recorded": recorded}
     unknown = [kind for kind in kinds if kind not in makers]
     if unknown or not kinds:
         raise ValueError(

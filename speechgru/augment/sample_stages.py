@@ -174,7 +174,7 @@ class Noise(SampleStage):
     seed_part: ClassVar[int] = 2
 
     noise_probability: Share = 0.1
-    noise_kinds: tuple[Literal["white", "pink", "babble", "clatter", "recorded"], ...] = pydantic.Field(
+    noise_kinds: tuple[Literal["white", "pink", "babble", "recorded"], ...] = pydantic.Field(
         default=("white",), strict=False
     )
     noise_manifest: str | None = None
