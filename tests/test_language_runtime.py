@@ -98,6 +98,25 @@ def test_a_bundles_language_model_scores_when_asked_with_its_weights(
     assert record["wer"] == 0 and record["decoding"]["language_model"]["model"] == model.description
 
 
+def test_a_bundles_blank_penalty_counts_and_bundles_of_before_have_none(make_bundle, model):
+    options = DecodingOptions(beam_width=8, language=True)
+    weights = LanguageWeights(0.75, 0.5, blank_penalty=1.5)
+    recognizer = Recognizer(make_bundle(pack(model), weights=weights.as_record()))
+    assert recognizer.prepare(options).blank_penalty == 1.5
+    asked = DecodingOptions(beam_width=8, language=LanguageScorer(None, LanguageWeights(blank_penalty=0.5)))
+    assert recognizer.prepare(asked).blank_penalty == 0.5
+    penalised, plain = (
+        recognizer.transcribe(np.ones(4000), 8000, DecodingOptions(beam_width=8, language=LanguageScorer(model, one)))
+        for one in (weights, LanguageWeights(0.75, 0.5))
+    )
+    assert recognizer.transcribe(np.ones(4000), 8000, options).score == penalised.score < plain.score
+    of_before = {"weight": 0.75, "word_bonus": 0.5, "unknown_penalty": None, "known_words_only": False}
+    recognizer = Recognizer(make_bundle(pack(model), weights=of_before))
+    assert recognizer.prepare(options).blank_penalty == 0.0
+    with pytest.raises(BundleError, match=r"bundle.*: the blank penalty of a language model is a number from 0"):
+        Recognizer(make_bundle(pack(model), weights={**of_before, "blank_penalty": -1})).prepare(options)
+
+
 def test_any_other_model_scores_in_its_place(make_bundle, model):
     recognizer = Recognizer(make_bundle())
     assert recognizer.language_model is None

@@ -53,8 +53,12 @@ def language_of(bundle: Path, metadata: dict[str, Any], *, verify: bool = True) 
             "update speechgru"
         )
     try:
+        weights = LanguageWeights.from_record(record["weights"])
+    except UserError as error:
+        raise BundleError(f"{bundle}: {error}; copy the bundle again") from error
+    try:
         name, content = _content_of(bundle, record, verify=verify)
-        return KINDS[kind](content, name, LanguageWeights.from_record(record["weights"]))
+        return KINDS[kind](content, name, weights)
     except BundleError:
         raise
     except UserError as error:
