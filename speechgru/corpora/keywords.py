@@ -127,11 +127,18 @@ def require_keywords(keywords: Sequence[str]) -> list[str]:
     """Keywords as transcripts have them, one to ten different ones.
 
     Raises:
-        CorpusError: there are none or too many, or one has no letter, or stands twice.
+        CorpusError: there are none or too many, or one has no letter, stands twice, or has a hyphen.
 
     >>> require_keywords(["Hey, Jarvis!", "computer"])
     ['hey jarvis', 'computer']
     """
+    parted = next((keyword for keyword in keywords if "-" in keyword), None)
+    if parted is not None:
+        raise CorpusError(
+            f"keywords: {quoted(parted)} would be spoken part by part; write it as it is spoken, "
+            f"{quoted(parted.replace('-', ''))} or {quoted(parted.replace('-', ' '))}; "
+            "`pipelines/keywords.py --keywords` takes the parts of a keyword"
+        )
     written = [normalize_text(keyword) for keyword in keywords]
     if not 1 <= len(written) <= _MOST_KEYWORDS:
         raise CorpusError(
