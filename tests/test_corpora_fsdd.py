@@ -512,7 +512,7 @@ def test_parts_of_a_recording_are_joined_and_not_the_whole_of_it(tmp_path):
 
 
 def test_a_word_cut_tight_loses_what_a_telephone_hears_softly_even_where_it_is_loud():
-    """A "six": 100 ms of 6 kHz at half the vowel's amplitude, which is the vowel's, at 500 Hz, 6 dB below it."""
+    """A "six": 100 ms of hiss at 6 kHz, and a vowel of 500 Hz, 6 dB louder."""
     rate, rng = 16000, np.random.default_rng(0)
     seconds = np.arange(3200) / rate
     hiss_N = np.sin(2 * np.pi * 6000 * seconds[:1600] + rng.uniform(0, 6)) * 8000

@@ -177,16 +177,8 @@ class DecodingFlags:
 #: The fields that `options_from_lists` takes by the same name.
 _GIVEN_AS_THEY_ARE = (
     *("beam_width", "repeat_phrases", "grammar", "grammar_file", "language_model", "language_weight", "word_bonus"),
-    *(
-        "unknown_penalty",
-        "blank_penalty",
-        "settings",
-        "silence",
-        "gru_language_model",
-        "gru_weight",
-        "gru_word_bonus",
-        "threshold",
-    ),
+    *("unknown_penalty", "blank_penalty", "settings", "silence"),
+    *("gru_language_model", "gru_weight", "gru_word_bonus", "threshold"),
 )
 #: The options of GRU language models, which not every command has.
 GRU_FLAGS = ("gru_language_model", "gru_weight", "gru_word_bonus", "rescore")
