@@ -68,14 +68,14 @@ def tune_decoding(
     batch_size: int = 32,
     progress: Progress = silent,
 ) -> DecodingResult:
-    """Searches the weight of a language model, the bonus of a word, the boost of hotwords and the width of the beam.
+    """Searches a language model's weight, bonus and penalties, the boost of hotwords and the width of the beam.
 
     Along each axis some values far apart are tried; then it is the search of Hooke and Jeeves 1961, "Direct Search
     Solution of Numerical and Statistical Problems": a step in each direction, a leap where several led further, half
-    the steps where none does. A WER is a staircase without a gradient, over two to four numbers of which two depend on
-    each other. The leaps follow that valley; some forty candidates do, most of them given up early, where a grid needs
-    hundreds, and no model of the surface is needed, as a tuner of hyperparameters has one. The same dev set gives the
-    same numbers.
+    the steps where none does. A WER is a staircase without a gradient, over two to six numbers, some of which depend on
+    each other. The leaps follow that valley; some forty to seventy candidates do, most of them given up early, where a
+    grid needs hundreds, and no model of the surface is needed, as a tuner of hyperparameters has one. The same dev set
+    gives the same numbers.
 
     Args:
         path: a run folder or a bundle.
