@@ -226,7 +226,9 @@ def test_streaming_compares_models_and_goes_on_with_a_run_that_it_finds(tell, tm
 @pytest.mark.slow  # prepares, checks and scores thousands of real recordings: about two minutes
 def test_fsdd_goes_through_every_verb(tell, tmp_path, shared_data):
     out = tmp_path / "fsdd"
-    printed = tell("fsdd", "--source", shared_data / "fsdd", "--out", out, *TINY)
+    # After four steps it writes something everywhere, and the least rounding, of 8 bits, is too many errors to export.
+    steps = ["train.max_steps=80", "train.evaluate_every_steps=40"]
+    printed = tell("fsdd", "--source", shared_data / "fsdd", "--out", out, *TINY, *steps)
     assert "isolated digits exactly right" in printed
     assert json.loads((out / "run" / "report" / "joined.json").read_text())["num_utterances"] == 300
     assert json.loads((out / "run" / "report" / "isolated.json").read_text())["num_utterances"] == 300
