@@ -286,6 +286,15 @@ def test_numbers_of_a_file_serve_a_gru_language_model(tmp_path):
     assert options.beam_width == 4 and options.gru_language.complete_weights == weights
     own = options_from_lists(language=True, settings=tmp_path / "decoding.json")
     assert own.gru_language is None and own.blank_penalty == 2
+    exported = options_from_lists(language_model=tmp_path / "model.gru", settings=tmp_path / "decoding.json")
+    assert exported.language.complete_weights == LanguageWeights(0.3, 1.5, blank_penalty=2), "chosen by either option"
+    (tmp_path / "other.json").write_text(json.dumps({"language_weight": 0.7, "word_bonus": 1.0, "blank_penalty": 1}))
+    other = options_from_lists(gru_language_model=tmp_path / "model.gru", settings=tmp_path / "other.json")
+    assert other.gru_language.complete_weights == LanguageWeights(0.7, 1.0, blank_penalty=1)
+    later = options_from_lists(
+        gru_language_model=tmp_path / "model.gru", settings=tmp_path / "other.json", rescore=["gru"]
+    )
+    assert (other.blank_penalty, later.blank_penalty) == (1, 0), "a search without a model is as it was"
     alone = options_from_lists(language_model=tmp_path / "model.gru", blank_penalty=0.5)
     assert alone.language.complete_weights == LanguageWeights(0.5, 0.5, blank_penalty=0.5)
     for given in ({"settings": tmp_path / "decoding.json"}, {"blank_penalty": 1.0}):

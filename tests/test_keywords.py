@@ -297,7 +297,7 @@ def test_keywords_that_cannot_be_spotted_are_named():
         (["one", "One!"], "'one' is given twice"),
         (["..."], "'...' has no letter"),
         ([f"word{number}" for number in range(11)], "got 11"),
-        (["one", "com-pu-ter"], "'com-pu-ter' would be spoken part by part; write it as it is spoken, 'computer' or"),
+        (["one", "com-pu-ter"], "'com-pu-ter' has a hyphen; write it as it is spoken, as one word or with spaces"),
     ):
         with pytest.raises(CorpusError, match=message):
             require_keywords(keywords)

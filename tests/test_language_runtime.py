@@ -113,8 +113,10 @@ def test_a_bundles_blank_penalty_counts_and_bundles_of_before_have_none(make_bun
     of_before = {"weight": 0.75, "word_bonus": 0.5, "unknown_penalty": None, "known_words_only": False}
     recognizer = Recognizer(make_bundle(pack(model), weights=of_before))
     assert recognizer.prepare(options).blank_penalty == 0.0
-    with pytest.raises(BundleError, match=r"bundle.*: the blank penalty of a language model is a number from 0"):
+    with pytest.raises(BundleError, match=r"blank_penalty is a number from 0 to 100, got -1"):
         Recognizer(make_bundle(pack(model), weights={**of_before, "blank_penalty": -1})).prepare(options)
+    with pytest.raises(BundleError, match=r"bundle.*: the weight of a language model is a number"):
+        Recognizer(make_bundle(pack(model), weights={**of_before, "weight": -1})).prepare(options)
 
 
 def test_any_other_model_scores_in_its_place(make_bundle, model):

@@ -69,12 +69,15 @@ def export(
     """
     print_beginning(f"exporting {run} to {out}")
     from speechgru.decoding import DecodingSettings, LanguageWeights
+    from speechgru.language.gru import is_gru
     from speechgru.runs import RunFolder
 
     require_own_folder(out, kind="bundle")
     weights = LanguageWeights(language_weight, word_bonus, unknown_penalty, blank_penalty)
     if settings is not None:
-        weights = weights.over(DecodingSettings.read(settings).language_weights)
+        chosen = DecodingSettings.read(settings)
+        of_gru = language_model is not None and is_gru(language_model)
+        weights = weights.over(chosen.weights_of_gru if of_gru else chosen.language_weights)
     if language_model is None and weights != LanguageWeights():
         raise UserError(
             "the weights of a language model are given, and no model; name its file (--language-model FILE)"

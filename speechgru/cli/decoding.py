@@ -59,7 +59,12 @@ UnknownPenalty = Annotated[
 ]
 BlankPenalty = Annotated[
     float | None,
-    typer.Option("--blank-penalty", min=0, help="What is taken off the blank at every step beside a language model."),
+    typer.Option(
+        "--blank-penalty",
+        min=0,
+        max=100,
+        help="Beside a language model: taken off the blank, which writes nothing, at each step; more writes more.",
+    ),
 ]
 Settings = Annotated[
     Path | None,

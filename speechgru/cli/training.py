@@ -169,7 +169,7 @@ def tune(
     """Search hyperparameters; ends in best.yaml, trials.csv and a page. Killed, the same command resumes it.
 
     With --listen, other machines may `join`; a missing token is made, or the environment's SPEECHGRU_TOKEN has one.
-    With --decoding it chooses a language model's weight, a word's bonus, hotwords' boost and the beam's width.
+    With --decoding it chooses a language model's weight, bonus and penalties, hotwords' boost and the beam's width.
     Example: `speechgru tune configs/sweep_architecture.yaml --run sweeps/first data.dev=data/mine/dev.jsonl`
     """
     if decoding is not None:

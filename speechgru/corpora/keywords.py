@@ -135,9 +135,8 @@ def require_keywords(keywords: Sequence[str]) -> list[str]:
     parted = next((keyword for keyword in keywords if "-" in keyword), None)
     if parted is not None:
         raise CorpusError(
-            f"keywords: {quoted(parted)} would be spoken part by part; write it as it is spoken, "
-            f"{quoted(parted.replace('-', ''))} or {quoted(parted.replace('-', ' '))}; "
-            "`pipelines/keywords.py --keywords` takes the parts of a keyword"
+            f"keywords: {quoted(parted)} has a hyphen; write it as it is spoken, as one word or with spaces (only "
+            "`pipelines/keywords.py --keywords` takes a keyword in its parts, to listen for each of them)"
         )
     written = [normalize_text(keyword) for keyword in keywords]
     if not 1 <= len(written) <= _MOST_KEYWORDS:

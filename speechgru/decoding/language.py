@@ -37,7 +37,7 @@ class LanguageWeights:
     """What a language model counts beside a recogniser; None stands for what travels with it, or the usual.
 
     Args:
-        weight: of a word's log-probability beside the recogniser's; 0 leaves that alone.
+        weight: of a word's log-probability beside the recogniser's; at 0 the bonus and the penalties are left.
         word_bonus: natural logarithm that each word is given: a language model makes every longer text less probable.
         unknown_penalty: natural logarithm that is taken off for each word that the model does not know, beside what
             the model itself gives to unknown words; infinite to allow known words alone.

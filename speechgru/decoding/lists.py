@@ -95,15 +95,17 @@ def options_from_lists(
     )
     if settings is not None:
         chosen = chosen.over(DecodingSettings.read(settings))
+    is_gru_alone = gru_language_model is not None and language_model is None and not language
     weights = chosen.language_weights
-    if gru_language_model is not None and language_model is None and not language:
-        weights = dataclasses.replace(weights, blank_penalty=None)  # it is the GRU's
+    if is_gru_alone:  # a file's numbers are the GRU's, and so is the penalty
+        weights = LanguageWeights(language_weight, word_bonus, unknown_penalty)
     language_scorer: Scorer | None
     if language_model is not None and is_gru(language_model):
-        language_scorer = gru_language_from(language_model, weights)
+        own = LanguageWeights(language_weight, word_bonus, unknown_penalty, blank_penalty)
+        language_scorer = gru_language_from(language_model, own.over(chosen.weights_of_gru))
     else:
         language_scorer = language_from(language, language_model, weights)
-    beside = chosen.gru_weights
+    beside = chosen.weights_of_gru if is_gru_alone else chosen.gru_weights
     if gru_language_model is None:  # a file's numbers may be of what is not asked for
         beside = LanguageWeights(gru_weight, gru_word_bonus)
     gru_scorer = gru_language_from(gru_language_model, beside)

@@ -145,13 +145,12 @@ class DecodingOptions:
 
     @property
     def blank_penalty(self) -> float:
-        """What is taken off the blank's log-probability at every step: the most that a language model asks for."""
-        asked = (scorer.complete_weights.blank_penalty for scorer in self._languages)
-        return max((penalty for penalty in asked if penalty is not None), default=0.0)
+        """What is taken off the blank's log-probability at every step: the most that a language model asks for.
 
-    @property
-    def _languages(self) -> tuple[WeightedScorer, ...]:
-        return tuple(one for one in (self.language, self.gru_language) if isinstance(one, WeightedScorer))
+        One that only rescores asks for nothing: the search is done without it.
+        """
+        asked = (one.complete_weights.blank_penalty for one in self.all_scorers if isinstance(one, WeightedScorer))
+        return max((penalty for penalty in asked if penalty is not None), default=0.0)
 
     def _require_rescoring(self) -> None:
         """Whether every language model that shall rescore is there.

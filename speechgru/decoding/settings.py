@@ -62,6 +62,11 @@ class DecodingSettings:
         """What a GRU language model beside it counts."""
         return LanguageWeights(self.gru_weight, self.gru_word_bonus, blank_penalty=self.blank_penalty)
 
+    @property
+    def weights_of_gru(self) -> LanguageWeights:
+        """What a GRU language model counts that is the only one, whichever option it was chosen by."""
+        return self.gru_weights.over(self.language_weights)
+
     def over(self, other: DecodingSettings) -> DecodingSettings:
         """These, and another's where these say nothing."""
         return dataclasses.replace(other, **self.as_record())

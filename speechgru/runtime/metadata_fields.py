@@ -49,7 +49,8 @@ _MODEL = {
 _SCORES = {"wer": number(), "cer": number(), "step": _ANY}
 _FORMS = {name: number() for name in ("wer", "wer_change", "max_difference", "rtf", "stream_rtf", "stream_difference")}
 
-_WEIGHTS = {name: optional(number(-1e3, 1e15)) for name in ("weight", "word_bonus", "unknown_penalty", "blank_penalty")}
+_WEIGHTS = {name: optional(number(-1e3, 1e15)) for name in ("weight", "word_bonus", "unknown_penalty")}
+_WEIGHTS["blank_penalty"] = optional(number(0, 1e2))
 _LANGUAGE_MODEL = {
     **dict.fromkeys(("kind", "file", "sha256"), text()),
     "weights": record({}, {**_WEIGHTS, "known_words_only": flag}),
