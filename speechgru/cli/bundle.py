@@ -77,7 +77,7 @@ def export(
     if settings is not None:
         chosen = DecodingSettings.read(settings)
         of_gru = language_model is not None and is_gru(language_model)
-        weights = weights.over(chosen.weights_of_gru if of_gru else chosen.language_weights)
+        weights = weights.over(chosen.weights_of_only_gru if of_gru else chosen.language_weights)
     if language_model is None and weights != LanguageWeights():
         raise UserError(
             "the weights of a language model are given, and no model; name its file (--language-model FILE)"

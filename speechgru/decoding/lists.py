@@ -102,10 +102,10 @@ def options_from_lists(
     language_scorer: Scorer | None
     if language_model is not None and is_gru(language_model):
         own = LanguageWeights(language_weight, word_bonus, unknown_penalty, blank_penalty)
-        language_scorer = gru_language_from(language_model, own.over(chosen.weights_of_gru))
+        language_scorer = gru_language_from(language_model, own.over(chosen.weights_of_only_gru))
     else:
         language_scorer = language_from(language, language_model, weights)
-    beside = chosen.weights_of_gru if is_gru_alone else chosen.gru_weights
+    beside = chosen.weights_of_only_gru if is_gru_alone else chosen.gru_weights
     if gru_language_model is None:  # a file's numbers may be of what is not asked for
         beside = LanguageWeights(gru_weight, gru_word_bonus)
     gru_scorer = gru_language_from(gru_language_model, beside)

@@ -63,8 +63,8 @@ class DecodingSettings:
         return LanguageWeights(self.gru_weight, self.gru_word_bonus, blank_penalty=self.blank_penalty)
 
     @property
-    def weights_of_gru(self) -> LanguageWeights:
-        """What a GRU language model counts that is the only one, whichever option it was chosen by."""
+    def weights_of_only_gru(self) -> LanguageWeights:
+        """What a GRU language model counts where there is no other, whichever option its numbers were chosen by."""
         return self.gru_weights.over(self.language_weights)
 
     def over(self, other: DecodingSettings) -> DecodingSettings:
