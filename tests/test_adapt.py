@@ -102,8 +102,8 @@ def test_single_words_are_joined_within_their_fold_alone(tmp_path, write_wav):
     settings = {"config": RunConfig(), "vocabulary": Vocabulary(" ab")}
     folds = [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
     joined, places = join_words(found, folds, tmp_path / "joined", most_words=3, **settings)
-    assert joined.usable[:9] == found.usable and len(joined.usable) == 9 + 16
-    assert sorted(places[0] + places[1]) == list(range(25))
+    assert joined.usable[:9] == found.usable and len(joined.usable) == 9 + 48
+    assert sorted(places[0] + places[1]) == list(range(57))
     for fold, own in zip(folds, places, strict=True):
         names = {found.usable[place].utterance.utterance_id for place in fold} - {"8.wav"}
         strings = [joined.usable[place] for place in own[len(fold) :]]
@@ -407,9 +407,23 @@ def test_the_configuration_of_an_adaptation_keeps_the_model_and_mixes_in_what_wa
     RunFolder(base).grammar.unlink()
     assert config.train.schedule == "constant" and config.train.warmup_steps == 9, "done before the first length is"
     two = configure(trained, me, AdaptOptions(replay=[tones / "train.jsonl", tones / "dev.jsonl"]))
-    assert two.data.train_weights == pytest.approx((0.7 * 60 / 72, 0.7 * 12 / 72, 0.3)), "by their utterances"
+    assert two.data.train_weights == pytest.approx((0.5 * 60 / 72, 0.5 * 12 / 72, 0.5)), "by their utterances"
     assert with_length(config, 40).train.max_steps == with_length(config, 40).train.evaluate_every_steps == 40
     assert room.AdaptOptions(steps=16).lengths == (0, 1, 2, 4, 8, 16)
+
+
+def test_no_stage_makes_another_person_of_the_one_who_is_learnt(base, me, tmp_path):
+    shutil.copytree(base, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    stored = yaml.safe_load(folder.config.read_text())
+    stored["augment"] |= {"voice_probability": 0.5, "prosody_probability": 0.5, "frequency_warp_share": 0.1}
+    folder.config.write_text(yaml.safe_dump(stored | {"augment": stored["augment"] | {"speed_share": 0.12}}))
+    own = configure(TrainedRun(folder.path), me, AdaptOptions()).augment
+    assert (own.voice_probability, own.prosody_probability, own.frequency_warp_share) == (0, 0, 0)
+    assert own.speed_share == 0.05 and own.gain_db == stored["augment"]["gain_db"], "rooms and microphones stay"
+    asked = AdaptOptions(overrides=["augment.voice_probability=0.25", "augment.speed_share=0.1"])
+    own = configure(TrainedRun(folder.path), me, asked).augment
+    assert (own.voice_probability, own.speed_share) == (0.25, 0.1)
 
 
 def test_an_adaptation_keeps_the_words_of_the_run_and_the_letters_of_all_others(base, me, tmp_path):

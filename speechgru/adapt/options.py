@@ -20,6 +20,8 @@ from speechgru.utterances.manifest import read_manifest
 _NUM_LENGTHS = 5
 #: Steps over which the learning rate rises, at most.
 _WARMUP_STEPS = 10
+#: How much faster or slower a person becomes in training, at most: nobody says a word twice at one pace.
+_MOST_SPEED_SHARE = 0.05
 #: Keys that an adaptation sets by itself, with what to give in their place.
 _OWN_KEYS = {
     "data.train": "give --replay",
@@ -59,8 +61,8 @@ class AdaptOptions:
     """
 
     folds: int = 4
-    steps: int = 160
-    share: float = 0.3
+    steps: int = 320
+    share: float = 0.5
     join: int = 0
     max_forgetting: float = 0.01
     general: Path | None = None
@@ -125,6 +127,11 @@ def configure(trained: TrainedRun, manifest: Path, options: AdaptOptions) -> Run
         "data.grammar": str(trained.folder.grammar) if trained.folder.grammar.is_file() else None,
         **_labels_of(trained),
         "augment.ramp_epochs": 0.0,
+        # What makes other people of one would make the person another.
+        "augment.prosody_probability": 0.0,
+        "augment.voice_probability": 0.0,
+        "augment.frequency_warp_share": 0.0,
+        "augment.speed_share": min(config.augment.speed_share, _MOST_SPEED_SHARE),
         "train.start_from": str(trained.folder.path),
         "train.precision": "float32",
         "train.freeze": [],

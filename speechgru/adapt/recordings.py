@@ -23,6 +23,8 @@ from speechgru.utterances.measurement import MeasurementLog, measurement_files
 
 #: Problems that a message names at most.
 _NAMED = 5
+#: Strings that are joined for each recording of a single word. With two, the training learns them by heart.
+_STRINGS_A_WORD = 6
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def join_words(
         progress: called as strings are written.
 
     Returns:
-        The recordings with the strings behind them, twice as many as single words, and the folds with both.
+        The recordings with the strings behind them, six for each single word, and the folds with both.
 
     Raises:
         UserError: a fold has fewer than two single words, or they differ in their sample rates or channels.
@@ -152,7 +154,7 @@ def join_words(
         strings = connected.join(
             words,
             folder / f"{number}",
-            num_utterances=2 * len(words),
+            num_utterances=_STRINGS_A_WORD * len(words),
             num_words=range(2, most_words + 1),
             sample_rate=rate,
             seed=(config.train.seed, 17, number),

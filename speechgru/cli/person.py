@@ -112,9 +112,9 @@ def adapt(
         list[str] | None,
         typer.Argument(help="Keys to set, such as train.learning_rate=5e-4.", metavar="[KEY=VALUE]..."),
     ] = None,
-    steps: Annotated[int, typer.Option(help="The longest training that is tried; down to a sixteenth of it.")] = 160,
+    steps: Annotated[int, typer.Option(help="The longest training that is tried; down to a sixteenth of it.")] = 320,
     folds: Annotated[int, typer.Option(help="Parts of the recordings; each is held out once.")] = 4,
-    share: Annotated[float, typer.Option(help="Percent of a batch that are the person's recordings.")] = 30,
+    share: Annotated[float, typer.Option(help="Percent of a batch that are the person's recordings.")] = 50,
     join: Annotated[int, typer.Option(help="Also join recordings of single words into strings of up to N words.")] = 0,
     general: Annotated[
         Path | None, typer.Option(help="Manifest of other people that must not get worse; else the run's dev set.")
