@@ -6,14 +6,19 @@
 
 It is trained on the voices of eSpeak NG, Kokoro and SVOX Pico, those of train, which say sentences of speechocean762's
 training part, household commands, digits and strings of frequent words, and on the people of that training part but one
-in ten, who choose the best weights. The same versions and seed give the same corpus. The result is a run folder with
-weights of 16 bits and a card. The other voice engines are left out, so that they can be tests.
+in ten, who choose the best weights. The same versions and seed give the same corpus. The other voice engines are left
+out, so that they can be tests, and since the voices of some are not for every use.
+
+It learns frequent words as labels, and letters beside them by a second head. What is kept is a run folder of letters
+with weights of 16 bits, the words beside them (`words.txt`), and a card: whoever starts from it with letters takes over
+the one, and whoever starts with words the other.
 
 It begins from nothing, or goes on from the base that is there, as today's was made from the one before; the card names
-both the base that it began from and the overrides:
+both the base that it began from and the overrides. With --spoken manifests of those engines' voices take the place of
+the script's own corpus:
 
-    ... train.start_from=base train.max_steps=7000 train.learning_rate=1e-3 augment.ramp_epochs=0 \\
-        train.sorted_first_epoch=false
+    ... --spoken house/train.jsonl=3 --spoken words/train.jsonl=3 train.start_from=base train.max_steps=5000 \\
+        augment.ramp_epochs=0 train.sorted_first_epoch=false
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ import argparse
 import json
 import re
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +40,9 @@ from speechgru.corpora import grammar, prepare
 from speechgru.corpora.spoken import speak_sentences
 from speechgru.errors import ConfigError
 from speechgru.files import sha256_of, write_json
+from speechgru.progress import Progress
 from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
+from speechgru.text import Vocabulary
 from speechgru.utterances.manifest import read_manifest
 from speechgru.voices import Sources
 
@@ -45,7 +54,8 @@ NUM_WORD_STRINGS = 4000
 NUM_SPOKEN = 6500  # of these, drawn: Kokoro needs a second and a half of a core for each of its own
 NUM_WORDS = 6000  # the most frequent, each as often as each other: letters in as many surroundings as may be
 ENGINES = {"espeak": 2.0, "kokoro": 1.5, "pico": 1.0}
-SHARES = [6, 3]  # of an epoch: voices and people, half as many of the 2,340 sentences of these
+VOICES_SHARE, PEOPLE_SHARE = 6.0, 3.0  # of an epoch: half as many of the 2,340 sentences of people
+LEAST_SAID, MOST_RANK = 8, 10_000  # a word is a label that is said so often, and is among so many of wordfreq's list
 CORPORA = [
     {
         "name": "speechocean762, training part without its dev speakers",
@@ -65,7 +75,11 @@ CORPORA = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="the unpacked speechocean762")
-    parser.add_argument("--voices", type=Path, required=True, help="the folder of Kokoro's model and voices")
+    parser.add_argument("--voices", type=Path, default=None, help="the folder of Kokoro's model and voices")
+    parser.add_argument(
+        "--spoken", type=_share, action="append", default=[], metavar="MANIFEST=SHARE",
+        help="what voices say, with its share of an epoch, that of people being 3; in place of the script's own",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("build/base"), help="folder for corpora and run")
     parser.add_argument("--base", type=Path, default=BASE_FOLDER, help="folder that the base is written to")
     parser.add_argument("--seed", type=int, default=0, help="seed of corpus and training")
@@ -76,21 +90,15 @@ def main() -> None:
 
     with show_progress() as progress:
         people = prepare("speechocean762", args.out / "people", source=args.source, progress=progress)
-        voices = speak_sentences(
-            {"train": _sentences(people["train"], seed=args.seed)},
-            args.out / "voices",
-            engines=ENGINES,
-            sources=Sources(folder=args.voices),
-            seed=args.seed,
-            variety="wide",
-            progress=progress,
-        )
+        spoken = dict(args.spoken) or _speak(people["train"], args, progress)
+        words = _frequent_words([*spoken, people["train"]])
         config = load_config(
             CONFIG,
             [
-                f"data.train={json.dumps([str(voices['train']), str(people['train'])])}",
-                f"data.train_weights={SHARES}",
+                f"data.train={json.dumps([str(path) for path in (*spoken, people['train'])])}",
+                f"data.train_weights={json.dumps([*spoken.values(), PEOPLE_SHARE])}",
                 f"data.dev={json.dumps(str(people['dev']))}",
+                f"text.words={json.dumps(words)}",
                 f"train.seed={args.seed}",
                 *args.overrides,
             ],
@@ -106,25 +114,39 @@ def main() -> None:
 
 
 def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: dict) -> None:
-    """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits."""
-    config = load_config(run.config, stored=True)
+    """Writes what a training needs of a run to start from it: its paths taken out, its weights in 16 bits.
+
+    The run's head of letters becomes the base's, and its words what the base knows beside them.
+    """
+    from speechgru.scoring.predictions import load_run
+
+    config, vocabulary, model = load_run(run.path)
+    arrays, _ = load_checkpoint(run.best)
     started_from = None
     if config.train.start_from == BASE:
         started_from = json.loads((BASE_FOLDER / CARD_NAME).read_text(encoding="utf-8"))["sha256_of_weights"]
-    shutil.rmtree(base, ignore_errors=True)
-    kept = RunFolder(base)
-    data = config.data.model_copy(update={"train": (), "dev": None, "train_weights": ()})
-    train = config.train.model_copy(update={"start_from": None})
-    save_config(kept.config, config.model_copy(update={"data": data, "train": train}))
-    shutil.copyfile(run.vocabulary, kept.vocabulary)
-    # An export of the base knows how long what it learnt is, as that of any run (`RunFolder.read_training_seconds`).
-    write_json(kept.provenance, {"training_seconds": run.read_training_seconds()})
-    arrays, _ = load_checkpoint(run.best)
+    places = {id(variable): place for place, variable in enumerate(model.variables)}
+    for number, weight in enumerate(model.encoder.logits.layer.weights):
+        name = f"model/{places[id(weight)]}"
+        arrays[f"words/{number}"], arrays[name] = arrays[name], arrays[f"spelling/{number}"]
     halves = {
         name: array.astype(np.float16) if array.dtype == np.float32 else array
         for name, array in arrays.items()
-        if name.startswith("model/")
+        if name.startswith(("model/", "words/"))
     }
+    shutil.rmtree(base, ignore_errors=True)
+    kept = RunFolder(base)
+    letters = Vocabulary(" " + vocabulary.letters)
+    data = config.data.model_copy(update={"train": (), "dev": None, "train_weights": ()})
+    text = config.text.model_copy(
+        update={"unit": "character", "characters": " " + vocabulary.letters, "words": "auto", "unknown_words": "refuse"}
+    )
+    train = config.train.model_copy(update={"start_from": None})
+    save_config(kept.config, config.model_copy(update={"data": data, "text": text, "train": train}))
+    letters.save(kept.vocabulary)
+    vocabulary.written.save(kept.words)
+    # An export of the base knows how long what it learnt is, as that of any run (`RunFolder.read_training_seconds`).
+    write_json(kept.provenance, {"training_seconds": run.read_training_seconds()})
     save_checkpoint(kept.best, halves, {"base": True})
     write_json(
         base / CARD_NAME,
@@ -134,8 +156,9 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
             "overrides": overrides,
             "started_from": started_from,
             "corpora": CORPORA,
+            "num_words": len(vocabulary.words),
             "dev": {
-                "of": "speakers of speechocean762's training part",
+                "of": "speakers of speechocean762's training part, in those words",
                 "wer": dev["wer"],
                 "cer": dev["cer"],
                 "step": dev["step"],
@@ -144,6 +167,36 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
             "sha256_of_weights": sha256_of(kept.best),
         },
     )
+
+
+def _share(text: str) -> tuple[Path, float]:
+    manifest, _, share = text.rpartition("=")
+    return Path(manifest), float(share)
+
+
+def _speak(people: Path, args: argparse.Namespace, progress: Progress) -> dict[Path, float]:
+    """The script's own corpus of voices, and its share."""
+    voices = speak_sentences(
+        {"train": _sentences(people, seed=args.seed)},
+        args.out / "voices",
+        engines=ENGINES,
+        sources=Sources(folder=args.voices),
+        seed=args.seed,
+        variety="wide",
+        progress=progress,
+    )
+    return {voices["train"]: VOICES_SHARE}
+
+
+def _frequent_words(manifests: Iterable[Path]) -> list[str]:
+    """The words that are labels: said often enough to be learnt, and usual enough to be met again."""
+    from wordfreq import top_n_list
+
+    said = Counter(
+        word for manifest in manifests for utterance in read_manifest(manifest) for word in utterance.text.split()
+    )
+    usual = {word for word in top_n_list("en", MOST_RANK) if re.fullmatch(r"[a-z']*[a-z]{2}|[ai]", word)}
+    return sorted(word for word, count in said.items() if count >= LEAST_SAID and word in usual)
 
 
 def _sentences(people: Path, *, seed: int) -> list[str]:

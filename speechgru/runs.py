@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "vocabulary.txt"
 
     @property
+    def words(self) -> Path:
+        """Words that a run of characters knows beside them, as the base does: the vocabulary of a second head."""
+        return self.path / "words.txt"
+
+    @property
     def grammar(self) -> Path:
         """The grammar of the sentences, where `data.grammar` names one: a copy, as a record."""
         return self.path / "grammar.json"

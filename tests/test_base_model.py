@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from speechgru.config import base_model
 from speechgru.config.base_model import BASE_FOLDER, start_folder, take_from_base
-from speechgru.config.load import load_config
+from speechgru.config.load import load_config, save_config
+from speechgru.config.sections import RunConfig
 from speechgru.errors import ConfigError
-from speechgru.runs import RunFolder
+from speechgru.files import write_json
+from speechgru.runs import RunFolder, save_checkpoint
+from speechgru.text import Vocabulary
 
 _MAX_BYTES = 3_000_000
 
@@ -76,6 +81,50 @@ def test_the_base_is_small_and_says_what_it_was_trained_on():
     card = json.loads((BASE_FOLDER / "card.json").read_text())
     assert all(corpus["licence"] and corpus["source"] for corpus in card["corpora"])
     assert "/" not in (BASE_FOLDER / "config.yaml").read_text(), "no path of the machine that made it"
+
+
+def test_what_is_kept_of_a_run_of_words_are_its_letters_with_the_words_beside_them(tmp_path: Path):
+    from speechgru.model.build import build_model
+    from speechgru.scoring.predictions import load_run
+    from speechgru.train.spelling import Spelling
+    from speechgru.train.transfer import start_from
+
+    spec = importlib.util.spec_from_file_location("make_base", Path(__file__).parents[1] / "scripts" / "make_base.py")
+    make_base = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_base)
+
+    config = RunConfig.model_validate(
+        {
+            "data": {"sample_rate": 8000, "train": [str(tmp_path / "x.jsonl")], "dev": str(tmp_path / "y.jsonl")},
+            "text": {"unit": "word", "words": ["lamp", "on"], "unknown_words": "spell"},
+            "features": {"n_mels": 8},
+            "model": {"units": 6, "subsampling_channels": 5},
+        }
+    )
+    vocabulary = Vocabulary.with_letters(["lamp", "on"], "'almnop")
+    model = build_model(config, len(vocabulary))
+    spelling = Spelling(model, vocabulary, config.train)
+    run = RunFolder(tmp_path / "run")
+    save_config(run.config, config)
+    vocabulary.save(run.vocabulary)
+    write_json(run.provenance, {"training_seconds": {"typical": 1.0, "longest": 2.0}})
+    parts = {"model": model.variables, "spelling": spelling.layer.variables}
+    arrays = {f"{part}/{k}": variable.numpy() for part, held in parts.items() for k, variable in enumerate(held)}
+    save_checkpoint(run.best, arrays | {"average/0": np.zeros(3)}, {"step": 1})
+    make_base.keep(run, tmp_path / "base", seed=0, overrides=[], dev={"wer": 0.5, "cer": 0.25, "step": 1})
+
+    kept_config, letters, kept = load_run(tmp_path / "base")
+    assert letters.unit == "character" and letters.entries == (" ", *"'almnop")
+    assert kept_config.data.train == () and str(tmp_path) not in (tmp_path / "base" / "config.yaml").read_text()
+    for weight, there in zip(kept.encoder.logits.layer.weights, spelling.layer.get_weights(), strict=True):
+        np.testing.assert_allclose(weight.numpy(), there, atol=2e-3)
+    for weight, there in zip(kept.variables[:-2], model.variables[:-2], strict=True):
+        np.testing.assert_allclose(weight.numpy(), there.numpy(), atol=2e-3)
+    again = build_model(config, len(vocabulary))
+    assert start_from(tmp_path / "base", again, config=config, vocabulary=vocabulary).num_new == 0
+    last, last_there = (each.encoder.logits.layer.get_weights() for each in (again, model))
+    for weight, there in zip(last, last_there, strict=True):
+        np.testing.assert_allclose(weight, there, atol=2e-3)
 
 
 def test_the_base_writes_letters_of_a_person_whom_it_never_met(shared_data: Path):

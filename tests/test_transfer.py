@@ -1,16 +1,19 @@
 """Starting from another run: what is carried over, what is new, what stays as it is, what is refused."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from speechgru.config.beginning import require_trained_labels
 from speechgru.config.load import save_config
 from speechgru.config.sections import RunConfig
 from speechgru.ctc import ctc_loss
 from speechgru.errors import BundleError, ConfigError, TextError, UserError
 from speechgru.model.build import build_model
-from speechgru.runs import RunFolder, save_checkpoint
+from speechgru.runs import RunFolder, load_checkpoint, save_checkpoint
 from speechgru.text import Vocabulary
 from speechgru.train.spelling import Spelling
 from speechgru.train.transfer import freeze, start_from
@@ -102,6 +105,52 @@ def test_words_share_nothing_with_characters_but_the_blank(source):
     for weight, weight_there, made in zip(last, last_there, fresh, strict=True):
         np.testing.assert_array_equal(weight[..., 0], weight_there[..., 0])
         np.testing.assert_array_equal(weight[..., 1:], made[..., 1:])
+
+
+def with_words(path, words):
+    """Gives a run of letters a second head over words, as the base has it; returns its kernel and bias."""
+    folder = RunFolder(path)
+    Vocabulary(words, unit="word").save(folder.words)
+    arrays, state = load_checkpoint(folder.best)
+    rng = np.random.default_rng(3)
+    depth = next(array.shape[0] for array in reversed(list(arrays.values())) if array.ndim == 2)
+    head = [rng.normal(size=shape).astype(np.float16) for shape in ((depth, len(words) + 1), (len(words) + 1,))]
+    save_checkpoint(folder.best, arrays | {f"words/{k}": array for k, array in enumerate(head)}, state)
+    return head
+
+
+def test_words_that_a_run_of_letters_knows_beside_them_are_taken_over(source, tmp_path):
+    path, model_there = source
+    shutil.copytree(path, tmp_path / "base")
+    head = with_words(tmp_path / "base", ["lamp", "on", "<unk>"])
+    vocabulary = Vocabulary.with_letters(["off", "on", "lamp"], "ab")
+    model = build(vocabulary)
+    spelling = Spelling(model, vocabulary, small_config().train)
+    fresh = model.encoder.logits.layer.get_weights()
+    transferred = start_from(tmp_path / "base", model, config=small_config(), vocabulary=vocabulary, spelling=spelling)
+    assert (transferred.num_kept, transferred.entries_new) == (3, ("off",))
+    for weight, weight_there, made in zip(model.encoder.logits.layer.get_weights(), head, fresh, strict=True):
+        # Labels here: blank, off, on, lamp, <unk>; there: blank, lamp, on, <unk>. Its own blank, not that of letters.
+        np.testing.assert_array_equal(weight[..., [0, 2, 3, 4]], weight_there[..., [0, 2, 1, 3]])
+        np.testing.assert_array_equal(weight[..., 1], made[..., 1])
+    letters_there = weights_by_layer(model_there)["logits"]
+    for weight, weight_there in zip(spelling.layer.get_weights(), letters_there, strict=True):
+        np.testing.assert_array_equal(weight[..., [0, 2, 3]], weight_there[..., [0, 2, 3]])
+
+    # A run of letters takes the letters, and one whose words are all known may keep its last layer.
+    model = build(LETTERS)
+    assert start_from(tmp_path / "base", model, config=small_config(), vocabulary=LETTERS).num_new == 0
+    assert_same(weights_by_layer(model)["logits"], letters_there)
+    start = {"start_from": str(tmp_path / "base"), "freeze": ["logits"]}
+    frozen = small_config().model_copy(update={"train": small_config().train.model_copy(update=start)})
+    require_trained_labels(frozen, Vocabulary(["on", "lamp"], unit="word"))
+    with pytest.raises(ConfigError, match=r"1 labels are new to .*base and could not be learnt \('off'\)"):
+        require_trained_labels(frozen, Vocabulary(["on", "off"], unit="word"))
+
+    arrays, state = load_checkpoint(RunFolder(tmp_path / "base").best)
+    save_checkpoint(RunFolder(tmp_path / "base").best, {k: v for k, v in arrays.items() if "words" not in k}, state)
+    with pytest.raises(BundleError, match=r"best\.npz: the weights of the words in words\.txt are missing"):
+        start_from(tmp_path / "base", build(vocabulary), config=small_config(), vocabulary=vocabulary)
 
 
 def test_the_head_that_learns_letters_takes_over_the_characters_of_the_other_run(source):

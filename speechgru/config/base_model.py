@@ -1,7 +1,8 @@
-"""The base: a trained character model that is kept with the package, for `train.start_from: base`.
+"""The base: a trained model of letters and frequent words that is kept with the package, for `train.start_from: base`.
 
-Its folder is a run folder as `scripts/make_base.py` leaves it: the configuration, the vocabulary, the weights in 16
-bits, `card.json`, which names what it was trained on, and `provenance.json`: how long its people's sentences were.
+Its folder is a run folder of letters, as `scripts/make_base.py` leaves it: configuration, vocabulary, 16-bit weights,
+`card.json`, which names what it was trained on, and `provenance.json`: how long its people's sentences were.
+`words.txt` is the vocabulary of a second head, whose weights a run of words takes over in place of the letters'.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def require_start(config: RunConfig) -> None:
     try:
         file = folder.require().require_weights()
         there = load_config(folder.config, stored=True)
-        Vocabulary.load(folder.vocabulary)
+        known_vocabulary(folder, "word")
         load_checkpoint(file)
     except UserError as error:
         raise ConfigError(f"train.start_from: {error}") from error
@@ -130,12 +130,22 @@ def require_trained_labels(config: RunConfig, vocabulary: Vocabulary) -> None:
     if source is None or "logits" not in config.train.freeze:
         return
     folder = start_folder(source)
-    new = new_entries(vocabulary, Vocabulary.load(RunFolder(folder).vocabulary))
+    new = new_entries(vocabulary, known_vocabulary(RunFolder(folder), vocabulary.unit))
     if new:
         raise ConfigError(
             f"train.freeze holds logits, but {len(new)} labels are new to {folder} and could not be learnt "
             f"({', '.join(map(repr, new[:_NAMED]))}); leave logits out"
         )
+
+
+def known_vocabulary(folder: RunFolder, unit: str) -> Vocabulary:
+    """What a run knows for one of `unit` that starts from it: its labels, or its words beside its characters.
+
+    Raises:
+        BundleError: a file of it is damaged.
+    """
+    there = Vocabulary.load(folder.vocabulary)
+    return Vocabulary.load(folder.words) if unit == "word" != there.unit and folder.words.is_file() else there
 
 
 def new_entries(vocabulary: Vocabulary, there: Vocabulary) -> Sequence[str]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechgru.config.base_model import start_folder
-from speechgru.config.beginning import new_entries, require_same_model, with_start_model
+from speechgru.config.beginning import known_vocabulary, new_entries, require_same_model, with_start_model
 from speechgru.config.sections import RunConfig
-from speechgru.errors import ConfigError
+from speechgru.errors import BundleError, ConfigError
 from speechgru.model.build import AcousticModel, build_model
 from speechgru.runs import RunFolder, load_checkpoint
 from speechgru.scoring.predictions import load_run
@@ -52,7 +54,8 @@ def start_from(
     Every layer's weights are taken over, the corpus statistics of the front end (which the other weights expect, so
     they must not be computed anew) and moving averages included. The last layer keeps those of the entries that both
     vocabularies have, and of the blank; the other entries stay as the model was made. Whole words and characters have
-    nothing in common. The head that learns letters beside words takes over that of the other run, or its characters.
+    nothing in common, but a run of characters may know words beside them, as the base does. The head that learns
+    letters beside words takes over that of the other run, or its characters.
 
     Args:
         source: the other run's folder, or `base` for the one that is kept with the package.
@@ -79,14 +82,16 @@ def start_from(
     )
     for weight, weight_there in zip(weights, weights_there, strict=True):
         weight.assign(weight_there.numpy())
+    known = known_vocabulary(RunFolder(source), vocabulary.unit)
     labels = _labels(vocabulary)
-    labels_there = _labels(vocabulary_there) if vocabulary.unit == vocabulary_there.unit else {}
-    entries_new = tuple(new_entries(vocabulary, vocabulary_there))
+    labels_there = _labels(known) if vocabulary.unit == known.unit else {}
+    entries_new = tuple(new_entries(vocabulary, known))
     pairs = [(label, labels_there[entry]) for entry, label in labels.items() if entry in labels_there]
     columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)
-    for weight, weight_there in zip(last.weights, last_there.weights, strict=True):
+    values_there = last_there.get_weights() if known.unit == vocabulary_there.unit else _word_weights(source)
+    for weight, value_there in zip(last.weights, values_there, strict=True):
         values = weight.numpy()
-        values[..., list(columns)] = weight_there.numpy()[..., list(columns_there)]
+        values[..., list(columns)] = value_there[..., list(columns_there)]
         weight.assign(values)
     if spelling is not None:
         _take_over_letters(spelling, source, vocabulary_there, last_there)
@@ -135,6 +140,16 @@ def freeze(model: AcousticModel, names: Sequence[str]) -> None:
         raise ConfigError(f"train.freeze: nothing is left to train; leave at least one layer out of {known}")
     for name in names:
         layers[name].trainable = False
+
+
+def _word_weights(source: Path) -> list[np.ndarray]:
+    """Kernel and bias of the words that a run of characters knows beside them."""
+    file = RunFolder(source).require_weights()
+    arrays, _ = load_checkpoint(file)
+    try:
+        return [arrays[f"words/{k}"] for k in range(2)]
+    except KeyError as error:
+        raise BundleError(f"{file}: the weights of the words in {RunFolder(source).words.name} are missing") from error
 
 
 def _take_over_letters(spelling: Spelling, source: Path, vocabulary_there: Vocabulary, last_there: Any) -> None:
