@@ -72,14 +72,18 @@ def test_the_base_is_small_and_says_what_it_was_trained_on():
     assert {path.name for path in files} == {
         "config.yaml",
         "vocabulary.txt",
+        "words.txt",
         "best.npz",
         "card.json",
         "provenance.json",
     }
     assert sum(path.stat().st_size for path in files) <= _MAX_BYTES
-    assert RunFolder(BASE_FOLDER).read_training_seconds() == {"typical": 4.4, "longest": 16.52}
+    assert RunFolder(BASE_FOLDER).read_training_seconds() == {"typical": 3.73, "longest": 21.14}
     card = json.loads((BASE_FOLDER / "card.json").read_text())
     assert all(corpus["licence"] and corpus["source"] for corpus in card["corpora"])
+    words = Vocabulary.load(RunFolder(BASE_FOLDER).words)
+    assert words.unit == "word" and {"kitchen", "seven", "<unk>"} <= set(words.entries)
+    assert card["num_words"] == len(words.entries) - 1
     assert "/" not in (BASE_FOLDER / "config.yaml").read_text(), "no path of the machine that made it"
 
 
