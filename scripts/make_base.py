@@ -24,6 +24,7 @@ the script's own corpus:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import shutil
@@ -171,7 +172,10 @@ def keep(run: RunFolder, base: Path, *, seed: int, overrides: list[str], dev: di
 
 def _share(text: str) -> tuple[Path, float]:
     manifest, _, share = text.rpartition("=")
-    return Path(manifest), float(share)
+    with contextlib.suppress(ValueError):
+        if Path(manifest).is_file() and float(share) > 0:
+            return Path(manifest), float(share)
+    raise argparse.ArgumentTypeError(f"{text!r}: give a manifest that is there, and its share above 0: MANIFEST=SHARE")
 
 
 def _speak(people: Path, args: argparse.Namespace, progress: Progress) -> dict[Path, float]:

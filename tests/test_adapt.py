@@ -112,6 +112,8 @@ def test_single_words_are_joined_within_their_fold_alone(tmp_path, write_wav):
 
     with pytest.raises(UserError, match="1 of the 2 recordings of fold 2 are single words, too few to join"):
         join_words(found, [[0, 1, 2], [3, 8]], tmp_path / "joined", most_words=3, **settings)
+    with pytest.raises(UserError, match="none of the recordings is of a single word"):
+        join_words(Recordings(found.usable[8:], []), [[0]], tmp_path / "joined", most_words=3, **settings)
     write_wav(tmp_path, "3.wav", seconds=0.5, sample_rate=8000)
     with pytest.raises(UserError, match=r"one sample rate can be joined, and they have 8,000, 16,000 Hz"):
         join_words(found, folds, tmp_path / "joined", most_words=3, **settings)
@@ -165,9 +167,9 @@ def test_a_run_is_refused_that_forgets_more_than_is_allowed():
     [
         ({"folds": 1}, "2 folds or more, got 1"),
         ({"steps": 0}, "1 step or more, got 0"),
-        ({"share": 1.0}, "lies between 0 and 1, got 1"),
+        ({"share": 1.0}, "lies between 0 and 100 %, got 100 %"),
         ({"join": 1}, "2 words or more, and 0 joins none, got 1"),
-        ({"max_forgetting": -0.1}, "is a fraction of 1, got -0.1"),
+        ({"max_forgetting": -0.1}, "0 to 100 percentage points, and what is allowed is -10"),
     ],
 )
 def test_options_out_of_range_are_refused(values, message):

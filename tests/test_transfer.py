@@ -147,6 +147,14 @@ def test_words_that_a_run_of_letters_knows_beside_them_are_taken_over(source, tm
     with pytest.raises(ConfigError, match=r"1 labels are new to .*base and could not be learnt \('off'\)"):
         require_trained_labels(frozen, Vocabulary(["on", "off"], unit="word"))
 
+    words = RunFolder(tmp_path / "base").words
+    lines = words.read_text()
+    words.write_text(lines.replace("on\n", "on\nnew\n"))
+    with pytest.raises(
+        BundleError, match=r"words\.txt: has 4 entries, and the weights in best\.npz are of 3; one of the"
+    ):
+        start_from(tmp_path / "base", build(vocabulary), config=small_config(), vocabulary=vocabulary)
+    words.write_text(lines)
     arrays, state = load_checkpoint(RunFolder(tmp_path / "base").best)
     save_checkpoint(RunFolder(tmp_path / "base").best, {k: v for k, v in arrays.items() if "words" not in k}, state)
     with pytest.raises(BundleError, match=r"best\.npz: the weights of the words in words\.txt are missing"):

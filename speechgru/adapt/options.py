@@ -75,11 +75,16 @@ class AdaptOptions:
         if self.steps < 1:
             raise UserError(f"the longest training needs 1 step or more, got {self.steps}")
         if not 0 < self.share < 1:
-            raise UserError(f"the share of the person's recordings in a batch lies between 0 and 1, got {self.share:g}")
+            raise UserError(
+                f"the share of the person's recordings in a batch lies between 0 and 100 %, got {100 * self.share:g} %"
+            )
         if self.join < 0 or self.join == 1:
             raise UserError(f"strings have 2 words or more, and 0 joins none, got {self.join}")
         if not 0 <= self.max_forgetting <= 1:
-            raise UserError(f"the allowed rise of the general WER is a fraction of 1, got {self.max_forgetting:g}")
+            raise UserError(
+                "the general WER may rise by 0 to 100 percentage points, and what is allowed is "
+                f"{100 * self.max_forgetting:g}"
+            )
 
     @property
     def lengths(self) -> tuple[int, ...]:

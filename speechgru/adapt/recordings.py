@@ -143,7 +143,10 @@ def join_words(
         UserError: a fold has fewer than two single words, or they differ in their sample rates or channels.
     """
     usable, places_of = list(found.usable), [list(fold) for fold in folds]
-    rate = _rate_of([each.utterance for each in usable if len(each.text.split()) == 1])
+    singles = [each.utterance for each in usable if len(each.text.split()) == 1]
+    if not singles:
+        raise UserError("none of the recordings is of a single word, so there is nothing to join; leave --join out")
+    rate = _rate_of(singles)
     for number, fold in enumerate(folds):
         words = [usable[place].utterance for place in fold if len(usable[place].text.split()) == 1]
         if len(words) < 2:

@@ -88,7 +88,7 @@ def start_from(
     entries_new = tuple(new_entries(vocabulary, known))
     pairs = [(label, labels_there[entry]) for entry, label in labels.items() if entry in labels_there]
     columns, columns_there = zip((BLANK_ID, BLANK_ID), *pairs, strict=True)
-    values_there = last_there.get_weights() if known.unit == vocabulary_there.unit else _word_weights(source)
+    values_there = last_there.get_weights() if known.unit == vocabulary_there.unit else _word_weights(source, known)
     for weight, value_there in zip(last.weights, values_there, strict=True):
         values = weight.numpy()
         values[..., list(columns)] = value_there[..., list(columns_there)]
@@ -142,14 +142,26 @@ def freeze(model: AcousticModel, names: Sequence[str]) -> None:
         layers[name].trainable = False
 
 
-def _word_weights(source: Path) -> list[np.ndarray]:
-    """Kernel and bias of the words that a run of characters knows beside them."""
-    file = RunFolder(source).require_weights()
+def _word_weights(source: Path, words: Vocabulary) -> list[np.ndarray]:
+    """Kernel and bias of the words that a run of characters knows beside them.
+
+    Raises:
+        BundleError: there are none, or they are of another number of words.
+    """
+    folder = RunFolder(source)
+    file = folder.require_weights()
     arrays, _ = load_checkpoint(file)
     try:
-        return [arrays[f"words/{k}"] for k in range(2)]
+        weights = [arrays[f"words/{k}"] for k in range(2)]
     except KeyError as error:
-        raise BundleError(f"{file}: the weights of the words in {RunFolder(source).words.name} are missing") from error
+        raise BundleError(f"{file}: the weights of the words in {folder.words.name} are missing") from error
+    for weight in weights:
+        if weight.shape[-1] != len(words):
+            raise BundleError(
+                f"{folder.words}: has {len(words) - 1} entries, and the weights in {file.name} are of "
+                f"{weight.shape[-1] - 1}; one of the two was changed, so copy the folder anew"
+            )
+    return weights
 
 
 def _take_over_letters(spelling: Spelling, source: Path, vocabulary_there: Vocabulary, last_there: Any) -> None:
