@@ -23,7 +23,7 @@ from speechgru.utterances.measurement import MeasurementLog, measurement_files
 
 #: Problems that a message names at most.
 _NAMED = 5
-#: Strings that are joined for each recording of a single word. With two, the training learns them by heart.
+#: Strings that are joined for each recording of a single word.
 _STRINGS_A_WORD = 6
 
 

@@ -142,7 +142,7 @@ def known_vocabulary(folder: RunFolder, unit: str) -> Vocabulary:
     """What a run knows for one of `unit` that starts from it: its labels, or its words beside its characters.
 
     Raises:
-        BundleError: a file of it is damaged.
+        TextError: a file of it is missing or damaged.
     """
     there = Vocabulary.load(folder.vocabulary)
     return Vocabulary.load(folder.words) if unit == "word" != there.unit and folder.words.is_file() else there

@@ -103,7 +103,7 @@ def _comment_of(path: Path) -> str:
             break
         lines.append(line.removeprefix("# ").strip())
     comment = " ".join(lines)
-    # "The base: a character model" says something after its colon only.
+    # "The base: a model of letters" says something after its colon only.
     first = re.match(r".{20,}?(?=[.:](?:\s|$))", comment)
     return first[0] if first else comment
 
